@@ -1,0 +1,1 @@
+//! Tiers and their facets, the pipeline, and the typed store

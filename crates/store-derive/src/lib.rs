@@ -1,0 +1,1 @@
+//! The Schema derive macro of Strata

@@ -1,0 +1,1 @@
+//! Storage tiers stacked behind one typed API

@@ -1,0 +1,1 @@
+//! Strata's memory tier: typed shelves

@@ -1,0 +1,2 @@
+//! Strata in one program: 34,006 cities through the tiers
+fn main() {}

@@ -1,0 +1,2 @@
+//! The chores of Strata's workspace: test, up, down, tidy
+fn main() {}
