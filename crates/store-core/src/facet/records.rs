@@ -1,0 +1,97 @@
+//! The shared tier: encoded records by key, in slots.
+
+use std::fmt::{self, Debug};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::record::EncodedRecord;
+use crate::schema::BoundSchema;
+use crate::version::Version;
+
+/// The random right, stored in a slot, to fill it after a miss.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FillLease(u128);
+
+impl FillLease {
+    /// Wraps random bits; the tier that grants the lease draws them.
+    pub const fn new(bits: u128) -> Self {
+        FillLease(bits)
+    }
+
+    /// The bits.
+    pub const fn get(self) -> u128 {
+        self.0
+    }
+}
+
+impl Debug for FillLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FillLease({:032x})", self.0)
+    }
+}
+
+/// What a fetch found in the place of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slot {
+    /// A record whose deadline has not passed.
+    Record(EncodedRecord),
+    /// Nothing was there, and the caller now holds the lease to fill it.
+    Leased(FillLease),
+    /// Somebody else holds the lease.
+    Busy,
+    /// Nothing is there, and no lease was asked for or could be had: the caller must not fill.
+    Empty,
+}
+
+/// A record for a slot whose lease the caller holds.
+#[derive(Debug, Clone)]
+pub struct Fill {
+    /// The key's text form.
+    pub key: String,
+    /// The lease that [`Records::fetch`] granted.
+    pub lease: FillLease,
+    /// What the truth returned after the lease was granted.
+    pub record: EncodedRecord,
+}
+
+/// Encoded records by key, shared by several processes.
+///
+/// Implementations MUST keep these rules, which make a delayed caller harmless:
+///
+/// - A slot is created only by [`fetch`](Self::fetch) (a lease), by [`fill`](Self::fill) of the holder of the lease that is in the slot, and by
+///   [`put`](Self::put). [`replace`](Self::replace) never creates one.
+/// - Every change to one slot is atomic. Batches are not: a failed batch may have been done in part, and repeating any call is safe.
+/// - Results stand in the order of what was asked, one for each.
+/// - A record past its deadline is never answered.
+///
+/// Every call is one batched round trip (one for each node of a cluster), within the tier's time limits; errors are of kind
+/// [`L2Unavailable`](crate::ErrorKind::L2Unavailable), [`Timeout`](crate::ErrorKind::Timeout) or [`AccessDenied`](crate::ErrorKind::AccessDenied). Keys are
+/// given in their text form ([`Key::to_text`](crate::Key::to_text)); the tier adds the schema's prefix.
+#[async_trait]
+pub trait Records: Debug + Send + Sync {
+    /// Reads slots. With `lease` set, each empty slot gets a lease of that length, in the same atomic step as the read.
+    ///
+    /// A slot with content that is no record of this version of Strata answers [`Slot::Empty`].
+    async fn fetch(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Slot>>;
+
+    /// Fills leased slots. `false` where the lease in the slot is not the caller's any more; nothing is changed there.
+    async fn fill(&self, schema: &BoundSchema, fills: &[Fill]) -> Result<Vec<bool>>;
+
+    /// Tells slots of newer records: one that holds an older record (or an equal version with another fingerprint) takes the new one, one that holds a
+    /// lease is emptied, an empty or newer one stays as it is. `true` where the slot now holds exactly the given record.
+    async fn replace(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<bool>>;
+
+    /// Empties slots, whatever they hold; leases are voided.
+    async fn remove(&self, schema: &BoundSchema, keys: &[String]) -> Result<()>;
+
+    /// Empties every slot of the schema without blocking the server, and returns how many there were.
+    async fn clear(&self, schema: &BoundSchema) -> Result<u64>;
+
+    /// Stores records as the tier of truth of a schema that has no other. The tier issues each version; that in the given record is ignored.
+    async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>>;
+
+    /// Deletes records as the tier of truth of a schema that has no other. The version of the deletion, or `None` where there was no record.
+    async fn delete(&self, schema: &BoundSchema, keys: &[String]) -> Result<Vec<Option<Version>>>;
+}

@@ -1,0 +1,85 @@
+//! The tier of truth: rows in SQL tables.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+
+use crate::error::Result;
+use crate::query::{Filter, Order};
+use crate::record::StoredRow;
+use crate::schema::BoundSchema;
+use crate::value::Row;
+use crate::version::Version;
+
+/// A query without its model, as a tier runs it. [`sql::select`](crate::sql::select) turns it into SQL.
+#[derive(Debug, Clone, Default)]
+pub struct Select {
+    /// The positions of the columns to read; the others come back as [`Value::Unset`](crate::Value::Unset). `None` reads all.
+    pub columns: Option<Vec<usize>>,
+    /// Which rows.
+    pub filter: Option<Filter>,
+    /// In which order; the key follows as the last criterion.
+    pub order: Vec<Order>,
+    /// The most rows; `None` for all.
+    pub limit: Option<u64>,
+    /// Rows to skip.
+    pub offset: u64,
+    /// Whether only the primary may answer, and no replica.
+    pub from_primary: bool,
+}
+
+/// A count without its model.
+#[derive(Debug, Clone, Default)]
+pub struct Count {
+    /// Which rows.
+    pub filter: Option<Filter>,
+    /// Whether only the primary may answer, and no replica.
+    pub from_primary: bool,
+}
+
+/// Rows in SQL tables, with versions and the log of commits.
+///
+/// Implementations MUST keep these rules:
+///
+/// - A write, the version it draws, and its rows in `_strata_log` are one transaction. A version is drawn after the row's lock is held, so that
+///   versions of one key rise in the order of commits. When the call returns without an error, the write survives a crash of this process.
+/// - One log row names each key that was written or deleted; a call above [`BULK_LOG_LIMIT`](super::BULK_LOG_LIMIT) keys writes one row for the whole schema instead.
+/// - Results stand in the order of what was asked. The keys of one call are distinct.
+/// - A value that a column cannot hold exactly is refused as [`InvalidValue`](crate::ErrorKind::InvalidValue), with the column's name, before anything is written.
+/// - A call whose future is dropped leaves either all of its writes or none.
+/// - Errors carry the schema, and the column where the database names it. A unique violation is
+///   [`UniqueViolation`](crate::ErrorKind::UniqueViolation), a not-null, check or foreign-key violation
+///   [`ConstraintViolation`](crate::ErrorKind::ConstraintViolation); a lost or refused connection is [`L3Unavailable`](crate::ErrorKind::L3Unavailable), a passed
+///   limit [`Timeout`](crate::ErrorKind::Timeout), a missing table or column [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch), SQL that does not parse
+///   [`InvalidQuery`](crate::ErrorKind::InvalidQuery), refused credentials or permissions [`AccessDenied`](crate::ErrorKind::AccessDenied).
+#[async_trait]
+pub trait Tables: Debug + Send + Sync {
+    /// Makes the tables and indexes of the schemas that are missing, and Strata's own tables. Safe to repeat, and from several processes at once.
+    ///
+    /// A table that exists but lacks a column, or has one of another type, is refused as [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch), with the
+    /// statement that would mend it; nothing is ever altered or dropped.
+    async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()>;
+
+    /// Reads rows by key, from the primary. Each key is the values of the key columns, in key order.
+    async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>>;
+
+    /// Tells which keys have a row, from the primary.
+    async fn exists_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<bool>>;
+
+    /// Inserts or updates rows, all or none, and returns what the table now holds.
+    ///
+    /// A column that is [`Value::Unset`](crate::Value::Unset) keeps its content on update and takes its default on insert. A column stamped
+    /// [`OnInsert`](crate::Stamp::OnInsert) keeps its content on update.
+    async fn put_many(&self, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>>;
+
+    /// Deletes rows by key, all or none. The version of each deletion, or `None` where there was no row (which is no error).
+    async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>>;
+
+    /// Runs a query; rows arrive as the reader takes them, so a result may be larger than memory. Dropping the stream ends the query.
+    fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>>;
+
+    /// Counts rows.
+    async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64>;
+}

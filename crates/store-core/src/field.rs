@@ -1,0 +1,44 @@
+//! How a Rust type becomes a column's value and back.
+
+mod json;
+mod nullable;
+mod scalar;
+#[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
+mod time;
+
+pub use json::{Json, JsonField};
+pub use nullable::{Nullable, NullableJson};
+pub use scalar::{Plain, Scalar};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::{ColumnType, Value};
+
+/// The conversion between a field of type `F` and its column. The derive macro picks the one that fits the field's type.
+pub trait FieldCodec<F>: Copy {
+    /// The type of the column.
+    const COLUMN_TYPE: ColumnType;
+    /// Whether the column may hold NULL because of the field's type.
+    const NULLABLE: bool;
+
+    /// The column's value for a field, borrowed from it where possible.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`](ErrorKind::InvalidValue) for a value that no truth tier can hold exactly, [`EncodeFailed`](ErrorKind::EncodeFailed) for a nested
+    /// value that refuses to become JSON.
+    fn to_value(self, field: &F) -> Result<Value<'_>>;
+
+    /// The field for a column's value.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeFailed`](ErrorKind::DecodeFailed) if the stored value does not fit the field's type.
+    fn from_value(self, value: Value<'static>) -> Result<F>;
+}
+
+/// The stored value is of another kind than the field can take.
+pub(crate) fn unexpected(value: &Value<'_>, wanted: &str) -> Error {
+    let found = value.kind();
+    let hint = if matches!(value, Value::Null) { "; make the field an `Option` if the column may hold NULL" } else { "" };
+    Error::new(ErrorKind::DecodeFailed, format!("expected {wanted}, found {found}{hint}"))
+}

@@ -1,0 +1,56 @@
+//! Nested values, which every tier holds as JSON.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{FieldCodec, unexpected};
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::{ColumnType, Value};
+
+/// A type that is stored as a JSON document: structs, maps, lists, `serde_json::Value`.
+///
+/// It is implemented for every type that serde can write and read.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a column",
+    note = "nest a type of your own by deriving `serde::Serialize` and `serde::Deserialize` on it: it is then stored as JSON",
+    note = "times of jiff, chrono and time are columns once Strata's feature of that name is on",
+    note = "or leave the field out of storage with `#[schema(skip)]`"
+)]
+pub trait JsonField: Serialize + DeserializeOwned {}
+
+impl<F: Serialize + DeserializeOwned> JsonField for F {}
+
+/// The codec of fields that are stored as JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Json;
+
+impl<F: JsonField> FieldCodec<F> for Json {
+    const COLUMN_TYPE: ColumnType = ColumnType::Json;
+    const NULLABLE: bool = false;
+
+    fn to_value(self, field: &F) -> Result<Value<'_>> {
+        serde_json::to_string(field)
+            .map(|text| Value::Json(Cow::Owned(text)))
+            .map_err(|error| Error::new(ErrorKind::EncodeFailed, "the nested value cannot be written as JSON").with_source(error))
+    }
+
+    fn from_value(self, value: Value<'static>) -> Result<F> {
+        match value {
+            Value::Json(text) => serde_json::from_str(&text).map_err(|error| {
+                // serde's message can quote the content, so only the place of the fault is told.
+                Error::new(
+                    ErrorKind::DecodeFailed,
+                    format!(
+                        "the stored JSON does not fit the field's type ({:?} fault at line {}, column {})",
+                        error.classify(),
+                        error.line(),
+                        error.column()
+                    ),
+                )
+            }),
+            other => Err(unexpected(&other, "JSON")),
+        }
+    }
+}

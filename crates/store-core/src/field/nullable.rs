@@ -1,0 +1,45 @@
+//! `Option` fields, whose `None` is SQL's NULL.
+
+use super::{FieldCodec, Json, JsonField, Plain, Scalar};
+use crate::error::Result;
+use crate::value::{ColumnType, Value};
+
+/// The codec of `Option` fields that hold a [`Scalar`].
+#[derive(Debug, Clone, Copy)]
+pub struct Nullable;
+
+/// The codec of `Option` fields that hold JSON; `Some` of a JSON null stays apart from `None`.
+#[derive(Debug, Clone, Copy)]
+pub struct NullableJson;
+
+impl<F: Scalar> FieldCodec<Option<F>> for Nullable {
+    const COLUMN_TYPE: ColumnType = F::COLUMN_TYPE;
+    const NULLABLE: bool = true;
+
+    fn to_value(self, field: &Option<F>) -> Result<Value<'_>> {
+        field.as_ref().map_or(Ok(Value::Null), |inner| Plain.to_value(inner))
+    }
+
+    fn from_value(self, value: Value<'static>) -> Result<Option<F>> {
+        match value {
+            Value::Null => Ok(None),
+            value => Plain.from_value(value).map(Some),
+        }
+    }
+}
+
+impl<F: JsonField> FieldCodec<Option<F>> for NullableJson {
+    const COLUMN_TYPE: ColumnType = ColumnType::Json;
+    const NULLABLE: bool = true;
+
+    fn to_value(self, field: &Option<F>) -> Result<Value<'_>> {
+        field.as_ref().map_or(Ok(Value::Null), |inner| Json.to_value(inner))
+    }
+
+    fn from_value(self, value: Value<'static>) -> Result<Option<F>> {
+        match value {
+            Value::Null => Ok(None),
+            value => Json.from_value(value).map(Some),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Types that are one SQL value.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{FieldCodec, unexpected};
+use crate::error::{Error, ErrorKind, Result};
+use crate::timestamp::Timestamp;
+use crate::value::{ColumnType, Value};
+
+/// A type that one column holds as it is: it can be compared in queries, and indexed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a single SQL value",
+    note = "booleans, integers, floats, `String`, `Vec<u8>`, `Bytes`, `Uuid`, `SystemTime` and (behind features) the time types of jiff, chrono and time are"
+)]
+pub trait Scalar: Sized {
+    /// The type of the column.
+    const COLUMN_TYPE: ColumnType;
+
+    /// The column's value, borrowed where possible.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`](ErrorKind::InvalidValue) for a value that no truth tier can hold exactly.
+    fn to_value(&self) -> Result<Value<'_>>;
+
+    /// The value for a column's content.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeFailed`](ErrorKind::DecodeFailed) if the content does not fit this type.
+    fn from_value(value: Value<'static>) -> Result<Self>;
+}
+
+/// The codec of fields that are a [`Scalar`].
+#[derive(Debug, Clone, Copy)]
+pub struct Plain;
+
+impl<F: Scalar> FieldCodec<F> for Plain {
+    const COLUMN_TYPE: ColumnType = F::COLUMN_TYPE;
+    const NULLABLE: bool = false;
+
+    fn to_value(self, field: &F) -> Result<Value<'_>> {
+        Scalar::to_value(field)
+    }
+
+    fn from_value(self, value: Value<'static>) -> Result<F> {
+        Scalar::from_value(value)
+    }
+}
+
+impl Scalar for bool {
+    const COLUMN_TYPE: ColumnType = ColumnType::Bool;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Ok(Value::Bool(*self))
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        match value {
+            Value::Bool(value) => Ok(value),
+            other => Err(unexpected(&other, "a boolean")),
+        }
+    }
+}
+
+macro_rules! integer {
+    ($($type:ty => $column:ident),* $(,)?) => {$(
+        impl Scalar for $type {
+            const COLUMN_TYPE: ColumnType = ColumnType::$column;
+
+            fn to_value(&self) -> Result<Value<'_>> {
+                i64::try_from(*self).map(Value::Integer).map_err(|_| {
+                    Error::new(
+                        ErrorKind::InvalidValue,
+                        format!("{self} is above {}, the largest integer a column holds; store it as text or bytes", i64::MAX),
+                    )
+                })
+            }
+
+            fn from_value(value: Value<'static>) -> Result<Self> {
+                match value {
+                    Value::Integer(number) => <$type>::try_from(number).map_err(|_| {
+                        Error::new(
+                            ErrorKind::DecodeFailed,
+                            format!("the stored number {number} does not fit `{}`; widen the field or mend the row", stringify!($type)),
+                        )
+                    }),
+                    other => Err(unexpected(&other, "an integer")),
+                }
+            }
+        }
+    )*};
+}
+integer!(
+    i8 => SmallInt, u8 => SmallInt, i16 => SmallInt, u16 => Integer,
+    i32 => BigInt, u32 => BigInt, i64 => BigInt, u64 => BigInt, isize => BigInt, usize => BigInt,
+);
+
+impl Scalar for f64 {
+    const COLUMN_TYPE: ColumnType = ColumnType::Double;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Ok(Value::Double(*self))
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        match value {
+            Value::Double(value) => Ok(value),
+            other => Err(unexpected(&other, "a floating-point number")),
+        }
+    }
+}
+
+impl Scalar for f32 {
+    const COLUMN_TYPE: ColumnType = ColumnType::Double;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Ok(Value::Double(f64::from(*self)))
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        // The nearest `f32`: a double that another program wrote need not have come from one.
+        <f64 as Scalar>::from_value(value).map(|wide| wide as f32)
+    }
+}
+
+impl Scalar for String {
+    const COLUMN_TYPE: ColumnType = ColumnType::Text;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Ok(Value::Text(Cow::Borrowed(self)))
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        match value {
+            Value::Text(text) => Ok(text.into_owned()),
+            other => Err(unexpected(&other, "text")),
+        }
+    }
+}
+
+impl Scalar for Vec<u8> {
+    const COLUMN_TYPE: ColumnType = ColumnType::Bytes;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Ok(Value::Bytes(Cow::Borrowed(self)))
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        match value {
+            Value::Bytes(bytes) => Ok(bytes.into_owned()),
+            other => Err(unexpected(&other, "bytes")),
+        }
+    }
+}
+
+impl Scalar for Bytes {
+    const COLUMN_TYPE: ColumnType = ColumnType::Bytes;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Ok(Value::Bytes(Cow::Borrowed(self)))
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        <Vec<u8> as Scalar>::from_value(value).map(Bytes::from)
+    }
+}
+
+impl Scalar for Uuid {
+    const COLUMN_TYPE: ColumnType = ColumnType::Uuid;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Ok(Value::Uuid(*self))
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        match value {
+            Value::Uuid(value) => Ok(value),
+            other => Err(unexpected(&other, "a UUID")),
+        }
+    }
+}
+
+impl Scalar for SystemTime {
+    const COLUMN_TYPE: ColumnType = ColumnType::Time;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Timestamp::from_system_time(*self).map(Value::Time)
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        Timestamp::from_value(value).map(Timestamp::to_system_time)
+    }
+}
+
+impl Scalar for Timestamp {
+    const COLUMN_TYPE: ColumnType = ColumnType::Time;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Ok(Value::Time(*self))
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        match value {
+            Value::Time(value) => Ok(value),
+            other => Err(unexpected(&other, "a time")),
+        }
+    }
+}

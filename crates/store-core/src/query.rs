@@ -1,0 +1,202 @@
+//! Queries: typed columns, raw SQL for the rest, order, limits, cursors and projections.
+
+mod column;
+mod cursor;
+mod filter;
+mod operand;
+mod order;
+mod projection;
+
+pub use column::Column;
+pub use cursor::Cursor;
+pub use filter::{Comparison, Filter};
+pub use operand::Operand;
+pub use order::{Direction, Order};
+pub use projection::{Columns, Projection};
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::error::Result;
+use crate::facet::Select;
+use crate::schema::{BoundSchema, Schema};
+use crate::sql::{self, Dialect};
+use crate::value::Value;
+
+/// The most rows that a query answers unless it says otherwise.
+pub const DEFAULT_LIMIT: u64 = 100;
+
+/// The values for a raw condition's `$1`, `$2`, …
+///
+/// ```
+/// use store_core::{params, Value};
+///
+/// let values: Vec<Value<'static>> = params![10, "eu-west", true, None::<i64>];
+/// assert_eq!(values.len(), 4);
+/// ```
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        ::std::vec![$($crate::Value::into_owned($crate::Value::from($value))),*]
+    };
+}
+
+/// A search over the records of one model.
+///
+/// Without an order, rows come in the order of their keys. Values are always sent apart from the SQL text, and column names come from the schema.
+pub struct Query<T> {
+    filter: Option<Filter>,
+    order: Vec<Order>,
+    limit: Option<u64>,
+    offset: u64,
+    after: Option<Cursor>,
+    model: PhantomData<fn() -> T>,
+}
+
+impl<T> Query<T> {
+    /// Every record, up to [`DEFAULT_LIMIT`].
+    pub fn new() -> Self {
+        Query { filter: None, order: Vec::new(), limit: Some(DEFAULT_LIMIT), offset: 0, after: None, model: PhantomData }
+    }
+
+    /// Adds a condition; several are joined by AND.
+    #[must_use]
+    pub fn filter(mut self, condition: Filter) -> Self {
+        self.filter = Some(match self.filter {
+            Some(present) => present.and(condition),
+            None => condition,
+        });
+        self
+    }
+
+    /// Adds a condition in SQL, with `$1`, `$2`, … for the values; several conditions are joined by AND.
+    ///
+    /// The text is sent to the database as it is, so it must come from the program, never from a user; values belong into `params`.
+    #[must_use]
+    pub fn where_sql(self, condition: impl Into<String>, params: Vec<Value<'static>>) -> Self {
+        self.filter(Filter::Raw { sql: condition.into(), params })
+    }
+
+    /// Adds a criterion to the order. The key follows as the last one.
+    #[must_use]
+    pub fn order_by(mut self, order: impl Into<Order>) -> Self {
+        self.order.push(order.into());
+        self
+    }
+
+    /// Turns the last criterion of the order around.
+    #[must_use]
+    pub fn desc(mut self) -> Self {
+        if let Some(last) = self.order.last_mut() {
+            last.direction = last.direction.reverse();
+        }
+        self
+    }
+
+    /// Answers at most `rows` rows. 0 stands for [`DEFAULT_LIMIT`].
+    #[must_use]
+    pub fn limit(mut self, rows: u64) -> Self {
+        self.limit = Some(if rows == 0 { DEFAULT_LIMIT } else { rows });
+        self
+    }
+
+    /// Answers every row. For results that may be large, use `stream`.
+    #[must_use]
+    pub fn no_limit(mut self) -> Self {
+        self.limit = None;
+        self
+    }
+
+    /// Skips `rows` rows. It costs the database the reading of them, and rows inserted meanwhile shift the page: prefer [`after`](Self::after).
+    #[must_use]
+    pub fn offset(mut self, rows: u64) -> Self {
+        self.offset = rows;
+        self
+    }
+
+    /// Continues behind a record that an earlier page ended with. The order must be the one of that page.
+    #[must_use]
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.after = Some(cursor);
+        self
+    }
+}
+
+impl<T: Schema> Query<T> {
+    /// The SQL that would run, and its values.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery`](crate::ErrorKind::InvalidQuery) for what a search would refuse too.
+    pub fn to_sql(&self, dialect: Dialect) -> Result<(String, Vec<Value<'static>>)> {
+        let schema = BoundSchema::standalone(T::definition());
+        let statement = sql::select(dialect, &schema, &self.to_select()?)?;
+        Ok((statement.sql, statement.params))
+    }
+
+    /// The query as tiers run it.
+    pub(crate) fn to_select(&self) -> Result<Select> {
+        let definition = T::definition();
+        let order = order::complete(&self.order, definition)?;
+        let mut filter = self.filter.clone();
+        if let Some(cursor) = &self.after {
+            let beyond = cursor.condition(&order, definition)?;
+            filter = Some(match filter {
+                Some(present) => present.and(beyond),
+                None => beyond,
+            });
+        }
+        Ok(Select { columns: None, filter, order, limit: self.limit, offset: self.offset, from_primary: false })
+    }
+
+    /// The condition alone, for counting.
+    pub(crate) fn condition(&self) -> Option<Filter> {
+        self.filter.clone()
+    }
+
+    /// The place behind `record` in this query's order.
+    pub(crate) fn cursor_behind(&self, record: &T) -> Result<Cursor> {
+        Cursor::behind(record, &order::complete(&self.order, T::definition())?)
+    }
+
+    pub(crate) fn row_limit(&self) -> Option<u64> {
+        self.limit
+    }
+}
+
+impl<T> Default for Query<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Clone for Query<T> {
+    fn clone(&self) -> Self {
+        Query {
+            filter: self.filter.clone(),
+            order: self.order.clone(),
+            limit: self.limit,
+            offset: self.offset,
+            after: self.after.clone(),
+            model: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Query<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("filter", &self.filter)
+            .field("order", &self.order)
+            .field("limit", &self.limit)
+            .field("offset", &self.offset)
+            .field("after", &self.after)
+            .finish()
+    }
+}
+
+impl<T> From<Filter> for Query<T> {
+    fn from(filter: Filter) -> Self {
+        Query::new().filter(filter)
+    }
+}

@@ -1,0 +1,141 @@
+//! A model's column as the compiler knows it.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::filter::{Comparison, Filter};
+use super::operand::Operand;
+use super::order::{Direction, Order};
+use crate::error::Result;
+use crate::value::Value;
+
+/// A column of the model `T` whose field has the type `F`. The derive macro makes one function for each: `City::population()`.
+pub struct Column<T, F> {
+    name: &'static str,
+    decode: fn(Value<'static>) -> Result<F>,
+    model: PhantomData<fn() -> T>,
+}
+
+impl<T, F> Column<T, F> {
+    #[doc(hidden)]
+    pub const fn new(name: &'static str, decode: fn(Value<'static>) -> Result<F>) -> Self {
+        Column { name, decode, model: PhantomData }
+    }
+
+    pub(super) fn decode_value(&self, value: Value<'static>) -> Result<F> {
+        (self.decode)(value).map_err(|error| error.with_column(self.name))
+    }
+
+    /// The column's name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Lowest first; NULL last.
+    pub fn asc(self) -> Order {
+        Order { column: self.name.into(), direction: Direction::Ascending }
+    }
+
+    /// Highest first; NULL first.
+    pub fn desc(self) -> Order {
+        Order { column: self.name.into(), direction: Direction::Descending }
+    }
+
+    /// The column is NULL.
+    pub fn is_null(self) -> Filter {
+        Filter::IsNull { column: self.name }
+    }
+
+    /// The column is not NULL.
+    pub fn is_not_null(self) -> Filter {
+        !self.is_null()
+    }
+
+    fn with_operand(self, operand: &impl Operand<F>, build: impl FnOnce(Value<'static>) -> Filter) -> Filter {
+        match operand.to_operand() {
+            Ok(value) => build(value),
+            Err(error) => Filter::Invalid { column: self.name, reason: error.to_string() },
+        }
+    }
+
+    fn compare(self, comparison: Comparison, operand: &impl Operand<F>) -> Filter {
+        self.with_operand(operand, |value| Filter::Compare { column: self.name, comparison, value })
+    }
+
+    /// Equal.
+    pub fn eq(self, value: impl Operand<F>) -> Filter {
+        self.compare(Comparison::Equal, &value)
+    }
+
+    /// Not equal.
+    pub fn ne(self, value: impl Operand<F>) -> Filter {
+        self.compare(Comparison::NotEqual, &value)
+    }
+
+    /// Less than.
+    pub fn lt(self, value: impl Operand<F>) -> Filter {
+        self.compare(Comparison::Less, &value)
+    }
+
+    /// Less than or equal.
+    pub fn le(self, value: impl Operand<F>) -> Filter {
+        self.compare(Comparison::LessOrEqual, &value)
+    }
+
+    /// Greater than.
+    pub fn gt(self, value: impl Operand<F>) -> Filter {
+        self.compare(Comparison::Greater, &value)
+    }
+
+    /// Greater than or equal.
+    pub fn ge(self, value: impl Operand<F>) -> Filter {
+        self.compare(Comparison::GreaterOrEqual, &value)
+    }
+
+    /// Between two values, both included.
+    pub fn between(self, low: impl Operand<F>, high: impl Operand<F>) -> Filter {
+        self.ge(low).and(self.le(high))
+    }
+
+    /// One of the values; no row if there are none.
+    pub fn one_of<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter {
+        match values.into_iter().map(|value| value.to_operand()).collect() {
+            Ok(values) => Filter::OneOf { column: self.name, values },
+            Err(error) => Filter::Invalid { column: self.name, reason: crate::Error::to_string(&error) },
+        }
+    }
+}
+
+impl<T> Column<T, String> {
+    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those meant literally.
+    pub fn like(self, pattern: &str) -> Filter {
+        self.compare(Comparison::Like, &pattern)
+    }
+}
+
+impl<T> Column<T, Option<String>> {
+    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those meant literally.
+    pub fn like(self, pattern: &str) -> Filter {
+        self.compare(Comparison::Like, &pattern)
+    }
+}
+
+impl<T, F> Clone for Column<T, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, F> Copy for Column<T, F> {}
+
+impl<T, F> fmt::Debug for Column<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Column({})", self.name)
+    }
+}
+
+impl<T, F> From<Column<T, F>> for Order {
+    fn from(column: Column<T, F>) -> Order {
+        column.asc()
+    }
+}

@@ -1,0 +1,129 @@
+//! Places in an order, for reading page by page.
+
+use std::fmt::{self, Write};
+use std::str::FromStr;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::filter::{Comparison, Filter};
+use super::order::{Direction, Order};
+use crate::codec::{Codec, PostcardCodec};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{Schema, SchemaDefinition};
+use crate::value::{ColumnType, Row, Value};
+
+/// The place behind one record in a query's order. Rows inserted or deleted elsewhere do not move it.
+///
+/// Its text form holds the record's values of the ordered columns, unencrypted; it may travel to a client and back. A cursor of another
+/// order or schema is refused as [`InvalidQuery`](ErrorKind::InvalidQuery).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cursor {
+    order: u64,
+    encoded: Vec<u8>,
+}
+
+impl Cursor {
+    pub(super) fn behind<T: Schema>(record: &T, order: &[Order]) -> Result<Self> {
+        let definition = T::definition();
+        let row = record.to_row()?;
+        let mut values = Vec::with_capacity(order.len());
+        for criterion in order {
+            let value = definition.position(&criterion.column).and_then(|position| row.get(position));
+            match value {
+                Some(Value::Unset) | None => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidQuery,
+                        "a cursor needs every ordered column, and this deferred one was not loaded; order by another",
+                    )
+                    .with_schema(definition.name())
+                    .with_column(criterion.column.clone()));
+                }
+                Some(value) => values.push(value.as_borrowed()),
+            }
+        }
+        Ok(Cursor { order: order_hash(order, definition), encoded: PostcardCodec.encode(&values)? })
+    }
+
+    /// The condition that holds for the rows behind the place.
+    pub(super) fn condition(&self, order: &[Order], definition: &SchemaDefinition) -> Result<Filter> {
+        let foreign = || {
+            Error::new(ErrorKind::InvalidQuery, "the cursor belongs to another order or schema; start again from the first page")
+                .with_schema(definition.name())
+        };
+        if self.order != order_hash(order, definition) {
+            return Err(foreign());
+        }
+        let mut columns = Vec::with_capacity(order.len());
+        for criterion in order {
+            let position = definition.position(&criterion.column).ok_or_else(foreign)?;
+            columns.push(&definition.columns()[position]);
+        }
+        let types: Vec<ColumnType> = columns.iter().map(|column| column.column_type).collect();
+        let values: Row<'static> = PostcardCodec.decode(&types, &self.encoded).map_err(|_| foreign())?;
+
+        // (a, b) > (x, y) is a > x OR (a = x AND b > y), with NULL at the end that the order puts it.
+        let mut alternatives = Vec::with_capacity(order.len());
+        let mut equal_so_far: Vec<Filter> = Vec::new();
+        for ((criterion, column), value) in order.iter().zip(&columns).zip(values) {
+            let name = column.name;
+            if let Some(beyond) = strictly_behind(name, column.nullable, criterion.direction, &value) {
+                let mut parts = equal_so_far.clone();
+                parts.push(beyond);
+                alternatives.push(Filter::All(parts));
+            }
+            equal_so_far.push(match value {
+                Value::Null => Filter::IsNull { column: name },
+                value => Filter::Compare { column: name, comparison: Comparison::Equal, value },
+            });
+        }
+        Ok(Filter::Any(alternatives))
+    }
+}
+
+/// The rows strictly behind a value in one column; `None` if there can be none.
+fn strictly_behind(column: &'static str, nullable: bool, direction: Direction, value: &Value<'static>) -> Option<Filter> {
+    match (direction, value) {
+        (Direction::Ascending, Value::Null) => None,
+        (Direction::Descending, Value::Null) => Some(!Filter::IsNull { column }),
+        (Direction::Ascending, value) => {
+            let greater = Filter::Compare { column, comparison: Comparison::Greater, value: value.clone() };
+            Some(if nullable { greater.or(Filter::IsNull { column }) } else { greater })
+        }
+        (Direction::Descending, value) => Some(Filter::Compare { column, comparison: Comparison::Less, value: value.clone() }),
+    }
+}
+
+fn order_hash(order: &[Order], definition: &SchemaDefinition) -> u64 {
+    let mut text = format!("{}\n{:016x}", definition.name(), definition.fingerprint());
+    for criterion in order {
+        // A String takes whatever is written.
+        let _ = write!(text, "\n{}|{:?}", criterion.column, criterion.direction);
+    }
+    xxh3_64(text.as_bytes())
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.order)?;
+        self.encoded.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let malformed = || Error::new(ErrorKind::InvalidQuery, "the text is no cursor; pass on unchanged what an earlier page gave");
+        if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) || text.len() < 16 || text.len() % 2 != 0 {
+            return Err(malformed());
+        }
+        let (order, encoded) = text.split_at(16);
+        Ok(Cursor {
+            order: u64::from_str_radix(order, 16).map_err(|_| malformed())?,
+            encoded: (0..encoded.len())
+                .step_by(2)
+                .map(|start| u8::from_str_radix(&encoded[start..start + 2], 16).map_err(|_| malformed()))
+                .collect::<Result<_>>()?,
+        })
+    }
+}

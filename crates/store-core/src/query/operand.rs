@@ -1,0 +1,48 @@
+//! What a typed column can be compared with.
+
+use crate::error::Result;
+use crate::field::Scalar;
+use crate::value::Value;
+
+/// A value that a column of type `F` can be compared with: an `F`, what an `Option` holds, or a borrowed form such as `&str`.
+#[diagnostic::on_unimplemented(message = "a column of type `{F}` cannot be compared with `{Self}`")]
+pub trait Operand<F> {
+    /// The value to send.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`](crate::ErrorKind::InvalidValue) for a value that no column holds.
+    fn to_operand(&self) -> Result<Value<'static>>;
+}
+
+impl<F: Scalar> Operand<F> for F {
+    fn to_operand(&self) -> Result<Value<'static>> {
+        self.to_value().map(Value::into_owned)
+    }
+}
+
+impl<F: Scalar> Operand<Option<F>> for F {
+    fn to_operand(&self) -> Result<Value<'static>> {
+        self.to_value().map(Value::into_owned)
+    }
+}
+
+macro_rules! borrowed {
+    ($borrowed:ty => $owned:ty) => {
+        impl Operand<$owned> for &$borrowed {
+            fn to_operand(&self) -> Result<Value<'static>> {
+                Ok(Value::from(*self).into_owned())
+            }
+        }
+
+        impl Operand<Option<$owned>> for &$borrowed {
+            fn to_operand(&self) -> Result<Value<'static>> {
+                Ok(Value::from(*self).into_owned())
+            }
+        }
+    };
+}
+borrowed!(str => String);
+borrowed!(String => String);
+borrowed!([u8] => Vec<u8>);
+borrowed!([u8] => bytes::Bytes);

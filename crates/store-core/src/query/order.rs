@@ -1,0 +1,72 @@
+//! The order of a query's rows.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::SchemaDefinition;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Lowest first; NULL last.
+    Ascending,
+    /// Highest first; NULL first.
+    Descending,
+}
+
+impl Direction {
+    /// The other way.
+    #[must_use]
+    pub const fn reverse(self) -> Self {
+        match self {
+            Direction::Ascending => Direction::Descending,
+            Direction::Descending => Direction::Ascending,
+        }
+    }
+}
+
+/// One criterion of an order: a typed column, or a column's name, which is checked against the schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The column's name in the schema.
+    pub column: Cow<'static, str>,
+    /// Which way.
+    pub direction: Direction,
+}
+
+impl From<&'static str> for Order {
+    fn from(column: &'static str) -> Self {
+        Order { column: column.into(), direction: Direction::Ascending }
+    }
+}
+
+impl From<String> for Order {
+    fn from(column: String) -> Self {
+        Order { column: column.into(), direction: Direction::Ascending }
+    }
+}
+
+/// Refuses unknown columns, and adds the key columns that the order lacks, so that it is total.
+pub(super) fn complete(order: &[Order], definition: &SchemaDefinition) -> Result<Vec<Order>> {
+    let mut complete: Vec<Order> = Vec::with_capacity(order.len() + definition.key_positions().len());
+    for criterion in order {
+        if definition.position(&criterion.column).is_none() {
+            let known: Vec<_> = definition.columns().iter().map(|column| column.name).collect();
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!("cannot order by `{}`: the columns are {}", criterion.column.escape_debug(), known.join(", ")),
+            )
+            .with_schema(definition.name()));
+        }
+        if complete.iter().all(|present| present.column != criterion.column) {
+            complete.push(criterion.clone());
+        }
+    }
+    let direction = complete.last().map_or(Direction::Ascending, |last| last.direction);
+    for key in definition.key_columns() {
+        if complete.iter().all(|present| present.column != key.name) {
+            complete.push(Order { column: key.name.into(), direction });
+        }
+    }
+    Ok(complete)
+}

@@ -1,0 +1,41 @@
+//! What `#[derive(Schema)]` says of a model.
+
+mod bound;
+mod definition;
+mod fingerprint;
+mod policy;
+
+pub use bound::BoundSchema;
+pub use definition::{ColumnDefinition, DefaultValue, IndexDefinition, Residence, SchemaDefinition, Stamp};
+pub use policy::{Eviction, Lifetime, NearPolicy, Policies, SharedPolicy, TruthPolicy, WriteMode};
+
+use crate::error::Result;
+use crate::key::Key;
+use crate::value::Row;
+
+/// A model: a struct that Strata stores. Derive it with `#[derive(Schema)]`; the conversions are generated, with no reflection.
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a model", note = "add `#[derive(Schema)]` to it")]
+pub trait Schema: Sized + Send + Sync + 'static {
+    /// The primary key: the key field's type, or a tuple where several fields are marked.
+    type Key: Key;
+
+    /// Name, columns, indexes and policies, made once.
+    fn definition() -> &'static SchemaDefinition;
+
+    /// The key of this record.
+    fn key(&self) -> Self::Key;
+
+    /// The record as one value for each column, borrowed where possible. Deferred fields that are not loaded are [`Value::Unset`](crate::Value::Unset).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`](crate::ErrorKind::InvalidValue) or [`EncodeFailed`](crate::ErrorKind::EncodeFailed), naming the column.
+    fn to_row(&self) -> Result<Row<'_>>;
+
+    /// The record for one value for each column. [`Value::Unset`](crate::Value::Unset) leaves a deferred field not loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeFailed`](crate::ErrorKind::DecodeFailed), naming schema and column.
+    fn from_row(row: Row<'static>) -> Result<Self>;
+}

@@ -1,0 +1,135 @@
+//! A schema as one store uses it: the definition with all choices made.
+
+use std::time::Duration;
+
+use super::definition::{Residence, SchemaDefinition};
+use super::policy::{Eviction, Policies, WriteMode};
+
+/// A schema within a store: its definition, and every policy resolved against the store's defaults. Tiers get it with each call.
+#[derive(Debug)]
+pub struct BoundSchema {
+    definition: &'static SchemaDefinition,
+    table: String,
+    key_prefix: String,
+    near_ttl: Option<Duration>,
+    near_max_entries: Option<u64>,
+    near_eviction: Eviction,
+    shared_ttl: Option<Duration>,
+    write_mode: WriteMode,
+    cache_only: bool,
+    shared_positions: Vec<usize>,
+}
+
+/// The store's defaults that a schema may inherit.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyDefaults {
+    pub(crate) near_ttl: Option<Duration>,
+    pub(crate) near_max_entries: Option<u64>,
+    pub(crate) near_eviction: Eviction,
+    pub(crate) shared_ttl: Option<Duration>,
+    pub(crate) write_mode: WriteMode,
+}
+
+impl Default for PolicyDefaults {
+    fn default() -> Self {
+        PolicyDefaults {
+            near_ttl: Some(Duration::from_secs(300)),
+            near_max_entries: None,
+            near_eviction: Eviction::Lru,
+            shared_ttl: Some(Duration::from_secs(1800)),
+            write_mode: WriteMode::WriteThrough,
+        }
+    }
+}
+
+impl BoundSchema {
+    /// Binds a definition with its own policies and the usual defaults, for using a tier without a store (as its tests do).
+    pub fn standalone(definition: &'static SchemaDefinition) -> Self {
+        Self::bind(definition, definition.policies(), &PolicyDefaults::default())
+    }
+
+    pub(crate) fn bind(definition: &'static SchemaDefinition, policies: &Policies, defaults: &PolicyDefaults) -> Self {
+        BoundSchema {
+            definition,
+            table: policies.truth.table.clone().unwrap_or_else(|| definition.name().to_owned()),
+            key_prefix: policies.shared.key_prefix.clone().unwrap_or_else(|| definition.name().to_owned()),
+            near_ttl: policies.near.ttl.resolve(defaults.near_ttl),
+            near_max_entries: policies.near.max_entries.or(defaults.near_max_entries),
+            near_eviction: policies.near.eviction.unwrap_or(defaults.near_eviction),
+            shared_ttl: policies.shared.ttl.resolve(defaults.shared_ttl),
+            write_mode: policies.write_mode.unwrap_or(defaults.write_mode),
+            cache_only: policies.cache_only,
+            shared_positions: (0..definition.columns().len())
+                .filter(|&position| definition.columns()[position].residence != Residence::TruthOnly)
+                .collect(),
+        }
+    }
+
+    /// The same schema under another table and key prefix, so that tests can share a server.
+    #[must_use]
+    pub fn with_names(mut self, table: impl Into<String>, key_prefix: impl Into<String>) -> Self {
+        self.table = table.into();
+        self.key_prefix = key_prefix.into();
+        self
+    }
+
+    /// What the model says.
+    pub fn definition(&self) -> &'static SchemaDefinition {
+        self.definition
+    }
+
+    /// The schema's name.
+    pub fn name(&self) -> &'static str {
+        self.definition.name()
+    }
+
+    /// The SQL table.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// What stands between `strata:` and the key's text in the shared tier.
+    pub fn key_prefix(&self) -> &str {
+        &self.key_prefix
+    }
+
+    /// The layout's fingerprint.
+    pub fn fingerprint(&self) -> u64 {
+        self.definition.fingerprint()
+    }
+
+    /// How long memory keeps an entry; `None` until evicted.
+    pub fn near_ttl(&self) -> Option<Duration> {
+        self.near_ttl
+    }
+
+    /// The most entries that memory holds; `None` for no limit.
+    pub fn near_max_entries(&self) -> Option<u64> {
+        self.near_max_entries
+    }
+
+    /// Which entry leaves memory first.
+    pub fn near_eviction(&self) -> Eviction {
+        self.near_eviction
+    }
+
+    /// How long the shared tier keeps a record; `None` until evicted.
+    pub fn shared_ttl(&self) -> Option<Duration> {
+        self.shared_ttl
+    }
+
+    /// How writes travel.
+    pub fn write_mode(&self) -> WriteMode {
+        self.write_mode
+    }
+
+    /// Whether the schema has no truth tier on purpose.
+    pub fn is_cache_only(&self) -> bool {
+        self.cache_only
+    }
+
+    /// The positions of the columns that records of the shared tier hold.
+    pub fn shared_positions(&self) -> &[usize] {
+        &self.shared_positions
+    }
+}

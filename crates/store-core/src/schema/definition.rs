@@ -1,0 +1,154 @@
+//! The description of a model's columns and indexes.
+
+use std::sync::OnceLock;
+
+use super::fingerprint;
+use super::policy::Policies;
+use crate::value::ColumnType;
+
+/// What is known of a model at compile time.
+#[derive(Debug)]
+pub struct SchemaDefinition {
+    name: &'static str,
+    columns: Vec<ColumnDefinition>,
+    key: Vec<usize>,
+    indexes: Vec<IndexDefinition>,
+    policies: Policies,
+    fingerprint: OnceLock<u64>,
+}
+
+impl SchemaDefinition {
+    /// Describes a model. `columns` holds the key columns too, in the order of the struct's fields.
+    pub fn new(name: &'static str, columns: Vec<ColumnDefinition>, indexes: Vec<IndexDefinition>, policies: Policies) -> Self {
+        let key = (0..columns.len()).filter(|&position| columns[position].is_key).collect();
+        SchemaDefinition { name, columns, key, indexes, policies, fingerprint: OnceLock::new() }
+    }
+
+    /// The schema's name: the struct's in snake case unless the model says otherwise.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The columns, in the order of the struct's fields.
+    pub fn columns(&self) -> &[ColumnDefinition] {
+        &self.columns
+    }
+
+    /// The positions of the key columns in [`columns`](Self::columns), in key order.
+    pub fn key_positions(&self) -> &[usize] {
+        &self.key
+    }
+
+    /// The key columns, in key order.
+    pub fn key_columns(&self) -> impl Iterator<Item = &ColumnDefinition> {
+        self.key.iter().map(|&position| &self.columns[position])
+    }
+
+    /// The position of a column by name.
+    pub fn position(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|candidate| candidate.name == column)
+    }
+
+    /// The indexes that the model declares on the struct; those of single fields are in their columns.
+    pub fn indexes(&self) -> &[IndexDefinition] {
+        &self.indexes
+    }
+
+    /// The policies that the model declares.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// A number that changes whenever the layout of encoded records does: schema name, and name, type, nullability and order of the columns.
+    pub fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| fingerprint::of(self))
+    }
+}
+
+/// One column of a schema.
+#[derive(Debug, Clone)]
+pub struct ColumnDefinition {
+    /// The column's name: the field's.
+    pub name: &'static str,
+    /// What it holds.
+    pub column_type: ColumnType,
+    /// Whether it may hold NULL.
+    pub nullable: bool,
+    /// Whether it is part of the primary key.
+    pub is_key: bool,
+    /// Whether no two rows may hold the same value.
+    pub unique: bool,
+    /// Whether it has an index of its own.
+    pub indexed: bool,
+    /// The value that the database puts where a writer gives none.
+    pub default: Option<DefaultValue>,
+    /// Whether the store stamps it with the time of the write.
+    pub stamp: Stamp,
+    /// Which tiers hold it.
+    pub residence: Residence,
+}
+
+impl ColumnDefinition {
+    /// A required column without index, default or stamp.
+    pub const fn new(name: &'static str, column_type: ColumnType) -> Self {
+        ColumnDefinition {
+            name,
+            column_type,
+            nullable: false,
+            is_key: false,
+            unique: false,
+            indexed: false,
+            default: None,
+            stamp: Stamp::Never,
+            residence: Residence::Everywhere,
+        }
+    }
+}
+
+/// A default as the model wrote it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DefaultValue {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A floating-point number.
+    Double(f64),
+    /// Text.
+    Text(&'static str),
+}
+
+/// When the store writes the current time into a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stamp {
+    /// Never: the model's value counts.
+    #[default]
+    Never,
+    /// When the record is first inserted; kept on update (`auto_now_add`).
+    OnInsert,
+    /// On every write (`auto_now`).
+    OnWrite,
+}
+
+/// Which tiers hold a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Residence {
+    /// All of them.
+    #[default]
+    Everywhere,
+    /// All but memory (`omit_l1`).
+    NotNear,
+    /// The tier of truth alone (`omit_cache`).
+    TruthOnly,
+}
+
+/// An index over one or more columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexDefinition {
+    /// The index's name; made of table and columns if the model gives none.
+    pub name: Option<&'static str>,
+    /// The columns, in order.
+    pub columns: Vec<&'static str>,
+    /// Whether no two rows may agree in all the columns.
+    pub unique: bool,
+}

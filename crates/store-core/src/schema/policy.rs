@@ -1,0 +1,108 @@
+//! How a schema behaves in each tier.
+
+use std::time::Duration;
+
+/// How long an entry lives in a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lifetime {
+    /// As long as the store's default for the tier says.
+    #[default]
+    Inherit,
+    /// Until it is evicted or replaced.
+    Never,
+    /// That long after it was installed.
+    For(Duration),
+}
+
+impl Lifetime {
+    /// The duration, with the store's default in place of [`Inherit`](Self::Inherit); `None` for entries that do not expire.
+    pub fn resolve(self, default: Option<Duration>) -> Option<Duration> {
+        match self {
+            Lifetime::Inherit => default,
+            Lifetime::Never => None,
+            Lifetime::For(duration) => Some(duration),
+        }
+    }
+}
+
+impl From<Duration> for Lifetime {
+    fn from(duration: Duration) -> Self {
+        Lifetime::For(duration)
+    }
+}
+
+/// Which entry leaves when a shelf is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Eviction {
+    /// The one not used for the longest time.
+    #[default]
+    Lru,
+    /// The one used least often; among equals the one not used for the longest time.
+    Lfu,
+    /// The one installed first.
+    Fifo,
+}
+
+/// How writes travel through the tiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WriteMode {
+    /// Truth, then the shared tier, then memory, all before the call returns.
+    #[default]
+    WriteThrough,
+    /// Truth and the shared tier; memory is filled by the next read.
+    WriteThroughLazyL1,
+    /// Memory at once, the rest in the background.
+    WriteBehind,
+}
+
+/// The memory tier's policy for one schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NearPolicy {
+    /// How long entries live.
+    pub ttl: Lifetime,
+    /// The most entries held in total; `None` takes the store's default, which is unlimited unless set.
+    pub max_entries: Option<u64>,
+    /// Which entry leaves first; `None` takes the store's default.
+    pub eviction: Option<Eviction>,
+}
+
+/// The shared tier's policy for one schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SharedPolicy {
+    /// How long records live.
+    pub ttl: Lifetime,
+    /// What stands in place of the schema's name in keys.
+    pub key_prefix: Option<String>,
+}
+
+/// The truth tier's policy for one schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TruthPolicy {
+    /// What stands in place of the schema's name as table.
+    pub table: Option<String>,
+}
+
+/// All policies of one schema. The model declares them; the builder can change them.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::{Eviction, Policies};
+///
+/// let mut policies = Policies::default();
+/// policies.near.ttl = Duration::from_secs(60).into();
+/// policies.near.max_entries = Some(50_000);
+/// policies.near.eviction = Some(Eviction::Lfu);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policies {
+    /// L1.
+    pub near: NearPolicy,
+    /// L2.
+    pub shared: SharedPolicy,
+    /// L3.
+    pub truth: TruthPolicy,
+    /// How writes travel; `None` takes the store's default.
+    pub write_mode: Option<WriteMode>,
+    /// Whether the schema has no truth tier on purpose: what its caches lose is lost.
+    pub cache_only: bool,
+}

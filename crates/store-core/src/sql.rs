@@ -1,0 +1,11 @@
+//! The SQL that both dialects share: names, types, tables, conditions and queries.
+
+mod condition;
+mod definition;
+mod dialect;
+mod placeholders;
+mod select;
+
+pub use definition::{IndexPlan, create_statements, index_plans};
+pub use dialect::{Dialect, VERSION_COLUMN};
+pub use select::{Statement, count, select};

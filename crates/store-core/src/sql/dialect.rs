@@ -1,0 +1,68 @@
+//! Where PostgreSQL and SQLite differ in spelling.
+
+use crate::schema::DefaultValue;
+use crate::value::ColumnType;
+
+/// The hidden column that holds a row's version.
+pub const VERSION_COLUMN: &str = "_version";
+
+/// A database's way to spell SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// PostgreSQL 14 and later.
+    Postgres,
+    /// SQLite 3.39 and later, with strict tables.
+    Sqlite,
+}
+
+impl Dialect {
+    /// The type that a column is declared with.
+    pub const fn type_name(self, column_type: ColumnType) -> &'static str {
+        match (self, column_type) {
+            (Dialect::Postgres, ColumnType::Bool) => "BOOLEAN",
+            (Dialect::Postgres, ColumnType::SmallInt) => "SMALLINT",
+            (Dialect::Postgres, ColumnType::Integer) => "INTEGER",
+            (Dialect::Postgres, ColumnType::BigInt) => "BIGINT",
+            (Dialect::Postgres, ColumnType::Double) => "DOUBLE PRECISION",
+            (Dialect::Postgres, ColumnType::Text) => "TEXT",
+            (Dialect::Postgres, ColumnType::Bytes) => "BYTEA",
+            (Dialect::Postgres, ColumnType::Time) => "TIMESTAMPTZ",
+            (Dialect::Postgres, ColumnType::Uuid) => "UUID",
+            (Dialect::Postgres, ColumnType::Json) => "JSONB",
+            (Dialect::Sqlite, ColumnType::Bool | ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt | ColumnType::Time) => {
+                "INTEGER"
+            }
+            (Dialect::Sqlite, ColumnType::Double) => "REAL",
+            (Dialect::Sqlite, ColumnType::Text | ColumnType::Json) => "TEXT",
+            (Dialect::Sqlite, ColumnType::Bytes | ColumnType::Uuid) => "BLOB",
+        }
+    }
+
+    /// A name, quoted.
+    pub fn quote(self, name: &str) -> String {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+
+    /// The place of the value with a number, counted from 1.
+    pub fn placeholder(self, number: usize) -> String {
+        match self {
+            Dialect::Postgres => format!("${number}"),
+            Dialect::Sqlite => format!("?{number}"),
+        }
+    }
+
+    /// A default as a literal.
+    pub(super) fn literal(self, value: &DefaultValue, column_type: ColumnType) -> String {
+        match (self, value) {
+            (Dialect::Postgres, DefaultValue::Bool(value)) => value.to_string().to_uppercase(),
+            (Dialect::Sqlite, DefaultValue::Bool(value)) => u8::from(*value).to_string(),
+            (_, DefaultValue::Integer(value)) if column_type == ColumnType::Double => {
+                format!("{value}.0")
+            }
+            (_, DefaultValue::Integer(value)) => value.to_string(),
+            (_, DefaultValue::Double(value)) => format!("{value:?}"),
+            (_, DefaultValue::Text(value)) => format!("'{}'", value.replace('\'', "''")),
+        }
+    }
+}

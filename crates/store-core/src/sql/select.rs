@@ -1,0 +1,83 @@
+//! Queries and counts as SQL.
+
+use std::fmt::Write;
+
+use super::condition::ConditionWriter;
+use super::dialect::{Dialect, VERSION_COLUMN};
+use crate::error::Result;
+use crate::facet::{Count, Select};
+use crate::query::Direction;
+use crate::schema::BoundSchema;
+use crate::value::Value;
+
+/// SQL and the values for its placeholders.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// The text.
+    pub sql: String,
+    /// The values of the placeholders, in order.
+    pub params: Vec<Value<'static>>,
+    /// The positions in the schema of the columns that it answers, in order; the version follows as the last column. Empty for a count.
+    pub columns: Vec<usize>,
+}
+
+/// The statement of a query.
+///
+/// # Errors
+///
+/// [`InvalidQuery`](crate::ErrorKind::InvalidQuery) for unknown columns and for raw conditions that do not fit their values.
+pub fn select(dialect: Dialect, schema: &BoundSchema, select: &Select) -> Result<Statement> {
+    let definition = schema.definition();
+    let columns = select.columns.clone().unwrap_or_else(|| (0..definition.columns().len()).collect());
+    let mut sql = String::from("SELECT ");
+    for &position in &columns {
+        sql.push_str(&dialect.quote(definition.columns()[position].name));
+        sql.push_str(", ");
+    }
+    let _ = write!(sql, "{} FROM {}", dialect.quote(VERSION_COLUMN), dialect.quote(schema.table()));
+    let mut writer = ConditionWriter { dialect, schema, params: Vec::new() };
+    if let Some(filter) = &select.filter {
+        sql.push_str(" WHERE ");
+        writer.write(filter, &mut sql)?;
+    }
+    for (position, order) in select.order.iter().enumerate() {
+        sql.push_str(if position == 0 { " ORDER BY " } else { ", " });
+        sql.push_str(&writer.column(&order.column)?);
+        sql.push_str(match order.direction {
+            Direction::Ascending => " ASC",
+            Direction::Descending => " DESC",
+        });
+        let nullable = definition.position(&order.column).is_some_and(|position| definition.columns()[position].nullable);
+        if nullable {
+            sql.push_str(match order.direction {
+                Direction::Ascending => " NULLS LAST",
+                Direction::Descending => " NULLS FIRST",
+            });
+        }
+    }
+    let largest = i64::MAX.unsigned_abs();
+    if let Some(limit) = select.limit {
+        let _ = write!(sql, " LIMIT {}", limit.min(largest));
+    } else if select.offset > 0 && dialect == Dialect::Sqlite {
+        sql.push_str(" LIMIT -1");
+    }
+    if select.offset > 0 {
+        let _ = write!(sql, " OFFSET {}", select.offset.min(largest));
+    }
+    Ok(Statement { sql, params: writer.params, columns })
+}
+
+/// The statement of a count.
+///
+/// # Errors
+///
+/// As [`select`].
+pub fn count(dialect: Dialect, schema: &BoundSchema, count: &Count) -> Result<Statement> {
+    let mut sql = format!("SELECT COUNT(*) FROM {}", dialect.quote(schema.table()));
+    let mut writer = ConditionWriter { dialect, schema, params: Vec::new() };
+    if let Some(filter) = &count.filter {
+        sql.push_str(" WHERE ");
+        writer.write(filter, &mut sql)?;
+    }
+    Ok(Statement { sql, params: writer.params, columns: Vec::new() })
+}

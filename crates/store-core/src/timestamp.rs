@@ -1,0 +1,98 @@
+//! Microsecond time, the form in which every tier holds a moment.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A moment in microseconds since 1970-01-01T00:00:00Z, within what PostgreSQL's `TIMESTAMPTZ` can hold.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use store_core::Timestamp;
+///
+/// let moment = Timestamp::from_system_time(UNIX_EPOCH + Duration::from_nanos(1_500_999))?;
+/// assert_eq!(moment.as_microseconds(), 1_500);
+/// # Ok::<(), store_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 4713-11-24 BC, the first day that PostgreSQL knows.
+    pub const MIN: Timestamp = Timestamp(-210_866_803_200_000_000);
+    /// The last microsecond that 64 bits count from 1970, in the year 294247; PostgreSQL's own range ends 29 years later.
+    pub const MAX: Timestamp = Timestamp(i64::MAX);
+
+    /// Makes a timestamp of microseconds since the Unix epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`](ErrorKind::InvalidValue) outside [`MIN`](Self::MIN)..=[`MAX`](Self::MAX).
+    pub fn from_microseconds(microseconds: i64) -> Result<Self> {
+        if microseconds >= Self::MIN.0 { Ok(Timestamp(microseconds)) } else { Err(out_of_range()) }
+    }
+
+    /// Makes a timestamp of a system time; what is finer than a microsecond is cut off, towards the past.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`](ErrorKind::InvalidValue) outside [`MIN`](Self::MIN)..=[`MAX`](Self::MAX).
+    pub fn from_system_time(time: SystemTime) -> Result<Self> {
+        let microseconds = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_micros()).map_err(|_| out_of_range())?,
+            Err(before) => {
+                let nanoseconds = before.duration().as_nanos();
+                let up = nanoseconds.div_ceil(1_000);
+                -i64::try_from(up).map_err(|_| out_of_range())?
+            }
+        };
+        Self::from_microseconds(microseconds)
+    }
+
+    /// Microseconds since the Unix epoch, negative before it.
+    pub const fn as_microseconds(self) -> i64 {
+        self.0
+    }
+
+    /// The same moment as a system time.
+    pub fn to_system_time(self) -> SystemTime {
+        let distance = Duration::from_micros(self.0.unsigned_abs());
+        if self.0 < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+    }
+}
+
+fn out_of_range() -> Error {
+    Error::new(
+        ErrorKind::InvalidValue,
+        "a time must lie between the years 4713 BC and 294247, so that PostgreSQL and 64-bit microseconds hold it",
+    )
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}us", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nanoseconds_are_cut_towards_the_past_on_both_sides_of_the_epoch() {
+        let after = UNIX_EPOCH + Duration::from_nanos(1_999);
+        let before = UNIX_EPOCH - Duration::from_nanos(1_001);
+        assert_eq!(Timestamp::from_system_time(after).unwrap().as_microseconds(), 1);
+        assert_eq!(Timestamp::from_system_time(before).unwrap().as_microseconds(), -2);
+    }
+
+    #[test]
+    fn the_ends_of_the_range_round_trip_and_what_lies_beyond_is_refused() {
+        for moment in [Timestamp::MIN, Timestamp::MAX] {
+            assert_eq!(Timestamp::from_system_time(moment.to_system_time()).unwrap(), moment);
+        }
+        assert!(Timestamp::from_microseconds(Timestamp::MIN.0 - 1).is_err());
+        assert!(Timestamp::from_system_time(Timestamp::MAX.to_system_time() + Duration::from_micros(1)).is_err());
+    }
+}
