@@ -3,8 +3,12 @@
 mod json;
 mod nullable;
 mod scalar;
-#[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
-mod time;
+#[cfg(feature = "chrono")]
+mod with_chrono;
+#[cfg(feature = "jiff")]
+mod with_jiff;
+#[cfg(feature = "time")]
+mod with_time;
 
 pub use json::{Json, JsonField};
 pub use nullable::{Nullable, NullableJson};
@@ -26,14 +30,14 @@ pub trait FieldCodec<F>: Copy {
     ///
     /// [`InvalidValue`](ErrorKind::InvalidValue) for a value that no truth tier can hold exactly, [`EncodeFailed`](ErrorKind::EncodeFailed) for a nested
     /// value that refuses to become JSON.
-    fn to_value(self, field: &F) -> Result<Value<'_>>;
+    fn encode(self, field: &F) -> Result<Value<'_>>;
 
     /// The field for a column's value.
     ///
     /// # Errors
     ///
     /// [`DecodeFailed`](ErrorKind::DecodeFailed) if the stored value does not fit the field's type.
-    fn from_value(self, value: Value<'static>) -> Result<F>;
+    fn decode(self, value: Value<'static>) -> Result<F>;
 }
 
 /// The stored value is of another kind than the field can take.

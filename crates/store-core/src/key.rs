@@ -5,6 +5,7 @@ mod text;
 mod tuple;
 
 pub use part::KeyPart;
+pub use text::key_text;
 
 use std::borrow::{Borrow, Cow};
 use std::fmt::Debug;

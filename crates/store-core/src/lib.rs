@@ -4,17 +4,27 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod builder;
 mod clock;
 mod codec;
+mod collection;
 mod deferred;
 mod error;
 pub mod facet;
+mod fence;
 mod field;
+mod flight;
+mod gate;
 mod key;
+mod pipeline;
 mod query;
+mod reader;
 mod record;
 mod schema;
+mod settings;
 pub mod sql;
+mod stats;
+mod store;
 mod tier;
 mod timestamp;
 mod value;
@@ -24,19 +34,26 @@ mod version;
 #[path = "private.rs"]
 pub mod __private;
 
+pub use builder::{SchemaOptions, StoreBuilder};
 pub use clock::{Clock, SystemClock};
 pub use codec::*;
+pub use collection::{Collection, Page};
 pub use deferred::Deferred;
 pub use error::{Error, ErrorKind, Result};
 pub use facet::{EvictionCause, NearTier, NoNear};
 pub use field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scalar};
-pub use key::{AsKey, Key, KeyPart};
+pub use key::{AsKey, Key, KeyPart, key_text};
+pub use pipeline::WarmProgress;
 pub use query::{Column, Columns, Comparison, Cursor, DEFAULT_LIMIT, Direction, Filter, Operand, Order, Projection, Query};
+pub use reader::Reader;
 pub use record::{EncodedRecord, Record, StoredRow};
 pub use schema::{
     BoundSchema, ColumnDefinition, DefaultValue, Eviction, IndexDefinition, Lifetime, NearPolicy, Policies, Residence, Schema,
     SchemaDefinition, SharedPolicy, Stamp, TruthPolicy, WriteMode,
 };
+pub use settings::Settings;
+pub use stats::Stats;
+pub use store::Store;
 pub use tier::{Facets, Role, Tier};
 pub use timestamp::Timestamp;
 pub use value::{ColumnType, Row, Value};

@@ -14,8 +14,14 @@ pub use crate::schema::{
 };
 pub use crate::value::{ColumnType, Row, Value};
 
-/// Stands for a field's type while method resolution picks its codec: `(&&&&Probe::<F>::NEW).codec()` with the four traits below in scope gives
-/// [`Plain`] for scalars, [`Nullable`] for options of them, [`NullableJson`] for other options and [`Json`] for the rest.
+/// The standard library, under a name that no item of the user's crate can shadow.
+pub use ::std;
+
+/// Stands for a field's type while the compiler picks its codec and its column.
+///
+/// With [`pick`] in scope `(&&&&Probe::<F>::NEW).strata_codec()` gives [`Plain`] for scalars, [`Nullable`] for options of them, [`NullableJson`]
+/// for other options and [`Json`] for the rest: method resolution tries the receivers from the most references to none. `COLUMN_TYPE` and
+/// `NULLABLE` say the same in constants: an inherent one counts before that of a trait.
 #[derive(Debug)]
 pub struct Probe<F>(PhantomData<fn() -> F>);
 
@@ -27,7 +33,7 @@ impl<F> Probe<F> {
 /// First choice.
 pub trait PickPlain {
     /// The codec.
-    fn codec(&self) -> Plain {
+    fn strata_codec(&self) -> Plain {
         Plain
     }
 }
@@ -35,7 +41,7 @@ pub trait PickPlain {
 /// Second choice.
 pub trait PickNullable {
     /// The codec.
-    fn codec(&self) -> Nullable {
+    fn strata_codec(&self) -> Nullable {
         Nullable
     }
 }
@@ -43,7 +49,7 @@ pub trait PickNullable {
 /// Third choice.
 pub trait PickNullableJson {
     /// The codec.
-    fn codec(&self) -> NullableJson {
+    fn strata_codec(&self) -> NullableJson {
         NullableJson
     }
 }
@@ -51,7 +57,7 @@ pub trait PickNullableJson {
 /// Last choice; a type that serde cannot handle fails where the codec is used, with a message of its own.
 pub trait PickJson {
     /// The codec.
-    fn codec(&self) -> Json {
+    fn strata_codec(&self) -> Json {
         Json
     }
 }
@@ -61,39 +67,59 @@ impl<F: Scalar> PickNullable for &&Probe<Option<F>> {}
 impl<F> PickNullableJson for &Probe<Option<F>> {}
 impl<F> PickJson for Probe<F> {}
 
-/// The column type that a codec gives a field.
-pub const fn column_type<F, C: FieldCodec<F>>(_: &C) -> ColumnType {
-    C::COLUMN_TYPE
+/// The column of types that are no scalar.
+pub trait PickColumn {
+    /// The type of the column.
+    const COLUMN_TYPE: ColumnType = ColumnType::Json;
+    /// Whether the field's type allows NULL.
+    const NULLABLE: bool = false;
 }
 
-/// Whether a field's type allows NULL.
-pub const fn is_nullable<F, C: FieldCodec<F>>(_: &C) -> bool {
-    C::NULLABLE
+impl<F> PickColumn for Probe<F> {}
+
+impl<F: Scalar> Probe<F> {
+    /// The type of the column.
+    pub const COLUMN_TYPE: ColumnType = F::COLUMN_TYPE;
+}
+
+impl<F: Scalar> Probe<Option<F>> {
+    /// The type of the column.
+    pub const COLUMN_TYPE: ColumnType = F::COLUMN_TYPE;
+}
+
+impl<F> Probe<Option<F>> {
+    /// Whether the field's type allows NULL.
+    pub const NULLABLE: bool = true;
+}
+
+/// The traits that [`Probe`] needs in scope, without their names.
+pub mod pick {
+    pub use super::{PickColumn as _, PickJson as _, PickNullable as _, PickNullableJson as _, PickPlain as _};
 }
 
 /// A field's value, the error naming its column.
 ///
 /// # Errors
 ///
-/// As [`FieldCodec::to_value`].
+/// As [`FieldCodec::encode`].
 pub fn encode<'a, F, C: FieldCodec<F>>(codec: C, field: &'a F, schema: &'static str, column: &'static str) -> Result<Value<'a>> {
-    codec.to_value(field).map_err(|error| error.with_schema(schema).with_column(column))
+    codec.encode(field).map_err(|error| error.with_schema(schema).with_column(column))
 }
 
 /// A field from its value, the error naming its column.
 ///
 /// # Errors
 ///
-/// As [`FieldCodec::from_value`].
+/// As [`FieldCodec::decode`].
 pub fn decode<F, C: FieldCodec<F>>(codec: C, value: Value<'static>, schema: &'static str, column: &'static str) -> Result<F> {
-    codec.from_value(value).map_err(|error| error.with_schema(schema).with_column(column))
+    codec.decode(value).map_err(|error| error.with_schema(schema).with_column(column))
 }
 
 /// A deferred field's value: unset while it is not loaded.
 ///
 /// # Errors
 ///
-/// As [`FieldCodec::to_value`].
+/// As [`FieldCodec::encode`].
 pub fn encode_deferred<'a, F, C: FieldCodec<F>>(
     codec: C,
     field: &'a Deferred<F>,
@@ -107,7 +133,7 @@ pub fn encode_deferred<'a, F, C: FieldCodec<F>>(
 ///
 /// # Errors
 ///
-/// As [`FieldCodec::from_value`].
+/// As [`FieldCodec::decode`].
 pub fn decode_deferred<F, C: FieldCodec<F>>(
     codec: C,
     value: Value<'static>,
@@ -120,21 +146,33 @@ pub fn decode_deferred<F, C: FieldCodec<F>>(
     }
 }
 
-/// A field that is no `Option` but whose column may hold NULL, which reads as the type's default.
+/// The codec of a field that is no `Option` but whose column may hold NULL, which reads as the type's default.
+#[derive(Debug, Clone, Copy)]
+pub struct OrDefault<C>(pub C);
+
+impl<F: Default, C: FieldCodec<F>> FieldCodec<F> for OrDefault<C> {
+    const COLUMN_TYPE: ColumnType = C::COLUMN_TYPE;
+    const NULLABLE: bool = true;
+
+    fn encode(self, field: &F) -> Result<Value<'_>> {
+        self.0.encode(field)
+    }
+
+    fn decode(self, value: Value<'static>) -> Result<F> {
+        match value {
+            Value::Null => Ok(F::default()),
+            value => self.0.decode(value),
+        }
+    }
+}
+
+/// A field of a projection from the value of its column.
 ///
 /// # Errors
 ///
-/// As [`FieldCodec::from_value`].
-pub fn decode_or_default<F: Default, C: FieldCodec<F>>(
-    codec: C,
-    value: Value<'static>,
-    schema: &'static str,
-    column: &'static str,
-) -> Result<F> {
-    match value {
-        Value::Null => Ok(F::default()),
-        value => decode(codec, value, schema, column),
-    }
+/// As [`FieldCodec::decode`].
+pub fn decode_column<T, F>(column: Column<T, F>, value: Value<'static>) -> Result<F> {
+    column.decode_value(value)
 }
 
 /// Takes a row apart, refusing one of another length.

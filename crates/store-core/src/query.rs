@@ -23,8 +23,15 @@ use crate::schema::{BoundSchema, Schema};
 use crate::sql::{self, Dialect};
 use crate::value::Value;
 
-/// The most rows that a query answers unless it says otherwise.
+/// The most rows that a search answers unless its query says otherwise. Streams and counts have no limit of their own.
 pub const DEFAULT_LIMIT: u64 = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Default,
+    Rows(u64),
+    None,
+}
 
 /// The values for a raw condition's `$1`, `$2`, …
 ///
@@ -47,7 +54,7 @@ macro_rules! params {
 pub struct Query<T> {
     filter: Option<Filter>,
     order: Vec<Order>,
-    limit: Option<u64>,
+    limit: Limit,
     offset: u64,
     after: Option<Cursor>,
     model: PhantomData<fn() -> T>,
@@ -56,7 +63,7 @@ pub struct Query<T> {
 impl<T> Query<T> {
     /// Every record, up to [`DEFAULT_LIMIT`].
     pub fn new() -> Self {
-        Query { filter: None, order: Vec::new(), limit: Some(DEFAULT_LIMIT), offset: 0, after: None, model: PhantomData }
+        Query { filter: None, order: Vec::new(), limit: Limit::Default, offset: 0, after: None, model: PhantomData }
     }
 
     /// Adds a condition; several are joined by AND.
@@ -96,14 +103,14 @@ impl<T> Query<T> {
     /// Answers at most `rows` rows. 0 stands for [`DEFAULT_LIMIT`].
     #[must_use]
     pub fn limit(mut self, rows: u64) -> Self {
-        self.limit = Some(if rows == 0 { DEFAULT_LIMIT } else { rows });
+        self.limit = if rows == 0 { Limit::Default } else { Limit::Rows(rows) };
         self
     }
 
     /// Answers every row. For results that may be large, use `stream`.
     #[must_use]
     pub fn no_limit(mut self) -> Self {
-        self.limit = None;
+        self.limit = Limit::None;
         self
     }
 
@@ -130,12 +137,12 @@ impl<T: Schema> Query<T> {
     /// [`InvalidQuery`](crate::ErrorKind::InvalidQuery) for what a search would refuse too.
     pub fn to_sql(&self, dialect: Dialect) -> Result<(String, Vec<Value<'static>>)> {
         let schema = BoundSchema::standalone(T::definition());
-        let statement = sql::select(dialect, &schema, &self.to_select()?)?;
+        let statement = sql::select(dialect, &schema, &self.to_select(self.search_limit())?)?;
         Ok((statement.sql, statement.params))
     }
 
     /// The query as tiers run it.
-    pub(crate) fn to_select(&self) -> Result<Select> {
+    pub(crate) fn to_select(&self, limit: Option<u64>) -> Result<Select> {
         let definition = T::definition();
         let order = order::complete(&self.order, definition)?;
         let mut filter = self.filter.clone();
@@ -146,7 +153,7 @@ impl<T: Schema> Query<T> {
                 None => beyond,
             });
         }
-        Ok(Select { columns: None, filter, order, limit: self.limit, offset: self.offset, from_primary: false })
+        Ok(Select { columns: None, filter, order, limit, offset: self.offset, from_primary: false })
     }
 
     /// The condition alone, for counting.
@@ -159,8 +166,21 @@ impl<T: Schema> Query<T> {
         Cursor::behind(record, &order::complete(&self.order, T::definition())?)
     }
 
-    pub(crate) fn row_limit(&self) -> Option<u64> {
-        self.limit
+    /// The most rows that a search answers.
+    pub(crate) fn search_limit(&self) -> Option<u64> {
+        match self.limit {
+            Limit::Default => Some(DEFAULT_LIMIT),
+            Limit::Rows(rows) => Some(rows),
+            Limit::None => None,
+        }
+    }
+
+    /// The most rows that a stream answers.
+    pub(crate) fn stream_limit(&self) -> Option<u64> {
+        match self.limit {
+            Limit::Rows(rows) => Some(rows),
+            Limit::Default | Limit::None => None,
+        }
     }
 }
 

@@ -80,6 +80,10 @@ pub trait Tables: Debug + Send + Sync {
     /// Runs a query; rows arrive as the reader takes them, so a result may be larger than memory. Dropping the stream ends the query.
     fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>>;
 
+    /// Whether [`select`](Self::select) and [`count`](Self::count) may be answered by a replica unless they ask for the primary. What a replica answers
+    /// may be older than what the store was told, so it is never cached.
+    fn reads_from_replica(&self) -> bool;
+
     /// Counts rows.
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64>;
 }

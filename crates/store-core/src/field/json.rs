@@ -30,13 +30,13 @@ impl<F: JsonField> FieldCodec<F> for Json {
     const COLUMN_TYPE: ColumnType = ColumnType::Json;
     const NULLABLE: bool = false;
 
-    fn to_value(self, field: &F) -> Result<Value<'_>> {
+    fn encode(self, field: &F) -> Result<Value<'_>> {
         serde_json::to_string(field)
             .map(|text| Value::Json(Cow::Owned(text)))
             .map_err(|error| Error::new(ErrorKind::EncodeFailed, "the nested value cannot be written as JSON").with_source(error))
     }
 
-    fn from_value(self, value: Value<'static>) -> Result<F> {
+    fn decode(self, value: Value<'static>) -> Result<F> {
         match value {
             Value::Json(text) => serde_json::from_str(&text).map_err(|error| {
                 // serde's message can quote the content, so only the place of the fault is told.

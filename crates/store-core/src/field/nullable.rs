@@ -16,14 +16,14 @@ impl<F: Scalar> FieldCodec<Option<F>> for Nullable {
     const COLUMN_TYPE: ColumnType = F::COLUMN_TYPE;
     const NULLABLE: bool = true;
 
-    fn to_value(self, field: &Option<F>) -> Result<Value<'_>> {
-        field.as_ref().map_or(Ok(Value::Null), |inner| Plain.to_value(inner))
+    fn encode(self, field: &Option<F>) -> Result<Value<'_>> {
+        field.as_ref().map_or(Ok(Value::Null), |inner| Plain.encode(inner))
     }
 
-    fn from_value(self, value: Value<'static>) -> Result<Option<F>> {
+    fn decode(self, value: Value<'static>) -> Result<Option<F>> {
         match value {
             Value::Null => Ok(None),
-            value => Plain.from_value(value).map(Some),
+            value => Plain.decode(value).map(Some),
         }
     }
 }
@@ -32,14 +32,14 @@ impl<F: JsonField> FieldCodec<Option<F>> for NullableJson {
     const COLUMN_TYPE: ColumnType = ColumnType::Json;
     const NULLABLE: bool = true;
 
-    fn to_value(self, field: &Option<F>) -> Result<Value<'_>> {
-        field.as_ref().map_or(Ok(Value::Null), |inner| Json.to_value(inner))
+    fn encode(self, field: &Option<F>) -> Result<Value<'_>> {
+        field.as_ref().map_or(Ok(Value::Null), |inner| Json.encode(inner))
     }
 
-    fn from_value(self, value: Value<'static>) -> Result<Option<F>> {
+    fn decode(self, value: Value<'static>) -> Result<Option<F>> {
         match value {
             Value::Null => Ok(None),
-            value => Json.from_value(value).map(Some),
+            value => Json.decode(value).map(Some),
         }
     }
 }

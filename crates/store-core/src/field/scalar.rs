@@ -43,11 +43,11 @@ impl<F: Scalar> FieldCodec<F> for Plain {
     const COLUMN_TYPE: ColumnType = F::COLUMN_TYPE;
     const NULLABLE: bool = false;
 
-    fn to_value(self, field: &F) -> Result<Value<'_>> {
+    fn encode(self, field: &F) -> Result<Value<'_>> {
         Scalar::to_value(field)
     }
 
-    fn from_value(self, value: Value<'static>) -> Result<F> {
+    fn decode(self, value: Value<'static>) -> Result<F> {
         Scalar::from_value(value)
     }
 }

@@ -2,6 +2,36 @@
 
 use std::fmt::Write;
 
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::Value;
+
+/// The text form of the key with these column values: what [`Key::to_text`](super::Key::to_text) gives, for tiers, which know keys as values only.
+///
+/// # Errors
+///
+/// [`InvalidValue`](ErrorKind::InvalidValue) for a value that is no part of any key: only text, integers and UUIDs are.
+pub fn key_text(key: &[Value<'_>]) -> Result<String> {
+    let mut output = String::new();
+    for (position, part) in key.iter().enumerate() {
+        if position > 0 {
+            output.push(':');
+        }
+        match part {
+            Value::Text(text) => escape(text, &mut output),
+            // Writing to a String cannot fail.
+            Value::Integer(number) => drop(write!(output, "{number}")),
+            Value::Uuid(uuid) => drop(write!(output, "{}", uuid.hyphenated())),
+            other => {
+                return Err(Error::new(
+                    ErrorKind::InvalidValue,
+                    format!("a key is made of text, integers and UUIDs, not {}", other.kind()),
+                ));
+            }
+        }
+    }
+    Ok(output)
+}
+
 /// Writes `text` with `%`, `:` and control characters as `%XX`.
 pub(super) fn escape(text: &str, output: &mut String) {
     for character in text.chars() {
@@ -46,6 +76,13 @@ mod tests {
         for foreign in ["%", "%3", "%3a", "%41", "a:b", "%é1", "%+1"] {
             assert_eq!(unescape(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_key_has_the_same_text_by_its_values() {
+        let key = (String::from("50%:é"), -7_i64, uuid::Uuid::from_u128(0xABC));
+        assert_eq!(key_text(&<(String, i64, uuid::Uuid)>::to_values(&key).unwrap()).unwrap(), key.to_text());
+        assert_eq!(key_text(&[Value::Null]).unwrap_err().kind(), ErrorKind::InvalidValue);
     }
 
     #[test]

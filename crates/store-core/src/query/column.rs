@@ -22,7 +22,7 @@ impl<T, F> Column<T, F> {
         Column { name, decode, model: PhantomData }
     }
 
-    pub(super) fn decode_value(&self, value: Value<'static>) -> Result<F> {
+    pub(crate) fn decode_value(&self, value: Value<'static>) -> Result<F> {
         (self.decode)(value).map_err(|error| error.with_column(self.name))
     }
 

@@ -114,7 +114,7 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self> {
         let malformed = || Error::new(ErrorKind::InvalidQuery, "the text is no cursor; pass on unchanged what an earlier page gave");
-        if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) || text.len() < 16 || text.len() % 2 != 0 {
+        if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) || text.len() < 16 || !text.len().is_multiple_of(2) {
             return Err(malformed());
         }
         let (order, encoded) = text.split_at(16);

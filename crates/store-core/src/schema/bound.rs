@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::definition::{Residence, SchemaDefinition};
 use super::policy::{Eviction, Policies, WriteMode};
+use crate::settings::Settings;
 
 /// A schema within a store: its definition, and every policy resolved against the store's defaults. Tiers get it with each call.
 #[derive(Debug)]
@@ -18,50 +19,28 @@ pub struct BoundSchema {
     write_mode: WriteMode,
     cache_only: bool,
     shared_positions: Vec<usize>,
-}
-
-/// The store's defaults that a schema may inherit.
-#[derive(Debug, Clone)]
-pub(crate) struct PolicyDefaults {
-    pub(crate) near_ttl: Option<Duration>,
-    pub(crate) near_max_entries: Option<u64>,
-    pub(crate) near_eviction: Eviction,
-    pub(crate) shared_ttl: Option<Duration>,
-    pub(crate) write_mode: WriteMode,
-}
-
-impl Default for PolicyDefaults {
-    fn default() -> Self {
-        PolicyDefaults {
-            near_ttl: Some(Duration::from_secs(300)),
-            near_max_entries: None,
-            near_eviction: Eviction::Lru,
-            shared_ttl: Some(Duration::from_secs(1800)),
-            write_mode: WriteMode::WriteThrough,
-        }
-    }
+    near_positions: Vec<usize>,
 }
 
 impl BoundSchema {
     /// Binds a definition with its own policies and the usual defaults, for using a tier without a store (as its tests do).
     pub fn standalone(definition: &'static SchemaDefinition) -> Self {
-        Self::bind(definition, definition.policies(), &PolicyDefaults::default())
+        Self::bind(definition, definition.policies(), &Settings::default())
     }
 
-    pub(crate) fn bind(definition: &'static SchemaDefinition, policies: &Policies, defaults: &PolicyDefaults) -> Self {
+    pub(crate) fn bind(definition: &'static SchemaDefinition, policies: &Policies, settings: &Settings) -> Self {
         BoundSchema {
             definition,
             table: policies.truth.table.clone().unwrap_or_else(|| definition.name().to_owned()),
             key_prefix: policies.shared.key_prefix.clone().unwrap_or_else(|| definition.name().to_owned()),
-            near_ttl: policies.near.ttl.resolve(defaults.near_ttl),
-            near_max_entries: policies.near.max_entries.or(defaults.near_max_entries),
-            near_eviction: policies.near.eviction.unwrap_or(defaults.near_eviction),
-            shared_ttl: policies.shared.ttl.resolve(defaults.shared_ttl),
-            write_mode: policies.write_mode.unwrap_or(defaults.write_mode),
+            near_ttl: policies.near.ttl.resolve(settings.l1_ttl),
+            near_max_entries: policies.near.max_entries.or(settings.l1_max_entries),
+            near_eviction: policies.near.eviction.unwrap_or(settings.l1_eviction),
+            shared_ttl: policies.shared.ttl.resolve(settings.l2_ttl),
+            write_mode: policies.write_mode.unwrap_or(settings.write_mode),
             cache_only: policies.cache_only,
-            shared_positions: (0..definition.columns().len())
-                .filter(|&position| definition.columns()[position].residence != Residence::TruthOnly)
-                .collect(),
+            shared_positions: held_by(definition, |residence| residence != Residence::TruthOnly),
+            near_positions: held_by(definition, |residence| residence == Residence::Everywhere),
         }
     }
 
@@ -132,4 +111,13 @@ impl BoundSchema {
     pub fn shared_positions(&self) -> &[usize] {
         &self.shared_positions
     }
+
+    /// The positions of the columns that memory holds.
+    pub fn near_positions(&self) -> &[usize] {
+        &self.near_positions
+    }
+}
+
+fn held_by(definition: &SchemaDefinition, holds: impl Fn(Residence) -> bool) -> Vec<usize> {
+    (0..definition.columns().len()).filter(|&position| holds(definition.columns()[position].residence)).collect()
 }

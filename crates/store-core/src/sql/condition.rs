@@ -116,10 +116,8 @@ impl ConditionWriter<'_> {
     }
 
     fn value(&mut self, value: Value<'static>, sql: &mut String) -> Result<()> {
-        if let Value::Double(number) = value {
-            if number.is_nan() {
-                return Err(self.refuse("NaN cannot be compared with".to_owned()));
-            }
+        if matches!(value, Value::Double(number) if number.is_nan()) {
+            return Err(self.refuse("NaN cannot be compared with".to_owned()));
         }
         self.params.push(value);
         self.check_count()?;

@@ -1,0 +1,150 @@
+//! What must hold before a store may exist.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::registration::Registration;
+use crate::codec::Codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Log, Records, Tables};
+use crate::schema::{BoundSchema, WriteMode};
+use crate::tier::{Role, Tier};
+
+/// PostgreSQL cuts longer names off in silence.
+const LONGEST_NAME: usize = 63;
+
+/// The facets that the tiers below memory give.
+#[derive(Default)]
+pub(super) struct Stack {
+    pub(super) records: Option<Arc<dyn Records>>,
+    pub(super) tables: Option<Arc<dyn Tables>>,
+    pub(super) log: Option<Arc<dyn Log>>,
+}
+
+fn invalid(problems: &[String]) -> Error {
+    Error::new(ErrorKind::InvalidConfig, problems.join("; "))
+}
+
+pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], mut problems: Vec<String>) -> Result<Stack> {
+    let mut stack = Stack::default();
+    let mut last: Option<Role> = None;
+    for tier in tiers {
+        let (name, role) = (tier.name(), tier.role());
+        if last.is_some_and(|last| last == role) {
+            problems.push(format!("two tiers have the role {role}; the second is `{name}`: leave one out"));
+        } else if last.is_some_and(|last| last > role) {
+            problems.push(format!("`{name}` ({role}) stands below a farther tier; give tiers from near to far"));
+        }
+        last = Some(role);
+        let facets = Arc::clone(tier).facets();
+        match role {
+            Role::Near => problems.push(format!("`{name}` is a memory tier; give it to `near`, not to `tier`")),
+            Role::Shared if facets.records.is_none() => problems.push(format!("`{name}` cannot be the shared tier: it has no `records`")),
+            Role::Shared => stack.records = facets.records,
+            Role::Truth if facets.tables.is_none() => problems.push(format!("`{name}` cannot be the tier of truth: it has no `tables`")),
+            Role::Truth => (stack.tables, stack.log) = (facets.tables, facets.log),
+            Role::Ledger => problems.push(format!("`{name}`: a ledger tier is not supported by this version; leave it out")),
+        }
+    }
+    if tiers.is_empty() && !has_near {
+        problems.push("the store has no tier; give it at least one, such as the embedded pair of memory and SQLite".to_owned());
+    }
+    if problems.is_empty() { Ok(stack) } else { Err(invalid(&problems)) }
+}
+
+pub(super) fn schemas<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<BoundSchema>], stack: &Stack, has_near: bool) -> Result<()> {
+    if schemas.is_empty() {
+        return Err(invalid(&["the store has no schema; add `.schema::<YourModel>()`".to_owned()]));
+    }
+    duplicates(schemas, bound)?;
+    let mut problems = Vec::new();
+    for (registration, schema) in schemas.iter().zip(bound) {
+        let mut problem = |text: String| problems.push(format!("schema `{}`: {text}", schema.name()));
+        if !schema.is_cache_only() && stack.tables.is_none() {
+            problem(
+                "it needs a tier of truth; add PostgreSQL or SQLite, or mark the model `#[schema(cache_only)]` if losing it is fine"
+                    .to_owned(),
+            );
+        }
+        if schema.is_cache_only() && stack.records.is_none() && !has_near {
+            problem("it is `cache_only`, and the store has no memory or shared tier to hold it; add one".to_owned());
+        }
+        if schema.write_mode() == WriteMode::WriteBehind {
+            problem("write-behind is not part of this version; use `write_through` or `write_through_lazy_l1`".to_owned());
+        }
+        let is_memory = schema.is_cache_only() && stack.records.is_none();
+        if is_memory && schema.write_mode() == WriteMode::WriteThroughLazyL1 {
+            problem("memory is its only tier, so it cannot be filled by the next read; use `write_through`".to_owned());
+        }
+        let short = |ttl: Option<Duration>| ttl.is_some_and(|ttl| ttl < Duration::from_millis(1));
+        if short(schema.near_ttl()) || short(schema.shared_ttl()) {
+            problem("a life time is below a millisecond; give a longer one, or `Lifetime::Never` for no end".to_owned());
+        }
+        if schema.near_max_entries() == Some(0) || registration.max_weight() == Some(0) {
+            problem("its memory tier may hold nothing; leave the limit out, or raise it".to_owned());
+        }
+        let table = schema.table();
+        if table.is_empty() || table.len() > LONGEST_NAME || table.contains('\0') || table.starts_with("_strata") {
+            problem(format!(
+                "`{}` cannot be a table: a name has 1 to {LONGEST_NAME} bytes and does not begin with `_strata`",
+                table.escape_debug()
+            ));
+        }
+        let prefix = schema.key_prefix();
+        if prefix.is_empty() || prefix.starts_with('_') || prefix.chars().any(char::is_control) {
+            problem(format!(
+                "`{}` cannot be a key prefix: it is not empty, does not begin with `_`, and has no control characters",
+                prefix.escape_debug()
+            ));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(invalid(&problems)) }
+}
+
+fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<BoundSchema>]) -> Result<()> {
+    let mut types = HashSet::new();
+    for registration in schemas {
+        if !types.insert(registration.type_id()) {
+            return Err(Error::new(ErrorKind::SchemaDuplicate, "the model was added twice; add it once")
+                .with_schema(registration.definition().name()));
+        }
+    }
+    for (position, schema) in bound.iter().enumerate() {
+        for other in &bound[..position] {
+            let clash = if schema.name() == other.name() {
+                Some("another model has this name; rename one with `#[schema(name = \"…\")]`".to_owned())
+            } else if !schema.is_cache_only() && !other.is_cache_only() && schema.table().eq_ignore_ascii_case(other.table()) {
+                Some(format!("it shares the table `{}` with schema `{}`; give one of them another", schema.table(), other.name()))
+            } else if one_begins_with_the_other(schema.key_prefix(), other.key_prefix()) {
+                Some(format!(
+                    "its key prefix `{}` and `{}` of schema `{}` would give different records one key; give one of them another",
+                    schema.key_prefix(),
+                    other.key_prefix(),
+                    other.name()
+                ))
+            } else {
+                None
+            };
+            if let Some(clash) = clash {
+                return Err(Error::new(ErrorKind::SchemaDuplicate, clash).with_schema(schema.name()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one_begins_with_the_other(first: &str, second: &str) -> bool {
+    let (first, second) = (format!("{first}:"), format!("{second}:"));
+    first.starts_with(&second) || second.starts_with(&first)
+}
+
+pub(super) fn codecs(codecs: &[Arc<dyn Codec>]) -> Result<()> {
+    for (position, codec) in codecs.iter().enumerate() {
+        let clash = codecs[..position].iter().any(|other| other.id() == codec.id() && format!("{other:?}") != format!("{codec:?}"));
+        if clash {
+            return Err(invalid(&[format!("two codecs have the number {}; give your own one from 128 up", codec.id())]));
+        }
+    }
+    Ok(())
+}

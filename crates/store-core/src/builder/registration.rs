@@ -1,0 +1,111 @@
+//! A model on its way into the store, its type remembered by a trait object.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::sync::Arc;
+
+use super::checks::Stack;
+use crate::facet::{EvictionCause, NearTier, OnEvict, ShelfOptions, Weigher};
+use crate::pipeline::{Backing, MemoryVersions, Pipeline, Shared};
+use crate::schema::{BoundSchema, Policies, Schema, SchemaDefinition};
+use crate::settings::Settings;
+
+/// What a store does differently for one model than the model itself declares.
+pub struct SchemaOptions<T: Schema> {
+    /// The policies, at first those that the model declares.
+    pub policies: Policies,
+    pub(super) max_weight: Option<u64>,
+    weigher: Option<Weigher<T>>,
+    on_evict: Option<OnEvict<T>>,
+}
+
+impl<T: Schema> SchemaOptions<T> {
+    pub(super) fn new() -> Self {
+        SchemaOptions { policies: T::definition().policies().clone(), max_weight: None, weigher: None, on_evict: None }
+    }
+
+    /// Bounds the memory tier by weight: `weigher` says how heavy an entry is, `max_weight` what all of them may weigh. Any unit will do, bytes for one.
+    pub fn weigh(&mut self, max_weight: u64, weigher: impl Fn(&T::Key, &T) -> u64 + Send + Sync + 'static) -> &mut Self {
+        self.max_weight = Some(max_weight);
+        self.weigher = Some(Arc::new(weigher));
+        self
+    }
+
+    /// Calls `notice` for every entry that leaves memory because the shelf was full or its life time over. It runs on the thread that caused it: keep it quick.
+    pub fn on_evict(&mut self, notice: impl Fn(&T::Key, &Arc<T>, EvictionCause) + Send + Sync + 'static) -> &mut Self {
+        self.on_evict = Some(Arc::new(notice));
+        self
+    }
+}
+
+impl<T: Schema> fmt::Debug for SchemaOptions<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchemaOptions").field("policies", &self.policies).field("max_weight", &self.max_weight).finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Context<'a, N> {
+    pub(super) near: Option<&'a Arc<N>>,
+    pub(super) stack: &'a Stack,
+    pub(super) shared: &'a Arc<Shared>,
+}
+
+pub(super) trait Registration<N>: Send {
+    fn definition(&self) -> &'static SchemaDefinition;
+    fn type_id(&self) -> TypeId;
+    fn max_weight(&self) -> Option<u64>;
+    fn bind(&self, settings: &Settings) -> Arc<BoundSchema>;
+    fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> (TypeId, Arc<dyn Any + Send + Sync>);
+}
+
+pub(super) struct Typed<T: Schema> {
+    options: SchemaOptions<T>,
+}
+
+impl<T: Schema> Typed<T> {
+    pub(super) fn new(options: SchemaOptions<T>) -> Self {
+        Typed { options }
+    }
+}
+
+impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
+    fn definition(&self) -> &'static SchemaDefinition {
+        T::definition()
+    }
+
+    fn type_id(&self) -> TypeId {
+        TypeId::of::<T>()
+    }
+
+    fn max_weight(&self) -> Option<u64> {
+        self.options.max_weight
+    }
+
+    fn bind(&self, settings: &Settings) -> Arc<BoundSchema> {
+        Arc::new(BoundSchema::bind(T::definition(), &self.options.policies, settings))
+    }
+
+    fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> (TypeId, Arc<dyn Any + Send + Sync>) {
+        let shelf = context.near.map(|near| {
+            near.shelf::<T>(
+                schema.name(),
+                ShelfOptions {
+                    max_entries: schema.near_max_entries(),
+                    max_weight: self.options.max_weight,
+                    weigher: self.options.weigher,
+                    eviction: schema.near_eviction(),
+                    on_evict: self.options.on_evict,
+                    clock: Arc::clone(&context.shared.settings.clock),
+                },
+            )
+        });
+        let records = context.stack.records.clone();
+        let (cache, backing) = match (schema.is_cache_only(), records, &context.stack.tables) {
+            (false, records, Some(tables)) => (records, Backing::Tables { tables: Arc::clone(tables), log: context.stack.log.clone() }),
+            (_, Some(records), _) => (None, Backing::Records(records)),
+            (_, None, _) => (None, Backing::Memory(MemoryVersions::new())),
+        };
+        let pipeline = Pipeline::new(schema, shelf, cache, backing, Arc::clone(context.shared));
+        (TypeId::of::<T>(), Arc::new(pipeline))
+    }
+}

@@ -1,0 +1,159 @@
+//! The rule that a load which was overtaken by a write installs nothing.
+//!
+//! Every write and invalidation of a key raises the count of the key's stripe when it takes effect in memory. A load notes the count before it reads anything
+//! and may install only while the count still stands. Stripes are shared by many keys; a foreign write costs a refused install, never a stale one.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const STRIPES: usize = 1024;
+
+/// The fences of one schema's shelf.
+#[derive(Debug)]
+pub(crate) struct Fences {
+    stripes: Box<[Mutex<u64>]>,
+    hasher: RandomState,
+}
+
+/// What a single load noted before it began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FenceToken {
+    stripe: usize,
+    count: u64,
+}
+
+/// What a batch noted before it began, of every stripe or of those that its keys are in; what the batch itself has raised since is in the counts.
+#[derive(Debug)]
+pub(crate) enum FenceSnapshot {
+    All(Vec<u64>),
+    Few(Vec<FenceToken>),
+}
+
+impl FenceSnapshot {
+    fn count(&mut self, stripe: usize) -> Option<&mut u64> {
+        match self {
+            FenceSnapshot::All(counts) => counts.get_mut(stripe),
+            FenceSnapshot::Few(tokens) => tokens.iter_mut().find(|token| token.stripe == stripe).map(|token| &mut token.count),
+        }
+    }
+}
+
+impl Fences {
+    pub(crate) fn new() -> Self {
+        Fences { stripes: (0..STRIPES).map(|_| Mutex::new(0)).collect(), hasher: RandomState::new() }
+    }
+
+    fn stripe<K: Hash + ?Sized>(&self, key: &K) -> usize {
+        self.hasher.hash_one(key) as usize % STRIPES
+    }
+
+    fn lock(&self, stripe: usize) -> MutexGuard<'_, u64> {
+        self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called before a load of one key reads anything.
+    pub(crate) fn begin<K: Hash + ?Sized>(&self, key: &K) -> FenceToken {
+        let stripe = self.stripe(key);
+        FenceToken { stripe, count: *self.lock(stripe) }
+    }
+
+    /// To be called before a load of many or unknown keys reads anything.
+    pub(crate) fn begin_many(&self) -> FenceSnapshot {
+        FenceSnapshot::All((0..STRIPES).map(|stripe| *self.lock(stripe)).collect())
+    }
+
+    /// As [`begin_many`](Self::begin_many), for keys that are known.
+    pub(crate) fn begin_keys<'a, K: Hash + ?Sized + 'a>(&self, keys: impl ExactSizeIterator<Item = &'a K>) -> FenceSnapshot {
+        if keys.len() > 32 { self.begin_many() } else { FenceSnapshot::Few(keys.map(|key| self.begin(key)).collect()) }
+    }
+
+    /// Runs `install` unless the key was touched since the token was taken. Returns whether it ran.
+    pub(crate) fn install(&self, token: FenceToken, install: impl FnOnce()) -> bool {
+        let count = self.lock(token.stripe);
+        let allowed = *count == token.count;
+        if allowed {
+            install();
+        }
+        drop(count);
+        allowed
+    }
+
+    /// As [`install`](Self::install), for one key of a batch.
+    pub(crate) fn install_one<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K, install: impl FnOnce()) -> bool {
+        let stripe = self.stripe(key);
+        match snapshot.count(stripe) {
+            Some(&mut count) => self.install(FenceToken { stripe, count }, install),
+            None => false,
+        }
+    }
+
+    /// Voids every load of the key that is under way, and runs `apply`, which is told whether nothing else touched the key's stripe since `snapshot` was taken.
+    pub(crate) fn publish<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K, apply: impl FnOnce(bool)) {
+        let stripe = self.stripe(key);
+        let mut count = self.lock(stripe);
+        let noted = snapshot.count(stripe);
+        let undisturbed = noted.as_deref() == Some(&*count);
+        *count += 1;
+        if let Some(noted) = noted.filter(|_| undisturbed) {
+            *noted += 1;
+        }
+        apply(undisturbed);
+        drop(count);
+    }
+
+    /// Voids every load of the key that is under way, and runs `apply`.
+    pub(crate) fn touch<K: Hash + ?Sized>(&self, key: &K, apply: impl FnOnce()) {
+        let mut count = self.lock(self.stripe(key));
+        *count += 1;
+        apply();
+        drop(count);
+    }
+
+    /// Voids every load that is under way.
+    pub(crate) fn touch_all(&self) {
+        for stripe in 0..STRIPES {
+            *self.lock(stripe) += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_overtaken_by_a_touch_installs_nothing() {
+        let fences = Fences::new();
+        let (early, mut snapshot) = (fences.begin("a"), fences.begin_many());
+        fences.touch("a", || {});
+        assert!(!fences.install(early, || panic!("installed")));
+        assert!(!fences.install_one(&mut snapshot, "a", || panic!("installed")));
+        let late = fences.begin("a");
+        let mut installed = false;
+        assert!(fences.install(late, || installed = true));
+        assert!(installed);
+    }
+
+    #[test]
+    fn touching_everything_voids_every_load() {
+        let fences = Fences::new();
+        let tokens: Vec<_> = (0..100).map(|key| fences.begin(&key)).collect();
+        fences.touch_all();
+        assert!(tokens.into_iter().all(|token| !fences.install(token, || {})));
+    }
+
+    #[test]
+    fn a_batch_is_not_disturbed_by_itself_but_by_others() {
+        let fences = Fences::new();
+        let mut snapshot = fences.begin_many();
+        let mut undisturbed = 0;
+        for key in 0..10_000 {
+            fences.publish(&mut snapshot, &key, |calm| undisturbed += u32::from(calm));
+        }
+        assert_eq!(undisturbed, 10_000);
+
+        let (mut first, mut second) = (fences.begin_many(), fences.begin_many());
+        fences.publish(&mut second, "a", |calm| assert!(calm));
+        fences.publish(&mut first, "a", |calm| assert!(!calm));
+    }
+}

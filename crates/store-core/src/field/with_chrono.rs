@@ -1,0 +1,22 @@
+//! The time type of the crate chrono.
+
+use chrono::{DateTime, Utc};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::field::Scalar;
+use crate::timestamp::Timestamp;
+use crate::value::{ColumnType, Value};
+
+impl Scalar for DateTime<Utc> {
+    const COLUMN_TYPE: ColumnType = ColumnType::Time;
+
+    fn to_value(&self) -> Result<Value<'_>> {
+        Timestamp::from_microseconds(self.timestamp_micros()).map(Value::Time)
+    }
+
+    fn from_value(value: Value<'static>) -> Result<Self> {
+        let moment = Timestamp::from_value(value)?;
+        DateTime::from_timestamp_micros(moment.as_microseconds())
+            .ok_or_else(|| Error::new(ErrorKind::DecodeFailed, "the stored time lies outside chrono's range"))
+    }
+}

@@ -1,0 +1,199 @@
+//! One load for all readers of a key.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::error::{Error, ErrorKind, Result};
+
+type Outcome<V> = Option<Result<V, Arc<Error>>>;
+
+#[derive(Debug)]
+struct Flight<V> {
+    number: u64,
+    outcome: watch::Receiver<Outcome<V>>,
+}
+
+#[derive(Debug)]
+struct Board<K, V> {
+    next: u64,
+    flights: HashMap<K, Flight<V>>,
+}
+
+/// The loads under way. A load runs in a task of its own: a reader that gives up stops nobody.
+#[derive(Debug)]
+pub(crate) struct Flights<K, V> {
+    board: Arc<Mutex<Board<K, V>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<K, V> Flights<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new() -> Self {
+        Flights { board: Arc::new(Mutex::new(Board { next: 0, flights: HashMap::new() })) }
+    }
+
+    /// Joins the key's flight, or starts `load` as one.
+    pub(crate) async fn run<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F) -> Result<V>
+    where
+        F: Future<Output = Result<V>> + Send + 'static,
+    {
+        let mut outcome = self.join_or_start(runtime, key, load);
+        let landed = outcome.wait_for(Option::is_some).await;
+        match landed.ok().and_then(|outcome| outcome.clone()) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(error.duplicate()),
+            None => Err(Error::new(ErrorKind::Internal, "a load ended without an answer; it panicked, or the runtime is shutting down")),
+        }
+    }
+
+    fn join_or_start<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F) -> watch::Receiver<Outcome<V>>
+    where
+        F: Future<Output = Result<V>> + Send + 'static,
+    {
+        let mut board = lock(&self.board);
+        if let Some(flight) = board.flights.get(&key) {
+            return flight.outcome.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        let number = board.next;
+        board.next += 1;
+        board.flights.insert(key.clone(), Flight { number, outcome: receiver.clone() });
+        drop(board);
+
+        let landing = Landing { board: Arc::clone(&self.board), key, number };
+        let load = load();
+        runtime.spawn(async move {
+            let result = load.await.map_err(Arc::new);
+            // Readers that come from here on must start anew: whatever they were told is younger than this load.
+            drop(landing);
+            sender.send_replace(Some(result));
+        });
+        receiver
+    }
+
+    /// Lets later readers of the key start anew. Those already waiting keep the flight.
+    pub(crate) fn forget(&self, key: &K) {
+        lock(&self.board).flights.remove(key);
+    }
+
+    /// Lets later readers of every key start anew.
+    pub(crate) fn forget_all(&self) {
+        lock(&self.board).flights.clear();
+    }
+}
+
+/// Takes a flight off the board when its task ends, however it ends.
+struct Landing<K: Eq + Hash, V> {
+    board: Arc<Mutex<Board<K, V>>>,
+    key: K,
+    number: u64,
+}
+
+impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        let mut board = lock(&self.board);
+        if board.flights.get(&self.key).is_some_and(|flight| flight.number == self.number) {
+            board.flights.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+    }
+
+    #[test]
+    fn readers_of_one_key_share_one_load_and_its_error() {
+        let runtime = runtime();
+        runtime.block_on(async {
+            let flights: Arc<Flights<u8, u32>> = Arc::new(Flights::new());
+            let loads = Arc::new(AtomicUsize::new(0));
+            let gate = Arc::new(Semaphore::new(0));
+            let readers: Vec<_> = (0..10)
+                .map(|_| {
+                    let (flights, loads, gate) = (Arc::clone(&flights), Arc::clone(&loads), Arc::clone(&gate));
+                    tokio::spawn(async move {
+                        let load = || async move {
+                            loads.fetch_add(1, Ordering::SeqCst);
+                            gate.acquire().await.unwrap().forget();
+                            Err(Error::new(ErrorKind::L3Unavailable, "down"))
+                        };
+                        flights.run(&Handle::current(), 1, load).await
+                    })
+                })
+                .collect();
+            tokio::task::yield_now().await;
+            gate.add_permits(10);
+            for reader in readers {
+                assert_eq!(reader.await.unwrap().unwrap_err().kind(), ErrorKind::L3Unavailable);
+            }
+            assert_eq!(loads.load(Ordering::SeqCst), 1);
+            assert!(lock(&flights.board).flights.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_forgotten_flight_answers_its_readers_and_no_later_one() {
+        let runtime = runtime();
+        runtime.block_on(async {
+            let flights: Arc<Flights<u8, u32>> = Arc::new(Flights::new());
+            let gate = Arc::new(Semaphore::new(0));
+            let early = {
+                let (flights, gate) = (Arc::clone(&flights), Arc::clone(&gate));
+                tokio::spawn(async move {
+                    let load = || async move {
+                        gate.acquire().await.unwrap().forget();
+                        Ok(1)
+                    };
+                    flights.run(&Handle::current(), 7, load).await
+                })
+            };
+            tokio::task::yield_now().await;
+            flights.forget(&7);
+            assert_eq!(flights.run(&Handle::current(), 7, || async { Ok(2) }).await.unwrap(), 2);
+            gate.add_permits(1);
+            assert_eq!(early.await.unwrap().unwrap(), 1);
+        });
+    }
+
+    #[test]
+    fn a_reader_that_gives_up_stops_nobody_and_a_panic_poisons_nobody() {
+        let runtime = runtime();
+        runtime.block_on(async {
+            let flights: Flights<u8, u32> = Flights::new();
+            let gate = Arc::new(Semaphore::new(0));
+            let held = Arc::clone(&gate);
+            let handle = Handle::current();
+            let first = flights.run(&handle, 1, || async move {
+                held.acquire().await.unwrap().forget();
+                Ok(5)
+            });
+            assert!(tokio::time::timeout(std::time::Duration::ZERO, first).await.is_err());
+            gate.add_permits(1);
+            assert_eq!(flights.run(&Handle::current(), 1, || async { Ok(6) }).await.unwrap(), 5);
+
+            let lost = flights.run(&Handle::current(), 2, || async { panic!("on purpose") }).await;
+            assert_eq!(lost.unwrap_err().kind(), ErrorKind::Internal);
+            assert_eq!(flights.run(&Handle::current(), 2, || async { Ok(8) }).await.unwrap(), 8);
+        });
+    }
+}

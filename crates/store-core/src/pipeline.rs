@@ -1,0 +1,200 @@
+//! How reads and writes of one schema travel through the tiers.
+
+mod backing;
+mod delete;
+mod invalidate;
+mod read;
+mod read_many;
+mod repair;
+mod search;
+mod warm;
+mod write;
+
+pub(crate) use backing::{Backing, MemoryVersions};
+pub(crate) use read::View;
+pub use warm::WarmProgress;
+
+use std::borrow::Borrow;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::codec::Codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Records, Shelf};
+use crate::fence::Fences;
+use crate::flight::Flights;
+use crate::key::Key;
+use crate::record::{EncodedRecord, Record};
+use crate::schema::{BoundSchema, Schema};
+use crate::settings::Settings;
+use crate::stats::Counters;
+use crate::tier::Role;
+use crate::value::{ColumnType, Row, Value};
+use crate::version::Version;
+use repair::Repairs;
+
+/// What all schemas of a store share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) counters: Counters,
+    pub(crate) codecs: Vec<Arc<dyn Codec>>,
+    pub(crate) runtime: Handle,
+    pub(crate) closed: AtomicBool,
+    pub(crate) writes: crate::gate::Gate,
+}
+
+/// The stack as one schema sees it.
+#[derive(Debug)]
+pub(crate) struct Pipeline<T: Schema> {
+    pub(crate) schema: Arc<BoundSchema>,
+    pub(crate) near: Option<Arc<dyn Shelf<T>>>,
+    /// The shared tier as a cache; `None` where it is the truth itself.
+    pub(crate) cache: Option<Arc<dyn Records>>,
+    pub(crate) backing: Backing<T>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) fences: Fences,
+    pub(crate) flights: Flights<T::Key, Option<Record<T>>>,
+    pub(crate) repairs: Arc<Repairs>,
+    shared_types: Vec<ColumnType>,
+}
+
+type Borrowed<T> = <<T as Schema>::Key as Key>::Borrowed;
+
+impl<T: Schema> Pipeline<T> {
+    pub(crate) fn new(
+        schema: Arc<BoundSchema>,
+        near: Option<Arc<dyn Shelf<T>>>,
+        cache: Option<Arc<dyn Records>>,
+        backing: Backing<T>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let columns = schema.definition().columns();
+        let shared_types = schema.shared_positions().iter().map(|&position| columns[position].column_type).collect();
+        let repairs = Arc::new(Repairs::new(cache.clone(), Arc::clone(&schema), Arc::clone(&shared)));
+        Pipeline { schema, near, cache, backing, shared, fences: Fences::new(), flights: Flights::new(), repairs, shared_types }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Refuses an empty key, and any call after the store was closed.
+    pub(crate) fn check(&self, key: &Borrowed<T>) -> Result<()> {
+        self.check_open()?;
+        if <T::Key as Key>::is_empty(key) {
+            return Err(Error::new(
+                ErrorKind::MissingPrimaryKey,
+                "the key is empty (\"\", 0, the nil UUID, or a tuple that holds one); give the record a key",
+            )
+            .with_schema(self.schema.name()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.shared.closed.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store").with_schema(self.schema.name()));
+        }
+        Ok(())
+    }
+
+    /// Adds what every error of a call should say, and counts it.
+    pub(crate) fn report(&self, operation: &'static str, error: Error) -> Error {
+        self.counters().errors.add(1);
+        error.with_schema(self.schema.name()).with_operation(operation)
+    }
+
+    /// Tells of a tier's failure that another tier makes good.
+    fn tolerate(&self, role: Role, what: &str, error: &Error) {
+        self.counters().errors.add(1);
+        tracing::warn!(schema = self.schema.name(), tier = %role, %error, "{what}");
+    }
+
+    /// Runs a call on a single record within the store's time limit.
+    pub(crate) async fn within_limit<R>(&self, call: impl Future<Output = Result<R>>) -> Result<R> {
+        let limit = self.shared.settings.operation_timeout;
+        match tokio::time::timeout(limit, call).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(
+                ErrorKind::Timeout,
+                format!("no answer within {limit:?} (`operation_timeout`); a write may have taken effect all the same"),
+            )),
+        }
+    }
+
+    /// A model for a row of the truth, with the columns that `view` shows.
+    fn model(&self, mut row: Row<'static>, view: View) -> Result<T> {
+        let columns = self.schema.definition().columns();
+        for (value, column) in row.iter_mut().zip(columns) {
+            if !view.shows(column.residence) {
+                *value = Value::Unset;
+            }
+        }
+        T::from_row(row).map_err(|error| error.with_schema(self.schema.name()))
+    }
+
+    /// Whether some columns are not held by memory.
+    fn has_deferred(&self) -> bool {
+        self.schema.near_positions().len() < self.schema.definition().columns().len()
+    }
+
+    /// When a record that is installed now stops being valid.
+    fn shared_deadline(&self) -> Option<std::time::SystemTime> {
+        self.schema.shared_ttl().map(|ttl| self.shared.settings.clock.now() + ttl)
+    }
+
+    /// The memory tier's deadline for an entry, on the monotonic scale: its own life time, and never beyond the record's.
+    fn near_deadline(&self, record_deadline: Option<std::time::SystemTime>) -> Option<Duration> {
+        let clock = &self.shared.settings.clock;
+        let left_of_record = record_deadline.map(|deadline| deadline.duration_since(clock.now()).unwrap_or_default());
+        let left = match (self.schema.near_ttl(), left_of_record) {
+            (Some(ttl), Some(left)) => Some(ttl.min(left)),
+            (ttl, left) => ttl.or(left),
+        };
+        left.map(|left| clock.monotonic() + left)
+    }
+
+    fn encode(&self, row: &[Value<'_>], version: Version) -> Result<EncodedRecord> {
+        let held: Vec<Value<'_>> = self.schema.shared_positions().iter().map(|&position| row[position].as_borrowed()).collect();
+        let codec = &self.shared.settings.codec;
+        Ok(EncodedRecord {
+            version,
+            fingerprint: self.schema.fingerprint(),
+            codec: codec.id(),
+            deadline: self.shared_deadline(),
+            payload: codec.encode(&held)?.into(),
+        })
+    }
+
+    /// The row of an encoded record; `None` for a layout or codec that this build does not know.
+    fn decode(&self, record: &EncodedRecord) -> Option<Row<'static>> {
+        if record.fingerprint != self.schema.fingerprint() {
+            return None;
+        }
+        let codec = self.shared.codecs.iter().find(|codec| codec.id() == record.codec)?;
+        match codec.decode(&self.shared_types, &record.payload) {
+            Ok(held) => {
+                let mut row = vec![Value::Unset; self.schema.definition().columns().len()];
+                for (&position, value) in self.schema.shared_positions().iter().zip(held) {
+                    row[position] = value;
+                }
+                Some(row)
+            }
+            Err(error) => {
+                self.tolerate(Role::Shared, "a record cannot be decoded and counts as a miss", &error);
+                None
+            }
+        }
+    }
+
+    fn text(key: &T::Key) -> String {
+        let mut text = String::new();
+        <T::Key as Key>::write_text(key.borrow(), &mut text);
+        text
+    }
+}

@@ -1,0 +1,42 @@
+//! What stands for the truth of a schema.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::facet::{Log, Records, Tables};
+use crate::schema::Schema;
+use crate::version::Version;
+
+/// The tier that a schema's truth lives in.
+#[derive(Debug)]
+pub(crate) enum Backing<T: Schema> {
+    /// SQL tables, with the log of commits.
+    Tables {
+        /// The rows.
+        tables: Arc<dyn Tables>,
+        /// The log.
+        log: Option<Arc<dyn Log>>,
+    },
+    /// The shared tier, for schemas that are declared `cache_only`.
+    Records(Arc<dyn Records>),
+    /// This process's memory, for schemas that are declared `cache_only` in a store without a shared tier.
+    Memory(MemoryVersions<T>),
+}
+
+/// Issues the versions of a schema whose truth is this process.
+#[derive(Debug)]
+pub(crate) struct MemoryVersions<T> {
+    last: AtomicU64,
+    model: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T> MemoryVersions<T> {
+    pub(crate) fn new() -> Self {
+        MemoryVersions { last: AtomicU64::new(0), model: std::marker::PhantomData }
+    }
+
+    pub(crate) fn next(&self) -> Version {
+        Version::new(self.last.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}

@@ -1,0 +1,62 @@
+//! Deleting records.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::write::may_have_taken_effect;
+use super::{Backing, Pipeline};
+use crate::error::Result;
+use crate::key::Key;
+use crate::schema::Schema;
+use crate::value::Row;
+use crate::version::Version;
+
+impl<T: Schema> Pipeline<T> {
+    /// Deletes keys from every tier and answers how many held a record. What is missing is no error.
+    pub(crate) async fn delete_many(self: &Arc<Self>, keys: Vec<T::Key>) -> Result<u64> {
+        for key in &keys {
+            self.check(key.borrow())?;
+        }
+        let mut seen = HashSet::with_capacity(keys.len());
+        let distinct: Vec<T::Key> = keys.into_iter().filter(|key| seen.insert(key.clone())).collect();
+        if distinct.is_empty() {
+            return Ok(0);
+        }
+        self.counters().deletes.add(distinct.len() as u64);
+        let pipeline = Arc::clone(self);
+        self.in_task(async move { pipeline.erase(distinct).await }).await
+    }
+
+    async fn erase(self: Arc<Self>, keys: Vec<T::Key>) -> Result<u64> {
+        let erased = match &self.backing {
+            Backing::Tables { tables, .. } => {
+                let values = keys.iter().map(|key| <T::Key as Key>::to_values(key.borrow())).collect::<Result<Vec<Row<'_>>>>()?;
+                tables.delete_many(&self.schema, &values).await
+            }
+            Backing::Records(records) => {
+                let texts: Vec<String> = keys.iter().map(Self::text).collect();
+                records.delete(&self.schema, &texts).await
+            }
+            Backing::Memory(versions) => Ok(keys
+                .iter()
+                .map(|key| {
+                    let present = self.near.as_ref().is_some_and(|near| near.version(key.borrow()).is_some());
+                    present.then(|| versions.next())
+                })
+                .collect()),
+        };
+        match erased {
+            Ok(versions) => {
+                self.distrust(&keys).await;
+                Ok(versions.iter().flatten().map(|_: &Version| 1).sum())
+            }
+            Err(error) => {
+                if may_have_taken_effect(&error) {
+                    self.distrust(&keys).await;
+                }
+                Err(error)
+            }
+        }
+    }
+}

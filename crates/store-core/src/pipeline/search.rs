@@ -1,0 +1,131 @@
+//! Queries, which the truth answers.
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::{Backing, Borrowed, Pipeline, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Count, Select, Shelf, Tables};
+use crate::fence::FenceSnapshot;
+use crate::query::{Filter, Query};
+use crate::record::{Record, StoredRow};
+use crate::schema::Schema;
+use crate::value::{Row, Value};
+
+impl<T: Schema> Pipeline<T> {
+    fn tables(&self) -> Result<&Arc<dyn Tables>> {
+        self.check_open()?;
+        match &self.backing {
+            Backing::Tables { tables, .. } => Ok(tables),
+            Backing::Records(_) | Backing::Memory(_) => Err(Error::new(
+                ErrorKind::InvalidQuery,
+                "a `cache_only` schema has no table to search or count; read it by key, or give it a tier of truth",
+            )
+            .with_schema(self.schema.name())),
+        }
+    }
+
+    /// Rows of a query as the tier gives them.
+    pub(crate) fn rows(&self, mut select: Select, view: View) -> Result<BoxStream<'static, Result<StoredRow>>> {
+        let tables = Arc::clone(self.tables()?);
+        self.counters().searches.add(1);
+        if view == View::Near && select.columns.is_none() && self.has_deferred() {
+            select.columns = Some(self.schema.near_positions().to_vec());
+        }
+        select.from_primary |= view == View::Truth;
+        Ok(tables.select(Arc::clone(&self.schema), select))
+    }
+
+    /// The records of a query, which memory takes in as well.
+    pub(crate) async fn search(self: &Arc<Self>, query: &Query<T>, view: View) -> Result<Vec<Record<T>>> {
+        let select = query.to_select(query.search_limit())?;
+        let mut snapshot = self.fences.begin_many();
+        let rows: Vec<StoredRow> = self.rows(select, view)?.try_collect().await?;
+        let mut records = Vec::with_capacity(rows.len());
+        let fills = view == View::Near && !self.tables()?.reads_from_replica();
+        for row in rows {
+            let (near, answer) = self.records(row, view)?;
+            if let Some(shelf) = self.near.as_ref().filter(|_| fills) {
+                self.fill_from_search(shelf.as_ref(), &mut snapshot, near);
+            }
+            records.push(answer);
+        }
+        Ok(records)
+    }
+
+    fn fill_from_search(&self, shelf: &dyn Shelf<T>, snapshot: &mut FenceSnapshot, record: Record<T>) {
+        let key = record.key();
+        let borrowed: &Borrowed<T> = key.borrow();
+        let deadline = self.near_deadline(None);
+        let install = || {
+            // The same version is kept where it is, with the end that it has.
+            if shelf.version(borrowed).is_none_or(|present| present < record.version()) {
+                shelf.install(key.clone(), record, deadline);
+            }
+        };
+        if !self.fences.install_one(snapshot, borrowed, install) {
+            self.counters().fills_refused.add(1);
+        }
+    }
+
+    /// The records of a query one by one, as the reader takes them.
+    pub(crate) fn stream(self: &Arc<Self>, query: &Query<T>, view: View) -> Result<BoxStream<'static, Result<Arc<T>>>> {
+        let rows = self.rows(query.to_select(query.stream_limit())?, view)?;
+        let pipeline = Arc::clone(self);
+        Ok(rows
+            .map(move |row| {
+                let row = row.map_err(|error| pipeline.report("stream", error))?;
+                pipeline.model(row.row, view).map(Arc::new).map_err(|error| pipeline.report("stream", error))
+            })
+            .boxed())
+    }
+
+    /// Some columns of a query's rows.
+    pub(crate) async fn project<R>(
+        &self,
+        query: &Query<T>,
+        names: Vec<&'static str>,
+        decode: impl Fn(Row<'static>) -> Result<R>,
+    ) -> Result<Vec<R>> {
+        let positions = self.positions(&names)?;
+        let select = Select { columns: Some(distinct(&positions)), ..query.to_select(query.search_limit())? };
+        let mut rows = self.rows(select, View::Shared)?;
+        let mut answers = Vec::new();
+        while let Some(mut stored) = rows.try_next().await? {
+            let values = positions.iter().enumerate().map(|(index, &position)| {
+                let wanted_again = positions[index + 1..].contains(&position);
+                if wanted_again { stored.row[position].clone() } else { std::mem::replace(&mut stored.row[position], Value::Unset) }
+            });
+            let values: Row<'static> = values.collect();
+            answers.push(decode(values)?);
+        }
+        Ok(answers)
+    }
+
+    fn positions(&self, names: &[&'static str]) -> Result<Vec<usize>> {
+        let definition = self.schema.definition();
+        let position = |name: &&'static str| {
+            definition
+                .position(name)
+                .ok_or_else(|| Error::new(ErrorKind::InvalidQuery, format!("there is no column `{name}`")).with_schema(definition.name()))
+        };
+        names.iter().map(position).collect()
+    }
+
+    /// The number of records that a condition holds for.
+    pub(crate) async fn count(&self, filter: Option<Filter>, from_primary: bool) -> Result<u64> {
+        let tables = self.tables()?;
+        self.counters().searches.add(1);
+        tables.count(&self.schema, Count { filter, from_primary }).await
+    }
+}
+
+fn distinct(positions: &[usize]) -> Vec<usize> {
+    let mut distinct = positions.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    distinct
+}

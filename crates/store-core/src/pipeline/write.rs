@@ -1,0 +1,237 @@
+//! Writing records: truth first, then the nearer tiers, with what the truth returned.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Backing, Borrowed, Pipeline, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Records, Slot};
+use crate::fence::FenceSnapshot;
+use crate::record::{EncodedRecord, Record, StoredRow};
+use crate::schema::{Schema, Stamp, WriteMode};
+use crate::tier::Role;
+use crate::timestamp::Timestamp;
+use crate::value::{Row, Value};
+
+impl<T: Schema> Pipeline<T> {
+    /// Writes records and answers what is stored, in their order. Of several with one key the last wins.
+    ///
+    /// The work runs in a task of its own: a caller that gives up leaves no tier behind the others.
+    pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>) -> Result<Vec<Record<T>>> {
+        let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
+        for key in &keys {
+            self.check(key.borrow())?;
+        }
+        if models.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.counters().sets.add(models.len() as u64);
+        let pipeline = Arc::clone(self);
+        self.in_task(async move { pipeline.write(keys, models).await }).await
+    }
+
+    /// Runs a write in a task that outlives its caller, and that closing waits for.
+    pub(super) async fn in_task<R: Send + 'static>(&self, work: impl Future<Output = Result<R>> + Send + 'static) -> Result<R> {
+        let Some(pass) = self.shared.writes.enter() else {
+            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
+        };
+        let task = self.shared.runtime.spawn(async move {
+            let result = work.await;
+            drop(pass);
+            result
+        });
+        task.await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Internal, "a write ended without an answer; it panicked, or the runtime is shutting down"))
+        })
+    }
+
+    async fn write(self: Arc<Self>, keys: Vec<T::Key>, models: Vec<T>) -> Result<Vec<Record<T>>> {
+        let mut last: HashMap<T::Key, usize> = HashMap::with_capacity(keys.len());
+        for (position, key) in keys.iter().enumerate() {
+            last.insert(key.clone(), position);
+        }
+        let written: Vec<usize> =
+            (0..keys.len()).filter(|&position| last.get::<Borrowed<T>>(keys[position].borrow()) == Some(&position)).collect();
+        let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
+
+        let mut snapshot = self.fences.begin_keys::<Borrowed<T>>(distinct.iter().map(Borrow::borrow));
+        let mut rows = Vec::with_capacity(written.len());
+        let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
+        for &position in &written {
+            rows.push(self.stamped(&models[position], now)?);
+        }
+        let stored = match self.write_backing(&distinct, &rows).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                if may_have_taken_effect(&error) {
+                    self.distrust(&distinct).await;
+                }
+                return Err(error);
+            }
+        };
+        self.update_cache(&distinct, &stored).await;
+        let mut records = HashMap::with_capacity(distinct.len());
+        for (key, stored) in distinct.iter().zip(stored) {
+            let (near, answer) = self.records(stored, View::Truth)?;
+            self.publish(&mut snapshot, key, near);
+            records.insert(key.clone(), answer);
+        }
+        Ok(keys.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow()).cloned()).collect())
+    }
+
+    fn stamped<'a>(&self, model: &'a T, now: Timestamp) -> Result<Row<'a>> {
+        let mut row = model.to_row()?;
+        for (value, column) in row.iter_mut().zip(self.schema.definition().columns()) {
+            if column.stamp != Stamp::Never {
+                *value = Value::Time(now);
+            }
+        }
+        Ok(row)
+    }
+
+    async fn write_backing(&self, keys: &[T::Key], rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+        match &self.backing {
+            Backing::Tables { tables, .. } => tables.put_many(&self.schema, rows).await,
+            Backing::Records(records) => self.write_records(&**records, keys, rows).await,
+            Backing::Memory(versions) => {
+                let rows = rows.iter().zip(keys).map(|(row, key)| {
+                    let present = self.near.as_ref().and_then(|near| near.get(key.borrow()));
+                    let present = present.map(|record| record.model().to_row().map(owned)).transpose()?;
+                    Ok(StoredRow { row: self.merged(row, present), version: versions.next() })
+                });
+                rows.collect()
+            }
+        }
+    }
+
+    /// Writes to the shared tier as the truth, which has no columns to keep apart: what an update keeps is read first.
+    async fn write_records(&self, records: &dyn Records, keys: &[T::Key], rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+        let columns = self.schema.definition().columns();
+        let keeps =
+            |row: &Row<'_>| row.iter().zip(columns).any(|(value, column)| matches!(value, Value::Unset) || column.stamp == Stamp::OnInsert);
+        let mut present: Vec<Option<Row<'static>>> = rows.iter().map(|_| None).collect();
+        if rows.iter().any(keeps) {
+            let texts: Vec<String> = keys.iter().map(Self::text).collect();
+            for (row, slot) in present.iter_mut().zip(records.fetch(&self.schema, &texts, None).await?) {
+                if let Slot::Record(record) = slot {
+                    *row = self.found_in_cache(&record).map(|found| found.stored.row);
+                }
+            }
+        }
+        let merged: Vec<Row<'static>> = rows.iter().zip(present).map(|(row, present)| self.merged(row, present)).collect();
+        let mut encoded = Vec::with_capacity(rows.len());
+        for (key, row) in keys.iter().zip(&merged) {
+            encoded.push((Self::text(key), self.encode(row, Default::default())?));
+        }
+        let versions = records.put(&self.schema, &encoded).await?;
+        Ok(merged.into_iter().zip(versions).map(|(row, version)| StoredRow { row, version }).collect())
+    }
+
+    /// A row as an update leaves it: what is unset and what is stamped on insert keeps its present content.
+    fn merged(&self, row: &Row<'_>, present: Option<Row<'static>>) -> Row<'static> {
+        let columns = self.schema.definition().columns();
+        let mut merged = owned(row.iter().map(Value::as_borrowed).collect());
+        if let Some(present) = present {
+            for ((value, column), present) in merged.iter_mut().zip(columns).zip(present) {
+                if matches!(value, Value::Unset) || column.stamp == Stamp::OnInsert {
+                    *value = present;
+                }
+            }
+        }
+        merged
+    }
+
+    /// Tells the shared tier of newer records; where it cannot be told, its slots are distrusted until they are emptied.
+    async fn update_cache(&self, keys: &[T::Key], stored: &[StoredRow]) {
+        let Some(cache) = &self.cache else { return };
+        let mut records: Vec<(String, EncodedRecord)> = Vec::with_capacity(keys.len());
+        let mut unencodable = Vec::new();
+        for (key, stored) in keys.iter().zip(stored) {
+            match self.encode(&stored.row, stored.version) {
+                Ok(record) => records.push((Self::text(key), record)),
+                Err(error) => {
+                    self.tolerate(Role::Shared, "a record cannot be encoded and is not cached", &error);
+                    unencodable.push(Self::text(key));
+                }
+            }
+        }
+        if !unencodable.is_empty() {
+            self.remove_from_cache(unencodable).await;
+        }
+        if let Err(error) = cache.replace(&self.schema, &records).await {
+            self.tolerate(Role::Shared, "the shared tier did not take a write; it is read past until it is mended", &error);
+            self.repairs.add(records.into_iter().map(|(key, _)| key));
+        }
+    }
+
+    /// Empties slots of the shared tier, at once or as soon as it answers again.
+    pub(super) async fn remove_from_cache(&self, keys: Vec<String>) {
+        let Some(cache) = &self.cache else { return };
+        if let Err(error) = cache.remove(&self.schema, &keys).await {
+            self.tolerate(Role::Shared, "the shared tier did not take a removal; it is read past until it is mended", &error);
+            self.repairs.add(keys);
+        }
+    }
+
+    /// Puts a written record into memory, and voids every load that began before.
+    fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>) {
+        self.flights.forget(key);
+        let borrowed: &Borrowed<T> = key.borrow();
+        let Some(near) = &self.near else {
+            self.fences.touch(borrowed, || {});
+            return;
+        };
+        let memory_is_truth = matches!(self.backing, Backing::Memory(_));
+        let lazy = self.schema.write_mode() == WriteMode::WriteThroughLazyL1;
+        let deadline = self.near_deadline(self.shared_deadline());
+        self.fences.publish(snapshot, borrowed, |undisturbed| {
+            let newer_is_there = near.version(borrowed).is_some_and(|present| present > record.version());
+            if newer_is_there {
+                return;
+            }
+            if memory_is_truth || (undisturbed && !lazy) {
+                near.install(key.clone(), record, deadline);
+            } else {
+                near.remove(borrowed);
+            }
+        });
+    }
+
+    /// Drops every copy that this instance and the shared tier hold of keys.
+    pub(super) async fn distrust(&self, keys: &[T::Key]) {
+        for key in keys {
+            self.forget_near(key);
+        }
+        self.remove_from_cache(keys.iter().map(Self::text).collect()).await;
+    }
+
+    pub(super) fn forget_near(&self, key: &T::Key) {
+        self.flights.forget(key);
+        let borrowed: &Borrowed<T> = key.borrow();
+        self.fences.touch(borrowed, || {
+            if let Some(near) = &self.near {
+                near.remove(borrowed);
+            }
+        });
+    }
+}
+
+/// Whether a failed write may be stored all the same.
+pub(super) fn may_have_taken_effect(error: &Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::UniqueViolation
+            | ErrorKind::ConstraintViolation
+            | ErrorKind::InvalidValue
+            | ErrorKind::EncodeFailed
+            | ErrorKind::SchemaMismatch
+            | ErrorKind::AccessDenied
+            | ErrorKind::TransactionFailed
+            | ErrorKind::Closed
+    )
+}
+
+fn owned(row: Row<'_>) -> Row<'static> {
+    row.into_iter().map(Value::into_owned).collect()
+}

@@ -1,0 +1,92 @@
+//! Reads that begin below memory.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_core::stream::BoxStream;
+
+use crate::collection::owned_keys;
+use crate::error::Result;
+use crate::key::{AsKey, Key};
+use crate::pipeline::{Pipeline, View};
+use crate::query::Query;
+use crate::record::Record;
+use crate::schema::Schema;
+use crate::tier::Role;
+
+/// Reads that begin at the tier that [`Collection::from`](crate::Collection::from) named.
+///
+/// From [`Role::Shared`] on, a key is looked up in the shared tier and then in the truth, and memory takes in what was found; fields marked `omit_l1` are
+/// loaded. From [`Role::Truth`] on, nothing but the primary of the truth is asked, no cache is filled, and every deferred field is loaded.
+pub struct Reader<T: Schema> {
+    pipeline: Arc<Pipeline<T>>,
+    role: Role,
+}
+
+impl<T: Schema> Reader<T> {
+    pub(crate) fn new(pipeline: Arc<Pipeline<T>>, role: Role) -> Self {
+        Reader { pipeline, role }
+    }
+
+    fn view(&self) -> View {
+        match self.role {
+            Role::Near | Role::Shared => View::Shared,
+            Role::Truth | Role::Ledger => View::Truth,
+        }
+    }
+
+    /// The record of a key, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Collection::get`](crate::Collection::get).
+    pub async fn get(&self, key: impl AsKey<T::Key>) -> Result<Option<Record<T>>> {
+        let key = key.as_key().into_owned();
+        let text = key.to_text();
+        self.pipeline.get_from(self.role, key).await.map_err(|error| self.pipeline.report("get", error.with_key(text)))
+    }
+
+    /// The records of many keys, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Collection::get`](crate::Collection::get).
+    pub async fn get_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Record<T>>>> {
+        let keys = owned_keys::<T, K>(keys);
+        self.pipeline.get_many_from(self.role, keys).await.map_err(|error| self.pipeline.report("get_many", error))
+    }
+
+    /// The records that a query finds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Collection::search`](crate::Collection::search).
+    pub async fn search(&self, query: Query<T>) -> Result<Vec<Record<T>>> {
+        self.pipeline.search(&query, self.view()).await.map_err(|error| self.pipeline.report("search", error))
+    }
+
+    /// The records that a query finds, one by one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Collection::stream`](crate::Collection::stream).
+    pub fn stream(&self, query: Query<T>) -> Result<BoxStream<'static, Result<Arc<T>>>> {
+        self.pipeline.stream(&query, self.view()).map_err(|error| self.pipeline.report("stream", error))
+    }
+
+    /// The number of records that a query's conditions hold for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Collection::count`](crate::Collection::count).
+    pub async fn count(&self, query: Query<T>) -> Result<u64> {
+        let from_primary = self.view() == View::Truth;
+        self.pipeline.count(query.condition(), from_primary).await.map_err(|error| self.pipeline.report("count", error))
+    }
+}
+
+impl<T: Schema> fmt::Debug for Reader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("schema", &self.pipeline.schema.name()).field("role", &self.role).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,107 @@
+//! What the store has done, in numbers.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+const CELLS: usize = 16;
+
+/// A counter that threads raise without meeting on one cache line.
+#[derive(Debug, Default)]
+pub(crate) struct Counter {
+    cells: [Cell; CELLS],
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Cell(AtomicU64);
+
+thread_local! {
+    static CELL: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed) % CELLS
+    };
+}
+
+impl Counter {
+    pub(crate) fn add(&self, amount: u64) {
+        let cell = CELL.try_with(|cell| *cell).unwrap_or(0);
+        self.cells[cell].0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.cells.iter().map(|cell| cell.0.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// The store's counters.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) l1_hits: Counter,
+    pub(crate) l1_misses: Counter,
+    pub(crate) l2_hits: Counter,
+    pub(crate) l2_misses: Counter,
+    pub(crate) l3_hits: Counter,
+    pub(crate) l3_misses: Counter,
+    pub(crate) direct_gets: Counter,
+    pub(crate) sets: Counter,
+    pub(crate) deletes: Counter,
+    pub(crate) searches: Counter,
+    pub(crate) fills_refused: Counter,
+    pub(crate) errors: Counter,
+}
+
+/// A moment's view of what the store has done since it was built. Records count one by one, also in batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Records asked for by `get`, `get_many` and `peek`.
+    pub gets: u64,
+    /// Records written.
+    pub sets: u64,
+    /// Keys deleted.
+    pub deletes: u64,
+    /// Searches, streams, pages, projections and counts.
+    pub searches: u64,
+    /// Failures of tiers and calls, those that another tier made good included.
+    pub errors: u64,
+    /// Answers from memory.
+    pub l1_hits: u64,
+    /// Keys that memory did not hold.
+    pub l1_misses: u64,
+    /// Answers from the shared tier.
+    pub l2_hits: u64,
+    /// Keys that the shared tier did not hold.
+    pub l2_misses: u64,
+    /// Answers from the tier of truth.
+    pub l3_hits: u64,
+    /// Keys that the tier of truth did not hold.
+    pub l3_misses: u64,
+    /// Installs into a cache that were refused because a write overtook the load.
+    pub fills_refused: u64,
+    /// Entries in memory now.
+    pub l1_entries: u64,
+    /// Writes that the tier of truth has not confirmed yet.
+    pub dirty_entries: u64,
+}
+
+impl Counters {
+    pub(crate) fn view(&self, l1_entries: u64) -> Stats {
+        let l1_hits = self.l1_hits.total();
+        let l1_misses = self.l1_misses.total();
+        Stats {
+            gets: l1_hits + l1_misses + self.direct_gets.total(),
+            sets: self.sets.total(),
+            deletes: self.deletes.total(),
+            searches: self.searches.total(),
+            errors: self.errors.total(),
+            l1_hits,
+            l1_misses,
+            l2_hits: self.l2_hits.total(),
+            l2_misses: self.l2_misses.total(),
+            l3_hits: self.l3_hits.total(),
+            l3_misses: self.l3_misses.total(),
+            fills_refused: self.fills_refused.total(),
+            l1_entries,
+            dirty_entries: 0,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The whole stack.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::future::join_all;
+
+use crate::builder::StoreBuilder;
+use crate::collection::Collection;
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Near, NoNear};
+use crate::pipeline::{Pipeline, Shared};
+use crate::schema::Schema;
+use crate::stats::Stats;
+use crate::tier::Tier;
+
+/// A stack of tiers and the schemas that travel through it. Cheap to clone; all clones are one store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// From near to far.
+    tiers: Vec<Arc<dyn Tier>>,
+    near: Option<Arc<dyn Near>>,
+    pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    shared: Arc<Shared>,
+}
+
+impl Store {
+    /// Starts a store from tiers and schemas.
+    pub fn builder() -> StoreBuilder<NoNear> {
+        StoreBuilder::new()
+    }
+
+    pub(crate) fn new(
+        tiers: Vec<Arc<dyn Tier>>,
+        near: Option<Arc<dyn Near>>,
+        pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Store { inner: Arc::new(Inner { tiers, near, pipelines, shared }) }
+    }
+
+    /// The handle of one model.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaNotFound`](ErrorKind::SchemaNotFound) if the builder was not given the model.
+    pub fn collection<T: Schema>(&self) -> Result<Collection<T>> {
+        let pipeline = self.inner.pipelines.get(&TypeId::of::<T>()).cloned().and_then(|pipeline| pipeline.downcast::<Pipeline<T>>().ok());
+        pipeline.map(Collection::new).ok_or_else(|| {
+            Error::new(ErrorKind::SchemaNotFound, "add `.schema::<YourModel>()` to the builder of this store")
+                .with_schema(T::definition().name())
+        })
+    }
+
+    /// What the store has done since it was built.
+    pub fn stats(&self) -> Stats {
+        let l1_entries = self.inner.near.as_ref().map_or(0, |near| near.entries());
+        self.inner.shared.counters.view(l1_entries)
+    }
+
+    /// Asks every tier for a sign of life, all at once.
+    ///
+    /// # Errors
+    ///
+    /// What the nearest tier that does not answer said; [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
+    pub async fn ping(&self) -> Result<()> {
+        if self.inner.shared.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store").with_operation("ping"));
+        }
+        let answers = join_all(self.inner.tiers.iter().map(|tier| tier.ping())).await;
+        for (tier, answer) in self.inner.tiers.iter().zip(answers) {
+            answer.map_err(|error| error.with_tier(tier.role()).with_operation("ping"))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the writes under way, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed); closing again does nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the first tier that did not close in order said; the others are closed all the same.
+    pub async fn close(&self) -> Result<()> {
+        let shared = &self.inner.shared;
+        if shared.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        shared.writes.close().await;
+        let mut first_error = Ok(());
+        for tier in &self.inner.tiers {
+            let closed = tier.close().await.map_err(|error| error.with_tier(tier.role()).with_operation("close"));
+            first_error = first_error.and(closed);
+        }
+        if let Some(near) = &self.inner.near {
+            near.clear();
+        }
+        first_error
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tiers: Vec<_> = self.inner.tiers.iter().map(|tier| tier.name()).collect();
+        f.debug_struct("Store").field("tiers", &tiers).field("schemas", &self.inner.pipelines.len()).finish_non_exhaustive()
+    }
+}
