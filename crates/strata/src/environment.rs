@@ -1,0 +1,147 @@
+//! A store's settings from environment variables.
+
+mod variables;
+
+use std::sync::Arc;
+
+use store_core::{Codec, Eviction, PostcardCodec, Result, Settings, Store, StoreBuilder, WriteMode};
+use tier_mem::MemTier;
+use variables::{Variables, invalid};
+
+/// Starts a builder from the variables of this process. Every variable must be known.
+pub(crate) async fn builder() -> Result<StoreBuilder<MemTier>> {
+    let mut variables = Variables::of_process()?;
+    let settings = settings(&mut variables)?;
+    let redis = redis(&mut variables)?;
+    let truth = truth(&mut variables)?;
+    variables.finish()?;
+
+    let mut builder = Store::builder().near(MemTier::new()).settings(settings);
+    if let Some(redis) = redis {
+        #[cfg(feature = "redis")]
+        {
+            builder = builder.tier(tier_redis::RedisTier::connect(redis).await?);
+        }
+        #[cfg(not(feature = "redis"))]
+        match redis {}
+    }
+    match truth {
+        None => {}
+        #[cfg(feature = "pg")]
+        Some(Truth::Postgres(config)) => builder = builder.tier(tier_pg::PgTier::connect(*config).await?),
+        #[cfg(feature = "sqlite")]
+        Some(Truth::Sqlite(path)) => builder = builder.tier(tier_sqlite::SqliteTier::open(path)?),
+    }
+    Ok(builder)
+}
+
+fn settings(variables: &mut Variables) -> Result<Settings> {
+    let mut settings = Settings::default();
+    let set = |place: &mut _, value: Option<_>| {
+        if let Some(value) = value {
+            *place = value;
+        }
+    };
+    set(&mut settings.l1_ttl, variables.lifetime("STRATA_L1_TTL")?);
+    set(&mut settings.l2_ttl, variables.lifetime("STRATA_L2_TTL")?);
+    if let Some(entries) = variables.parse("STRATA_L1_MAX_ENTRIES", "a whole number")? {
+        settings.l1_max_entries = Some(entries);
+    }
+    let evictions = [("lru", Eviction::Lru), ("lfu", Eviction::Lfu), ("fifo", Eviction::Fifo)];
+    settings.l1_eviction = variables.choice("STRATA_L1_EVICTION", &evictions)?.unwrap_or(settings.l1_eviction);
+    let modes = [
+        ("write_through", WriteMode::WriteThrough),
+        ("write_through_lazy_l1", WriteMode::WriteThroughLazyL1),
+        ("write_behind", WriteMode::WriteBehind),
+    ];
+    settings.write_mode = variables.choice("STRATA_WRITE_MODE", &modes)?.unwrap_or(settings.write_mode);
+    settings.fill_lease = variables.duration("STRATA_FILL_LEASE")?.unwrap_or(settings.fill_lease);
+    settings.operation_timeout = variables.duration("STRATA_OPERATION_TIMEOUT")?.unwrap_or(settings.operation_timeout);
+    settings.create_tables = variables.parse("STRATA_CREATE_TABLES", "`true` or `false`")?.unwrap_or(settings.create_tables);
+    if let Some(name) = variables.take("STRATA_CODEC") {
+        settings.codec = codec(&name)?;
+    }
+    Ok(settings)
+}
+
+fn codec(name: &str) -> Result<Arc<dyn Codec>> {
+    match name {
+        "postcard" => Ok(Arc::new(PostcardCodec)),
+        #[cfg(feature = "json")]
+        "json" => Ok(Arc::new(store_core::JsonCodec)),
+        #[cfg(feature = "messagepack")]
+        "messagepack" => Ok(Arc::new(store_core::MessagePackCodec)),
+        "json" | "messagepack" => Err(invalid("STRATA_CODEC", "names a codec that this build lacks; turn on Strata's feature of that name")),
+        _ => Err(invalid("STRATA_CODEC", "is none of: postcard, json, messagepack")),
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+enum NoRedis {}
+
+#[cfg(not(feature = "redis"))]
+fn redis(variables: &mut Variables) -> Result<Option<NoRedis>> {
+    match variables.take("REDIS_URL") {
+        None => Ok(None),
+        Some(_) => Err(invalid("REDIS_URL", "is set, and this build lacks Redis; turn on Strata's feature `redis`, or unset it")),
+    }
+}
+
+#[cfg(feature = "redis")]
+fn redis(variables: &mut Variables) -> Result<Option<tier_redis::RedisConfig>> {
+    let url = variables.take("REDIS_URL");
+    let password = variables.take("STRATA_REDIS_PASSWORD");
+    let database = variables.parse("STRATA_REDIS_DATABASE", "a database number")?;
+    let pool_size = variables.parse("STRATA_REDIS_POOL_SIZE", "a whole number")?;
+    let dial = variables.duration("STRATA_REDIS_DIAL_TIMEOUT")?;
+    let read = variables.duration("STRATA_REDIS_READ_TIMEOUT")?;
+    let write = variables.duration("STRATA_REDIS_WRITE_TIMEOUT")?;
+    let Some(url) = url else { return Ok(None) };
+    let mut config = tier_redis::RedisConfig::from_url(&url)?;
+    if let Some(password) = password {
+        config = config.with_password(password);
+    }
+    if let Some(database) = database {
+        config = config.with_database(database);
+    }
+    if let Some(pool_size) = pool_size {
+        config = config.with_pool_size(pool_size);
+    }
+    if let Some(dial) = dial {
+        config = config.with_dial_timeout(dial);
+    }
+    if let Some(read) = read {
+        config = config.with_read_timeout(read);
+    }
+    if let Some(write) = write {
+        config = config.with_write_timeout(write);
+    }
+    Ok(Some(config))
+}
+
+enum Truth {
+    #[cfg(feature = "pg")]
+    Postgres(Box<tier_pg::PgConfig>),
+    #[cfg(feature = "sqlite")]
+    Sqlite(std::path::PathBuf),
+}
+
+fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
+    let url = variables.take("DATABASE_URL");
+    #[cfg(feature = "pg")]
+    let postgres = postgres::take(variables)?;
+    let Some(url) = url else { return Ok(None) };
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        #[cfg(feature = "pg")]
+        return postgres.config(&url).map(|config| Some(Truth::Postgres(Box::new(config))));
+        #[cfg(not(feature = "pg"))]
+        return Err(invalid("DATABASE_URL", "names PostgreSQL, which this build lacks; turn on Strata's feature `pg`"));
+    }
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        #[cfg(feature = "sqlite")]
+        return Ok(Some(Truth::Sqlite(path.strip_prefix("//").unwrap_or(path).into())));
+        #[cfg(not(feature = "sqlite"))]
+        return Err(invalid("DATABASE_URL", &format!("names SQLite ({path}), which this build lacks; turn on Strata's feature `sqlite`")));
+    }
+    Err(invalid("DATABASE_URL", "begins neither with `postgres://` nor with `sqlite:`"))
+}
