@@ -1,2 +1,35 @@
-//! The chores of Strata's workspace: test, up, down, tidy
-fn main() {}
+//! The chores of Strata's workspace: test, up, down, tidy.
+
+mod arguments;
+mod cargo;
+mod report;
+mod runner;
+mod services;
+mod test;
+mod tidy;
+mod up;
+
+use std::env;
+use std::process::ExitCode;
+
+use arguments::Task;
+
+fn main() -> ExitCode {
+    let result = arguments::parse(env::args().skip(1)).and_then(|task| match task {
+        Task::Test(options) => test::run(&options),
+        Task::Up => up::up(),
+        Task::Down => up::down(),
+        Task::Tidy => tidy::run(),
+        Task::Help => {
+            println!("{}", arguments::HELP);
+            Ok(())
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

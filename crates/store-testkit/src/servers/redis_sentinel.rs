@@ -1,0 +1,106 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{RedisOptions, RedisServer, ServerError};
+
+const SERVICE: &str = "strata";
+const FORM_LIMIT: Duration = Duration::from_secs(30);
+
+/// A Redis primary with one replica and one sentinel, which alone decides (quorum 1) that the
+/// primary is gone, one second after it last answered.
+///
+/// ```no_run
+/// use store_testkit::servers::RedisSentinel;
+///
+/// # fn main() -> Result<(), store_testkit::servers::ServerError> {
+/// let mut group = RedisSentinel::start()?;
+/// println!("{}", group.url());
+/// group.primary().kill()?; // A few seconds later the replica takes over.
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RedisSentinel {
+    sentinel: RedisServer,
+    primary: RedisServer,
+    replica: RedisServer,
+}
+
+impl RedisSentinel {
+    /// Starts the three servers and waits until the sentinel knows the replica.
+    pub fn start() -> Result<Self, ServerError> {
+        let setting = |name: &str, value: String| (name.to_owned(), value);
+        let no_delay = setting("repl-diskless-sync-delay", "0".to_owned());
+        let primary = RedisServer::start(&RedisOptions { settings: vec![no_delay.clone()], ..RedisOptions::default() })?;
+        let replica = RedisServer::start(&RedisOptions {
+            settings: vec![no_delay, setting("replicaof", format!("127.0.0.1 {}", primary.port()))],
+            ..RedisOptions::default()
+        })?;
+        let watched = format!("monitor {SERVICE} 127.0.0.1 {} 1", primary.port());
+        let sentinel = RedisServer::start_sentinel(&RedisOptions {
+            settings: vec![
+                setting("sentinel", watched),
+                setting("sentinel", format!("down-after-milliseconds {SERVICE} 1000")),
+                setting("sentinel", format!("failover-timeout {SERVICE} 3000")),
+            ],
+            ..RedisOptions::default()
+        })?;
+        let group = Self { sentinel, primary, replica };
+        group.wait_until_watched()?;
+        Ok(group)
+    }
+
+    /// Where to connect: `redis-sentinel://…`, with the name of the service.
+    pub fn url(&self) -> String {
+        format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName={SERVICE}", self.sentinel.port())
+    }
+
+    /// The name under which the sentinel knows the primary.
+    pub fn service(&self) -> &'static str {
+        SERVICE
+    }
+
+    /// The port of the server that the sentinel holds for the primary now.
+    pub fn primary_port(&self) -> Result<u16, ServerError> {
+        let answer = self.sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE])?;
+        answer
+            .lines()
+            .nth(1)
+            .and_then(|port| port.trim().parse().ok())
+            .ok_or_else(|| ServerError::Failed { action: "ask the sentinel for the primary".to_owned(), output: answer })
+    }
+
+    /// The server that was the primary at the start.
+    pub fn primary(&mut self) -> &mut RedisServer {
+        &mut self.primary
+    }
+
+    /// The server that was the replica at the start.
+    pub fn replica(&mut self) -> &mut RedisServer {
+        &mut self.replica
+    }
+
+    /// The sentinel.
+    pub fn sentinel(&mut self) -> &mut RedisServer {
+        &mut self.sentinel
+    }
+
+    fn wait_until_watched(&self) -> Result<(), ServerError> {
+        let begin = Instant::now();
+        loop {
+            let linked = self.replica.command(&["INFO", "replication"])?;
+            let watched = self.sentinel.command(&["INFO", "sentinel"])?;
+            if linked.contains("master_link_status:up") && watched.contains("slaves=1") {
+                return Ok(());
+            }
+            if begin.elapsed() > FORM_LIMIT {
+                return Err(ServerError::TimedOut {
+                    action: "see the sentinel find the replica".to_owned(),
+                    limit: FORM_LIMIT,
+                    log: self.sentinel.log(),
+                });
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

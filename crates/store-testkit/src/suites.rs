@@ -1,0 +1,9 @@
+//! The conformance suites: what every tier with a facet must do, told by the sentences of the facet's contract.
+
+pub mod log;
+pub mod near;
+pub mod records;
+pub mod tables;
+mod truth;
+
+pub use truth::TruthDatabase;

@@ -1,0 +1,157 @@
+//! One tier, one schema, and the calls of one key.
+
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use store_core::facet::{Fill, FillLease, Records, Slot};
+use store_core::{BoundSchema, ColumnDefinition, ColumnType, EncodedRecord, Policies, SchemaDefinition, Tier, Version};
+
+use super::RecordsServer;
+
+/// Longer than any case takes.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+static DEFINITION: LazyLock<SchemaDefinition> = LazyLock::new(|| {
+    let mut id = ColumnDefinition::new("id", ColumnType::Text);
+    id.is_key = true;
+    SchemaDefinition::new("suite", vec![id], Vec::new(), Policies::default())
+});
+
+/// A server with one tier open on it, and a schema of its own.
+#[derive(Debug)]
+pub struct Bench<S> {
+    pub(super) server: S,
+    pub(super) tier: Arc<dyn Tier>,
+    pub(super) records: Arc<dyn Records>,
+    pub(super) schema: BoundSchema,
+}
+
+impl<S: RecordsServer> Bench<S> {
+    pub(super) async fn new(server: S) -> Self {
+        let (tier, records) = open(&server).await;
+        let schema = schema(&unique_prefix());
+        Bench { server, tier, records, schema }
+    }
+
+    /// The facet of one more tier on the same server.
+    pub(super) async fn other_tier(&self) -> Arc<dyn Records> {
+        open(&self.server).await.1
+    }
+
+    /// A schema whose prefix begins with that of this bench.
+    pub(super) fn schema_with_suffix(&self, suffix: &str) -> BoundSchema {
+        schema(&format!("{}{suffix}", self.schema.key_prefix()))
+    }
+
+    pub(super) async fn fetch(&self, key: &str, lease: Option<Duration>) -> Slot {
+        let slots = self.records.fetch(&self.schema, &[key.to_owned()], lease).await.expect("a fetch succeeds");
+        only(slots)
+    }
+
+    /// Takes the lease of a slot that must be empty.
+    pub(super) async fn lease(&self, key: &str) -> FillLease {
+        match self.fetch(key, Some(LONG)).await {
+            Slot::Leased(lease) => lease,
+            slot => panic!("the slot of {key} should be empty, but is {slot:?}"),
+        }
+    }
+
+    pub(super) async fn fill(&self, key: &str, lease: FillLease, record: &EncodedRecord) -> bool {
+        only(self.fill_all(&[(key, lease, record)]).await)
+    }
+
+    pub(super) async fn fill_all(&self, fills: &[(&str, FillLease, &EncodedRecord)]) -> Vec<bool> {
+        let fills: Vec<Fill> =
+            fills.iter().map(|&(key, lease, record)| Fill { key: key.to_owned(), lease, record: record.clone() }).collect();
+        self.records.fill(&self.schema, &fills).await.expect("a fill succeeds")
+    }
+
+    /// Brings a record into a slot that must be empty.
+    pub(super) async fn install(&self, key: &str, record: &EncodedRecord) {
+        let lease = self.lease(key).await;
+        assert!(self.fill(key, lease, record).await, "the holder of the lease of {key} fills");
+    }
+
+    pub(super) async fn replace(&self, key: &str, record: &EncodedRecord) -> bool {
+        let records = [(key.to_owned(), record.clone())];
+        only(self.records.replace(&self.schema, &records).await.expect("a replacement succeeds"))
+    }
+
+    pub(super) async fn remove(&self, key: &str) {
+        self.records.remove(&self.schema, &[key.to_owned()]).await.expect("a removal succeeds");
+    }
+
+    pub(super) async fn put(&self, key: &str, record: &EncodedRecord) -> Version {
+        let records = [(key.to_owned(), record.clone())];
+        only(self.records.put(&self.schema, &records).await.expect("a put succeeds"))
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Option<Version> {
+        only(self.records.delete(&self.schema, &[key.to_owned()]).await.expect("a deletion succeeds"))
+    }
+
+    /// Checks what a slot holds, without changing it.
+    pub(super) async fn assert_holds(&self, key: &str, record: &EncodedRecord) {
+        assert_eq!(self.fetch(key, None).await, Slot::Record(record.clone()), "in the slot of {key}");
+    }
+
+    /// Checks that there is nothing in a slot, not even a lease, by taking its lease.
+    pub(super) async fn assert_leasable(&self, key: &str) {
+        let lease = self.lease(key).await;
+        // Back to nothing.
+        assert!(self.fill(key, lease, &record_until(past())).await);
+    }
+}
+
+async fn open(server: &impl RecordsServer) -> (Arc<dyn Tier>, Arc<dyn Records>) {
+    let tier = server.open().await;
+    let records = Arc::clone(&tier).facets().records.expect("a shared tier has the facet `records`");
+    (tier, records)
+}
+
+fn schema(prefix: &str) -> BoundSchema {
+    BoundSchema::standalone(&DEFINITION).with_names("suite", prefix)
+}
+
+/// A prefix that no other case, process or run has.
+fn unique_prefix() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("suite-{}-{moment}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The only answer to a question about one key.
+pub(super) fn only<T>(mut answers: Vec<T>) -> T {
+    assert_eq!(answers.len(), 1, "one answer for one key");
+    answers.remove(0)
+}
+
+/// A record of a version, without deadline.
+pub(super) fn record(version: u64) -> EncodedRecord {
+    EncodedRecord {
+        version: Version::new(version),
+        fingerprint: 0x5EED,
+        codec: 1,
+        deadline: None,
+        payload: Bytes::from(format!("payload of version {version}")),
+    }
+}
+
+/// A record of version 1 with a deadline.
+pub(super) fn record_until(deadline: SystemTime) -> EncodedRecord {
+    EncodedRecord { deadline: Some(deadline), ..record(1) }
+}
+
+/// A time that has passed on any clock.
+pub(super) fn past() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_000_000_000)
+}
+
+/// A whole millisecond, that much later than now.
+pub(super) fn soon(after: Duration) -> SystemTime {
+    let moment = (SystemTime::now() + after).duration_since(UNIX_EPOCH).expect("a time after 1970");
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(moment.as_millis()).expect("a time before the year 500 million"))
+}

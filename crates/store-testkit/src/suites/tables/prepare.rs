@@ -1,0 +1,119 @@
+//! Making tables.
+
+use std::sync::Arc;
+
+use store_core::facet::{Count, Tables};
+use store_core::{BoundSchema, ErrorKind, Value};
+
+use super::schemas::{key_of, player, player_before, player_retyped, player_row, score, score_row, specimen, with, word};
+use crate::suites::truth::{TruthDatabase, assert_refused, open, open_with};
+
+/// Preparing again changes nothing, and rows stay.
+pub async fn preparing_again_changes_nothing(database: impl TruthDatabase) {
+    let schemas = [player(), score(), specimen()];
+    let truth = open_with(&database, &schemas.each_ref()).await;
+    let row = player_row(1);
+    let stored = truth.tables.put_many(&schemas[0], std::slice::from_ref(&row)).await.unwrap();
+    truth.tables.prepare(&schemas).await.unwrap();
+    let again = open_with(&database, &schemas.each_ref()).await;
+    assert_eq!(again.tables.get_many(&schemas[0], &[key_of(&schemas[0], &row)]).await.unwrap(), vec![Some(stored[0].clone())]);
+}
+
+/// Preparing nothing makes Strata's own tables, so that the log can be read.
+pub async fn preparing_without_schemas_makes_the_log(database: impl TruthDatabase) {
+    let truth = open(&database).await;
+    truth.tables.prepare(&[]).await.unwrap();
+    let end = truth.log.end().await.unwrap();
+    assert!(truth.log.read(&end).await.unwrap().entries.is_empty());
+}
+
+/// Several tiers may prepare an empty database at once.
+pub async fn several_tiers_prepare_at_once(database: impl TruthDatabase) {
+    let tiers = [open(&database).await, open(&database).await, open(&database).await];
+    let tasks: Vec<_> = tiers
+        .iter()
+        .flat_map(|truth| [Arc::clone(&truth.tables), Arc::clone(&truth.tables)])
+        .map(|tables| tokio::spawn(async move { tables.prepare(&[player(), score(), specimen(), word()]).await }))
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    tiers[2].tables.put_many(&score(), &[score_row("ada", 1, 10)]).await.unwrap();
+}
+
+async fn refused(database: &impl TruthDatabase, wanted: Arc<BoundSchema>, column: &str) {
+    let truth = open(database).await;
+    let error = assert_refused(truth.tables.prepare(&[Arc::clone(&wanted)]).await, ErrorKind::SchemaMismatch, &wanted, Some(column));
+    let message = error.to_string();
+    assert!(message.contains("ALTER TABLE"), "the error names the statement that mends the table: {message}");
+    assert!(message.contains(column), "{message}");
+}
+
+async fn holds(tables: &Arc<dyn Tables>, schema: &BoundSchema, rows: u64) {
+    assert_eq!(tables.count(schema, Count::default()).await.unwrap(), rows);
+}
+
+/// A table that lacks a column is refused with the statement that adds it, and is left as it is.
+pub async fn a_table_that_lacks_a_column_is_refused(database: impl TruthDatabase) {
+    let before = player_before();
+    let truth = open_with(&database, &[&before]).await;
+    let old_row = player_row(1)[..6].to_vec();
+    truth.tables.put_many(&before, std::slice::from_ref(&old_row)).await.unwrap();
+
+    refused(&database, player(), "created_at").await;
+
+    truth.tables.put_many(&before, &[player_row(2)[..6].to_vec()]).await.unwrap();
+    holds(&truth.tables, &before, 2).await;
+}
+
+/// A table that has a column of another type is refused with a statement, and is left as it is.
+pub async fn a_table_with_a_column_of_another_type_is_refused(database: impl TruthDatabase) {
+    let before = player_retyped();
+    let truth = open_with(&database, &[&before]).await;
+    let row = with(&before, player_row(1), "level", Value::from("one"));
+    let stored = truth.tables.put_many(&before, std::slice::from_ref(&row)).await.unwrap();
+
+    refused(&database, player(), "level").await;
+
+    assert_eq!(truth.tables.get_many(&before, &[key_of(&before, &row)]).await.unwrap(), vec![Some(stored[0].clone())]);
+}
+
+/// A table with more columns than the model is accepted.
+pub async fn a_table_with_more_columns_is_accepted(database: impl TruthDatabase) {
+    let (wide, narrow) = (player(), player_before());
+    let truth = open_with(&database, &[&wide]).await;
+    let stored = truth.tables.put_many(&wide, &[player_row(1)]).await.unwrap();
+    truth.tables.prepare(&[Arc::clone(&narrow)]).await.unwrap();
+    let seen = truth.tables.get_many(&narrow, &[vec![1.into()]]).await.unwrap();
+    let seen = seen[0].as_ref().unwrap();
+    assert_eq!(seen.row[..], stored[0].row[..6]);
+    assert_eq!(seen.version, stored[0].version);
+}
+
+/// Names that are SQL's own words, or hold quotes and spaces, are names like others.
+pub async fn names_need_no_care(database: impl TruthDatabase) {
+    let schema = store_core::BoundSchema::standalone(word().definition()).with_names("a \"quoted\"; table", "word");
+    let schema = Arc::new(schema);
+    let truth = open_with(&database, &[&schema]).await;
+    let row = vec![Value::from("from"), 1.into(), Value::from("by")];
+    let stored = truth.tables.put_many(&schema, std::slice::from_ref(&row)).await.unwrap();
+    assert_eq!(stored[0].row, row);
+    let changed = truth.tables.put_many(&schema, &[with(&schema, row, "order", 2.into())]).await.unwrap();
+    assert_eq!(changed[0].row[1], Value::Integer(2));
+    assert_eq!(truth.tables.exists_many(&schema, &[vec![Value::from("from")]]).await.unwrap(), [true]);
+    holds(&truth.tables, &schema, 1).await;
+    assert!(truth.tables.delete_many(&schema, &[vec![Value::from("from")]]).await.unwrap()[0].is_some());
+}
+
+/// Calls on a table that nobody made fail as a mismatch and name the schema.
+pub async fn a_missing_table_is_a_mismatch(database: impl TruthDatabase) {
+    let truth = open(&database).await;
+    truth.tables.prepare(&[]).await.unwrap();
+    let schema = player();
+    let key = vec![1.into()];
+    assert_refused(truth.tables.put_many(&schema, &[player_row(1)]).await, ErrorKind::SchemaMismatch, &schema, None);
+    assert_refused(truth.tables.get_many(&schema, std::slice::from_ref(&key)).await, ErrorKind::SchemaMismatch, &schema, None);
+    assert_refused(truth.tables.exists_many(&schema, std::slice::from_ref(&key)).await, ErrorKind::SchemaMismatch, &schema, None);
+    assert_refused(truth.tables.delete_many(&schema, &[key]).await, ErrorKind::SchemaMismatch, &schema, None);
+    assert_refused(truth.tables.count(&schema, Count::default()).await, ErrorKind::SchemaMismatch, &schema, None);
+}

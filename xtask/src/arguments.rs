@@ -1,0 +1,87 @@
+use anyhow::{Result, bail};
+
+pub(crate) const HELP: &str = "\
+The chores of Strata's workspace.
+
+cargo xtask test [--quick] [-- FILTER...]
+    Checks everything: format, clippy, tidy, docs, each feature alone, all tests, doctests and the
+    quickstart. --quick leaves it at format, clippy and tests. What follows `--` goes to the test
+    runner, to choose tests. PostgreSQL and Redis are those of DATABASE_URL and REDIS_URL if set,
+    else throw-away ones.
+cargo xtask up
+    Starts PostgreSQL and Redis to stay and prints the variables to export:
+    eval \"$(cargo xtask up)\"
+cargo xtask down
+    Stops what `up` started.
+cargo xtask tidy
+    Checks the rules of the workspace that no compiler checks.";
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Test(TestOptions),
+    Up,
+    Down,
+    Tidy,
+    Help,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TestOptions {
+    /// Only format, clippy and tests.
+    pub(crate) quick: bool,
+    /// Further arguments of the test runner.
+    pub(crate) filters: Vec<String>,
+}
+
+pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
+    let task = match arguments.next().as_deref() {
+        Some("test") => return parse_test(arguments).map(Task::Test),
+        Some("up") => Task::Up,
+        Some("down") => Task::Down,
+        Some("tidy") => Task::Tidy,
+        None | Some("help" | "--help" | "-h") => Task::Help,
+        Some(unknown) => bail!("no task `{unknown}`\n\n{HELP}"),
+    };
+    match arguments.next() {
+        None => Ok(task),
+        Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
+    }
+}
+
+fn parse_test(mut arguments: impl Iterator<Item = String>) -> Result<TestOptions> {
+    let mut options = TestOptions::default();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" => options.quick = true,
+            "--" => options.filters = arguments.by_ref().collect(),
+            unknown => bail!("`test` has no option `{unknown}`\n\n{HELP}"),
+        }
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Task> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn tasks_and_options_are_understood() {
+        assert_eq!(parse_line("up").unwrap(), Task::Up);
+        assert_eq!(parse_line("").unwrap(), Task::Help);
+        assert_eq!(
+            parse_line("test --quick -- -p tier-pg --quick").unwrap(),
+            Task::Test(TestOptions { quick: true, filters: ["-p", "tier-pg", "--quick"].map(str::to_owned).to_vec() })
+        );
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        for line in ["tset", "up now", "test --fast", "test tier-pg"] {
+            assert!(parse_line(line).is_err(), "{line}");
+        }
+    }
+}
