@@ -3,6 +3,8 @@
 #[cfg(feature = "suites")]
 mod clock;
 #[cfg(feature = "suites")]
+mod fault;
+#[cfg(feature = "suites")]
 pub mod models;
 #[cfg(feature = "suites")]
 mod records_model;
@@ -13,5 +15,7 @@ pub mod suites;
 
 #[cfg(feature = "suites")]
 pub use clock::ManualClock;
+#[cfg(feature = "suites")]
+pub use fault::{Fault, FaultTier, Faults, Hold, Operation};
 #[cfg(feature = "suites")]
 pub use records_model::ModelRecords;

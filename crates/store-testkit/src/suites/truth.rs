@@ -56,10 +56,10 @@ pub(super) fn assert_refused<T>(result: Result<T, Error>, kind: ErrorKind, schem
 #[doc(hidden)]
 #[macro_export]
 macro_rules! suite_cases {
-    ($make:path, $($module:ident)::+: $($case:ident),* $(,)?) => {$(
+    ($make:path, $suite:ident::$module:ident: $($case:ident),* $(,)?) => {$(
         #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
-            $crate::suites::$($module)::+::$case($make().await).await;
+            $crate::suites::$suite::$module::$case($make().await).await;
         }
     )*};
 }

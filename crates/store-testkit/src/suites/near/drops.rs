@@ -28,7 +28,7 @@ impl Drop for Call {
         if let Some((shelf, done)) = self.0.take()
             && let Some(shelf) = shelf.upgrade()
         {
-            shelf.remove(&99);
+            shelf.version(&1);
             let _ = done.send(());
         }
     }

@@ -1,0 +1,170 @@
+//! A tier that fails when the test says so.
+
+mod faults;
+mod hold;
+mod log;
+mod records;
+mod tables;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{Error, ErrorKind, Facets, Result, Role, Tier};
+
+pub use faults::Faults;
+pub use hold::Hold;
+
+use faults::Ordered;
+use log::FaultyLog;
+use records::FaultyRecords;
+use tables::FaultyTables;
+
+/// A call that a tier can be made to fail, by facet and method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// [`Records::fetch`](store_core::facet::Records::fetch).
+    Fetch,
+    /// [`Records::fill`](store_core::facet::Records::fill).
+    Fill,
+    /// [`Records::replace`](store_core::facet::Records::replace).
+    Replace,
+    /// [`Records::remove`](store_core::facet::Records::remove).
+    Remove,
+    /// [`Records::clear`](store_core::facet::Records::clear).
+    Clear,
+    /// [`Records::put`](store_core::facet::Records::put).
+    Put,
+    /// [`Records::delete`](store_core::facet::Records::delete).
+    Delete,
+    /// [`Tables::prepare`](store_core::facet::Tables::prepare).
+    Prepare,
+    /// [`Tables::get_many`](store_core::facet::Tables::get_many).
+    GetMany,
+    /// [`Tables::exists_many`](store_core::facet::Tables::exists_many).
+    ExistsMany,
+    /// [`Tables::put_many`](store_core::facet::Tables::put_many).
+    PutMany,
+    /// [`Tables::delete_many`](store_core::facet::Tables::delete_many).
+    DeleteMany,
+    /// [`Tables::select`](store_core::facet::Tables::select).
+    Select,
+    /// [`Tables::count`](store_core::facet::Tables::count).
+    Count,
+    /// [`Log::end`](store_core::facet::Log::end).
+    LogEnd,
+    /// [`Log::read`](store_core::facet::Log::read).
+    LogRead,
+    /// [`Log::append`](store_core::facet::Log::append).
+    LogAppend,
+    /// [`Log::prune`](store_core::facet::Log::prune).
+    LogPrune,
+    /// [`Tier::ping`].
+    Ping,
+    /// [`Tier::close`].
+    Close,
+}
+
+/// How a call goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It does nothing and fails with this kind.
+    FailBefore(ErrorKind),
+    /// It takes effect and fails with this kind all the same: the acknowledgement is lost. A query that streams fails behind its last row.
+    FailAfter(ErrorKind),
+}
+
+/// A tier around another one, whose calls fail or wait as a test orders through [`Faults`].
+///
+/// The near facet is passed through as it is.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use std::sync::Arc;
+/// use store_core::{ErrorKind, Tier};
+/// use store_testkit::{Fault, FaultTier, ModelRecords, Operation};
+///
+/// let tier = FaultTier::new(ModelRecords::new());
+/// let faults = tier.faults();
+/// faults.next(Operation::Ping, Fault::FailBefore(ErrorKind::L2Unavailable));
+/// assert_eq!(tier.ping().await.unwrap_err().kind(), ErrorKind::L2Unavailable);
+/// assert!(tier.ping().await.is_ok());
+/// assert_eq!(faults.calls(Operation::Ping), 2);
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct FaultTier {
+    tier: Arc<dyn Tier>,
+    faults: Faults,
+}
+
+impl FaultTier {
+    /// Wraps a tier, with no fault ordered.
+    pub fn new<T: Tier>(tier: impl Into<Arc<T>>) -> Self {
+        let tier: Arc<dyn Tier> = tier.into();
+        let faults = Faults::new(tier.role());
+        FaultTier { tier, faults }
+    }
+
+    /// The handle that orders faults; it works as long as the tier does, wherever the tier went.
+    pub fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+}
+
+#[async_trait]
+impl Tier for FaultTier {
+    fn name(&self) -> &str {
+        self.tier.name()
+    }
+
+    fn role(&self) -> Role {
+        self.tier.role()
+    }
+
+    fn facets(self: Arc<Self>) -> Facets {
+        // Every facet by name, so that a new one is not passed through unnoticed.
+        let Facets { near, records, tables, log } = Arc::clone(&self.tier).facets();
+        let faults = &self.faults;
+        Facets {
+            near,
+            records: records.map(|inner| Arc::new(FaultyRecords { inner, faults: faults.clone() }) as _),
+            tables: tables.map(|inner| Arc::new(FaultyTables { inner, faults: faults.clone() }) as _),
+            log: log.map(|inner| Arc::new(FaultyLog { inner, faults: faults.clone() }) as _),
+        }
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.faults.run(Operation::Ping, self.tier.ping()).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.faults.run(Operation::Close, self.tier.close()).await
+    }
+}
+
+impl Faults {
+    /// Runs a call as it was ordered to go.
+    async fn run<R>(&self, operation: Operation, call: impl Future<Output = Result<R>>) -> Result<R> {
+        match self.draw(operation) {
+            None => call.await,
+            Some(Ordered::Fail(Fault::FailBefore(kind))) => Err(self.error(kind)),
+            Some(Ordered::Fail(Fault::FailAfter(kind))) => {
+                call.await?;
+                Err(self.error(kind))
+            }
+            Some(Ordered::HoldBefore(gate)) => {
+                gate.pass().await;
+                call.await
+            }
+            Some(Ordered::HoldAfter(gate)) => {
+                let answer = call.await;
+                gate.pass().await;
+                answer
+            }
+        }
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, "the test ordered this failure").with_tier(self.role())
+    }
+}

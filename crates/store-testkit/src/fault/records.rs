@@ -1,0 +1,47 @@
+//! The records facet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use store_core::facet::{Fill, Records, Slot};
+use store_core::{BoundSchema, EncodedRecord, Result, Version};
+
+use super::{Faults, Operation};
+
+#[derive(Debug)]
+pub(super) struct FaultyRecords {
+    pub(super) inner: Arc<dyn Records>,
+    pub(super) faults: Faults,
+}
+
+#[async_trait]
+impl Records for FaultyRecords {
+    async fn fetch(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Slot>> {
+        self.faults.run(Operation::Fetch, self.inner.fetch(schema, keys, lease)).await
+    }
+
+    async fn fill(&self, schema: &BoundSchema, fills: &[Fill]) -> Result<Vec<bool>> {
+        self.faults.run(Operation::Fill, self.inner.fill(schema, fills)).await
+    }
+
+    async fn replace(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<bool>> {
+        self.faults.run(Operation::Replace, self.inner.replace(schema, records)).await
+    }
+
+    async fn remove(&self, schema: &BoundSchema, keys: &[String]) -> Result<()> {
+        self.faults.run(Operation::Remove, self.inner.remove(schema, keys)).await
+    }
+
+    async fn clear(&self, schema: &BoundSchema) -> Result<u64> {
+        self.faults.run(Operation::Clear, self.inner.clear(schema)).await
+    }
+
+    async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {
+        self.faults.run(Operation::Put, self.inner.put(schema, records)).await
+    }
+
+    async fn delete(&self, schema: &BoundSchema, keys: &[String]) -> Result<Vec<Option<Version>>> {
+        self.faults.run(Operation::Delete, self.inner.delete(schema, keys)).await
+    }
+}
