@@ -97,6 +97,35 @@ pub mod pick {
     pub use super::{PickColumn as _, PickJson as _, PickNullable as _, PickNullableJson as _, PickPlain as _};
 }
 
+/// A codec of the fields of type `F`. Only this function asks whether it is one, so that a type which has none is reported once and not for each use.
+pub fn fitting<F, C: FieldCodec<F>>(codec: C) -> impl FieldCodec<F> {
+    codec
+}
+
+/// The codec of a field that is no `Option` but whose column may hold NULL, which reads as the type's default.
+pub fn or_default<F: Default>(codec: impl FieldCodec<F>) -> impl FieldCodec<F> {
+    OrDefault(codec)
+}
+
+#[derive(Clone, Copy)]
+struct OrDefault<C>(C);
+
+impl<F: Default, C: FieldCodec<F>> FieldCodec<F> for OrDefault<C> {
+    const COLUMN_TYPE: ColumnType = C::COLUMN_TYPE;
+    const NULLABLE: bool = true;
+
+    fn encode(self, field: &F) -> Result<Value<'_>> {
+        self.0.encode(field)
+    }
+
+    fn decode(self, value: Value<'static>) -> Result<F> {
+        match value {
+            Value::Null => Ok(F::default()),
+            value => self.0.decode(value),
+        }
+    }
+}
+
 /// A field's value, the error naming its column.
 ///
 /// # Errors
@@ -146,26 +175,6 @@ pub fn decode_deferred<F, C: FieldCodec<F>>(
     }
 }
 
-/// The codec of a field that is no `Option` but whose column may hold NULL, which reads as the type's default.
-#[derive(Debug, Clone, Copy)]
-pub struct OrDefault<C>(pub C);
-
-impl<F: Default, C: FieldCodec<F>> FieldCodec<F> for OrDefault<C> {
-    const COLUMN_TYPE: ColumnType = C::COLUMN_TYPE;
-    const NULLABLE: bool = true;
-
-    fn encode(self, field: &F) -> Result<Value<'_>> {
-        self.0.encode(field)
-    }
-
-    fn decode(self, value: Value<'static>) -> Result<F> {
-        match value {
-            Value::Null => Ok(F::default()),
-            value => self.0.decode(value),
-        }
-    }
-}
-
 /// A field of a projection from the value of its column.
 ///
 /// # Errors
@@ -184,6 +193,15 @@ pub fn columns<const N: usize>(row: Row<'static>, schema: &'static str) -> Resul
     let found = row.len();
     row.try_into()
         .map_err(|_| Error::new(ErrorKind::DecodeFailed, format!("the row has {found} columns, the model {N}")).with_schema(schema))
+}
+
+/// Compiles for parts of keys.
+pub const fn require_key_part<F: KeyPart>() {}
+
+/// Fails the evaluation of a constant with a message of the macro's.
+#[track_caller]
+pub const fn require(condition: bool, message: &'static str) {
+    assert!(condition, "{}", message);
 }
 
 /// A life time of so many milliseconds.

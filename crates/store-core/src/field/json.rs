@@ -12,6 +12,28 @@ use crate::value::{ColumnType, Value};
 /// A type that is stored as a JSON document: structs, maps, lists, `serde_json::Value`.
 ///
 /// It is implemented for every type that serde can write and read.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use store_core::{Schema, Value};
+/// # use store_derive::Schema;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Address {
+///     street: String,
+/// }
+///
+/// #[derive(Schema)]
+/// struct Person {
+///     #[schema(primary_key)]
+///     id: i64,
+///     address: Address,
+/// }
+///
+/// let person = Person { id: 1, address: Address { street: "Jirón Puno".into() } };
+/// assert_eq!(person.to_row()?[1], Value::Json(r#"{"street":"Jirón Puno"}"#.into()));
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a column",
     note = "nest a type of your own by deriving `serde::Serialize` and `serde::Deserialize` on it: it is then stored as JSON",
@@ -20,9 +42,18 @@ use crate::value::{ColumnType, Value};
 )]
 pub trait JsonField: Serialize + DeserializeOwned {}
 
+#[diagnostic::do_not_recommend]
 impl<F: Serialize + DeserializeOwned> JsonField for F {}
 
 /// The codec of fields that are stored as JSON.
+///
+/// ```
+/// use store_core::{FieldCodec, Json, Value};
+///
+/// let tags: Vec<String> = Json.decode(Value::Json(r#"["port","capital"]"#.into()))?;
+/// assert_eq!(tags, ["port", "capital"]);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Json;
 

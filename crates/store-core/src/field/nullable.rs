@@ -5,10 +5,26 @@ use crate::error::Result;
 use crate::value::{ColumnType, Value};
 
 /// The codec of `Option` fields that hold a [`Scalar`].
+///
+/// ```
+/// use store_core::{FieldCodec, Nullable, Value};
+///
+/// assert_eq!(Nullable.encode(&Some(String::from("Lima")))?, Value::from("Lima"));
+/// assert_eq!(Nullable.encode(&None::<String>)?, Value::Null);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Nullable;
 
 /// The codec of `Option` fields that hold JSON; `Some` of a JSON null stays apart from `None`.
+///
+/// ```
+/// use store_core::{FieldCodec, NullableJson, Value};
+///
+/// assert_eq!(NullableJson.encode(&Some(serde_json::Value::Null))?, Value::Json("null".into()));
+/// assert_eq!(NullableJson.encode(&None::<serde_json::Value>)?, Value::Null);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct NullableJson;
 

@@ -12,6 +12,37 @@ use crate::timestamp::Timestamp;
 use crate::value::{ColumnType, Value};
 
 /// A type that one column holds as it is: it can be compared in queries, and indexed.
+///
+/// ```
+/// use store_core::{ColumnType, Query, Result, Scalar, Value, sql::Dialect};
+/// # use store_derive::Schema;
+///
+/// /// Degrees Celsius.
+/// struct Celsius(f64);
+///
+/// impl Scalar for Celsius {
+///     const COLUMN_TYPE: ColumnType = ColumnType::Double;
+///
+///     fn to_value(&self) -> Result<Value<'_>> {
+///         self.0.to_value()
+///     }
+///
+///     fn from_value(value: Value<'static>) -> Result<Self> {
+///         f64::from_value(value).map(Celsius)
+///     }
+/// }
+///
+/// #[derive(Schema)]
+/// struct Reading {
+///     #[schema(primary_key)]
+///     id: i64,
+///     outside: Celsius,
+/// }
+///
+/// let hot: Query<Reading> = Query::new().filter(Reading::outside().gt(Celsius(30.0)));
+/// assert!(hot.to_sql(Dialect::Sqlite)?.0.contains(r#"WHERE "outside" > ?1"#));
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a single SQL value",
     note = "booleans, integers, floats, `String`, `Vec<u8>`, `Bytes`, `Uuid`, `SystemTime` and (behind features) the time types of jiff, chrono and time are"
@@ -36,6 +67,15 @@ pub trait Scalar: Sized {
 }
 
 /// The codec of fields that are a [`Scalar`].
+///
+/// ```
+/// use store_core::{FieldCodec, Plain, Value};
+///
+/// let level: u8 = Plain.decode(Value::Integer(200))?;
+/// assert_eq!(level, 200);
+/// assert!(FieldCodec::<u8>::decode(Plain, Value::Integer(300)).is_err());
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Plain;
 

@@ -12,7 +12,18 @@ use crate::field::Scalar;
 use crate::value::Value;
 
 /// A type that can be one part of a key.
-#[diagnostic::on_unimplemented(message = "`{Self}` cannot be part of a primary key", note = "strings, integers and `Uuid` can")]
+///
+/// ```
+/// use store_core::KeyPart;
+///
+/// let mut text = String::new();
+/// String::from("a:b").write_part(&mut text);
+/// assert_eq!(text, "a%3Ab");
+/// assert_eq!(String::read_part(&text)?, "a:b");
+/// assert!(0_i64.is_empty_part());
+/// # Ok::<(), store_core::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(message = "`{Self}` cannot be part of a primary key", note = "strings, `Uuid` and integers from `i8` to `u64` can")]
 pub trait KeyPart: Scalar + Clone + Eq + Hash + Debug + Send + Sync + 'static {
     /// Whether this is `""`, `0` or the nil UUID.
     fn is_empty_part(&self) -> bool;

@@ -10,6 +10,13 @@ use crate::value::Value;
 /// # Errors
 ///
 /// [`InvalidValue`](ErrorKind::InvalidValue) for a value that is no part of any key: only text, integers and UUIDs are.
+///
+/// ```
+/// use store_core::{Value, key_text};
+///
+/// assert_eq!(key_text(&[Value::from("a:b"), Value::from(7)])?, "a%3Ab:7");
+/// # Ok::<(), store_core::Error>(())
+/// ```
 pub fn key_text(key: &[Value<'_>]) -> Result<String> {
     let mut output = String::new();
     for (position, part) in key.iter().enumerate() {

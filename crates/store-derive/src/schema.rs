@@ -1,0 +1,24 @@
+//! `#[derive(Schema)]`: attributes become a model, the model is checked, the checked model becomes code.
+
+mod attribute;
+mod check;
+mod expand;
+mod field_type;
+mod model;
+
+use proc_macro2::TokenStream;
+use syn::DeriveInput;
+
+use crate::context::Context;
+use crate::runtime::Runtime;
+
+/// The code for one struct, or its errors.
+pub(crate) fn derive(input: &DeriveInput, runtime: &Runtime) -> Result<TokenStream, TokenStream> {
+    let context = Context::new();
+    let model = attribute::read(&context, input, runtime);
+    if let Some(model) = &model {
+        check::check(&context, model);
+    }
+    context.finish()?;
+    Ok(model.as_ref().map(expand::expand).unwrap_or_default())
+}

@@ -1,0 +1,179 @@
+//! What the attributes said: the form between reading and expansion.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::Visibility;
+
+use super::field_type::FieldType;
+use crate::runtime::Runtime;
+
+/// A struct that derives `Schema`.
+pub(crate) struct Model {
+    pub(crate) ident: Ident,
+    pub(crate) visibility: Visibility,
+    pub(crate) runtime: Runtime,
+    /// The schema's name.
+    pub(crate) name: String,
+    pub(crate) fields: Vec<Field>,
+    /// Whether a field has a tag that could not be read: what seems to be missing may be that one.
+    pub(crate) has_unreadable_tags: bool,
+    pub(crate) indexes: Vec<Index>,
+    pub(crate) policies: Policies,
+}
+
+impl Model {
+    /// The fields that are columns.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| !field.tags.has(Tag::Skip))
+    }
+
+    /// The fields that make the primary key.
+    pub(crate) fn key(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.tags.has(Tag::PrimaryKey))
+    }
+}
+
+/// One field.
+pub(crate) struct Field {
+    pub(crate) ident: Ident,
+    /// The column's name: the field's without `r#`.
+    pub(crate) column: String,
+    pub(crate) field_type: FieldType,
+    pub(crate) tags: Tags,
+}
+
+/// An argument that a field takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    PrimaryKey,
+    Unique,
+    Index,
+    Nullable,
+    Default,
+    AutoNowAdd,
+    AutoNow,
+    OmitCache,
+    OmitL1,
+    Skip,
+    Encrypted,
+    Vector,
+}
+
+impl Tag {
+    pub(crate) const ALL: [Tag; 12] = [
+        Tag::PrimaryKey,
+        Tag::Unique,
+        Tag::Index,
+        Tag::Nullable,
+        Tag::Default,
+        Tag::AutoNowAdd,
+        Tag::AutoNow,
+        Tag::OmitCache,
+        Tag::OmitL1,
+        Tag::Skip,
+        Tag::Encrypted,
+        Tag::Vector,
+    ];
+
+    /// As the user writes it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Tag::PrimaryKey => "primary_key",
+            Tag::Unique => "unique",
+            Tag::Index => "index",
+            Tag::Nullable => "nullable",
+            Tag::Default => "default",
+            Tag::AutoNowAdd => "auto_now_add",
+            Tag::AutoNow => "auto_now",
+            Tag::OmitCache => "omit_cache",
+            Tag::OmitL1 => "omit_l1",
+            Tag::Skip => "skip",
+            Tag::Encrypted => "encrypted",
+            Tag::Vector => "vector",
+        }
+    }
+}
+
+/// The tags of one field.
+#[derive(Default)]
+pub(crate) struct Tags {
+    pub(crate) given: Vec<(Tag, Span)>,
+    pub(crate) default: Option<DefaultLiteral>,
+}
+
+impl Tags {
+    pub(crate) fn has(&self, tag: Tag) -> bool {
+        self.span(tag).is_some()
+    }
+
+    /// Where the tag stands.
+    pub(crate) fn span(&self, tag: Tag) -> Option<Span> {
+        self.given.iter().find(|(given, _)| *given == tag).map(|(_, span)| *span)
+    }
+}
+
+/// The literal of `default = …`.
+pub(crate) struct DefaultLiteral {
+    pub(crate) value: DefaultValue,
+    /// The literal as written.
+    pub(crate) tokens: TokenStream,
+    pub(crate) span: Span,
+}
+
+/// What a default is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum DefaultValue {
+    Bool(bool),
+    Integer(i64),
+    Double(f64),
+    Text(String),
+}
+
+/// An index that the struct declares.
+pub(crate) struct Index {
+    pub(crate) span: Span,
+    pub(crate) columns: Vec<Ident>,
+    pub(crate) unique: bool,
+    pub(crate) name: Option<(String, Span)>,
+}
+
+/// The policies that the struct declares.
+#[derive(Default)]
+pub(crate) struct Policies {
+    pub(crate) l1: Option<NearPolicy>,
+    pub(crate) l2: Option<SharedPolicy>,
+    pub(crate) l3: Option<TruthPolicy>,
+    /// The variant of `WriteMode`.
+    pub(crate) write_mode: Option<&'static str>,
+    /// Where `cache_only` stands.
+    pub(crate) cache_only: Option<Span>,
+}
+
+/// `l1(…)`.
+#[derive(Default)]
+pub(crate) struct NearPolicy {
+    pub(crate) ttl: Option<Lifetime>,
+    pub(crate) max_entries: Option<u64>,
+    /// The variant of `Eviction`.
+    pub(crate) eviction: Option<&'static str>,
+}
+
+/// `l2(…)`.
+#[derive(Default)]
+pub(crate) struct SharedPolicy {
+    pub(crate) ttl: Option<Lifetime>,
+    pub(crate) key_prefix: Option<String>,
+}
+
+/// `l3(…)`.
+pub(crate) struct TruthPolicy {
+    pub(crate) span: Span,
+    pub(crate) table: Option<String>,
+}
+
+/// How long entries live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    Inherit,
+    Never,
+    Milliseconds(u64),
+}

@@ -1,0 +1,6 @@
+#[projection(of = geography::City)]
+struct Summary {
+    name: String,
+    #[projection(column = "type")]
+    kind: Option<String>,
+}
