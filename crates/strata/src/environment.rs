@@ -1,5 +1,7 @@
 //! A store's settings from environment variables.
 
+#[cfg(feature = "pg")]
+mod postgres;
 mod variables;
 
 use std::sync::Arc;
@@ -30,7 +32,7 @@ pub(crate) async fn builder() -> Result<StoreBuilder<MemTier>> {
         #[cfg(feature = "pg")]
         Some(Truth::Postgres(config)) => builder = builder.tier(tier_pg::PgTier::connect(*config).await?),
         #[cfg(feature = "sqlite")]
-        Some(Truth::Sqlite(path)) => builder = builder.tier(tier_sqlite::SqliteTier::open(path)?),
+        Some(Truth::Sqlite(path)) => builder = builder.tier(tier_sqlite::SqliteTier::open(path).await?),
     }
     Ok(builder)
 }

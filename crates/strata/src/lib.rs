@@ -21,7 +21,7 @@
 //! # std::fs::create_dir_all(&directory).unwrap();
 //! # let path = directory.join("game.db");
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
-//! let store = Store::open(path)?.schema::<Player>().build().await?;
+//! let store = Store::open(path).await?.schema::<Player>().build().await?;
 //! let players = store.collection::<Player>()?;
 //!
 //! players.set(Player { id: "p1".into(), username: "andrew".into(), level: 12 }).await?;

@@ -16,8 +16,21 @@ pub trait Setup {
     /// # Errors
     ///
     /// What SQLite says when the file cannot be opened.
+    ///
+    /// ```
+    /// use strata::prelude::*;
+    /// # #[derive(Schema)] struct Player { #[schema(primary_key)] id: String, level: i64 }
+    /// # #[tokio::main] async fn main() -> strata::Result<()> {
+    /// # let directory = tempfile::tempdir().expect("a temporary directory");
+    /// # let path = directory.path().join("game.db");
+    ///
+    /// let store = Store::open(path).await?.schema::<Player>().build().await?;
+    /// assert_eq!(store.collection::<Player>()?.count(Query::new()).await?, 0);
+    /// # store.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[cfg(all(feature = "mem", feature = "sqlite"))]
-    fn open(path: impl AsRef<Path>) -> Result<StoreBuilder<MemTier>>;
+    fn open(path: impl AsRef<Path> + Send) -> impl Future<Output = Result<StoreBuilder<MemTier>>> + Send;
 
     /// Starts a store from the environment: memory, Redis if `REDIS_URL` is set, and the truth that `DATABASE_URL` names (`postgres://…` or `sqlite:FILE`).
     /// Every other setting has a variable of its own, `STRATA_…`; an unknown one is an error.
@@ -26,14 +39,24 @@ pub trait Setup {
     ///
     /// [`InvalidConfig`](store_core::ErrorKind::InvalidConfig) for variables that are missing, unknown or malformed, or that need a feature this build lacks;
     /// what a server says that cannot be reached.
+    ///
+    /// ```
+    /// use strata::prelude::*;
+    /// # #[derive(Schema)] struct Player { #[schema(primary_key)] id: String, level: i64 }
+    /// # async fn example() -> strata::Result<()> {
+    ///
+    /// let store = Store::from_env().await?.schema::<Player>().build().await?;
+    /// store.ping().await?;
+    /// # Ok(()) } let _ = example;
+    /// ```
     #[cfg(feature = "mem")]
     fn from_env() -> impl Future<Output = Result<StoreBuilder<MemTier>>> + Send;
 }
 
 impl Setup for Store {
     #[cfg(all(feature = "mem", feature = "sqlite"))]
-    fn open(path: impl AsRef<Path>) -> Result<StoreBuilder<MemTier>> {
-        let sqlite = tier_sqlite::SqliteTier::open(path.as_ref())?;
+    async fn open(path: impl AsRef<Path> + Send) -> Result<StoreBuilder<MemTier>> {
+        let sqlite = tier_sqlite::SqliteTier::open(path.as_ref()).await?;
         Ok(Store::builder().near(MemTier::new()).tier(sqlite))
     }
 

@@ -11,13 +11,13 @@ const USAGE: &str = "usage: quickstart [--servers] [--path FILE] [--seconds N]
   --path FILE  where SQLite keeps the cities (default: target/quickstart/cities.db)
   --seconds N  go on reading and writing for N seconds, to pull a plug meanwhile";
 
-pub struct Arguments {
-    pub servers: bool,
-    pub path: PathBuf,
-    pub seconds: Option<Duration>,
+pub(crate) struct Arguments {
+    pub(crate) servers: bool,
+    pub(crate) path: PathBuf,
+    pub(crate) seconds: Option<Duration>,
 }
 
-pub fn parse() -> anyhow::Result<Arguments> {
+pub(crate) fn parse() -> anyhow::Result<Arguments> {
     let mut parsed = Arguments { servers: false, path: PathBuf::from("target/quickstart/cities.db"), seconds: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {

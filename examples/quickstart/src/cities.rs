@@ -13,11 +13,9 @@ const COMPRESSED: &[u8] = include_bytes!("../data/cities15000.jsonl.gz");
 const BATCH: usize = 1_000;
 
 /// Writes all cities through `set_many`, a thousand at a time.
-pub async fn load(cities: &Collection<City>) -> anyhow::Result<()> {
-    let all: Vec<City> = BufReader::new(GzDecoder::new(COMPRESSED))
-        .lines()
-        .map(|line| Ok(serde_json::from_str(&line?)?))
-        .collect::<anyhow::Result<_>>()?;
+pub(crate) async fn load(cities: &Collection<City>) -> anyhow::Result<()> {
+    let all: Vec<City> =
+        BufReader::new(GzDecoder::new(COMPRESSED)).lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect::<anyhow::Result<_>>()?;
     let total = all.len();
     let bar = ProgressBar::new(total as u64);
     bar.set_style(ProgressStyle::with_template("{spinner} {pos}/{len} cities {wide_bar} {per_sec}")?);
@@ -29,7 +27,7 @@ pub async fn load(cities: &Collection<City>) -> anyhow::Result<()> {
             break;
         }
         bar.inc(cities.set_many(batch).await?.len() as u64);
-        if !std::io::stdout().is_terminal() && bar.position() % 10_000 == 0 {
+        if !std::io::stdout().is_terminal() && bar.position().is_multiple_of(10_000) {
             println!("{} of {total} cities written", bar.position());
         }
     }

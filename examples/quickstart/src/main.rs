@@ -14,8 +14,8 @@ use std::time::SystemTime;
 use strata::prelude::*;
 
 /// A city, as every tier holds it.
-#[derive(Clone, Schema, serde::Deserialize)]
-pub struct City {
+#[derive(Debug, Clone, Schema, serde::Deserialize)]
+pub(crate) struct City {
     #[schema(primary_key)]
     geonameid: i64,
     #[schema(index)]
@@ -54,10 +54,12 @@ async fn main() -> anyhow::Result<()> {
     println!("{} has {} inhabitants now (version {})", written.name, written.population, written.version());
     cities.delete(362).await?;
     anyhow::ensure!(!cities.exists(362).await?, "a deleted city is gone from every tier");
-    hold::on(&store, &cities, arguments.seconds).await?;
+    hold::on(&cities, arguments.seconds).await?;
 
     store.close().await?;
     let store = stack::open(&arguments).await?;
-    println!("after a restart: {} cities, and {:?}", store.collection::<City>()?.count(Query::new()).await?, store.stats());
+    let cities = store.collection::<City>()?;
+    let lima = cities.get_or_err(3_936_456).await?;
+    println!("after a restart: {} cities, and {} still has {} inhabitants", cities.count(Query::new()).await?, lima.name, lima.population);
     Ok(store.close().await?)
 }

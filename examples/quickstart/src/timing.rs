@@ -19,7 +19,7 @@ struct Row {
 }
 
 /// Reads the same cities from each tier, and prints a table.
-pub async fn each_tier(cities: &Collection<City>, arguments: &Arguments) -> anyhow::Result<()> {
+pub(crate) async fn each_tier(cities: &Collection<City>, arguments: &Arguments) -> anyhow::Result<()> {
     let keys = cities.select(Query::new().no_limit(), City::geonameid()).await?;
     let keys: Vec<i64> = keys.into_iter().step_by(STRIDE).take(READS).collect();
     cities.get_many(&keys).await?;

@@ -1,0 +1,63 @@
+//! PostgreSQL's settings from variables.
+
+use std::time::Duration;
+
+use store_core::Result;
+use tier_pg::PgConfig;
+
+use super::variables::Variables;
+
+pub(super) struct PgVariables {
+    max_connections: Option<usize>,
+    min_connections: Option<usize>,
+    max_connection_lifetime: Option<Duration>,
+    max_connection_idle_time: Option<Duration>,
+    connect_timeout: Option<Duration>,
+    acquire_timeout: Option<Duration>,
+    statement_timeout: Option<Duration>,
+    read_replica: Option<String>,
+}
+
+pub(super) fn take(variables: &mut Variables) -> Result<PgVariables> {
+    Ok(PgVariables {
+        max_connections: variables.parse("STRATA_PG_MAX_CONNECTIONS", "a whole number")?,
+        min_connections: variables.parse("STRATA_PG_MIN_CONNECTIONS", "a whole number")?,
+        max_connection_lifetime: variables.duration("STRATA_PG_MAX_CONNECTION_LIFETIME")?,
+        max_connection_idle_time: variables.duration("STRATA_PG_MAX_CONNECTION_IDLE_TIME")?,
+        connect_timeout: variables.duration("STRATA_PG_CONNECT_TIMEOUT")?,
+        acquire_timeout: variables.duration("STRATA_PG_ACQUIRE_TIMEOUT")?,
+        statement_timeout: variables.duration("STRATA_PG_STATEMENT_TIMEOUT")?,
+        read_replica: variables.take("STRATA_PG_READ_REPLICA_URL"),
+    })
+}
+
+impl PgVariables {
+    pub(super) fn config(self, url: &str) -> Result<PgConfig> {
+        let mut config = PgConfig::from_url(url)?;
+        if let Some(connections) = self.max_connections {
+            config = config.with_max_connections(connections);
+        }
+        if let Some(connections) = self.min_connections {
+            config = config.with_min_connections(connections);
+        }
+        if let Some(lifetime) = self.max_connection_lifetime {
+            config = config.with_max_connection_lifetime(lifetime);
+        }
+        if let Some(idle_time) = self.max_connection_idle_time {
+            config = config.with_max_connection_idle_time(idle_time);
+        }
+        if let Some(limit) = self.connect_timeout {
+            config = config.with_connect_timeout(limit);
+        }
+        if let Some(limit) = self.acquire_timeout {
+            config = config.with_acquire_timeout(limit);
+        }
+        if let Some(limit) = self.statement_timeout {
+            config = config.with_statement_timeout(limit);
+        }
+        match self.read_replica {
+            Some(url) => config.with_read_replica(&url),
+            None => Ok(config),
+        }
+    }
+}
