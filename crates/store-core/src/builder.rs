@@ -27,6 +27,36 @@ use registration::{Context, Registration, Typed};
 ///
 /// Tiers are given from near to far: [`near`](Self::near) first, then [`tier`](Self::tier) for the shared tier and the truth. Mistakes are told by `build`,
 /// all in one error.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::{ErrorKind, Store};
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # #[schema(cache_only)]
+/// # struct Session {
+/// #     #[schema(primary_key)]
+/// #     id: String,
+/// #     user: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// let store = Store::builder()
+///     .tier(redis)
+///     .schema::<Session>()
+///     .configure(|settings| settings.operation_timeout = Duration::from_secs(2))
+///     .build()
+///     .await?;
+/// # store.close().await?;
+///
+/// let mistake = Store::builder().schema::<Session>().build().await.unwrap_err();
+/// assert_eq!(mistake.kind(), ErrorKind::InvalidConfig);
+/// # Ok(())
+/// # }
+/// ```
 pub struct StoreBuilder<N: NearTier = NoNear> {
     near: Option<Arc<N>>,
     tiers: Vec<Arc<dyn Tier>>,
@@ -48,14 +78,14 @@ impl StoreBuilder<NoNear> {
         }
     }
 
-    /// Adds the memory tier. It comes before every other tier and schema.
+    /// Adds the memory tier. It comes before every other tier and schema. An `Arc` of one will do as well.
     #[must_use]
-    pub fn near<N: NearTier>(mut self, tier: impl Into<Arc<N>>) -> StoreBuilder<N> {
+    pub fn near<N: NearTier>(mut self, tier: N) -> StoreBuilder<N> {
         if !self.tiers.is_empty() || !self.schemas.is_empty() {
             self.problems.push("`near` must come before `tier` and `schema`: tiers are given from near to far".to_owned());
         }
         StoreBuilder {
-            near: Some(tier.into()),
+            near: Some(Arc::new(tier)),
             tiers: self.tiers,
             schemas: Vec::new(),
             settings: self.settings,
@@ -66,10 +96,10 @@ impl StoreBuilder<NoNear> {
 }
 
 impl<N: NearTier> StoreBuilder<N> {
-    /// Adds the shared tier or the tier of truth, in this order.
+    /// Adds the shared tier or the tier of truth, in this order. An `Arc` of one will do as well.
     #[must_use]
-    pub fn tier<U: Tier>(mut self, tier: impl Into<Arc<U>>) -> Self {
-        self.tiers.push(tier.into());
+    pub fn tier(mut self, tier: impl Tier) -> Self {
+        self.tiers.push(Arc::new(tier));
         self
     }
 
@@ -122,16 +152,17 @@ impl<N: NearTier> StoreBuilder<N> {
                 "a store needs a tokio runtime; call `build` within one (`#[tokio::main]`, `Runtime::block_on`)",
             )
         })?;
-        self.settings.check()?;
-        let StoreBuilder { near, tiers, schemas, settings, read_codecs, problems } = self;
-        let stack = checks::stack(near.is_some(), &tiers, problems)?;
+        let StoreBuilder { near, tiers, schemas, settings, read_codecs, mut problems } = self;
+        problems.extend(settings.problems());
+        let stack = checks::stack(near.is_some(), &tiers, &mut problems);
         let bound: Vec<_> = schemas.iter().map(|schema| schema.bind(&settings)).collect();
-        checks::schemas(&schemas, &bound, &stack, near.is_some())?;
-
-        let mut codecs = codec::built_in();
-        // The program's own come first: they are what it asked for.
-        codecs.splice(0..0, std::iter::once(Arc::clone(&settings.codec)).chain(read_codecs));
-        checks::codecs(&codecs)?;
+        checks::schemas(&schemas, &bound, &stack, near.is_some(), &mut problems);
+        let given = std::iter::once(Arc::clone(&settings.codec)).chain(read_codecs).collect();
+        let codecs = checks::codecs(given, codec::built_in(), &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidConfig, problems.join("; ")));
+        }
+        checks::duplicates(&schemas, &bound)?;
         if let Some(tables) = stack.tables.as_ref().filter(|_| settings.create_tables) {
             let stored: Vec<_> = bound.iter().filter(|schema| !schema.is_cache_only()).cloned().collect();
             tables.prepare(&stored).await.map_err(|error| error.with_tier(Role::Truth).with_operation("build"))?;

@@ -24,6 +24,37 @@ use crate::value::{ColumnType, Row, Value};
 /// each record's header.
 ///
 /// A codec over a serde format is two calls: serialize [`SerializeRow`], deserialize with [`RowSeed`].
+///
+/// ```
+/// use serde::de::DeserializeSeed;
+/// use store_core::{Codec, ColumnType, Error, ErrorKind, Result, Row, RowSeed, SerializeRow, Value};
+///
+/// /// JSON over several lines.
+/// #[derive(Debug)]
+/// struct PrettyJson;
+///
+/// impl Codec for PrettyJson {
+///     fn id(&self) -> u8 {
+///         128
+///     }
+///
+///     fn encode(&self, values: &[Value<'_>]) -> Result<Vec<u8>> {
+///         let json = serde_json::to_vec_pretty(&SerializeRow(values));
+///         json.map_err(|error| Error::new(ErrorKind::EncodeFailed, "the record cannot be JSON").with_source(error))
+///     }
+///
+///     fn decode(&self, columns: &[ColumnType], bytes: &[u8]) -> Result<Row<'static>> {
+///         let row = RowSeed(columns).deserialize(&mut serde_json::Deserializer::from_slice(bytes));
+///         // serde's message could quote the content.
+///         row.map_err(|_| Error::new(ErrorKind::DecodeFailed, "the bytes are no JSON record of this schema"))
+///     }
+/// }
+///
+/// let row = [Value::from("Lima"), Value::Null];
+/// let bytes = PrettyJson.encode(&row)?;
+/// assert_eq!(PrettyJson.decode(&[ColumnType::Text, ColumnType::BigInt], &bytes)?, row);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Codec: Debug + Send + Sync + 'static {
     /// The number in the header of records. 0 to 127 are Strata's own; choose from 128 up.
     fn id(&self) -> u8;

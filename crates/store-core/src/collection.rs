@@ -20,13 +20,51 @@ use crate::tier::Role;
 /// Reads come from the nearest tier that holds the record and fill the tiers above it. Writes reach the truth first, then every nearer tier, before the call
 /// returns. Dropping a call's future never leaves the tiers apart: a write that began is finished.
 ///
+/// A call on a single key takes at most [`operation_timeout`](crate::Settings::operation_timeout); batches, searches and streams are bounded by their tiers'
+/// own limits.
+///
 /// Every call fails with [`Closed`](ErrorKind::Closed) once the store was closed, and with
 /// [`MissingPrimaryKey`](ErrorKind::MissingPrimaryKey) for an empty key.
+///
+/// ```
+/// use store_core::{Collection, Store};
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+///
+/// #[derive(Schema)]
+/// #[schema(cache_only)]
+/// struct Session {
+///     #[schema(primary_key)]
+///     id: String,
+///     user: i64,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// # let store = Store::builder().tier(redis).schema::<Session>().build().await?;
+/// let sessions: Collection<Session> = store.collection()?;
+/// sessions.set(Session { id: "s1".into(), user: 7 }).await?;
+/// assert!(sessions.exists("s1").await?);
+/// assert_eq!(sessions.get_or_err("s1").await?.user, 7);
+/// assert!(sessions.delete("s1").await?);
+/// assert!(sessions.get("s1").await?.is_none());
+/// # Ok(()) }
+/// ```
 pub struct Collection<T: Schema> {
     pipeline: Arc<Pipeline<T>>,
 }
 
 /// One page of a search.
+///
+/// ```
+/// use store_core::Query;
+/// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+/// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+/// let page = cities.page(Query::new().order_by(City::name())).await?;
+/// println!("{} cities{}", page.records.len(), if page.next.is_some() { ", and more" } else { "" });
+/// # Ok(()) } let _ = example;
+/// ```
 #[derive(Debug)]
 pub struct Page<T> {
     /// The records.
@@ -48,6 +86,18 @@ impl<T: Schema> Collection<T> {
     ///
     /// What the tiers below say once none of them can answer: [`L3Unavailable`](ErrorKind::L3Unavailable), [`Timeout`](ErrorKind::Timeout),
     /// [`DecodeFailed`](ErrorKind::DecodeFailed). A failing shared tier is read past.
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct City { #[schema(primary_key)] id: i64, name: String }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> store_core::Result<()> {
+    /// # let store = store_core::Store::builder().tier(store_testkit::ModelRecords::new()).schema::<City>().build().await?;
+    /// let cities = store.collection::<City>()?;
+    /// # cities.set(City { id: 7, name: "Lima".into() }).await?;
+    /// let lima = cities.get(7).await?;
+    /// assert_eq!(lima.map(|city| city.name.clone()), Some("Lima".into()));
+    /// assert!(cities.get(8).await?.is_none());
+    /// # Ok(()) }
+    /// ```
     pub async fn get(&self, key: impl AsKey<T::Key>) -> Result<Option<Arc<T>>> {
         let key = key.as_key();
         if let Some(record) = self.pipeline.peek(&key) {
@@ -91,11 +141,23 @@ impl<T: Schema> Collection<T> {
         })
     }
 
-    /// The records of many keys, in their order, with one batched call to each tier.
+    /// The records of many keys, in their order, with one batched call to each tier for every 5,000 keys.
     ///
     /// # Errors
     ///
     /// As [`get`](Self::get).
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct City { #[schema(primary_key)] id: i64, name: String }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> store_core::Result<()> {
+    /// # let store = store_core::Store::builder().tier(store_testkit::ModelRecords::new()).schema::<City>().build().await?;
+    /// let cities = store.collection::<City>()?;
+    /// # cities.set(City { id: 7, name: "Lima".into() }).await?;
+    /// let found = cities.get_many([8, 7]).await?;
+    /// assert!(found[0].is_none());
+    /// assert_eq!(found[1].as_ref().map(|city| city.name.as_str()), Some("Lima"));
+    /// # Ok(()) }
+    /// ```
     pub async fn get_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Arc<T>>>> {
         let keys = owned_keys::<T, K>(keys);
         let records = self.pipeline.get_many(keys).await.map_err(|error| self.pipeline.report("get_many", error))?;
@@ -110,8 +172,17 @@ impl<T: Schema> Collection<T> {
     /// Shows the record of a key to `visit` if memory holds it, without touching a reference count.
     ///
     /// `visit` must be quick and must not call the store: the shelf may be locked meanwhile.
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// if let Some(length) = cities.peek_with(7, |city| city.name.len()) {
+    ///     println!("in memory, a name of {length} bytes");
+    /// }
+    /// # Ok(()) } let _ = example;
+    /// ```
     pub fn peek_with<R>(&self, key: impl AsKey<T::Key>, visit: impl FnOnce(&T) -> R) -> Option<R> {
-        let near = self.pipeline.near.as_ref()?;
+        let near = self.pipeline.near.as_ref().filter(|_| !self.pipeline.is_closed())?;
         let (mut visit, mut answer) = (Some(visit), None);
         let found = near.peek_with(&key.as_key(), &mut |model, _| {
             if let Some(visit) = visit.take() {
@@ -134,6 +205,18 @@ impl<T: Schema> Collection<T> {
     /// [`UniqueViolation`](ErrorKind::UniqueViolation) and [`ConstraintViolation`](ErrorKind::ConstraintViolation) name the column;
     /// [`InvalidValue`](ErrorKind::InvalidValue) for what the truth cannot hold exactly. After [`L3Unavailable`](ErrorKind::L3Unavailable) or
     /// [`Timeout`](ErrorKind::Timeout) the write may have been stored or not.
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct City { #[schema(primary_key)] id: i64, name: String }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> store_core::Result<()> {
+    /// # let store = store_core::Store::builder().tier(store_testkit::ModelRecords::new()).schema::<City>().build().await?;
+    /// let cities = store.collection::<City>()?;
+    /// let first = cities.set(City { id: 7, name: "Lima".into() }).await?;
+    /// let second = cities.set(City { id: 7, name: "Lima Metropolitana".into() }).await?;
+    /// assert_eq!(second.name, "Lima Metropolitana");
+    /// assert!(second.version() > first.version());
+    /// # Ok(()) }
+    /// ```
     pub async fn set(&self, model: T) -> Result<Record<T>> {
         let text = model.key().to_text();
         let write = async {
@@ -148,6 +231,17 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// As [`set`](Self::set).
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct City { #[schema(primary_key)] id: i64, name: String }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> store_core::Result<()> {
+    /// # let store = store_core::Store::builder().tier(store_testkit::ModelRecords::new()).schema::<City>().build().await?;
+    /// let cities = store.collection::<City>()?;
+    /// let stored = cities.set_many([City { id: 7, name: "Lima".into() }, City { id: 8, name: "Cusco".into() }]).await?;
+    /// assert_eq!(stored.len(), 2);
+    /// assert_eq!(cities.delete_many([7, 8, 9]).await?, 2);
+    /// # Ok(()) }
+    /// ```
     pub async fn set_many(&self, models: impl IntoIterator<Item = T>) -> Result<Vec<Record<T>>> {
         let models = models.into_iter().collect();
         self.pipeline.set_many(models).await.map_err(|error| self.pipeline.report("set_many", error))
@@ -200,6 +294,17 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// [`InvalidQuery`](ErrorKind::InvalidQuery), also for a `cache_only` schema, and what the truth says.
+    ///
+    /// ```
+    /// use store_core::Query;
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// let large = Query::new().filter(City::population().gt(1_000_000)).order_by(City::name()).limit(20);
+    /// for city in cities.search(large).await? {
+    ///     println!("{}: {}", city.name, city.population);
+    /// }
+    /// # Ok(()) } let _ = example;
+    /// ```
     pub async fn search(&self, query: Query<T>) -> Result<Vec<Arc<T>>> {
         let records = self.pipeline.search(&query, View::Near).await.map_err(|error| self.pipeline.report("search", error))?;
         Ok(records.into_iter().map(Record::into_model).collect())
@@ -210,6 +315,20 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// As [`search`](Self::search).
+    ///
+    /// ```
+    /// use store_core::Query;
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// let mut query = Query::new().order_by(City::population().desc()).limit(50);
+    /// loop {
+    ///     let page = cities.page(query.clone()).await?;
+    ///     page.records.iter().for_each(|city| println!("{}", city.name));
+    ///     let Some(next) = page.next else { break };
+    ///     query = query.after(next);
+    /// }
+    /// # Ok(()) } let _ = example;
+    /// ```
     pub async fn page(&self, query: Query<T>) -> Result<Page<T>> {
         let records = self.search(query.clone()).await?;
         let is_full = query.search_limit().is_some_and(|limit| records.len() as u64 >= limit);
@@ -226,6 +345,20 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// As [`search`](Self::search), at once or within the stream.
+    ///
+    /// ```
+    /// use futures_util::TryStreamExt;
+    /// use store_core::Query;
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// let mut all = cities.stream(Query::new())?;
+    /// let mut inhabitants = 0;
+    /// while let Some(city) = all.try_next().await? {
+    ///     inhabitants += city.population;
+    /// }
+    /// println!("{inhabitants} in all cities");
+    /// # Ok(()) } let _ = example;
+    /// ```
     pub fn stream(&self, query: Query<T>) -> Result<BoxStream<'static, Result<Arc<T>>>> {
         self.pipeline.stream(&query, View::Near).map_err(|error| self.pipeline.report("stream", error))
     }
@@ -235,6 +368,17 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// As [`search`](Self::search).
+    ///
+    /// ```
+    /// use store_core::Query;
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// let largest = Query::new().order_by(City::population().desc()).limit(10);
+    /// for (name, population) in cities.select(largest, (City::name(), City::population())).await? {
+    ///     println!("{name}: {population}");
+    /// }
+    /// # Ok(()) } let _ = example;
+    /// ```
     pub async fn select<C: Columns<T>>(&self, query: Query<T>, columns: C) -> Result<Vec<C::Output>> {
         let decode = |values| columns.decode(values);
         self.pipeline.project(&query, columns.names(), decode).await.map_err(|error| self.pipeline.report("select", error))
@@ -245,6 +389,23 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// As [`search`](Self::search).
+    ///
+    /// ```
+    /// use store_core::Query;
+    /// # use store_derive::Projection;
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+    ///
+    /// #[derive(Projection)]
+    /// #[projection(of = City)]
+    /// struct Label {
+    ///     name: String,
+    /// }
+    ///
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// let labels: Vec<Label> = cities.select_as(Query::new().limit(10)).await?;
+    /// println!("{:?}", labels.first().map(|label| &label.name));
+    /// # Ok(()) } let _ = example;
+    /// ```
     pub async fn select_as<P: Projection<T>>(&self, query: Query<T>) -> Result<Vec<P>> {
         self.pipeline.project(&query, P::columns(), P::from_values).await.map_err(|error| self.pipeline.report("select_as", error))
     }
@@ -285,12 +446,32 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// As [`warm`](Self::warm).
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// let loaded = cities
+    ///     .warm_with(50_000, |progress| println!("{} of {}", progress.loaded, progress.total))
+    ///     .await?;
+    /// println!("{loaded} cities are in memory now");
+    /// # Ok(()) } let _ = example;
+    /// ```
     pub async fn warm_with(&self, limit: impl Into<Option<u64>>, progress: impl FnMut(WarmProgress)) -> Result<u64> {
         self.pipeline.warm(limit.into(), progress).await.map_err(|error| self.pipeline.report("warm", error))
     }
 
     /// Reads that begin at a lower tier: [`Role::Shared`] skips memory, [`Role::Truth`] skips every cache and replica. They show the deferred columns that the
     /// tier holds.
+    ///
+    /// ```
+    /// use store_core::Role;
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// // With every deferred column, and as the primary has it now.
+    /// let city = cities.from(Role::Truth).get(7).await?;
+    /// println!("{:?}", city.map(|city| city.version()));
+    /// # Ok(()) } let _ = example;
+    /// ```
     pub fn from(&self, role: Role) -> Reader<T> {
         Reader::new(Arc::clone(&self.pipeline), role)
     }

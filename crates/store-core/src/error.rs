@@ -11,6 +11,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// What went wrong, in one word, for code that decides what to do next.
+///
+/// ```
+/// use store_core::{Error, ErrorKind};
+///
+/// fn status(error: &Error) -> u16 {
+///     match error.kind() {
+///         ErrorKind::NotFound => 404,
+///         ErrorKind::UniqueViolation => 409,
+///         _ if error.is_retryable() => 503,
+///         _ => 500,
+///     }
+/// }
+/// assert_eq!(status(&Error::new(ErrorKind::L3Unavailable, "the server is gone; start it")), 503);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -18,6 +18,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::value::{ColumnType, Value};
 
 /// The conversion between a field of type `F` and its column. The derive macro picks the one that fits the field's type.
+///
+/// ```
+/// use store_core::{FieldCodec, Nullable, Plain, Value};
+///
+/// assert_eq!(Plain.encode(&7_i64)?, Value::Integer(7));
+/// assert_eq!(Nullable.encode(&None::<i64>)?, Value::Null);
+/// let level: Option<i64> = Nullable.decode(Value::Integer(7))?;
+/// assert_eq!(level, Some(7));
+/// # Ok::<(), store_core::Error>(())
+/// ```
 pub trait FieldCodec<F>: Copy {
     /// The type of the column.
     const COLUMN_TYPE: ColumnType;

@@ -28,7 +28,7 @@ use crate::value::Value;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a primary key",
-    note = "strings, integers, `Uuid` and tuples of two to four of them can"
+    note = "strings, `Uuid`, integers from `i8` to `u64`, and tuples of two to four of them can"
 )]
 pub trait Key: Clone + Eq + Hash + Debug + Send + Sync + Borrow<Self::Borrowed> + 'static {
     /// The form that a lookup borrows: `str` for `String`, the key itself for the others.
@@ -73,6 +73,15 @@ pub trait Key: Clone + Eq + Hash + Debug + Send + Sync + Borrow<Self::Borrowed> 
 }
 
 /// What a lookup takes for a key of type `K`: the key, a reference to it, or a borrowed form such as `&str` for `String`.
+///
+/// ```
+/// use store_core::AsKey;
+///
+/// fn owned(key: impl AsKey<(String, i64)>) -> (String, i64) {
+///     key.as_key().into_owned()
+/// }
+/// assert_eq!(owned(("eu-west", 7)), owned((String::from("eu-west"), 7)));
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is not a key of this model", label = "the model's key is `{K}`")]
 pub trait AsKey<K: Key> {
     /// The borrowed key; allocates only where the parts of a tuple are borrowed one by one.

@@ -17,7 +17,7 @@ pub use warm::WarmProgress;
 use std::borrow::Borrow;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -96,8 +96,12 @@ impl<T: Schema> Pipeline<T> {
         Ok(())
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.shared.closed.load(std::sync::atomic::Ordering::Acquire) {
+        if self.is_closed() {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store").with_schema(self.schema.name()));
         }
         Ok(())
@@ -143,9 +147,11 @@ impl<T: Schema> Pipeline<T> {
         self.schema.near_positions().len() < self.schema.definition().columns().len()
     }
 
-    /// When a record that is installed now stops being valid.
+    /// When a record that is installed now stops being valid; `None` for never, and in a store without a shared tier.
     fn shared_deadline(&self) -> Option<std::time::SystemTime> {
-        self.schema.shared_ttl().map(|ttl| self.shared.settings.clock.now() + ttl)
+        let is_shared = self.cache.is_some() || matches!(self.backing, Backing::Records(_));
+        let ttl = self.schema.shared_ttl().filter(|_| is_shared)?;
+        self.shared.settings.clock.now().checked_add(ttl)
     }
 
     /// The memory tier's deadline for an entry, on the monotonic scale: its own life time, and never beyond the record's.
@@ -156,7 +162,7 @@ impl<T: Schema> Pipeline<T> {
             (Some(ttl), Some(left)) => Some(ttl.min(left)),
             (ttl, left) => ttl.or(left),
         };
-        left.map(|left| clock.monotonic() + left)
+        left.and_then(|left| clock.monotonic().checked_add(left))
     }
 
     fn encode(&self, row: &[Value<'_>], version: Version) -> Result<EncodedRecord> {

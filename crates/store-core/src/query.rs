@@ -51,6 +51,30 @@ macro_rules! params {
 /// A search over the records of one model.
 ///
 /// Without an order, rows come in the order of their keys. Values are always sent apart from the SQL text, and column names come from the schema.
+///
+/// ```
+/// use store_core::{Query, Value, params, sql::Dialect};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct City {
+///     #[schema(primary_key)]
+///     id: i64,
+///     name: String,
+///     population: i64,
+/// }
+///
+/// let large: Query<City> = Query::new()
+///     .filter(City::population().ge(1_000_000))
+///     .where_sql("length(name) < $1", params![10])
+///     .order_by(City::population())
+///     .desc()
+///     .limit(20);
+/// let (sql, values) = large.to_sql(Dialect::Postgres)?;
+/// assert!(sql.contains(r#"WHERE ("population" >= $1 AND (length(name) < $2))"#), "{sql}");
+/// assert_eq!(values, [Value::from(1_000_000), Value::from(10)]);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 pub struct Query<T> {
     filter: Option<Filter>,
     order: Vec<Order>,

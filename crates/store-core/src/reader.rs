@@ -18,6 +18,32 @@ use crate::tier::Role;
 ///
 /// From [`Role::Shared`] on, a key is looked up in the shared tier and then in the truth, and memory takes in what was found; fields marked `omit_l1` are
 /// loaded. From [`Role::Truth`] on, nothing but the primary of the truth is asked, no cache is filled, and every deferred field is loaded.
+///
+/// ```
+/// use store_core::{Role, Store};
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # #[schema(cache_only)]
+/// # struct Session {
+/// #     #[schema(primary_key)]
+/// #     id: String,
+/// #     user: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// # let store = Store::builder().tier(redis).schema::<Session>().build().await?;
+/// let sessions = store.collection::<Session>()?;
+/// let written = sessions.set(Session { id: "s1".into(), user: 7 }).await?;
+///
+/// let below_memory = sessions.from(Role::Shared);
+/// let read = below_memory.get("s1").await?;
+/// assert_eq!(read.map(|session| session.version()), Some(written.version()));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Reader<T: Schema> {
     pipeline: Arc<Pipeline<T>>,
     role: Role,

@@ -10,6 +10,19 @@ use crate::value::Row;
 use crate::version::Version;
 
 /// A model with its version. It dereferences to the model.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::{Record, Version};
+///
+/// struct City {
+///     name: String,
+/// }
+///
+/// let record = Record::new(Arc::new(City { name: "Lima".into() }), Version::new(3));
+/// assert_eq!(record.name, "Lima");
+/// assert_eq!(record.version().get(), 3);
+/// ```
 #[derive(Debug)]
 pub struct Record<T> {
     model: Arc<T>,
@@ -53,6 +66,20 @@ impl<T> Deref for Record<T> {
 }
 
 /// A record as the shared tier holds it: bytes behind what the tier must know to fence it.
+///
+/// ```
+/// use store_core::{Codec, ColumnType, EncodedRecord, PostcardCodec, Value, Version};
+///
+/// let record = EncodedRecord {
+///     version: Version::new(3),
+///     fingerprint: 0x5f3c_90d1_77aa_0e42,
+///     codec: PostcardCodec.id(),
+///     deadline: None,
+///     payload: PostcardCodec.encode(&[Value::from("Lima")])?.into(),
+/// };
+/// assert_eq!(PostcardCodec.decode(&[ColumnType::Text], &record.payload)?, [Value::from("Lima")]);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedRecord {
     /// What orders writes of the key.
@@ -68,6 +95,22 @@ pub struct EncodedRecord {
 }
 
 /// A row as the truth tier holds it.
+///
+/// ```
+/// use store_core::{Schema, StoredRow, Value, Version};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct City {
+///     #[schema(primary_key)]
+///     id: i64,
+///     name: String,
+/// }
+///
+/// let stored = StoredRow { row: vec![Value::from(7), Value::from("Lima")], version: Version::new(3) };
+/// assert_eq!(City::from_row(stored.row)?.name, "Lima");
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRow {
     /// One value for each column of the schema.

@@ -14,6 +14,24 @@ use crate::key::Key;
 use crate::value::Row;
 
 /// A model: a struct that Strata stores. Derive it with `#[derive(Schema)]`; the conversions are generated, with no reflection.
+///
+/// ```
+/// use store_core::{Schema, Value};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct City {
+///     #[schema(primary_key)]
+///     id: i64,
+///     name: String,
+/// }
+///
+/// let lima = City { id: 7, name: "Lima".into() };
+/// assert_eq!(City::definition().name(), "city");
+/// assert_eq!(lima.key(), 7);
+/// assert_eq!(lima.to_row()?, [Value::from(7), Value::from("Lima")]);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is not a model", note = "add `#[derive(Schema)]` to it")]
 pub trait Schema: Sized + Send + Sync + 'static {
     /// The primary key: the key field's type, or a tuple where several fields are marked.

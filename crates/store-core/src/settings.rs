@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, PostcardCodec};
-use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Eviction, WriteMode};
 
 /// What every schema of a store inherits, and how long things may take. `Default` is what a new store uses.
@@ -59,7 +58,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(crate) fn check(&self) -> Result<()> {
+    /// What is wrong with them.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
         let durations = [
             ("l1_ttl", self.l1_ttl),
             ("l2_ttl", self.l2_ttl),
@@ -67,19 +68,28 @@ impl Settings {
             ("operation_timeout", Some(self.operation_timeout)),
         ];
         for (name, duration) in durations {
-            if duration.is_some_and(|duration| duration < Duration::from_millis(1)) {
-                return Err(Error::new(
-                    ErrorKind::InvalidConfig,
-                    format!("the setting `{name}` is below a millisecond; give a longer time, or `None` where that means no end"),
-                ));
+            if let Some(problem) = duration.and_then(out_of_range) {
+                problems.push(format!("the setting `{name}` {problem}; `None` means no end where the setting takes it"));
             }
         }
         if self.l1_max_entries == Some(0) {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "the setting `l1_max_entries` is 0; leave it out for no limit, or build the store without a memory tier",
-            ));
+            problems.push("the setting `l1_max_entries` is 0; give `None` for no limit, or build the store without a memory tier".to_owned());
         }
-        Ok(())
+        problems
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(1);
+/// A century: what is added to a moment stays within every clock.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3_600);
+
+/// What is wrong with a time, if something is.
+pub(crate) fn out_of_range(duration: Duration) -> Option<&'static str> {
+    if duration < SHORTEST {
+        Some("is below a millisecond; give a longer time")
+    } else if duration > LONGEST {
+        Some("is above a century; give a shorter time")
+    } else {
+        None
     }
 }

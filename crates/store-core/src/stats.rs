@@ -50,6 +50,32 @@ pub(crate) struct Counters {
 }
 
 /// A moment's view of what the store has done since it was built. Records count one by one, also in batches.
+///
+/// ```
+/// use store_core::Store;
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # #[schema(cache_only)]
+/// # struct Session {
+/// #     #[schema(primary_key)]
+/// #     id: String,
+/// #     user: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// # let store = Store::builder().tier(redis).schema::<Session>().build().await?;
+/// let sessions = store.collection::<Session>()?;
+/// sessions.set(Session { id: "s1".into(), user: 7 }).await?;
+/// sessions.get_many(["s1", "s2"]).await?;
+///
+/// let stats = store.stats();
+/// assert_eq!((stats.sets, stats.gets, stats.errors), (1, 2, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {

@@ -18,6 +18,36 @@ use crate::stats::Stats;
 use crate::tier::Tier;
 
 /// A stack of tiers and the schemas that travel through it. Cheap to clone; all clones are one store.
+///
+/// ```
+/// use store_core::{ErrorKind, Store};
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+///
+/// #[derive(Schema)]
+/// #[schema(cache_only)]
+/// struct Session {
+///     #[schema(primary_key)]
+///     id: String,
+///     user: i64,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// let store = Store::builder().tier(redis).schema::<Session>().build().await?;
+/// store.ping().await?;
+///
+/// let sessions = store.collection::<Session>()?;
+/// sessions.set(Session { id: "s1".into(), user: 7 }).await?;
+/// assert_eq!(store.stats().sets, 1);
+///
+/// store.close().await?;
+/// let refused = sessions.get("s1").await.map_err(|error| error.kind());
+/// assert!(matches!(refused, Err(ErrorKind::Closed)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -81,16 +111,15 @@ impl Store {
         Ok(())
     }
 
-    /// Waits for the writes under way, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed); closing again does nothing.
+    /// Waits for the writes under way, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed). Closing again does nothing, or what
+    /// a call whose future was dropped left to do.
     ///
     /// # Errors
     ///
     /// What the first tier that did not close in order said; the others are closed all the same.
     pub async fn close(&self) -> Result<()> {
         let shared = &self.inner.shared;
-        if shared.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
+        shared.closed.store(true, Ordering::Release);
         shared.writes.close().await;
         let mut first_error = Ok(());
         for tier in &self.inner.tiers {

@@ -9,6 +9,13 @@ use crate::error::Result;
 use crate::facet::{Log, Near, Records, Tables};
 
 /// What a tier is for. Roles order the stack: reads go down it, writes come up it.
+///
+/// ```
+/// use store_core::Role;
+///
+/// assert!(Role::Near < Role::Shared && Role::Shared < Role::Truth);
+/// assert_eq!(Role::Shared.to_string(), "L2 (shared)");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Role {
@@ -37,6 +44,43 @@ impl fmt::Display for Role {
 ///
 /// A tier's powers are its [`Facets`]: a facet that is present works, and there is no call that a tier must refuse at run time
 /// because it lacks the power.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::{Facets, Result, Role, Tier};
+/// # use store_testkit::ModelRecords;
+///
+/// /// A tier under a name of its own, for a program with two Redis servers.
+/// #[derive(Debug)]
+/// struct Named(&'static str, Arc<dyn Tier>);
+///
+/// #[async_trait::async_trait]
+/// impl Tier for Named {
+///     fn name(&self) -> &str {
+///         self.0
+///     }
+///
+///     fn role(&self) -> Role {
+///         self.1.role()
+///     }
+///
+///     fn facets(self: Arc<Self>) -> Facets {
+///         Arc::clone(&self.1).facets()
+///     }
+///
+///     async fn ping(&self) -> Result<()> {
+///         self.1.ping().await
+///     }
+///
+///     async fn close(&self) -> Result<()> {
+///         self.1.close().await
+///     }
+/// }
+///
+/// # let redis = ModelRecords::new();
+/// let sessions = Named("session-redis", Arc::new(redis));
+/// assert_eq!(sessions.role(), Role::Shared);
+/// ```
 #[async_trait]
 pub trait Tier: Debug + Send + Sync + 'static {
     /// The name for logs and messages, such as `"redis"`; never an address or a credential.
@@ -63,7 +107,41 @@ pub trait Tier: Debug + Send + Sync + 'static {
     async fn close(&self) -> Result<()>;
 }
 
+#[async_trait]
+impl<T: Tier + ?Sized> Tier for Arc<T> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn role(&self) -> Role {
+        (**self).role()
+    }
+
+    fn facets(self: Arc<Self>) -> Facets {
+        Arc::clone(&*self).facets()
+    }
+
+    async fn ping(&self) -> Result<()> {
+        (**self).ping().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        (**self).close().await
+    }
+}
+
 /// The optional powers of a tier. Presence is the capability.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::{Facets, Tier};
+/// # use store_testkit::ModelRecords;
+///
+/// # let redis = ModelRecords::new();
+/// let Facets { near, records, tables, log } = Arc::new(redis).facets();
+/// assert!(records.is_some());
+/// assert!(near.is_none() && tables.is_none() && log.is_none());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Facets {
     /// Typed shelves in this process.

@@ -40,6 +40,13 @@ pub enum Value<'a> {
 }
 
 /// One value for each column of a schema, in the schema's order.
+///
+/// ```
+/// use store_core::{Row, Value};
+///
+/// let row: Row<'_> = vec![Value::from(7), Value::from("Lima"), Value::Null];
+/// assert_eq!(row[1].as_text(), Some("Lima"));
+/// ```
 pub type Row<'a> = Vec<Value<'a>>;
 
 impl Value<'_> {
@@ -178,6 +185,13 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 }
 
 /// What kind of values a column holds. The tier decides the type that it stores them as.
+///
+/// ```
+/// use store_core::{ColumnType, Scalar, sql::Dialect};
+///
+/// assert_eq!(<u16 as Scalar>::COLUMN_TYPE, ColumnType::Integer);
+/// assert_eq!(Dialect::Postgres.type_name(ColumnType::Time), "TIMESTAMPTZ");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ColumnType {
     /// `bool`.

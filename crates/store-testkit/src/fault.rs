@@ -99,8 +99,8 @@ pub struct FaultTier {
 
 impl FaultTier {
     /// Wraps a tier, with no fault ordered.
-    pub fn new<T: Tier>(tier: impl Into<Arc<T>>) -> Self {
-        let tier: Arc<dyn Tier> = tier.into();
+    pub fn new(tier: impl Tier) -> Self {
+        let tier: Arc<dyn Tier> = Arc::new(tier);
         let faults = Faults::new(tier.role());
         FaultTier { tier, faults }
     }

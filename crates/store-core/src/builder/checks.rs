@@ -2,17 +2,21 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::registration::Registration;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Log, Records, Tables};
-use crate::schema::{BoundSchema, WriteMode};
+use crate::schema::{BoundSchema, Lifetime, WriteMode};
+use crate::settings::out_of_range;
+use crate::sql::index_plans;
 use crate::tier::{Role, Tier};
 
 /// PostgreSQL cuts longer names off in silence.
 const LONGEST_NAME: usize = 63;
+
+/// The first codec number that is not Strata's own.
+const FIRST_OF_PROGRAMS: u8 = 128;
 
 /// The facets that the tiers below memory give.
 #[derive(Default)]
@@ -22,11 +26,7 @@ pub(super) struct Stack {
     pub(super) log: Option<Arc<dyn Log>>,
 }
 
-fn invalid(problems: &[String]) -> Error {
-    Error::new(ErrorKind::InvalidConfig, problems.join("; "))
-}
-
-pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], mut problems: Vec<String>) -> Result<Stack> {
+pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], problems: &mut Vec<String>) -> Stack {
     let mut stack = Stack::default();
     let mut last: Option<Role> = None;
     for tier in tiers {
@@ -50,15 +50,20 @@ pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], mut problems: Vec<S
     if tiers.is_empty() && !has_near {
         problems.push("the store has no tier; give it at least one, such as the embedded pair of memory and SQLite".to_owned());
     }
-    if problems.is_empty() { Ok(stack) } else { Err(invalid(&problems)) }
+    stack
 }
 
-pub(super) fn schemas<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<BoundSchema>], stack: &Stack, has_near: bool) -> Result<()> {
-    if schemas.is_empty() {
-        return Err(invalid(&["the store has no schema; add `.schema::<YourModel>()`".to_owned()]));
+pub(super) fn schemas<N>(
+    schemas: &[Box<dyn Registration<N>>],
+    bound: &[Arc<BoundSchema>],
+    stack: &Stack,
+    has_near: bool,
+    problems: &mut Vec<String>,
+) {
+    // Schemas that were given in the wrong place were told of already.
+    if schemas.is_empty() && problems.is_empty() {
+        problems.push("the store has no schema; add `.schema::<YourModel>()`".to_owned());
     }
-    duplicates(schemas, bound)?;
-    let mut problems = Vec::new();
     for (registration, schema) in schemas.iter().zip(bound) {
         let mut problem = |text: String| problems.push(format!("schema `{}`: {text}", schema.name()));
         if !schema.is_cache_only() && stack.tables.is_none() {
@@ -70,6 +75,9 @@ pub(super) fn schemas<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<Boun
         if schema.is_cache_only() && stack.records.is_none() && !has_near {
             problem("it is `cache_only`, and the store has no memory or shared tier to hold it; add one".to_owned());
         }
+        if schema.is_cache_only() && schema.shared_positions().len() < schema.definition().columns().len() {
+            problem("it is `cache_only` and leaves out columns (`omit_cache`), which no tier would hold; store it in a tier of truth".to_owned());
+        }
         if schema.write_mode() == WriteMode::WriteBehind {
             problem("write-behind is not part of this version; use `write_through` or `write_through_lazy_l1`".to_owned());
         }
@@ -77,11 +85,18 @@ pub(super) fn schemas<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<Boun
         if is_memory && schema.write_mode() == WriteMode::WriteThroughLazyL1 {
             problem("memory is its only tier, so it cannot be filled by the next read; use `write_through`".to_owned());
         }
-        let short = |ttl: Option<Duration>| ttl.is_some_and(|ttl| ttl < Duration::from_millis(1));
-        if short(schema.near_ttl()) || short(schema.shared_ttl()) {
-            problem("a life time is below a millisecond; give a longer one, or `Lifetime::Never` for no end".to_owned());
+        if is_memory && schema.near_positions().len() < schema.definition().columns().len() {
+            problem("memory is its only tier and leaves out columns (`omit_l1`), which no tier would hold; add a shared tier".to_owned());
         }
-        if schema.near_max_entries() == Some(0) || registration.max_weight() == Some(0) {
+        let policies = registration.policies();
+        for (tier, lifetime) in [("l1", policies.near.ttl), ("l2", policies.shared.ttl)] {
+            if let Lifetime::For(ttl) = lifetime
+                && let Some(out_of_range) = out_of_range(ttl)
+            {
+                problem(format!("its life time in {tier} {out_of_range}, or `Lifetime::Never` for no end"));
+            }
+        }
+        if policies.near.max_entries == Some(0) || registration.max_weight() == Some(0) {
             problem("its memory tier may hold nothing; leave the limit out, or raise it".to_owned());
         }
         let table = schema.table();
@@ -99,10 +114,9 @@ pub(super) fn schemas<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<Boun
             ));
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(invalid(&problems)) }
 }
 
-fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<BoundSchema>]) -> Result<()> {
+pub(super) fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<BoundSchema>]) -> Result<()> {
     let mut types = HashSet::new();
     for registration in schemas {
         if !types.insert(registration.type_id()) {
@@ -124,7 +138,12 @@ fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<BoundSchema>
                     other.name()
                 ))
             } else {
-                None
+                shared_index(schema, other).map(|index| {
+                    format!(
+                        "the name `{index}` of one of its indexes is taken by schema `{}`; give one of the indexes or tables another name",
+                        other.name()
+                    )
+                })
             };
             if let Some(clash) = clash {
                 return Err(Error::new(ErrorKind::SchemaDuplicate, clash).with_schema(schema.name()));
@@ -134,17 +153,32 @@ fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<BoundSchema>
     Ok(())
 }
 
+/// A database has one namespace for all indexes and tables, and leaves out an index whose name is taken.
+fn shared_index(schema: &BoundSchema, other: &BoundSchema) -> Option<String> {
+    let names = |schema: &BoundSchema| -> Vec<String> {
+        let indexes = index_plans(schema).into_iter().map(|index| index.name);
+        indexes.chain([schema.table().to_owned()]).filter(|_| !schema.is_cache_only()).collect()
+    };
+    let taken = names(other);
+    names(schema).into_iter().find(|name| taken.iter().any(|taken| taken.eq_ignore_ascii_case(name)))
+}
+
 fn one_begins_with_the_other(first: &str, second: &str) -> bool {
     let (first, second) = (format!("{first}:"), format!("{second}:"));
     first.starts_with(&second) || second.starts_with(&first)
 }
 
-pub(super) fn codecs(codecs: &[Arc<dyn Codec>]) -> Result<()> {
-    for (position, codec) in codecs.iter().enumerate() {
-        let clash = codecs[..position].iter().any(|other| other.id() == codec.id() && format!("{other:?}") != format!("{codec:?}"));
-        if clash {
-            return Err(invalid(&[format!("two codecs have the number {}; give your own one from 128 up", codec.id())]));
+/// All codecs to read with: those that the program gave come first, because it asked for them.
+pub(super) fn codecs(given: Vec<Arc<dyn Codec>>, built_in: Vec<Arc<dyn Codec>>, problems: &mut Vec<String>) -> Vec<Arc<dyn Codec>> {
+    let is_same = |one: &Arc<dyn Codec>, other: &Arc<dyn Codec>| format!("{one:?}") == format!("{other:?}");
+    for (position, codec) in given.iter().enumerate() {
+        let is_own = built_in.iter().any(|other| other.id() == codec.id() && is_same(other, codec));
+        if codec.id() < FIRST_OF_PROGRAMS && !is_own {
+            let problem = format!("the codec number {} is Strata's own; give your own one from {FIRST_OF_PROGRAMS} up", codec.id());
+            problems.push(problem);
+        } else if given[..position].iter().any(|other| other.id() == codec.id() && !is_same(other, codec)) {
+            problems.push(format!("two codecs have the number {}; give one of them another", codec.id()));
         }
     }
-    Ok(())
+    given.into_iter().chain(built_in).collect()
 }

@@ -11,6 +11,36 @@ use crate::schema::{BoundSchema, Policies, Schema, SchemaDefinition};
 use crate::settings::Settings;
 
 /// What a store does differently for one model than the model itself declares.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::Store;
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # #[schema(cache_only)]
+/// # struct Session {
+/// #     #[schema(primary_key)]
+/// #     id: String,
+/// #     user: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// let store = Store::builder()
+///     .tier(redis)
+///     .schema_with::<Session>(|options| {
+///         options.policies.shared.ttl = Duration::from_secs(4 * 60 * 60).into();
+///         options.weigh(64 << 20, |id, _| 64 + id.len() as u64);
+///         options.on_evict(|id, _, cause| println!("session {id} left memory: {cause:?}"));
+///     })
+///     .build()
+///     .await?;
+/// assert!(store.collection::<Session>().is_ok());
+/// # Ok(())
+/// # }
+/// ```
 pub struct SchemaOptions<T: Schema> {
     /// The policies, at first those that the model declares.
     pub policies: Policies,
@@ -31,7 +61,9 @@ impl<T: Schema> SchemaOptions<T> {
         self
     }
 
-    /// Calls `notice` for every entry that leaves memory because the shelf was full or its life time over. It runs on the thread that caused it: keep it quick.
+    /// Calls `notice` for every entry that leaves memory because the shelf was full or its life time over.
+    ///
+    /// It runs on the thread that caused it, while writes of some other keys wait: keep it quick, and hand anything that calls the store to a task.
     pub fn on_evict(&mut self, notice: impl Fn(&T::Key, &Arc<T>, EvictionCause) + Send + Sync + 'static) -> &mut Self {
         self.on_evict = Some(Arc::new(notice));
         self
@@ -53,6 +85,7 @@ pub(super) struct Context<'a, N> {
 pub(super) trait Registration<N>: Send {
     fn definition(&self) -> &'static SchemaDefinition;
     fn type_id(&self) -> TypeId;
+    fn policies(&self) -> &Policies;
     fn max_weight(&self) -> Option<u64>;
     fn bind(&self, settings: &Settings) -> Arc<BoundSchema>;
     fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> (TypeId, Arc<dyn Any + Send + Sync>);
@@ -75,6 +108,10 @@ impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
 
     fn type_id(&self) -> TypeId {
         TypeId::of::<T>()
+    }
+
+    fn policies(&self) -> &Policies {
+        &self.options.policies
     }
 
     fn max_weight(&self) -> Option<u64> {

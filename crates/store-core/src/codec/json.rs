@@ -5,6 +5,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::value::{ColumnType, Row, Value};
 
 /// JSON, for those who look into Redis by hand: an array of the columns' values.
+///
+/// ```
+/// use store_core::{Codec, JsonCodec, Value};
+///
+/// // The positions of columns that were not loaded come first.
+/// let bytes = JsonCodec.encode(&[Value::from("Lima"), Value::Unset, Value::from(7_737_002)])?;
+/// assert_eq!(bytes, br#"[[1],"Lima",null,7737002]"#);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json;
 

@@ -6,6 +6,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::value::{ColumnType, Row, Value};
 
 /// [MessagePack](https://msgpack.org), for those whose other programs read it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::{MessagePackCodec, Settings, Value};
+///
+/// let settings = Settings { codec: Arc::new(MessagePackCodec), ..Settings::default() };
+/// assert_eq!(settings.codec.encode(&[Value::from(true)])?, [0x92, 0x90, 0xc3]);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MessagePack;
 

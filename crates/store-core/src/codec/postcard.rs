@@ -3,6 +3,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::value::{ColumnType, Row, Value};
 
 /// The default codec: [postcard](https://postcard.jamesmunns.com), small and quick.
+///
+/// ```
+/// use store_core::{Codec, ColumnType, PostcardCodec, Value};
+///
+/// let row = [Value::from("Lima"), Value::from(7_737_002)];
+/// let bytes = PostcardCodec.encode(&row)?;
+/// assert_eq!(bytes.len(), 12);
+/// assert_eq!(PostcardCodec.decode(&[ColumnType::Text, ColumnType::BigInt], &bytes)?, row);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Postcard;
 

@@ -13,6 +13,14 @@ use crate::timestamp::Timestamp;
 use crate::value::{ColumnType, Row, Value};
 
 /// Serializes a row, for [`Codec::encode`](super::Codec::encode).
+///
+/// ```
+/// use store_core::{SerializeRow, Value};
+///
+/// let row = [Value::from(7), Value::Unset];
+/// assert_eq!(serde_json::to_string(&SerializeRow(&row))?, "[[1],7,null]");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SerializeRow<'a>(pub &'a [Value<'a>]);
 
@@ -62,6 +70,16 @@ impl Serialize for SerializeValue<'_> {
 }
 
 /// Deserializes a row of the given column types, for [`Codec::decode`](super::Codec::decode).
+///
+/// ```
+/// use serde::de::DeserializeSeed;
+/// use store_core::{ColumnType, RowSeed, Value};
+///
+/// let mut json = serde_json::Deserializer::from_str("[[1],7,null]");
+/// let row = RowSeed(&[ColumnType::BigInt, ColumnType::Text]).deserialize(&mut json)?;
+/// assert_eq!(row, [Value::Integer(7), Value::Unset]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct RowSeed<'a>(pub &'a [ColumnType]);
 

@@ -12,6 +12,15 @@ use crate::version::Version;
 pub const BULK_LOG_LIMIT: usize = 1_000;
 
 /// What a row of the log says.
+///
+/// ```
+/// use store_core::facet::LogKind;
+///
+/// fn changed_data(kind: LogKind) -> bool {
+///     matches!(kind, LogKind::Put | LogKind::Delete)
+/// }
+/// assert!(!changed_data(LogKind::Invalidate));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogKind {
@@ -24,6 +33,15 @@ pub enum LogKind {
 }
 
 /// One row of the log.
+///
+/// ```
+/// use store_core::Version;
+/// use store_core::facet::{LogEntry, LogKind};
+///
+/// // As it is appended: the tier draws the version.
+/// let whole_schema = LogEntry { schema: "city".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+/// assert_eq!(whole_schema.version.get(), 0);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
     /// The schema's name.
@@ -37,6 +55,13 @@ pub struct LogEntry {
 }
 
 /// A follower's place in the log. Only the tier that made it can read it.
+///
+/// ```
+/// use store_core::facet::LogCursor;
+///
+/// let cursor = LogCursor::new("1042:");
+/// assert_eq!(cursor.as_str(), "1042:");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogCursor(String);
 
@@ -53,6 +78,17 @@ impl LogCursor {
 }
 
 /// What was committed between two places of the log.
+///
+/// ```
+/// use store_core::facet::{LogBatch, LogCursor, LogEntry};
+///
+/// /// What a follower must drop: these entries, or (`None`) all it has.
+/// fn to_drop(batch: LogBatch) -> Option<Vec<LogEntry>> {
+///     (!batch.gap).then_some(batch.entries)
+/// }
+/// let batch = LogBatch { entries: Vec::new(), cursor: LogCursor::new("7"), gap: true };
+/// assert_eq!(to_drop(batch), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogBatch {
     /// The entries, in no order that means anything across keys.
@@ -67,12 +103,65 @@ pub struct LogBatch {
 ///
 /// Implementations MUST answer every commit exactly once between two cursors, however transactions overlap: a transaction that was open at the first
 /// cursor and committed before the second is in the batch between them, whatever its number.
+///
+/// Errors are of kind [`L3Unavailable`](crate::ErrorKind::L3Unavailable), [`Timeout`](crate::ErrorKind::Timeout) or
+/// [`AccessDenied`](crate::ErrorKind::AccessDenied). Dropping a call's future leaves all of what it would have written, or nothing.
+///
+/// ```
+/// use std::sync::{Mutex, PoisonError};
+/// use std::time::Duration;
+/// use store_core::facet::{Log, LogBatch, LogCursor, LogEntry};
+/// use store_core::{Error, ErrorKind, Result, Version};
+/// # use store_core::facet::LogKind;
+///
+/// /// A log in memory that keeps everything, of a tier whose commits never overlap. Its cursor is a position in the list.
+/// #[derive(Debug, Default)]
+/// struct ListLog(Mutex<Vec<LogEntry>>);
+///
+/// #[async_trait::async_trait]
+/// impl Log for ListLog {
+///     async fn end(&self) -> Result<LogCursor> {
+///         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///         Ok(LogCursor::new(entries.len().to_string()))
+///     }
+///
+///     async fn read(&self, after: &LogCursor) -> Result<LogBatch> {
+///         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///         let new = after.as_str().parse().ok().and_then(|start: usize| entries.get(start..));
+///         let new = new.ok_or_else(|| Error::new(ErrorKind::InvalidQuery, "the cursor is not of this log; start from its end"))?;
+///         Ok(LogBatch { entries: new.to_vec(), cursor: LogCursor::new(entries.len().to_string()), gap: false })
+///     }
+///
+///     async fn append(&self, entries: &[LogEntry]) -> Result<()> {
+///         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///         for entry in entries {
+///             let version = Version::new(list.len() as u64 + 1);
+///             list.push(LogEntry { version, ..entry.clone() });
+///         }
+///         Ok(())
+///     }
+///
+///     async fn prune(&self, _: Duration) -> Result<u64> {
+///         Ok(0)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// # let entry = LogEntry { schema: "city".into(), key: Some("7".into()), version: Version::default(), kind: LogKind::Invalidate };
+/// let log = ListLog::default();
+/// let start = log.end().await?;
+/// log.append(&[entry]).await?;
+/// assert_eq!(log.read(&start).await?.entries[0].version, Version::new(1));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Log: Debug + Send + Sync {
     /// The present end of the log.
     async fn end(&self) -> Result<LogCursor>;
 
-    /// Everything committed since a cursor.
+    /// Everything committed since a cursor. One that is not of this tier's log is refused as [`InvalidQuery`](crate::ErrorKind::InvalidQuery).
     async fn read(&self, after: &LogCursor) -> Result<LogBatch>;
 
     /// Writes entries that stand for no data, in a transaction of their own: invalidations.

@@ -16,6 +16,28 @@ use crate::schema::{Eviction, Schema};
 use crate::version::Version;
 
 /// What can be asked of all shelves of a memory tier without knowing their models.
+///
+/// ```
+/// use store_core::facet::Near;
+///
+/// /// Memory that keeps nothing.
+/// #[derive(Debug)]
+/// struct Cold;
+///
+/// impl Near for Cold {
+///     fn entries(&self) -> u64 {
+///         0
+///     }
+///
+///     fn clear(&self) {}
+///
+///     fn sweep(&self) -> u64 {
+///         0
+///     }
+/// }
+///
+/// assert_eq!(Cold.sweep(), 0);
+/// ```
 pub trait Near: Debug + Send + Sync {
     /// The entries on all shelves, expired ones that no sweep has met included.
     fn entries(&self) -> u64;
@@ -28,20 +50,123 @@ pub trait Near: Debug + Send + Sync {
 }
 
 /// A memory tier. The builder asks it for one shelf for each model, so it is generic where [`Tier`] is an object.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::facet::{NearTier, Shelf, ShelfOptions};
+/// use store_core::{Facets, Result, Role, Schema, Store, Tier};
+///
+/// /// Memory that keeps nothing: a [`Near`] whose shelves are all empty.
+/// #[derive(Debug)]
+/// struct Cold;
+/// # use std::time::Duration;
+/// # use store_core::facet::Near;
+/// # use store_core::{Key, Record, Version};
+/// # impl<T: Schema> Shelf<T> for Cold {
+/// #     fn get(&self, _: &<T::Key as Key>::Borrowed) -> Option<Record<T>> { None }
+/// #     fn peek_with(&self, _: &<T::Key as Key>::Borrowed, _: &mut dyn FnMut(&T, Version)) -> bool { false }
+/// #     fn version(&self, _: &<T::Key as Key>::Borrowed) -> Option<Version> { None }
+/// #     fn install(&self, _: T::Key, _: Record<T>, _: Option<Duration>) {}
+/// #     fn remove(&self, _: &<T::Key as Key>::Borrowed) -> bool { false }
+/// #     fn clear(&self) {}
+/// #     fn entries(&self) -> u64 { 0 }
+/// # }
+/// # impl Near for Cold {
+/// #     fn entries(&self) -> u64 { 0 }
+/// #     fn clear(&self) {}
+/// #     fn sweep(&self) -> u64 { 0 }
+/// # }
+///
+/// #[async_trait::async_trait]
+/// impl Tier for Cold {
+///     fn name(&self) -> &str {
+///         "cold"
+///     }
+///
+///     fn role(&self) -> Role {
+///         Role::Near
+///     }
+///
+///     fn facets(self: Arc<Self>) -> Facets {
+///         Facets { near: Some(self), ..Facets::default() }
+///     }
+///
+///     async fn ping(&self) -> Result<()> {
+///         Ok(())
+///     }
+///
+///     async fn close(&self) -> Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// impl NearTier for Cold {
+///     fn shelf<T: Schema>(&self, _name: &'static str, _options: ShelfOptions<T>) -> Arc<dyn Shelf<T>> {
+///         Arc::new(Cold)
+///     }
+/// }
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # #[schema(cache_only)]
+/// # struct Session {
+/// #     #[schema(primary_key)]
+/// #     id: String,
+/// #     user: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// let store = Store::builder().near(Cold).tier(redis).schema::<Session>().build().await?;
+/// assert_eq!(store.stats().l1_entries, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait NearTier: Tier {
     /// Makes the shelf of one model.
     fn shelf<T: Schema>(&self, name: &'static str, options: ShelfOptions<T>) -> Arc<dyn Shelf<T>>;
 }
 
 /// How heavy an entry is, in units of the user's choice.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::facet::Weigher;
+/// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String }
+///
+/// let bytes: Weigher<City> = Arc::new(|_, city| 64 + city.name.len() as u64);
+/// assert_eq!(bytes(&7, &City { id: 7, name: "Lima".into() }), 68);
+/// ```
 pub type Weigher<T> = Arc<dyn Fn(&<T as Schema>::Key, &T) -> u64 + Send + Sync>;
 
 /// Called after an entry left a shelf for a reason other than replacement or invalidation.
 ///
-/// It runs on the thread that caused the eviction, outside the shelf's locks; it should be quick.
+/// It runs on the thread that caused the eviction, outside the shelf's locks, so it may call the shelf. It should be quick and must not wait
+/// for the store, which may be keeping a fence meanwhile. A panic in it is logged and goes no further.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::facet::OnEvict;
+/// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String }
+///
+/// let notice: OnEvict<City> = Arc::new(|id, city, cause| println!("{id} ({}) left memory: {cause:?}", city.name));
+/// # let _ = notice;
+/// ```
 pub type OnEvict<T> = Arc<dyn Fn(&<T as Schema>::Key, &Arc<T>, EvictionCause) + Send + Sync>;
 
 /// Why an entry left a shelf.
+///
+/// ```
+/// use store_core::EvictionCause;
+///
+/// let reason = match EvictionCause::Expired {
+///     EvictionCause::Size => "the shelf was full",
+///     EvictionCause::Expired => "its time was over",
+///     _ => "another",
+/// };
+/// assert_eq!(reason, "its time was over");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EvictionCause {
@@ -52,6 +177,30 @@ pub enum EvictionCause {
 }
 
 /// How one shelf behaves.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::facet::ShelfOptions;
+/// use store_core::{Eviction, SystemClock};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let options: ShelfOptions<City> = ShelfOptions {
+///     max_entries: Some(50_000),
+///     max_weight: Some(8 << 20),
+///     weigher: Some(Arc::new(|_, city| city.name.len() as u64)),
+///     eviction: Eviction::Lru,
+///     on_evict: None,
+///     clock: Arc::new(SystemClock),
+/// };
+/// assert_eq!(options.max_weight, Some(8_388_608));
+/// ```
 pub struct ShelfOptions<T: Schema> {
     /// The most entries in total; `None` for no limit.
     pub max_entries: Option<u64>,
@@ -79,16 +228,65 @@ impl<T: Schema> Debug for ShelfOptions<T> {
     }
 }
 
-/// L1's table for one model. Every call is synchronous and short; none panics or blocks on I/O.
+/// L1's table for one model. Every call is synchronous and short; none panics or blocks on I/O. Models are dropped outside the shelf's locks.
 ///
 /// A shelf stores what it is told to. Whether a record may be installed at all (the fence) is decided by the pipeline that calls it.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::facet::Shelf;
+/// use store_core::{Key, Record, Schema, Version};
+///
+/// /// A shelf that keeps nothing, so that every read goes below.
+/// #[derive(Debug)]
+/// struct Cold;
+///
+/// impl<T: Schema> Shelf<T> for Cold {
+///     fn get(&self, _: &<T::Key as Key>::Borrowed) -> Option<Record<T>> {
+///         None
+///     }
+///
+///     fn peek_with(&self, _: &<T::Key as Key>::Borrowed, _: &mut dyn FnMut(&T, Version)) -> bool {
+///         false
+///     }
+///
+///     fn version(&self, _: &<T::Key as Key>::Borrowed) -> Option<Version> {
+///         None
+///     }
+///
+///     fn install(&self, _: T::Key, _: Record<T>, _: Option<Duration>) {}
+///
+///     fn remove(&self, _: &<T::Key as Key>::Borrowed) -> bool {
+///         false
+///     }
+///
+///     fn clear(&self) {}
+///
+///     fn entries(&self) -> u64 {
+///         0
+///     }
+/// }
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let shelf: &dyn Shelf<City> = &Cold;
+/// assert!(shelf.get(&7).is_none());
+/// ```
 pub trait Shelf<T: Schema>: Debug + Send + Sync {
-    /// The live entry of a key, counted as a use. Expired entries are misses.
+    /// The live entry of a key, counted as a use. An expired one is a miss, and leaves: an entry is live until its deadline and expired from
+    /// the deadline on.
     fn get(&self, key: &<T::Key as Key>::Borrowed) -> Option<Record<T>>;
 
-    /// Shows the live entry of a key to `visit`, counted as a use, without touching a reference count. Returns whether there was one.
+    /// Shows the live entry of a key to `visit`, counted as a use, without touching a reference count. Returns whether there was one; as in
+    /// [`get`](Self::get), an expired one leaves.
     ///
-    /// `visit` must not call the shelf.
+    /// `visit` must not call the shelf. If it panics, the panic reaches the caller, and the shelf stays usable.
     fn peek_with(&self, key: &<T::Key as Key>::Borrowed, visit: &mut dyn FnMut(&T, Version)) -> bool;
 
     /// The version of the live entry of a key, not counted as a use.
@@ -96,11 +294,15 @@ pub trait Shelf<T: Schema>: Debug + Send + Sync {
 
     /// Puts an entry in place of the key's present one, and evicts others if the shelf is over its limits.
     ///
-    /// `deadline` is on the clock's monotonic scale; `None` lives until evicted. An entry heavier than the whole shelf is not kept,
-    /// and the key's present one leaves all the same.
+    /// `deadline` is on the clock's monotonic scale; `None` lives until evicted. Expired entries are evicted before live ones, and the new
+    /// entry is never a victim of its own. It is not kept if it is heavier than the whole shelf, if its deadline has passed, or if the weigher
+    /// panics; the key's present one leaves all the same.
+    ///
+    /// An install is a use of the key. For [`Lfu`](Eviction::Lfu) it adds to the uses of the entry that it replaces; for
+    /// [`Fifo`](Eviction::Fifo) the replacement is the newest.
     fn install(&self, key: T::Key, record: Record<T>, deadline: Option<Duration>);
 
-    /// Takes the entry of a key out, without an eviction notice. Returns whether there was one.
+    /// Takes the entry of a key out, without an eviction notice. Returns whether there was a live one.
     fn remove(&self, key: &<T::Key as Key>::Borrowed) -> bool;
 
     /// Takes all entries out, without eviction notices.
@@ -111,6 +313,13 @@ pub trait Shelf<T: Schema>: Debug + Send + Sync {
 }
 
 /// The absence of a memory tier, as the builder's type parameter.
+///
+/// ```
+/// use store_core::{NoNear, Store, StoreBuilder};
+///
+/// let without_memory: StoreBuilder<NoNear> = Store::builder();
+/// # let _ = without_memory;
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum NoNear {
     #[doc(hidden)]
@@ -137,6 +346,12 @@ impl Tier for NoNear {
 
     async fn close(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+impl<N: NearTier> NearTier for Arc<N> {
+    fn shelf<T: Schema>(&self, name: &'static str, options: ShelfOptions<T>) -> Arc<dyn Shelf<T>> {
+        (**self).shelf(name, options)
     }
 }
 

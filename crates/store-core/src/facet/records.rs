@@ -11,6 +11,13 @@ use crate::schema::BoundSchema;
 use crate::version::Version;
 
 /// The random right, stored in a slot, to fill it after a miss.
+///
+/// ```
+/// use store_core::facet::FillLease;
+///
+/// let lease = FillLease::new(0x1f);
+/// assert_eq!(format!("{lease:?}"), "FillLease(0000000000000000000000000000001f)");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FillLease(u128);
 
@@ -33,6 +40,31 @@ impl Debug for FillLease {
 }
 
 /// What a fetch found in the place of one key.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::facet::{Records, Slot};
+/// # use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// let schema = BoundSchema::standalone(City::definition());
+/// let key = [String::from("7")];
+/// let lease = Some(Duration::from_secs(10));
+/// assert_eq!(redis.fetch(&schema, &key, None).await?, [Slot::Empty]);
+/// assert!(matches!(redis.fetch(&schema, &key, lease).await?[..], [Slot::Leased(_)]));
+/// assert_eq!(redis.fetch(&schema, &key, lease).await?, [Slot::Busy]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
     /// A record whose deadline has not passed.
@@ -46,6 +78,34 @@ pub enum Slot {
 }
 
 /// A record for a slot whose lease the caller holds.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::facet::{Fill, Records, Slot};
+/// # use store_core::{BoundSchema, EncodedRecord, Schema, Version};
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// # let schema = BoundSchema::standalone(City::definition());
+/// # let record = EncodedRecord { version: Version::new(3), fingerprint: 1, codec: 1, deadline: None, payload: Vec::new().into() };
+/// let key = String::from("7");
+/// let slots = redis.fetch(&schema, std::slice::from_ref(&key), Some(Duration::from_secs(10))).await?;
+/// if let [Slot::Leased(lease)] = slots[..] {
+///     let fill = Fill { key, lease, record };
+///     assert_eq!(redis.fill(&schema, &[fill.clone()]).await?, [true]);
+///     assert_eq!(redis.fill(&schema, &[fill]).await?, [false], "a lease fills once");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Fill {
     /// The key's text form.
@@ -69,6 +129,33 @@ pub struct Fill {
 /// Every call is one batched round trip (one for each node of a cluster), within the tier's time limits; errors are of kind
 /// [`L2Unavailable`](crate::ErrorKind::L2Unavailable), [`Timeout`](crate::ErrorKind::Timeout) or [`AccessDenied`](crate::ErrorKind::AccessDenied). Keys are
 /// given in their text form ([`Key::to_text`](crate::Key::to_text)); the tier adds the schema's prefix.
+///
+/// ```
+/// use store_core::facet::{Records, Slot};
+/// # use store_core::{BoundSchema, EncodedRecord, Schema, Version};
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// # let schema = BoundSchema::standalone(City::definition());
+/// # let record = EncodedRecord { version: Version::new(3), fingerprint: 1, codec: 1, deadline: None, payload: Vec::new().into() };
+/// let key = String::from("7");
+/// let told = redis.replace(&schema, &[(key.clone(), record.clone())]).await?;
+/// assert_eq!(told, [false], "an empty slot is filled by those who hold its lease alone");
+///
+/// let versions = redis.put(&schema, &[(key.clone(), record.clone())]).await?;
+/// let slots = redis.fetch(&schema, &[key], None).await?;
+/// assert_eq!(slots, [Slot::Record(EncodedRecord { version: versions[0], ..record })]);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Records: Debug + Send + Sync {
     /// Reads slots. With `lease` set, each empty slot gets a lease of that length, in the same atomic step as the read.

@@ -14,6 +14,26 @@ use crate::value::Row;
 use crate::version::Version;
 
 /// A query without its model, as a tier runs it. [`sql::select`](crate::sql::select) turns it into SQL.
+///
+/// ```
+/// use store_core::facet::Select;
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let names = Select {
+///     columns: Some(vec![1]),
+///     filter: Some(City::population().gt(1_000_000)),
+///     order: vec![City::name().asc()],
+///     ..Select::default()
+/// };
+/// assert_eq!(names.limit, None);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Select {
     /// The positions of the columns to read; the others come back as [`Value::Unset`](crate::Value::Unset). `None` reads all.
@@ -31,6 +51,21 @@ pub struct Select {
 }
 
 /// A count without its model.
+///
+/// ```
+/// use store_core::facet::Count;
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let large = Count { filter: Some(City::population().gt(1_000_000)), from_primary: true };
+/// assert!(large.filter.is_some());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Count {
     /// Which rows.
@@ -54,6 +89,19 @@ pub struct Count {
 ///   [`ConstraintViolation`](crate::ErrorKind::ConstraintViolation); a lost or refused connection is [`L3Unavailable`](crate::ErrorKind::L3Unavailable), a passed
 ///   limit [`Timeout`](crate::ErrorKind::Timeout), a missing table or column [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch), SQL that does not parse
 ///   [`InvalidQuery`](crate::ErrorKind::InvalidQuery), refused credentials or permissions [`AccessDenied`](crate::ErrorKind::AccessDenied).
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::{Tier, facet::Tables};
+/// # use store_testkit::ModelRecords;
+///
+/// fn tables_of(tier: Arc<dyn Tier>) -> Option<Arc<dyn Tables>> {
+///     tier.facets().tables
+/// }
+///
+/// # let redis = ModelRecords::new();
+/// assert!(tables_of(Arc::new(redis)).is_none(), "a shared tier has `records` instead");
+/// ```
 #[async_trait]
 pub trait Tables: Debug + Send + Sync {
     /// Makes the tables and indexes of the schemas that are missing, and Strata's own tables. Safe to repeat, and from several processes at once.

@@ -44,7 +44,8 @@ pub(super) struct Found {
 impl<T: Schema> Pipeline<T> {
     /// The record in memory, if there is one.
     pub(crate) fn peek(&self, key: &Borrowed<T>) -> Option<Record<T>> {
-        let found = self.near.as_ref().and_then(|near| near.get(key));
+        let near = self.near.as_ref().filter(|_| !self.is_closed());
+        let found = near.and_then(|near| near.get(key));
         let counters = self.counters();
         if found.is_some() {
             counters.l1_hits.add(1)
@@ -68,9 +69,12 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn get_from(self: &Arc<Self>, role: Role, key: T::Key) -> Result<Option<Record<T>>> {
         self.check(key.borrow())?;
         self.counters().direct_gets.add(1);
+        if matches!(self.backing, Backing::Memory(_)) {
+            return Ok(self.near.as_ref().and_then(|near| near.get(key.borrow())));
+        }
         match role {
             Role::Near | Role::Shared => self.within_limit(self.load(key, View::Shared)).await,
-            _ => {
+            Role::Truth | Role::Ledger => {
                 let read = async {
                     let found = self.read_backing(&key).await?;
                     found.map(|found| self.record(found, View::Truth)).transpose()
@@ -222,7 +226,7 @@ impl<T: Schema> Pipeline<T> {
         Ok((near, answer))
     }
 
-    fn record(&self, found: Found, view: View) -> Result<Record<T>> {
+    pub(super) fn record(&self, found: Found, view: View) -> Result<Record<T>> {
         let StoredRow { row, version } = found.stored;
         Ok(Record::new(Arc::new(self.model(row, view)?), version))
     }

@@ -48,6 +48,9 @@ impl<T: Schema> Pipeline<T> {
             self.check(key.borrow())?;
         }
         self.counters().direct_gets.add(keys.len() as u64);
+        if matches!(self.backing, Backing::Memory(_)) {
+            return Ok(keys.iter().map(|key| self.near.as_ref().and_then(|near| near.get(key.borrow()))).collect());
+        }
         let mut records = Vec::with_capacity(keys.len());
         let mut distinct: Vec<T::Key> = Vec::with_capacity(keys.len());
         let mut position_of: HashMap<T::Key, usize> = HashMap::with_capacity(keys.len());
@@ -61,11 +64,12 @@ impl<T: Schema> Pipeline<T> {
             })
             .collect();
         for chunk in distinct.chunks(CHUNK) {
-            if role == Role::Shared {
-                records.extend(self.load_chunk(chunk, View::Shared).await?);
-            } else {
-                for found in self.read_backing_many(chunk).await? {
-                    records.push(found.map(|found| self.records(found.stored, View::Truth)).transpose()?.map(|(_, answer)| answer));
+            match role {
+                Role::Near | Role::Shared => records.extend(self.load_chunk(chunk, View::Shared).await?),
+                Role::Truth | Role::Ledger => {
+                    for found in self.read_backing_many(chunk).await? {
+                        records.push(found.map(|found| self.record(found, View::Truth)).transpose()?);
+                    }
                 }
             }
         }
@@ -150,15 +154,20 @@ impl<T: Schema> Pipeline<T> {
     async fn look_in_cache_many(&self, cache: &dyn Records, texts: &[String]) -> (Vec<Option<Found>>, Vec<Option<FillLease>>) {
         let mut found: Vec<Option<Found>> = texts.iter().map(|_| None).collect();
         let mut leases = vec![None; texts.len()];
-        let slots = match cache.fetch(&self.schema, texts, Some(self.shared.settings.fill_lease)).await {
-            Ok(slots) => slots,
-            Err(error) => {
-                self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error);
-                Vec::new()
-            }
+        let (positions, trusted): (Vec<usize>, Vec<String>) =
+            texts.iter().cloned().enumerate().filter(|(_, text)| !self.repairs.is_pending(text)).unzip();
+        let slots = if trusted.is_empty() {
+            Ok(Vec::new())
+        } else {
+            cache.fetch(&self.schema, &trusted, Some(self.shared.settings.fill_lease)).await
         };
-        for (position, slot) in slots.into_iter().enumerate() {
+        let slots = slots.unwrap_or_else(|error| {
+            self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error);
+            Vec::new()
+        });
+        for (position, slot) in positions.into_iter().zip(slots) {
             match slot {
+                // A write that began to mend the slot meanwhile may be younger than what was read.
                 Slot::Record(record) if !self.repairs.is_pending(&texts[position]) => found[position] = self.found_in_cache(&record),
                 Slot::Leased(lease) => leases[position] = Some(lease),
                 Slot::Record(_) | Slot::Busy | Slot::Empty => {}

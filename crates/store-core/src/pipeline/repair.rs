@@ -1,6 +1,6 @@
 //! Slots of the shared tier that a failed call left older than the truth.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,9 +28,24 @@ pub(crate) struct Repairs {
 
 #[derive(Debug, Default)]
 struct Pending {
-    keys: HashSet<String>,
-    all: bool,
+    /// The keys, each with the number of the latest distrust of it: emptying a slot mends what was distrusted before it began, and nothing later.
+    keys: HashMap<String, u64>,
+    /// The same for the whole schema.
+    all: Option<u64>,
+    last_number: u64,
     running: bool,
+}
+
+impl Pending {
+    fn count(&self) -> usize {
+        if self.all.is_some() { usize::MAX } else { self.keys.len() }
+    }
+
+    /// Takes off what was distrusted up to a number, once it has been emptied.
+    fn mended(&mut self, number: u64) {
+        self.all = self.all.filter(|&distrusted| distrusted > number);
+        self.keys.retain(|_, distrusted| *distrusted > number);
+    }
 }
 
 impl Repairs {
@@ -48,31 +63,34 @@ impl Repairs {
             return false;
         }
         let pending = self.lock();
-        pending.all || pending.keys.contains(key)
+        pending.all.is_some() || pending.keys.contains_key(key)
     }
 
     /// Distrusts the slots of `keys` until they have been emptied, and sees to that in the background.
     pub(super) fn add(self: &Arc<Self>, keys: impl IntoIterator<Item = String>) {
-        self.change(|pending| {
-            pending.keys.extend(keys);
+        self.change(|pending, number| {
+            pending.keys.extend(keys.into_iter().map(|key| (key, number)));
             if pending.keys.len() > MOST_KEYS {
-                pending.all = true;
+                pending.all = Some(number);
+                pending.keys.clear();
             }
         });
     }
 
     /// Distrusts every slot of the schema until it has been emptied.
     pub(super) fn add_all(self: &Arc<Self>) {
-        self.change(|pending| pending.all = true);
+        self.change(|pending, number| {
+            pending.all = Some(number);
+            pending.keys.clear();
+        });
     }
 
-    fn change(self: &Arc<Self>, change: impl FnOnce(&mut Pending)) {
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut Pending, u64)) {
         let mut pending = self.lock();
-        change(&mut pending);
-        if pending.all {
-            pending.keys.clear();
-        }
-        self.count.store(if pending.all { usize::MAX } else { pending.keys.len() }, Ordering::Release);
+        pending.last_number += 1;
+        let number = pending.last_number;
+        change(&mut pending, number);
+        self.count.store(pending.count(), Ordering::Release);
         let start = !std::mem::replace(&mut pending.running, true);
         drop(pending);
         if start {
@@ -84,26 +102,21 @@ impl Repairs {
     async fn run(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let (keys, all) = {
+            let (keys, all, number) = {
                 let mut pending = self.lock();
-                if (pending.keys.is_empty() && !pending.all) || self.shared.closed.load(Ordering::Acquire) {
+                if pending.count() == 0 || self.shared.closed.load(Ordering::Acquire) {
                     pending.running = false;
                     return;
                 }
-                (pending.keys.iter().cloned().collect::<Vec<_>>(), pending.all)
+                (pending.keys.keys().cloned().collect::<Vec<_>>(), pending.all.is_some(), pending.last_number)
             };
             match self.empty(&keys, all).await {
                 Ok(()) => {
                     tracing::info!(schema = self.schema.name(), keys = keys.len(), all, "the shared tier is mended");
                     pause = FIRST_PAUSE;
                     let mut pending = self.lock();
-                    if all {
-                        pending.all = false;
-                    }
-                    for key in &keys {
-                        pending.keys.remove(key);
-                    }
-                    self.count.store(if pending.all { usize::MAX } else { pending.keys.len() }, Ordering::Release);
+                    pending.mended(number);
+                    self.count.store(pending.count(), Ordering::Release);
                 }
                 Err(error) => {
                     tracing::debug!(schema = self.schema.name(), %error, "the shared tier is not back yet");

@@ -1,5 +1,6 @@
 //! Filling the caches before the first readers come.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
@@ -14,6 +15,24 @@ use crate::value::{Row, Value};
 const CHUNK: usize = 1_000;
 
 /// How far a warm-up has come.
+///
+/// ```
+/// use store_core::WarmProgress;
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+/// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+/// let percent = |progress: WarmProgress| progress.loaded * 100 / progress.total.max(1);
+/// cities.warm_with(None, |progress| println!("{} % of the cities", percent(progress))).await?;
+/// # Ok(())
+/// # }
+/// # let _ = example;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarmProgress {
@@ -44,7 +63,11 @@ impl<T: Schema> Pipeline<T> {
             for mut stored in chunk {
                 let values: Row<'static> =
                     positions.iter().map(|&position| std::mem::replace(&mut stored.row[position], Value::Unset)).collect();
-                keys.push(T::Key::from_values(values)?);
+                let key = T::Key::from_values(values)?;
+                // Another program may have written a row that no reader can ask for.
+                if !<T::Key as Key>::is_empty(key.borrow()) {
+                    keys.push(key);
+                }
             }
             loaded += self.get_many(keys).await?.iter().flatten().count() as u64;
             progress(WarmProgress { loaded, total: total.max(loaded) });

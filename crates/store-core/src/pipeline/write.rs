@@ -70,13 +70,16 @@ impl<T: Schema> Pipeline<T> {
                 return Err(error);
             }
         };
+        let mut unpublished = Unpublished { pipeline: &self, keys: distinct.iter() };
         self.update_cache(&distinct, &stored).await;
         let mut records = HashMap::with_capacity(distinct.len());
-        for (key, stored) in distinct.iter().zip(stored) {
+        for stored in stored {
             let (near, answer) = self.records(stored, View::Truth)?;
+            let Some(key) = unpublished.keys.next() else { break };
             self.publish(&mut snapshot, key, near);
             records.insert(key.clone(), answer);
         }
+        drop(unpublished);
         Ok(keys.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow()).cloned()).collect())
     }
 
@@ -187,12 +190,13 @@ impl<T: Schema> Pipeline<T> {
         let deadline = self.near_deadline(self.shared_deadline());
         self.fences.publish(snapshot, borrowed, |undisturbed| {
             let newer_is_there = near.version(borrowed).is_some_and(|present| present > record.version());
-            if newer_is_there {
+            if memory_is_truth && newer_is_there {
                 return;
             }
-            if memory_is_truth || (undisturbed && !lazy) {
+            if memory_is_truth || (undisturbed && !lazy && !newer_is_there) {
                 near.install(key.clone(), record, deadline);
             } else {
+                // A newer one leaves too: it may be from before a restore of the truth, which issues smaller versions again.
                 near.remove(borrowed);
             }
         });
@@ -204,6 +208,10 @@ impl<T: Schema> Pipeline<T> {
             self.forget_near(key);
         }
         self.remove_from_cache(keys.iter().map(Self::text).collect()).await;
+        // A load that read a slot before it was emptied is voided only now.
+        for key in keys {
+            self.forget_near(key);
+        }
     }
 
     pub(super) fn forget_near(&self, key: &T::Key) {
@@ -214,6 +222,22 @@ impl<T: Schema> Pipeline<T> {
                 near.remove(borrowed);
             }
         });
+    }
+}
+
+/// The keys of a write that the truth took and memory does not show yet. What is left of them when this is dropped, because a stored record cannot be
+/// read back, leaves memory.
+struct Unpublished<'a, T: Schema> {
+    pipeline: &'a Pipeline<T>,
+    keys: std::slice::Iter<'a, T::Key>,
+}
+
+impl<T: Schema> Drop for Unpublished<'_, T> {
+    fn drop(&mut self) {
+        // What memory is the truth of stays as it was.
+        if !matches!(self.pipeline.backing, Backing::Memory(_)) {
+            self.keys.by_ref().for_each(|key| self.pipeline.forget_near(key));
+        }
     }
 }
 

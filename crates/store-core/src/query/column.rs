@@ -10,6 +10,23 @@ use crate::error::Result;
 use crate::value::Value;
 
 /// A column of the model `T` whose field has the type `F`. The derive macro makes one function for each: `City::population()`.
+///
+/// ```
+/// use store_core::{Query, sql::Dialect};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let place = City::name().like("San %").and(City::population().between(10_000, 50_000));
+/// let query: Query<City> = Query::new().filter(place).order_by(City::name().desc());
+/// assert!(query.to_sql(Dialect::Postgres)?.0.contains(r#"("name" LIKE $1 ESCAPE '\' AND ("population" >= $2 AND "population" <= $3))"#));
+/// # Ok::<(), store_core::Error>(())
+/// ```
 pub struct Column<T, F> {
     name: &'static str,
     decode: fn(Value<'static>) -> Result<F>,

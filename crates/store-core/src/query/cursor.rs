@@ -16,6 +16,26 @@ use crate::value::{ColumnType, Row, Value};
 ///
 /// Its text form holds the record's values of the ordered columns, unencrypted; it may travel to a client and back. A cursor of another
 /// order or schema is refused as [`InvalidQuery`](ErrorKind::InvalidQuery).
+///
+/// ```
+/// use store_core::{Cursor, ErrorKind, Query, sql::Dialect};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// // As a client sent it back.
+/// let cursor: Cursor = "9c1f0a64d2b85e37018e02".parse()?;
+/// assert_eq!(cursor.to_string(), "9c1f0a64d2b85e37018e02");
+///
+/// let foreign: Query<City> = Query::new().order_by(City::name()).after(cursor);
+/// assert_eq!(foreign.to_sql(Dialect::Sqlite).unwrap_err().kind(), ErrorKind::InvalidQuery);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cursor {
     order: u64,
@@ -29,17 +49,17 @@ impl Cursor {
         let mut values = Vec::with_capacity(order.len());
         for criterion in order {
             let value = definition.position(&criterion.column).and_then(|position| row.get(position));
-            match value {
-                Some(Value::Unset) | None => {
-                    return Err(Error::new(
-                        ErrorKind::InvalidQuery,
-                        "a cursor needs every ordered column, and this deferred one was not loaded; order by another",
-                    )
-                    .with_schema(definition.name())
-                    .with_column(criterion.column.clone()));
+            let problem = match value {
+                Some(Value::Unset) | None => "a cursor needs every ordered column, and this deferred one was not loaded; order by another",
+                // Its text here need not be the text there.
+                Some(Value::Json(_)) => "a cursor cannot stand in an order by nested values; order by another column",
+                Some(value) => {
+                    values.push(value.as_borrowed());
+                    continue;
                 }
-                Some(value) => values.push(value.as_borrowed()),
-            }
+            };
+            let refused = Error::new(ErrorKind::InvalidQuery, problem);
+            return Err(refused.with_schema(definition.name()).with_column(criterion.column.clone()));
         }
         Ok(Cursor { order: order_hash(order, definition), encoded: PostcardCodec.encode(&values)? })
     }
@@ -60,6 +80,9 @@ impl Cursor {
         }
         let types: Vec<ColumnType> = columns.iter().map(|column| column.column_type).collect();
         let values: Row<'static> = PostcardCodec.decode(&types, &self.encoded).map_err(|_| foreign())?;
+        if values.contains(&Value::Unset) {
+            return Err(foreign());
+        }
 
         // (a, b) > (x, y) is a > x OR (a = x AND b > y), with NULL at the end that the order puts it.
         let mut alternatives = Vec::with_capacity(order.len());

@@ -5,6 +5,21 @@ use std::ops::Not;
 use crate::value::Value;
 
 /// How two values are compared.
+///
+/// ```
+/// use store_core::{Comparison, Filter};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let large = Filter::Compare { column: "population", comparison: Comparison::Greater, value: 1_000_000.into() };
+/// assert_eq!(City::population().gt(1_000_000), large);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// `=`
@@ -26,6 +41,24 @@ pub enum Comparison {
 /// A condition. Typed columns make them; they combine with [`and`](Filter::and), [`or`](Filter::or) and `!`.
 ///
 /// As everywhere in SQL, a comparison with NULL is never true: rows whose column is NULL are found by `is_null` alone.
+///
+/// ```
+/// use store_core::{Filter, Query, sql::Dialect};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let large_or_named: Filter = City::population().gt(1_000_000).or(City::name().one_of(["Cusco", "Puno"]));
+/// let others: Query<City> = Query::from(!large_or_named);
+/// let (sql, _) = others.to_sql(Dialect::Sqlite)?;
+/// assert!(sql.contains(r#"WHERE NOT (("population" > ?1 OR "name" IN (?2, ?3)))"#), "{sql}");
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Filter {

@@ -5,6 +5,14 @@ use crate::field::Scalar;
 use crate::value::Value;
 
 /// A value that a column of type `F` can be compared with: an `F`, what an `Option` holds, or a borrowed form such as `&str`.
+///
+/// ```
+/// use store_core::Operand;
+///
+/// let text = <&str as Operand<String>>::to_operand(&"Lima")?;
+/// assert_eq!(text, <String as Operand<Option<String>>>::to_operand(&String::from("Lima"))?);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "a column of type `{F}` cannot be compared with `{Self}`")]
 pub trait Operand<F> {
     /// The value to send.

@@ -6,6 +6,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::SchemaDefinition;
 
 /// Which way.
+///
+/// ```
+/// use store_core::{Direction, Order};
+///
+/// let newest = Order { column: "created_at".into(), direction: Direction::Descending };
+/// assert_eq!(newest.direction.reverse(), Direction::Ascending);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Lowest first; NULL last.
@@ -26,6 +33,21 @@ impl Direction {
 }
 
 /// One criterion of an order: a typed column, or a column's name, which is checked against the schema.
+///
+/// ```
+/// use store_core::Order;
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// // By name, as from a client's request.
+/// assert_eq!(Order::from("population"), City::population().asc());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     /// The column's name in the schema.

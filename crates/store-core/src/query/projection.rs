@@ -5,6 +5,32 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Row, Value};
 
 /// A type that is read from some columns of the model `T`. Derive it with `#[derive(Projection)]` and `#[projection(of = City)]`.
+///
+/// ```
+/// use store_core::{Projection, Value};
+/// # use store_derive::{Projection, Schema};
+///
+/// #[derive(Schema)]
+/// struct City {
+///     #[schema(primary_key)]
+///     id: i64,
+///     name: String,
+///     population: i64,
+/// }
+///
+/// #[derive(Projection)]
+/// #[projection(of = City)]
+/// struct Label {
+///     name: String,
+///     #[projection(column = "population")]
+///     inhabitants: i64,
+/// }
+///
+/// assert_eq!(Label::columns(), ["name", "population"]);
+/// let label = Label::from_values(vec![Value::from("Lima"), Value::from(7_737_002)])?;
+/// assert_eq!((label.name.as_str(), label.inhabitants), ("Lima", 7_737_002));
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a projection of `{T}`",
     note = "add `#[derive(Projection)]` and `#[projection(of = …)]` to it"
@@ -22,6 +48,23 @@ pub trait Projection<T>: Sized {
 }
 
 /// A choice of typed columns: one, or a tuple of up to eight. A search with it answers their values.
+///
+/// ```
+/// use store_core::{Columns, Value};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let columns = (City::name(), City::population());
+/// let (name, population) = columns.decode(vec![Value::from("Lima"), Value::from(7_737_002)])?;
+/// assert_eq!((name.as_str(), population), ("Lima", 7_737_002));
+/// # Ok::<(), store_core::Error>(())
+/// ```
 pub trait Columns<T> {
     /// What one row becomes.
     type Output: Send;

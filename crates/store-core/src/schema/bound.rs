@@ -7,6 +7,24 @@ use super::policy::{Eviction, Policies, WriteMode};
 use crate::settings::Settings;
 
 /// A schema within a store: its definition, and every policy resolved against the store's defaults. Tiers get it with each call.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// #[schema(l1(ttl = "60s"))]
+/// struct City {
+///     #[schema(primary_key)]
+///     id: i64,
+/// }
+///
+/// let schema = BoundSchema::standalone(City::definition()).with_names("city_of_one_test", "city-of-one-test");
+/// assert_eq!(schema.table(), "city_of_one_test");
+/// assert_eq!(schema.near_ttl(), Some(Duration::from_secs(60)));
+/// assert_eq!(schema.shared_ttl(), Some(Duration::from_secs(30 * 60)));
+/// ```
 #[derive(Debug)]
 pub struct BoundSchema {
     definition: &'static SchemaDefinition,

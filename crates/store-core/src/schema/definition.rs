@@ -7,6 +7,24 @@ use super::policy::Policies;
 use crate::value::ColumnType;
 
 /// What is known of a model at compile time.
+///
+/// ```
+/// use store_core::{ColumnType, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct City {
+///     #[schema(primary_key)]
+///     id: i64,
+///     name: Option<String>,
+/// }
+///
+/// let definition = City::definition();
+/// assert_eq!(definition.name(), "city");
+/// assert_eq!(definition.position("name"), Some(1));
+/// assert_eq!(definition.columns()[1].column_type, ColumnType::Text);
+/// assert!(definition.columns()[1].nullable);
+/// ```
 #[derive(Debug)]
 pub struct SchemaDefinition {
     name: &'static str,
@@ -66,6 +84,13 @@ impl SchemaDefinition {
 }
 
 /// One column of a schema.
+///
+/// ```
+/// use store_core::{ColumnDefinition, ColumnType};
+///
+/// let email = ColumnDefinition { nullable: true, unique: true, ..ColumnDefinition::new("email", ColumnType::Text) };
+/// assert!(!email.is_key);
+/// ```
 #[derive(Debug, Clone)]
 pub struct ColumnDefinition {
     /// The column's name: the field's.
@@ -106,6 +131,21 @@ impl ColumnDefinition {
 }
 
 /// A default as the model wrote it.
+///
+/// ```
+/// use store_core::{DefaultValue, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     #[schema(default = 1)]
+///     level: i64,
+/// }
+///
+/// assert_eq!(Player::definition().columns()[1].default, Some(DefaultValue::Integer(1)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum DefaultValue {
     /// `true` or `false`.
@@ -119,6 +159,22 @@ pub enum DefaultValue {
 }
 
 /// When the store writes the current time into a column.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use store_core::{Schema, Stamp};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     #[schema(auto_now_add)]
+///     created_at: SystemTime,
+/// }
+///
+/// assert_eq!(Player::definition().columns()[1].stamp, Stamp::OnInsert);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stamp {
     /// Never: the model's value counts.
@@ -131,6 +187,21 @@ pub enum Stamp {
 }
 
 /// Which tiers hold a column.
+///
+/// ```
+/// use store_core::{Deferred, Residence, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     #[schema(omit_cache)]
+///     password_hash: Deferred<String>,
+/// }
+///
+/// assert_eq!(Player::definition().columns()[1].residence, Residence::TruthOnly);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Residence {
     /// All of them.
@@ -143,6 +214,23 @@ pub enum Residence {
 }
 
 /// An index over one or more columns.
+///
+/// ```
+/// use store_core::{IndexDefinition, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// #[schema(index(columns(region, level), unique))]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     region: String,
+///     level: i64,
+/// }
+///
+/// let ranks = IndexDefinition { name: None, columns: vec!["region", "level"], unique: true };
+/// assert_eq!(Player::definition().indexes(), [ranks]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexDefinition {
     /// The index's name; made of table and columns if the model gives none.

@@ -3,6 +3,16 @@
 use std::time::Duration;
 
 /// How long an entry lives in a cache.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::Lifetime;
+///
+/// let minute = Duration::from_secs(60);
+/// assert_eq!(Lifetime::Inherit.resolve(Some(minute)), Some(minute));
+/// assert_eq!(Lifetime::Never.resolve(Some(minute)), None);
+/// assert_eq!(Lifetime::from(2 * minute).resolve(Some(minute)), Some(2 * minute));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lifetime {
     /// As long as the store's default for the tier says.
@@ -32,6 +42,20 @@ impl From<Duration> for Lifetime {
 }
 
 /// Which entry leaves when a shelf is full.
+///
+/// ```
+/// use store_core::{Eviction, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// #[schema(l1(max_entries = 50_000, eviction = "lfu"))]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+/// }
+///
+/// assert_eq!(Player::definition().policies().near.eviction, Some(Eviction::Lfu));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Eviction {
     /// The one not used for the longest time.
@@ -44,6 +68,20 @@ pub enum Eviction {
 }
 
 /// How writes travel through the tiers.
+///
+/// ```
+/// use store_core::{Schema, WriteMode};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// #[schema(write_mode = "write_through_lazy_l1")]
+/// struct Measurement {
+///     #[schema(primary_key)]
+///     id: i64,
+/// }
+///
+/// assert_eq!(Measurement::definition().policies().write_mode, Some(WriteMode::WriteThroughLazyL1));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WriteMode {
     /// Truth, then the shared tier, then memory, all before the call returns.
@@ -56,6 +94,14 @@ pub enum WriteMode {
 }
 
 /// The memory tier's policy for one schema.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::{Eviction, NearPolicy};
+///
+/// let policy = NearPolicy { ttl: Duration::from_secs(60).into(), max_entries: Some(50_000), ..NearPolicy::default() };
+/// assert_eq!(policy.eviction.unwrap_or_default(), Eviction::Lru);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NearPolicy {
     /// How long entries live.
@@ -67,6 +113,13 @@ pub struct NearPolicy {
 }
 
 /// The shared tier's policy for one schema.
+///
+/// ```
+/// use store_core::{Lifetime, SharedPolicy};
+///
+/// let policy = SharedPolicy { ttl: Lifetime::Never, key_prefix: Some("p".into()) };
+/// assert_ne!(policy, SharedPolicy::default());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SharedPolicy {
     /// How long records live.
@@ -76,6 +129,21 @@ pub struct SharedPolicy {
 }
 
 /// The truth tier's policy for one schema.
+///
+/// ```
+/// use store_core::{BoundSchema, Schema, TruthPolicy};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// #[schema(l3(table = "people"))]
+/// struct Person {
+///     #[schema(primary_key)]
+///     id: i64,
+/// }
+///
+/// assert_eq!(Person::definition().policies().truth, TruthPolicy { table: Some("people".into()) });
+/// assert_eq!(BoundSchema::standalone(Person::definition()).table(), "people");
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TruthPolicy {
     /// What stands in place of the schema's name as table.

@@ -119,6 +119,9 @@ impl ConditionWriter<'_> {
         if matches!(value, Value::Double(number) if number.is_nan()) {
             return Err(self.refuse("NaN cannot be compared with".to_owned()));
         }
+        if matches!(value, Value::Unset) {
+            return Err(self.refuse("a value to compare with is unset; give one".to_owned()));
+        }
         self.params.push(value);
         self.check_count()?;
         sql.push_str(&self.dialect.placeholder(self.params.len()));

@@ -5,12 +5,29 @@ use std::fmt::Write;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::dialect::{Dialect, VERSION_COLUMN};
-use crate::schema::BoundSchema;
+use crate::schema::{BoundSchema, ColumnDefinition};
 
 /// PostgreSQL cuts longer names off in silence.
 const LONGEST_NAME: usize = 63;
 
 /// An index as it is made: those of single fields and those of the struct.
+///
+/// ```
+/// use store_core::sql::{IndexPlan, index_plans};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     #[schema(unique)]
+///     username: String,
+/// }
+///
+/// let plan = IndexPlan { name: "player_username_key".into(), columns: vec!["username"], unique: true };
+/// assert_eq!(index_plans(&BoundSchema::standalone(Player::definition())), [plan]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexPlan {
     /// Its name in the database.
@@ -36,27 +53,43 @@ pub fn index_plans(schema: &BoundSchema) -> Vec<IndexPlan> {
         unique: index.unique,
     });
     let mut plans: Vec<IndexPlan> = Vec::new();
-    for plan in of_columns.chain(of_struct) {
-        if plans.iter().all(|present| present.name != plan.name) {
-            plans.push(plan);
+    for mut plan in of_columns.chain(of_struct) {
+        if plans.contains(&plan) {
+            continue;
         }
+        // `a_b` and `c` are joined to the same name as `a` and `b_c`.
+        if plans.iter().any(|present| present.name.eq_ignore_ascii_case(&plan.name)) {
+            plan.name = hashed(&plan.name, &format!("{:?}", plan.columns));
+        }
+        plans.push(plan);
     }
     plans
 }
 
 /// The statements that make a schema's table and indexes where they are missing.
+///
+/// ```
+/// use store_core::sql::{Dialect, create_statements};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     #[schema(index, default = 1)]
+///     level: i64,
+/// }
+///
+/// let statements = create_statements(Dialect::Postgres, &BoundSchema::standalone(Player::definition()));
+/// assert!(statements[0].contains(r#""level" BIGINT NOT NULL DEFAULT 1"#));
+/// assert_eq!(statements[1], r#"CREATE INDEX IF NOT EXISTS "player_level_idx" ON "player" ("level")"#);
+/// ```
 pub fn create_statements(dialect: Dialect, schema: &BoundSchema) -> Vec<String> {
     let definition = schema.definition();
     let mut table = format!("CREATE TABLE IF NOT EXISTS {} (\n", dialect.quote(schema.table()));
     for column in definition.columns() {
-        let _ = write!(table, "    {} {}", dialect.quote(column.name), dialect.type_name(column.column_type));
-        if !column.nullable {
-            table.push_str(" NOT NULL");
-        }
-        if let Some(default) = &column.default {
-            let _ = write!(table, " DEFAULT {}", dialect.literal(default, column.column_type));
-        }
-        table.push_str(",\n");
+        let _ = writeln!(table, "    {},", column_definition(dialect, column));
     }
     let version_type = dialect.type_name(crate::value::ColumnType::BigInt);
     let key: Vec<String> = definition.key_columns().map(|column| dialect.quote(column.name)).collect();
@@ -80,6 +113,26 @@ pub fn create_statements(dialect: Dialect, schema: &BoundSchema) -> Vec<String> 
     statements
 }
 
+/// A column as `CREATE TABLE` and `ALTER TABLE … ADD COLUMN` name it: name, type, whether it may be NULL, default.
+///
+/// ```
+/// use store_core::sql::{Dialect, column_definition};
+/// use store_core::{ColumnDefinition, ColumnType};
+///
+/// let column = ColumnDefinition::new("level", ColumnType::BigInt);
+/// assert_eq!(column_definition(Dialect::Postgres, &column), r#""level" BIGINT NOT NULL"#);
+/// ```
+pub fn column_definition(dialect: Dialect, column: &ColumnDefinition) -> String {
+    let mut sql = format!("{} {}", dialect.quote(column.name), dialect.type_name(column.column_type));
+    if !column.nullable {
+        sql.push_str(" NOT NULL");
+    }
+    if let Some(default) = &column.default {
+        let _ = write!(sql, " DEFAULT {}", dialect.literal(default, column.column_type));
+    }
+    sql
+}
+
 fn index_name(schema: &BoundSchema, columns: &[&str], suffix: &str) -> String {
     fit(format!("{}_{}_{suffix}", schema.table(), columns.join("_")))
 }
@@ -89,10 +142,35 @@ fn fit(name: String) -> String {
     if name.len() <= LONGEST_NAME {
         return name;
     }
-    let hash = format!("_{:016x}", xxh3_64(name.as_bytes()));
-    let mut cut = LONGEST_NAME - hash.len();
+    hashed(&name, &name)
+}
+
+/// As much of a name as fits, and the hash of what tells it apart.
+fn hashed(name: &str, difference: &str) -> String {
+    let hash = format!("_{:016x}", xxh3_64(difference.as_bytes()));
+    let mut cut = name.len().min(LONGEST_NAME - hash.len());
     while !name.is_char_boundary(cut) {
         cut -= 1;
     }
     format!("{}{hash}", &name[..cut])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{ColumnDefinition, IndexDefinition, Policies, SchemaDefinition};
+    use crate::value::ColumnType;
+
+    #[test]
+    fn different_indexes_of_a_table_have_different_names() {
+        let columns = ["id", "a", "b_c", "a_b", "c"].map(|name| ColumnDefinition::new(name, ColumnType::BigInt)).to_vec();
+        let indexes = [["a", "b_c"], ["a_b", "c"], ["a", "b_c"]];
+        let indexes = indexes.map(|columns| IndexDefinition { name: None, columns: columns.to_vec(), unique: true }).to_vec();
+        let definition = Box::leak(Box::new(SchemaDefinition::new("t", columns, indexes, Policies::default())));
+        let plans = index_plans(&BoundSchema::standalone(definition));
+        assert_eq!(plans.len(), 2, "{plans:?}");
+        assert_eq!(plans[0].name, "t_a_b_c_key");
+        assert!(plans[1].name.starts_with("t_a_b_c_key_"), "{plans:?}");
+        assert_eq!(fit("x".repeat(100)).len(), LONGEST_NAME);
+    }
 }

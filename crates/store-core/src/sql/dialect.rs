@@ -7,6 +7,14 @@ use crate::value::ColumnType;
 pub const VERSION_COLUMN: &str = "_version";
 
 /// A database's way to spell SQL.
+///
+/// ```
+/// use store_core::{ColumnType, sql::Dialect};
+///
+/// assert_eq!(Dialect::Postgres.type_name(ColumnType::Json), "JSONB");
+/// assert_eq!(Dialect::Sqlite.placeholder(2), "?2");
+/// assert_eq!(Dialect::Sqlite.quote("level"), r#""level""#);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {

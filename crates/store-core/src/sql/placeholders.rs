@@ -38,8 +38,8 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
                 depth = depth.checked_sub(1).ok_or_else(|| refuse("the condition closes a parenthesis that it did not open"))?;
                 1
             }
-            '?' if dialect == Dialect::Sqlite => {
-                return Err(refuse("the condition holds a `?`; write `$1`, `$2`, … for values"));
+            '?' | ':' | '@' if dialect == Dialect::Sqlite => {
+                return Err(refuse(format!("the condition holds a `{character}`; write `$1`, `$2`, … for values")));
             }
             '$' => {
                 let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
@@ -52,6 +52,9 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
                     output.push_str(&dialect.placeholder(first + position));
                     rest = &rest[digits + 1..];
                     continue;
+                }
+                if dialect == Dialect::Sqlite {
+                    return Err(refuse("the condition holds a `$` without a number; write `$1`, `$2`, … for values"));
                 }
                 dollar_quoted(rest, &output).ok_or_else(|| refuse("the condition ends within a dollar-quoted string; close it"))?
             }
@@ -167,6 +170,10 @@ mod tests {
             let error = postgres(sql, params).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{sql}");
         }
-        assert!(renumber("a = ?", 0, 1, Dialect::Sqlite).is_err());
+        for sql in ["a = ?", "a = ?1", "a = :a", "a = @a", "a = $a", "a = $$x$$"] {
+            assert_eq!(renumber(sql, 0, 1, Dialect::Sqlite).unwrap_err().kind(), ErrorKind::InvalidQuery, "{sql}");
+        }
+        assert_eq!(postgres("a = '1'::bigint", 0).unwrap(), "a = '1'::bigint");
+        assert_eq!(renumber("a = ':$x?'", 0, 1, Dialect::Sqlite).unwrap(), "a = ':$x?'");
     }
 }

@@ -11,6 +11,26 @@ use crate::schema::BoundSchema;
 use crate::value::Value;
 
 /// SQL and the values for its placeholders.
+///
+/// ```
+/// use store_core::facet::Select;
+/// use store_core::sql::{self, Dialect};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let schema = BoundSchema::standalone(City::definition());
+/// let statement = sql::select(Dialect::Sqlite, &schema, &Select { columns: Some(vec![1]), ..Select::default() })?;
+/// assert_eq!(statement.sql, r#"SELECT "name", "_version" FROM "city""#);
+/// assert_eq!(statement.columns, [1]);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
     /// The text.
@@ -26,6 +46,27 @@ pub struct Statement {
 /// # Errors
 ///
 /// [`InvalidQuery`](crate::ErrorKind::InvalidQuery) for unknown columns and for raw conditions that do not fit their values.
+///
+/// ```
+/// use store_core::facet::Select;
+/// use store_core::sql::{self, Dialect};
+/// use store_core::{BoundSchema, Schema, Value};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let schema = BoundSchema::standalone(City::definition());
+/// let large = Select { filter: Some(City::population().gt(1_000_000)), limit: Some(20), ..Select::default() };
+/// let statement = sql::select(Dialect::Postgres, &schema, &large)?;
+/// assert!(statement.sql.ends_with(r#"FROM "city" WHERE "population" > $1 LIMIT 20"#));
+/// assert_eq!(statement.params, [Value::from(1_000_000)]);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 pub fn select(dialect: Dialect, schema: &BoundSchema, select: &Select) -> Result<Statement> {
     let definition = schema.definition();
     let columns = select.columns.clone().unwrap_or_else(|| (0..definition.columns().len()).collect());
@@ -72,6 +113,25 @@ pub fn select(dialect: Dialect, schema: &BoundSchema, select: &Select) -> Result
 /// # Errors
 ///
 /// As [`select`].
+///
+/// ```
+/// use store_core::facet::Count;
+/// use store_core::sql::{self, Dialect};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// #     name: String,
+/// #     population: i64,
+/// # }
+///
+/// let schema = BoundSchema::standalone(City::definition());
+/// let statement = sql::count(Dialect::Sqlite, &schema, &Count::default())?;
+/// assert_eq!(statement.sql, r#"SELECT COUNT(*) FROM "city""#);
+/// # Ok::<(), store_core::Error>(())
+/// ```
 pub fn count(dialect: Dialect, schema: &BoundSchema, count: &Count) -> Result<Statement> {
     let mut sql = format!("SELECT COUNT(*) FROM {}", dialect.quote(schema.table()));
     let mut writer = ConditionWriter { dialect, schema, params: Vec::new() };

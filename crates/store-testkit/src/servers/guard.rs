@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Account, ServerError};
 
@@ -105,8 +106,11 @@ impl Drop for Guard {
 }
 
 fn make_directory(name: &str) -> Result<PathBuf, ServerError> {
+    // No name is given twice, or the guard that removes a directory could meet its successor.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let parent = std::env::temp_dir();
-    for number in 0..u32::MAX {
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let directory = parent.join(format!("strata-{name}-{}-{number}", std::process::id()));
         match DirBuilder::new().mode(0o700).create(&directory) {
             Ok(()) => return Ok(directory),
@@ -116,5 +120,4 @@ fn make_directory(name: &str) -> Result<PathBuf, ServerError> {
             }
         }
     }
-    Err(ServerError::Failed { action: format!("make a directory in {}", parent.display()), output: "every name is taken".to_owned() })
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use store_core::facet::{BULK_LOG_LIMIT, LogCursor, LogEntry, LogKind};
 use store_core::{ErrorKind, Version};
@@ -56,11 +55,9 @@ pub async fn a_follower_meets_each_entry_once(database: impl TruthDatabase) {
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
     let mut cursor = truths[0].log.end().await.unwrap();
-    let running = Arc::new(AtomicUsize::new(WRITERS as usize));
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let tables = Arc::clone(&truths[writer as usize % 2].tables);
-            let running = Arc::clone(&running);
             tokio::spawn(async move {
                 let schema = player();
                 let mut told = Vec::new();
@@ -75,7 +72,6 @@ pub async fn a_follower_meets_each_entry_once(database: impl TruthDatabase) {
                         told.extend(ids.iter().zip(stored).map(|(id, stored)| (id.to_string(), stored.version, LogKind::Put)));
                     }
                 }
-                running.fetch_sub(1, Ordering::SeqCst);
                 told
             })
         })
@@ -84,7 +80,7 @@ pub async fn a_follower_meets_each_entry_once(database: impl TruthDatabase) {
     let mut met: Vec<LogEntry> = Vec::new();
     loop {
         // Asked before the read, so that the last read sees everything.
-        let finished = running.load(Ordering::SeqCst) == 0;
+        let finished = writers.iter().all(tokio::task::JoinHandle::is_finished);
         met.extend(since(&truths[0], &mut cursor).await);
         if finished {
             break;

@@ -1,0 +1,158 @@
+//! The whole store: its handles, its signs of life and its end.
+
+use std::time::Duration;
+
+use store_testkit::{Fault, Operation};
+use strata::{Error, ErrorKind, Query, Role, Schema};
+
+use super::models::{Player, player};
+use super::stacks::{Bench, FaultyBench, on_stacks};
+
+on_stacks!(everywhere: [
+    a_closed_store_refuses_every_call,
+    handles_of_one_store_are_one,
+]);
+
+async fn a_closed_store_refuses_every_call(bench: &Bench) {
+    let players = bench.players();
+    players.set(player("a", 1)).await.unwrap();
+    bench.store.ping().await.unwrap();
+    bench.store.close().await.unwrap();
+    bench.store.clone().close().await.unwrap();
+    let mut errors = vec![
+        bench.store.ping().await.unwrap_err(),
+        players.get("a").await.unwrap_err(),
+        players.get_record("a").await.unwrap_err(),
+        players.get_or_err("a").await.unwrap_err(),
+        players.get_many(["a"]).await.unwrap_err(),
+        players.set(player("a", 2)).await.unwrap_err(),
+        players.set_many([player("a", 2)]).await.unwrap_err(),
+        players.delete("a").await.unwrap_err(),
+        players.delete_many(["a"]).await.unwrap_err(),
+        players.exists("a").await.unwrap_err(),
+        players.count(Query::new()).await.unwrap_err(),
+        players.search(Query::new()).await.unwrap_err(),
+        players.page(Query::new()).await.unwrap_err(),
+        players.stream(Query::new()).err().unwrap(),
+        players.select(Query::new(), Player::level()).await.unwrap_err(),
+        players.invalidate("a").await.unwrap_err(),
+        players.invalidate_all().await.unwrap_err(),
+        players.warm(None).await.unwrap_err(),
+    ];
+    for role in [Role::Near, Role::Shared, Role::Truth] {
+        let lower = players.from(role);
+        errors.push(lower.get("a").await.unwrap_err());
+        errors.push(lower.get_many(["a"]).await.unwrap_err());
+        errors.push(lower.search(Query::new()).await.unwrap_err());
+        errors.push(lower.count(Query::new()).await.unwrap_err());
+        errors.push(lower.stream(Query::new()).err().unwrap());
+    }
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        assert!(error.to_string().contains("build a new store") && error.operation().is_some(), "{error}");
+        assert!(!error.is_retryable());
+    }
+    assert_eq!(players.peek("a"), None);
+    assert_eq!(players.peek_with("a", |_| ()), None);
+    assert_eq!(bench.store.stats().l1_entries, 0);
+}
+
+async fn handles_of_one_store_are_one(bench: &Bench) {
+    let (players, store) = (bench.players(), bench.store.clone());
+    players.clone().set(player("a", 1)).await.unwrap();
+    assert_eq!(store.collection::<Player>().unwrap().get("a").await.unwrap().unwrap().level, 1);
+    assert_eq!(store.stats().sets, 1);
+
+    /// Nobody gave it to the builder.
+    #[derive(Debug, Schema)]
+    struct Stranger {
+        #[schema(primary_key)]
+        id: i64,
+    }
+    let error = store.collection::<Stranger>().unwrap_err();
+    assert_eq!((error.kind(), error.schema()), (ErrorKind::SchemaNotFound, Some("stranger")));
+    assert!(error.to_string().contains("add `.schema::<YourModel>()`"), "{error}");
+    assert!(format!("{store:?} {players:?} {:?}", players.from(Role::Truth)).contains("player"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_waits_for_the_writes_under_way_and_lets_no_more_in() {
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    let held = bench.truth_faults.hold_before(Operation::PutMany);
+    let write = tokio::spawn({
+        let players = players.clone();
+        async move { players.set(player("a", 1)).await }
+    });
+    held.arrived().await;
+    let closing = tokio::spawn({
+        let store = bench.store.clone();
+        async move { store.close().await }
+    });
+    // The store is closing as soon as it refuses.
+    while players.set(player("b", 1)).await.err().map(|error| error.kind()) != Some(ErrorKind::Closed) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!closing.is_finished());
+    assert_eq!(bench.truth_faults.calls(Operation::Close), 0);
+    held.release();
+    assert_eq!(write.await.unwrap().unwrap().level, 1);
+    closing.await.unwrap().unwrap();
+    assert!(bench.another().await.collection::<Player>().unwrap().exists("a").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_that_was_given_up_can_be_repeated() {
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    let held = bench.truth_faults.hold_before(Operation::PutMany);
+    let write = tokio::spawn(async move { players.set(player("a", 1)).await });
+    held.arrived().await;
+    assert!(tokio::time::timeout(Duration::from_millis(10), bench.store.close()).await.is_err());
+    held.release();
+    write.await.unwrap().unwrap();
+    bench.store.close().await.unwrap();
+    assert_eq!((bench.shared_faults.calls(Operation::Close), bench.truth_faults.calls(Operation::Close)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_of_life_names_the_tier_that_gives_none() {
+    let bench = FaultyBench::open().await;
+    bench.store.ping().await.unwrap();
+    let said = |error: Error| (error.kind(), error.tier(), error.operation());
+    bench.truth_faults.always(Operation::Ping, Fault::FailBefore(ErrorKind::L3Unavailable));
+    let error = bench.store.ping().await.unwrap_err();
+    assert_eq!(said(error), (ErrorKind::L3Unavailable, Some(Role::Truth), Some("ping")));
+    bench.shared_faults.always(Operation::Ping, Fault::FailBefore(ErrorKind::L2Unavailable));
+    let error = bench.store.ping().await.unwrap_err();
+    assert_eq!(said(error), (ErrorKind::L2Unavailable, Some(Role::Shared), Some("ping")), "the nearest one first");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tier_that_does_not_close_in_order_keeps_no_other_from_it() {
+    let bench = FaultyBench::open().await;
+    bench.shared_faults.next(Operation::Close, Fault::FailBefore(ErrorKind::L2Unavailable));
+    let error = bench.store.close().await.unwrap_err();
+    assert_eq!((error.tier(), error.operation()), (Some(Role::Shared), Some("close")));
+    assert_eq!(bench.truth_faults.calls(Operation::Close), 1);
+    assert_eq!(bench.players().get("a").await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_outlives_the_store_leaves_nothing_behind() {
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    players.set(player("a", 1)).await.unwrap();
+    players.invalidate("a").await.unwrap();
+    let held = bench.truth_faults.hold_after(Operation::GetMany);
+    let read = tokio::spawn({
+        let players = players.clone();
+        async move { players.get("a").await }
+    });
+    held.arrived().await;
+    bench.store.close().await.unwrap();
+    held.release();
+    let _ = read.await.unwrap();
+    assert_eq!(players.get("a").await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(players.peek("a"), None);
+}

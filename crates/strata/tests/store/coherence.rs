@@ -1,0 +1,34 @@
+//! What a store never does, whatever comes between: show something older than it was told.
+
+mod distrusted;
+mod dropped;
+mod flights;
+mod model;
+mod overtaken;
+mod unknown;
+
+use std::time::Duration;
+
+use store_testkit::ModelRecords;
+use strata::facet::{Records, Slot};
+use strata::{BoundSchema, Schema};
+
+use super::models::Player;
+
+/// Past the life time of memory's entries, and well before that of the shared tier's records.
+const PAST_L1: Duration = Duration::from_secs(5 * 60);
+
+/// What is in a player's slot of the shared tier.
+async fn slot(shared: &ModelRecords, id: &str) -> Slot {
+    let schema = BoundSchema::standalone(Player::definition());
+    shared.fetch(&schema, &[id.to_owned()], None).await.expect("the model answers").remove(0)
+}
+
+/// Waits for something that the store does in the background.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < patience, "it never came that {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

@@ -1,0 +1,237 @@
+//! Stacks of tiers, each on storage of its own.
+
+#[cfg(feature = "pg")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+
+use std::sync::Arc;
+
+use store_testkit::{FaultTier, Faults, ManualClock, ModelRecords};
+use strata::facet::NearTier;
+use strata::mem::MemTier;
+use strata::sqlite::{SqliteConfig, SqliteTier, Synchronous};
+use strata::{Collection, Schema, SchemaOptions, Store, StoreBuilder};
+use tempfile::TempDir;
+
+use super::models::{Account, City, Document, Membership, Player};
+
+/// The stacks that the cases of a collection's behaviour run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stack {
+    MemSqlite,
+    Sqlite,
+    MemModelSqlite,
+    #[cfg(all(feature = "redis", feature = "pg"))]
+    MemRedisPostgres,
+    #[cfg(feature = "redis")]
+    MemRedis,
+    ModelAlone,
+    MemAlone,
+}
+
+/// A store, and what must live as long as it does.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) stack: Stack,
+    pub(crate) store: Store,
+    _storage: Storage,
+}
+
+#[derive(Debug, Default)]
+struct Storage {
+    _directory: Option<TempDir>,
+    #[cfg(feature = "redis")]
+    _redis: Option<redis::Namespace>,
+    #[cfg(feature = "pg")]
+    _postgres: Option<postgres::Database>,
+}
+
+impl Stack {
+    pub(crate) async fn open(self) -> Bench {
+        let mut storage = Storage::default();
+        let store = match self {
+            Stack::MemSqlite => {
+                let builder = Store::builder().near(MemTier::new()).tier(self.sqlite(&mut storage).await);
+                self.schemas(builder).build().await
+            }
+            Stack::Sqlite => self.schemas(Store::builder().tier(self.sqlite(&mut storage).await)).build().await,
+            Stack::MemModelSqlite => {
+                let builder = Store::builder().near(MemTier::new()).tier(ModelRecords::new()).tier(self.sqlite(&mut storage).await);
+                self.schemas(builder).build().await
+            }
+            #[cfg(all(feature = "redis", feature = "pg"))]
+            Stack::MemRedisPostgres => {
+                let (namespace, redis) = redis::open().await;
+                let (database, postgres) = postgres::open().await;
+                (storage._redis, storage._postgres) = (Some(namespace), Some(database));
+                self.schemas(Store::builder().near(MemTier::new()).tier(redis).tier(postgres)).build().await
+            }
+            #[cfg(feature = "redis")]
+            Stack::MemRedis => {
+                let (namespace, redis) = redis::open().await;
+                storage._redis = Some(namespace);
+                self.schemas(Store::builder().near(MemTier::new()).tier(redis)).build().await
+            }
+            Stack::ModelAlone => self.schemas(Store::builder().tier(ModelRecords::new())).build().await,
+            Stack::MemAlone => self.schemas(Store::builder().near(MemTier::new())).build().await,
+        };
+        Bench { stack: self, store: store.expect("the stack is sound"), _storage: storage }
+    }
+
+    async fn sqlite(self, storage: &mut Storage) -> SqliteTier {
+        let (directory, tier) = sqlite().await;
+        storage._directory = Some(directory);
+        tier
+    }
+
+    pub(crate) fn has_near(self) -> bool {
+        !matches!(self, Stack::Sqlite | Stack::ModelAlone)
+    }
+
+    /// Whether a shared tier stands before the truth.
+    pub(crate) fn has_cache(self) -> bool {
+        match self {
+            Stack::MemModelSqlite => true,
+            #[cfg(all(feature = "redis", feature = "pg"))]
+            Stack::MemRedisPostgres => true,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn has_tables(self) -> bool {
+        match self {
+            Stack::MemSqlite | Stack::Sqlite | Stack::MemModelSqlite => true,
+            #[cfg(all(feature = "redis", feature = "pg"))]
+            Stack::MemRedisPostgres => true,
+            _ => false,
+        }
+    }
+
+    fn schemas<N: NearTier>(self, builder: StoreBuilder<N>) -> StoreBuilder<N> {
+        if self.has_tables() {
+            return builder.schema::<Player>().schema::<Membership>().schema::<Document>().schema::<City>().schema::<Account>();
+        }
+        fn cache_only<T: Schema>(options: &mut SchemaOptions<T>) {
+            options.policies.cache_only = true;
+        }
+        builder.schema_with::<Player>(cache_only).schema_with::<Membership>(cache_only).schema_with::<Document>(cache_only)
+    }
+}
+
+impl Bench {
+    pub(crate) fn of<T: Schema>(&self) -> Collection<T> {
+        self.store.collection().expect("the stack has the model")
+    }
+
+    pub(crate) fn players(&self) -> Collection<Player> {
+        self.of()
+    }
+}
+
+/// A database file of its own. What tests write need not survive a power cut.
+pub(crate) async fn sqlite() -> (TempDir, SqliteTier) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let tier = open_sqlite(&directory).await;
+    (directory, tier)
+}
+
+/// One more tier on a database file.
+pub(crate) async fn open_sqlite(directory: &TempDir) -> SqliteTier {
+    let config = SqliteConfig::new(directory.path().join("store.db")).with_synchronous(Synchronous::Normal);
+    SqliteTier::open(config).await.expect("the file can be opened")
+}
+
+/// Memory, a shared tier in memory and SQLite, with faults in the latter two and a clock of the test's.
+#[derive(Debug)]
+pub(crate) struct FaultyBench {
+    pub(crate) store: Store,
+    pub(crate) clock: ManualClock,
+    pub(crate) shared: ModelRecords,
+    pub(crate) shared_faults: Faults,
+    pub(crate) truth_faults: Faults,
+    pub(crate) directory: TempDir,
+}
+
+impl FaultyBench {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(|builder| builder.schema::<Player>().schema::<City>().schema::<Account>()).await
+    }
+
+    pub(crate) async fn open_with(schemas: impl FnOnce(StoreBuilder<MemTier>) -> StoreBuilder<MemTier>) -> Self {
+        let clock = ManualClock::new();
+        let shared = ModelRecords::with_clock(Arc::new(clock.clone()));
+        let (directory, sqlite) = sqlite().await;
+        let (records, tables) = (FaultTier::new(shared.clone()), FaultTier::new(sqlite));
+        let (shared_faults, truth_faults) = (records.faults(), tables.faults());
+        let builder = Store::builder().near(MemTier::new()).tier(records).tier(tables);
+        let builder = schemas(builder).configure(|settings| settings.clock = Arc::new(clock.clone()));
+        let store = builder.build().await.expect("the stack is sound");
+        FaultyBench { store, clock, shared, shared_faults, truth_faults, directory }
+    }
+
+    /// A second store over the same shared tier and file, with a memory of its own and no faults: another instance, or this one after a restart.
+    pub(crate) async fn another(&self) -> Store {
+        let sqlite = open_sqlite(&self.directory).await;
+        let builder = Store::builder().near(MemTier::new()).tier(self.shared.clone()).tier(sqlite);
+        let builder = builder.schema::<Player>().schema::<City>().schema::<Account>();
+        let builder = builder.configure(|settings| settings.clock = Arc::new(self.clock.clone()));
+        builder.build().await.expect("the stack is sound")
+    }
+
+    pub(crate) fn of<T: Schema>(&self) -> Collection<T> {
+        self.store.collection().expect("the stack has the model")
+    }
+
+    pub(crate) fn players(&self) -> Collection<Player> {
+        self.of()
+    }
+}
+
+/// Cleans up in a destructor, which may run within a runtime. A failure must not hide that of the test.
+#[cfg(any(feature = "redis", feature = "pg"))]
+fn cleaning(work: impl Future<Output = Result<(), Box<dyn std::error::Error>>> + Send + 'static) {
+    let cleaner = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+        if let Err(error) = runtime.block_on(work) {
+            eprintln!("what the test left behind could not be removed: {error}");
+        }
+    });
+    let _ = cleaner.join();
+}
+
+/// Runs cases, functions over a [`Bench`], on stacks, one test each.
+macro_rules! on_stacks {
+    (@stack $(#[$gate:meta])* $module:ident $stack:ident [$($case:ident),* $(,)?]) => {
+        $(#[$gate])*
+        mod $module {
+            use crate::store::stacks::Stack;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(&Stack::$stack.open().await).await;
+                }
+            )*
+        }
+    };
+    (everywhere: $cases:tt) => {
+        $crate::store::stacks::on_stacks!(with_tables: $cases);
+        $crate::store::stacks::on_stacks!(cache_only: $cases);
+    };
+    (everywhere: [$($everywhere:ident),* $(,)?], with_tables: [$($with_tables:ident),* $(,)?]) => {
+        $crate::store::stacks::on_stacks!(with_tables: [$($everywhere,)* $($with_tables),*]);
+        $crate::store::stacks::on_stacks!(cache_only: [$($everywhere),*]);
+    };
+    (with_tables: $cases:tt) => {
+        $crate::store::stacks::on_stacks!(@stack mem_sqlite MemSqlite $cases);
+        $crate::store::stacks::on_stacks!(@stack sqlite Sqlite $cases);
+        $crate::store::stacks::on_stacks!(@stack mem_model_sqlite MemModelSqlite $cases);
+        $crate::store::stacks::on_stacks!(@stack #[cfg(all(feature = "redis", feature = "pg"))] mem_redis_postgres MemRedisPostgres $cases);
+    };
+    (cache_only: $cases:tt) => {
+        $crate::store::stacks::on_stacks!(@stack #[cfg(feature = "redis")] mem_redis MemRedis $cases);
+        $crate::store::stacks::on_stacks!(@stack model_alone ModelAlone $cases);
+        $crate::store::stacks::on_stacks!(@stack mem_alone MemAlone $cases);
+    };
+}
+pub(crate) use on_stacks;

@@ -1,0 +1,58 @@
+//! A database on the PostgreSQL server that nobody else uses.
+
+use strata::pg::{PgConfig, PgTier};
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+use super::cleaning;
+
+/// A database, dropped at the end.
+#[derive(Debug)]
+pub(crate) struct Database {
+    name: String,
+    server: String,
+}
+
+/// Makes a database and connects a tier.
+pub(crate) async fn open() -> (Database, PgTier) {
+    let server = std::env::var("DATABASE_URL");
+    let server = server.expect("DATABASE_URL is not set: run the tests with `cargo xtask test`, or export what `cargo xtask up` prints");
+    let database = Database { name: format!("strata_test_{}", Uuid::new_v4().simple()), server };
+    // Copying files is quicker than logging what is copied.
+    run(&database.server, &format!("CREATE DATABASE {} STRATEGY file_copy", database.name)).await.expect("a database can be made");
+    let tier = database.tier().await;
+    (database, tier)
+}
+
+impl Database {
+    /// One more tier on the same database.
+    pub(crate) async fn tier(&self) -> PgTier {
+        let config = PgConfig::from_url(&self.url()).expect("DATABASE_URL is well-formed");
+        PgTier::connect(config).await.expect("the server that DATABASE_URL names answers")
+    }
+
+    /// The server's URL with this database in place of its own.
+    fn url(&self) -> String {
+        let (address, options) = self.server.split_once('?').unwrap_or((&self.server, ""));
+        let authority = address.find("://").map_or(0, |scheme| scheme + 3);
+        let end = address[authority..].find('/').map_or(address.len(), |slash| authority + slash);
+        format!("{}/{}?{options}", &address[..end], self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, statement) = (self.server.clone(), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        cleaning(async move { Ok(run(&server, &statement).await?) });
+    }
+}
+
+async fn run(server: &str, statement: &str) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(server, NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let done = client.batch_execute(statement).await;
+    drop(client);
+    // It ends with its client.
+    let _ = connection.await;
+    done
+}

@@ -1,0 +1,141 @@
+//! What the database's catalogue says of tables and indexes, held against the schema.
+
+use store_core::sql::{Dialect, IndexPlan, VERSION_COLUMN, column_definition};
+use store_core::{BoundSchema, ColumnDefinition, ColumnType, Error, ErrorKind, Role};
+
+use crate::error::Failure;
+use crate::pool::Lease;
+
+const DIALECT: Dialect = Dialect::Postgres;
+
+/// A table, view, sequence or index in the first schema of the search path.
+pub(crate) struct Relation {
+    pub(crate) oid: u32,
+    kind: i8,
+}
+
+/// An index of a table.
+pub(crate) struct Index {
+    pub(crate) name: String,
+    columns: Vec<String>,
+    is_unique: bool,
+    /// Whether it covers all rows, by columns alone, and is in force.
+    is_plain: bool,
+}
+
+struct Column {
+    name: String,
+    type_name: String,
+}
+
+pub(crate) async fn relation(lease: &Lease, name: &str) -> Result<Option<Relation>, Failure> {
+    const TEXT: &str = "SELECT c.oid, c.relkind FROM pg_catalog.pg_class AS c \
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relname = $1::TEXT AND n.nspname = current_schema()";
+    let row = lease.query_opt(TEXT, &[&name]).await?;
+    row.map(|row| Ok(Relation { oid: row.try_get(0)?, kind: row.try_get(1)? })).transpose()
+}
+
+pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Failure> {
+    const TEXT: &str = "SELECT c.relname::TEXT, i.indisunique, \
+        i.indpred IS NULL AND i.indexprs IS NULL AND i.indisvalid AND (i.indimmediate OR NOT i.indisunique), \
+        ARRAY(SELECT a.attname::TEXT FROM unnest(i.indkey::SMALLINT[]) WITH ORDINALITY AS k (number, position) \
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number \
+            WHERE k.position <= i.indnkeyatts ORDER BY k.position) \
+        FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid WHERE i.indrelid = $1::OID";
+    let rows = lease.query(TEXT, &[&table]).await?;
+    rows.iter()
+        .map(|row| Ok(Index { name: row.try_get(0)?, is_unique: row.try_get(1)?, is_plain: row.try_get(2)?, columns: row.try_get(3)? }))
+        .collect()
+}
+
+async fn columns(lease: &Lease, table: u32) -> Result<Vec<Column>, Failure> {
+    const TEXT: &str = "SELECT attname::TEXT, format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute \
+        WHERE attrelid = $1::OID AND attnum > 0 AND NOT attisdropped";
+    let rows = lease.query(TEXT, &[&table]).await?;
+    rows.iter().map(|row| Ok(Column { name: row.try_get(0)?, type_name: row.try_get(1)? })).collect()
+}
+
+/// Refuses a table that lacks a column or its key, or has a column of another type.
+pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> Result<(), Failure> {
+    let table = DIALECT.quote(schema.table());
+    if !matches!(relation.kind as u8, b'r' | b'p') {
+        return Err(mismatch(schema, format!("{table} exists and is no table; rename it, or give the schema another table")).into());
+    }
+    let present = columns(lease, relation.oid).await?;
+    let version = ColumnDefinition {
+        default: Some(store_core::DefaultValue::Integer(0)),
+        ..ColumnDefinition::new(VERSION_COLUMN, ColumnType::BigInt)
+    };
+    for column in schema.definition().columns().iter().chain([&version]) {
+        let (name, wanted) = (DIALECT.quote(column.name), DIALECT.type_name(column.column_type));
+        match present.iter().find(|present| present.name == column.name) {
+            None => {
+                let remedy = format!("ALTER TABLE {table} ADD COLUMN {}", column_definition(DIALECT, column));
+                let hint = match (&column.default, column.nullable) {
+                    (None, false) => " (a table with rows needs a DEFAULT there, or the column filled before NOT NULL is set)",
+                    _ => "",
+                };
+                return Err(mismatch(schema, format!("the table lacks the column; run: {remedy}{hint}")).with_column(column.name).into());
+            }
+            Some(present) if present.type_name != spelled(column.column_type) => {
+                let found = &present.type_name;
+                let remedy = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}");
+                return Err(mismatch(schema, format!("the column has the type {found}; run: {remedy}")).with_column(column.name).into());
+            }
+            Some(_) => {}
+        }
+    }
+    let mut key: Vec<&str> = schema.definition().key_columns().map(|column| column.name).collect();
+    let remedy =
+        format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", key.iter().map(|name| DIALECT.quote(name)).collect::<Vec<_>>().join(", "));
+    key.sort_unstable();
+    let is_key = |index: &Index| {
+        let mut columns: Vec<&str> = index.columns.iter().map(String::as_str).collect();
+        columns.sort_unstable();
+        index.is_unique && index.is_plain && columns == key
+    };
+    if !indexes(lease, relation.oid).await?.iter().any(is_key) {
+        return Err(mismatch(schema, format!("the table has another primary key; run: {remedy}")).into());
+    }
+    Ok(())
+}
+
+/// Refuses an index that has the name of a planned one but is another.
+pub(crate) fn check_index(schema: &BoundSchema, plan: &IndexPlan, present: &Index, create: &str) -> Result<(), Failure> {
+    if present.is_unique == plan.unique && present.is_plain && present.columns == plan.columns {
+        return Ok(());
+    }
+    let name = DIALECT.quote(&plan.name);
+    Err(mismatch(schema, format!("the index {name} exists and differs; run: DROP INDEX {name}; {create}")).into())
+}
+
+/// Refuses a planned index whose name another relation has: making it would be skipped in silence.
+pub(crate) async fn check_name_is_free(lease: &Lease, schema: &BoundSchema, plan: &IndexPlan) -> Result<(), Failure> {
+    match relation(lease, &plan.name).await? {
+        None => Ok(()),
+        Some(_) => {
+            let name = DIALECT.quote(&plan.name);
+            Err(mismatch(schema, format!("the name {name} of an index is taken by something else; rename that, or the index")).into())
+        }
+    }
+}
+
+/// A type as the catalogue spells it.
+fn spelled(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Bool => "boolean",
+        ColumnType::SmallInt => "smallint",
+        ColumnType::Integer => "integer",
+        ColumnType::BigInt => "bigint",
+        ColumnType::Double => "double precision",
+        ColumnType::Text => "text",
+        ColumnType::Bytes => "bytea",
+        ColumnType::Time => "timestamp with time zone",
+        ColumnType::Uuid => "uuid",
+        ColumnType::Json => "jsonb",
+    }
+}
+
+fn mismatch(schema: &BoundSchema, message: String) -> Error {
+    Error::new(ErrorKind::SchemaMismatch, message).with_schema(schema.name()).with_tier(Role::Truth)
+}

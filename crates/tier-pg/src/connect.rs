@@ -1,0 +1,153 @@
+//! Opening connections.
+
+use std::time::Duration;
+
+use deadpool_postgres::ClientWrapper;
+use store_core::{Error, ErrorKind, Result, Role};
+use tokio::task::AbortHandle;
+use tokio_postgres::config::SslMode as DriverSslMode;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Connection, NoTls, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::config::{Endpoint, SslMode};
+use crate::error::{Attempt, Failure};
+use crate::tls;
+
+const OLDEST_SERVER: u32 = 14;
+
+/// A session writes only within transactions that say so: should the `BEGIN` in front of pipelined statements fail, they fail too, instead of taking
+/// effect one by one. An acknowledged write must survive a crash, whatever the server's default.
+const SESSION: &str = "SET default_transaction_read_only = on; \
+    SET standard_conforming_strings = on; \
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Knows how to open connections to an endpoint.
+pub(crate) struct Connector {
+    endpoint: Endpoint,
+    tls: Option<MakeRustlsConnect>,
+    limit: Duration,
+}
+
+/// An open connection, and the task that reads and writes its socket; it ends with the client or when it is aborted.
+pub(crate) struct OpenConnection {
+    pub(crate) client: ClientWrapper,
+    pub(crate) task: AbortHandle,
+}
+
+impl Connector {
+    pub(crate) fn new(mut endpoint: Endpoint, limit: Duration) -> Result<Self> {
+        let tls = tls::connector(&endpoint)?;
+        // One of several hosts that does not answer must leave time for the next.
+        let hosts = endpoint.driver.get_hosts().len().max(1) as u32;
+        if endpoint.driver.get_connect_timeout().is_none_or(|given| *given > limit / hosts) {
+            endpoint.driver.connect_timeout(limit / hosts);
+        }
+        Ok(Connector { endpoint, tls, limit })
+    }
+
+    pub(crate) fn addresses(&self) -> String {
+        self.endpoint.addresses()
+    }
+
+    /// Opens a connection and sets its session up.
+    pub(crate) async fn open(&self) -> Result<OpenConnection> {
+        let addresses = self.addresses();
+        let to_error = |failure: Failure| failure.into_error(Attempt::Connect(&addresses));
+        let (connection, version) = self.greet().await.map_err(|error| to_error(error.into()))?;
+        check_version(&version)?;
+        connection.client.batch_execute(SESSION).await.map_err(|error| to_error(error.into()))?;
+        Ok(connection)
+    }
+
+    /// Tries the ways that the mode allows, in its order.
+    async fn greet(&self) -> Result<(OpenConnection, String), tokio_postgres::Error> {
+        let Some(tls) = &self.tls else { return self.dial(DriverSslMode::Disable, NoTls).await };
+        match self.endpoint.ssl_mode {
+            SslMode::Disable => self.dial(DriverSslMode::Disable, NoTls).await,
+            SslMode::Allow => match self.dial(DriverSslMode::Disable, NoTls).await {
+                Err(error) if error.as_db_error().is_some() => self.dial(DriverSslMode::Require, tls.clone()).await,
+                result => result,
+            },
+            SslMode::Prefer => match self.dial(DriverSslMode::Prefer, tls.clone()).await {
+                Err(error) if is_about_encryption(&error) => self.dial(DriverSslMode::Disable, NoTls).await,
+                result => result,
+            },
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => self.dial(DriverSslMode::Require, tls.clone()).await,
+        }
+    }
+
+    async fn dial<T>(&self, mode: DriverSslMode, tls: T) -> Result<(OpenConnection, String), tokio_postgres::Error>
+    where
+        T: MakeTlsConnect<Socket>,
+        T::Stream: Send + 'static,
+    {
+        let mut driver = self.endpoint.driver.clone();
+        driver.ssl_mode(mode);
+        let (client, connection): (Client, Connection<Socket, T::Stream>) = driver.connect(tls).await?;
+        let version = connection.parameter("server_version").unwrap_or_default().to_owned();
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                // The report of the server may hold content of rows.
+                let code = error.code().map_or("none", |code| code.code());
+                tracing::debug!(%error, code, "a connection to PostgreSQL ended");
+            }
+        });
+        let abort = task.abort_handle();
+        Ok((OpenConnection { client: ClientWrapper::new(client, task), task: abort }, version))
+    }
+
+    /// Asks the server, in the background, to end what runs on a connection that is about to be dropped.
+    pub(crate) fn cancel(&self, client: &Client) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let token = client.cancel_token();
+        let (tls, limit) = (self.tls.clone(), self.limit);
+        runtime.spawn(async move {
+            let cancel = async {
+                match tls {
+                    Some(tls) => token.cancel_query(tls).await,
+                    None => token.cancel_query(NoTls).await,
+                }
+            };
+            if !matches!(tokio::time::timeout(limit, cancel).await, Ok(Ok(()))) {
+                tracing::debug!("a statement that nobody waits for any more could not be cancelled");
+            }
+        });
+    }
+}
+
+/// Whether an unencrypted connection may fare better: the handshake failed, or the server's rules turned this kind of connection away.
+fn is_about_encryption(error: &tokio_postgres::Error) -> bool {
+    match error.as_db_error() {
+        Some(report) => report.code().code() == "28000",
+        None => error.to_string().contains("TLS"),
+    }
+}
+
+fn check_version(version: &str) -> Result<()> {
+    let major: Option<u32> = version.split(|character: char| !character.is_ascii_digit()).next().and_then(|digits| digits.parse().ok());
+    match major {
+        Some(major) if major < OLDEST_SERVER => Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!("the server is PostgreSQL {}; Strata needs {OLDEST_SERVER} or later", version.escape_debug()),
+        )
+        .with_tier(Role::Truth)),
+        // Servers that speak the protocol without being PostgreSQL may call themselves as they like.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_are_too_old_are_refused() {
+        for (version, is_accepted) in
+            [("13.14", false), ("9.6.24", false), ("14.0", true), ("15.18 (Debian)", true), ("18beta1", true), ("", true)]
+        {
+            assert_eq!(check_version(version).is_ok(), is_accepted, "{version}");
+        }
+        assert_eq!(check_version("13.1").unwrap_err().kind(), ErrorKind::InvalidConfig);
+    }
+}

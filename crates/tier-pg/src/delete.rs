@@ -1,0 +1,130 @@
+//! Deleting rows.
+
+use futures_util::future::{join, join3};
+use store_core::facet::BULK_LOG_LIMIT;
+use store_core::{BoundSchema, Result, Row, Version, key_text};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row as PgRow, Statement};
+
+use crate::error::{Attempt, Failure};
+use crate::pool::{Lease, Pool, within};
+use crate::read::{check_keys, key_arrays, number};
+use crate::statements::{LOG_SCHEMA, Statements, TableSql, kind};
+use crate::value::Param;
+use crate::write::{Params, begin, end, in_key_order, refuse_duplicates, version};
+
+/// Deletes rows by key. The results stand in the order of the keys.
+pub(crate) async fn delete_many(
+    pool: &Pool,
+    statements: &Statements,
+    schema: &BoundSchema,
+    keys: &[Row<'_>],
+) -> Result<Vec<Option<Version>>> {
+    check_keys(schema, keys)?;
+    let texts = keys.iter().map(|key| key_text(key)).collect::<Result<Vec<_>>>().map_err(|error| error.with_schema(schema.name()))?;
+    refuse_duplicates(schema, &texts)?;
+    let sql = statements.of(schema);
+    match keys {
+        [] => Ok(Vec::new()),
+        [key] => delete_one(pool, &sql, schema, key, &texts[0]).await.map(|version| vec![version]),
+        _ => delete_batch(pool, &sql, schema, keys, &texts).await,
+    }
+}
+
+/// Deletes one row in one round trip.
+async fn delete_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, key: &Row<'_>, text: &String) -> Result<Option<Version>> {
+    let attempt = Attempt::Table(schema);
+    let (lease, statements) = pool.lease_prepared(&[&sql.delete_one], attempt).await?;
+    let keys = Param::all(key);
+    let name = schema.name();
+    let mut params: Params<'_> = keys.iter().map(|key| key as _).collect();
+    params.push(&name);
+    params.push(text);
+    let limit = pool.limits().statement;
+    let begin = begin(limit);
+    let work = async {
+        let (begun, deleted, committed) =
+            join3(lease.batch_execute(&begin), lease.query(&statements[0], &params), lease.batch_execute("COMMIT")).await;
+        begun?;
+        let deleted = deleted?;
+        committed?;
+        deleted.first().map(|row| version(row, 0)).transpose()
+    };
+    let outcome = within(limit, work).await;
+    lease.settle(outcome).map_err(|failure| failure.into_error(attempt))
+}
+
+async fn delete_batch(
+    pool: &Pool,
+    sql: &TableSql,
+    schema: &BoundSchema,
+    keys: &[Row<'_>],
+    texts: &[String],
+) -> Result<Vec<Option<Version>>> {
+    let attempt = Attempt::Table(schema);
+    let is_bulk = keys.len() > BULK_LOG_LIMIT;
+    let delete = if is_bulk { &sql.delete_bulk } else { &sql.delete_many };
+    let (lease, statements) = pool.lease_prepared(&[&sql.lock_many, delete, LOG_SCHEMA], attempt).await?;
+
+    let columns: Vec<usize> = (0..schema.definition().key_positions().len()).collect();
+    let order = in_key_order(&columns, keys);
+    let sorted: Vec<Row<'_>> = order.iter().map(|&position| keys[position].iter().map(|value| value.as_borrowed()).collect()).collect();
+    let texts: Vec<&str> = order.iter().map(|&position| texts[position].as_str()).collect();
+    let arrays = key_arrays(schema, &sorted);
+    let name = schema.name();
+    let locked: Params<'_> = arrays.iter().map(|array| array as _).collect();
+    let mut deleted = locked.clone();
+    if !is_bulk {
+        deleted.push(&texts);
+        deleted.push(&name);
+    }
+
+    let outcome = run(pool, &lease, &statements, &locked, &deleted, is_bulk.then_some(name)).await;
+    let outcome = end(pool, &lease, outcome).await;
+    let rows = lease.settle(outcome).map_err(|failure| failure.into_error(attempt))?;
+    let mut versions = vec![None; keys.len()];
+    for row in &rows {
+        let place = number(row, 0).and_then(|index| Ok((index, version(row, 1)?)));
+        let (index, version) = place.map_err(|failure| failure.into_error(attempt))?;
+        if let Some(&position) = order.get(index) {
+            versions[position] = Some(version);
+        }
+    }
+    Ok(versions)
+}
+
+/// Locks the rows in the order of their keys, as every batch does, so that batches that share keys wait for each other without a deadlock. Then
+/// deletes them, writes the log and commits.
+async fn run(
+    pool: &Pool,
+    lease: &Lease,
+    statements: &[Statement],
+    locked: &Params<'_>,
+    deleted: &Params<'_>,
+    log_schema: Option<&str>,
+) -> Result<Vec<PgRow>, Failure> {
+    let limit = pool.limits().statement;
+    let begin = begin(limit);
+    let rows = within(limit, async {
+        let (begun, locked, deleted) =
+            join3(lease.batch_execute(&begin), lease.query(&statements[0], locked), lease.query(&statements[1], deleted)).await;
+        begun?;
+        locked?;
+        Ok(deleted?)
+    })
+    .await?;
+    within(limit, async {
+        match log_schema.filter(|_| !rows.is_empty()) {
+            None => lease.batch_execute("COMMIT").await?,
+            Some(name) => {
+                let params: [&(dyn ToSql + Sync); 2] = [&name, &kind::DELETE];
+                let (logged, committed) = join(lease.execute(&statements[2], &params), lease.batch_execute("COMMIT")).await;
+                logged?;
+                committed?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}

@@ -1,0 +1,282 @@
+//! The one mapping of the driver's errors, by SQLSTATE.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use store_core::sql::index_plans;
+use store_core::{BoundSchema, Error, ErrorKind, Role};
+use tokio_postgres::error::{DbError, Severity};
+
+use crate::value::Unfit;
+
+/// Why a piece of work on a connection failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What the driver or the server said.
+    Driver(tokio_postgres::Error),
+    /// The server did not answer within the limit.
+    Elapsed(Duration),
+    /// What this crate found.
+    Found(Error),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Failure::Driver(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Found(error)
+    }
+}
+
+/// What was attempted, as far as the meaning of an error depends on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Attempt<'a> {
+    /// Opening a connection.
+    Connect(&'a str),
+    /// A statement of Strata's own, on a table of a schema.
+    Table(&'a BoundSchema),
+    /// A query that may hold SQL of the program's own.
+    Query(&'a BoundSchema),
+    /// A statement on Strata's own tables.
+    Log,
+}
+
+impl Failure {
+    /// Whether the connection is whole and can serve the next call. A transaction may be open on it.
+    pub(crate) fn leaves_connection_usable(&self) -> bool {
+        match self {
+            Failure::Found(_) => true,
+            Failure::Elapsed(_) => false,
+            Failure::Driver(error) => match error.as_db_error() {
+                // A plan or statement that the server no longer knows stays cached with the connection; a primary that became a standby stays one.
+                Some(error) => {
+                    !is_fatal(error)
+                        && !matches!(error.code().code(), "0A000" | "25006" | "26000")
+                        && !is_connection_class(error.code().code())
+                }
+                None => is_conversion(error),
+            },
+        }
+    }
+
+    /// Whether the connection broke, so that the same work may succeed on a new one.
+    pub(crate) fn is_connection_loss(&self) -> bool {
+        match self {
+            Failure::Found(_) | Failure::Elapsed(_) => false,
+            Failure::Driver(error) => match error.as_db_error() {
+                Some(error) => is_connection_class(error.code().code()) || error.code().code() == "26000",
+                None => !is_conversion(error),
+            },
+        }
+    }
+
+    pub(crate) fn code(&self) -> Option<&str> {
+        match self {
+            Failure::Driver(error) => error.code().map(|code| code.code()),
+            Failure::Elapsed(_) | Failure::Found(_) => None,
+        }
+    }
+
+    pub(crate) fn into_error(self, attempt: Attempt<'_>) -> Error {
+        let error = match self {
+            Failure::Found(error) => error,
+            Failure::Elapsed(limit) => elapsed(limit),
+            Failure::Driver(error) => match error.as_db_error() {
+                Some(report) => reported(report, attempt),
+                None => broken(&error, attempt),
+            },
+        };
+        match attempt {
+            Attempt::Table(schema) | Attempt::Query(schema) => error.with_schema(schema.name()),
+            Attempt::Connect(_) | Attempt::Log => error,
+        }
+        .with_tier(Role::Truth)
+    }
+}
+
+pub(crate) fn elapsed(limit: Duration) -> Error {
+    new(
+        ErrorKind::Timeout,
+        format!("PostgreSQL did not answer within {limit:?}; raise the statement limit, or look for locks and load on the server"),
+    )
+}
+
+fn new(kind: ErrorKind, message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(kind, message).with_tier(Role::Truth)
+}
+
+fn is_fatal(error: &DbError) -> bool {
+    matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+}
+
+/// The server ended the connection, or is about to.
+fn is_connection_class(code: &str) -> bool {
+    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
+}
+
+/// A value could not be converted, before anything was sent or after everything was read.
+fn is_conversion(error: &tokio_postgres::Error) -> bool {
+    error.source().is_some_and(|source| source.is::<Unfit>())
+}
+
+/// An error that the server did not report: the connection broke, or a value did not fit.
+fn broken(error: &tokio_postgres::Error, attempt: Attempt<'_>) -> Error {
+    if let Some(unfit) = error.source().and_then(|source| source.downcast_ref::<Unfit>()) {
+        return unfit.to_error();
+    }
+    let reason = match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    match attempt {
+        Attempt::Connect(addresses) if reason.contains("TLS") => new(
+            ErrorKind::L3Unavailable,
+            format!("no encrypted connection to PostgreSQL at {addresses} ({reason}); check `sslmode`, `sslrootcert` and the server's certificate"),
+        )
+        .with_retryable(false),
+        Attempt::Connect(addresses) if reason.starts_with("authentication error") || reason.starts_with("invalid configuration") => {
+            new(ErrorKind::AccessDenied, format!("PostgreSQL at {addresses} asks for credentials that the URL lacks ({reason})"))
+        }
+        Attempt::Connect(addresses) => {
+            new(ErrorKind::L3Unavailable, format!("no connection to PostgreSQL at {addresses} ({reason}); check that it runs and can be reached"))
+        }
+        Attempt::Table(_) | Attempt::Query(_) | Attempt::Log => {
+            new(ErrorKind::L3Unavailable, format!("the connection to PostgreSQL broke ({reason}); whether a write took effect is unknown"))
+        }
+    }
+}
+
+/// An error that the server reported. Its detail holds the content of rows, and so does the message of some classes: neither is passed on.
+fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
+    let code = report.code().code();
+    let message = report.message();
+    let said = || format!("PostgreSQL said `{message}` (SQLSTATE {code})");
+    match code {
+        "23505" => unique_violation(report, attempt),
+        "23502" | "23503" | "23514" | "23P01" | "23000" | "23001" | "44000" => constraint_violation(report),
+        "40001" | "40P01" => new(ErrorKind::TransactionFailed, format!("{}; try again", said())).with_retryable(true),
+        "57014" => new(ErrorKind::Timeout, format!("{}; raise the statement limit, or look for locks and load on the server", said())),
+        "55P03" | "25P03" | "25P04" => new(ErrorKind::Timeout, format!("{}; try again, or look for long transactions", said())),
+        "53300" => new(ErrorKind::L3Unavailable, format!("{}; raise the server's `max_connections`, or give this process fewer", said())),
+        "53100" => new(ErrorKind::L3Unavailable, format!("{}; the server's disk is full: free space on it", said())),
+        "53200" | "53000" | "53400" => new(ErrorKind::L3Unavailable, format!("{}; the server is short of a resource", said())),
+        "25006" => new(ErrorKind::L3Unavailable, format!("{}; the server is a standby or read-only: connect to the primary", said())),
+        "0A000" if message.contains("recovery") => {
+            new(ErrorKind::L3Unavailable, format!("{}; the server is a standby: connect to the primary", said()))
+        }
+        "0A000" if message.contains("cached plan") => {
+            new(ErrorKind::L3Unavailable, format!("{}; a table was altered meanwhile: try again", said()))
+        }
+        "42501" => new(ErrorKind::AccessDenied, format!("{}; grant the permission to the user of the URL", said())),
+        "3D000" => new(ErrorKind::InvalidConfig, format!("{}; create the database, or name another in the URL", said())),
+        "3F000" => new(ErrorKind::InvalidConfig, format!("{}; create the schema, or name another in the search path", said())),
+        "42P01" | "42703" | "42P10" => missing(report, attempt),
+        "54000" | "54001" => new(
+            ErrorKind::InvalidValue,
+            format!(
+                "PostgreSQL has a limit on size or depth that a value passes, or an index on it (SQLSTATE {code}); make the value smaller"
+            ),
+        ),
+        "P0001" => new(ErrorKind::ConstraintViolation, said()),
+        _ if is_connection_class(code) => new(ErrorKind::L3Unavailable, format!("{}; try again once the server is up", said())),
+        _ => match &code[..code.len().min(2)] {
+            "28" => new(ErrorKind::AccessDenied, format!("{}; check user, password and the server's `pg_hba.conf`", said())),
+            // The message quotes the value.
+            "22" => match attempt {
+                Attempt::Query(_) => new(
+                    ErrorKind::InvalidQuery,
+                    format!(
+                        "PostgreSQL cannot compute with a value of the query (SQLSTATE {code}); check the values and casts in its conditions"
+                    ),
+                ),
+                _ => new(ErrorKind::InvalidValue, format!("PostgreSQL cannot hold a value (SQLSTATE {code}); check its range and form")),
+            },
+            "42" => match attempt {
+                Attempt::Query(_) => new(ErrorKind::InvalidQuery, format!("{}; check the conditions in SQL", said())),
+                _ => new(ErrorKind::SchemaMismatch, format!("{}; compare the table with the model", said())),
+            },
+            "53" | "57" | "58" | "XX" => new(ErrorKind::L3Unavailable, said()),
+            "40" => new(ErrorKind::TransactionFailed, format!("{}; try again", said())).with_retryable(true),
+            _ if is_fatal(report) => new(ErrorKind::L3Unavailable, said()),
+            _ => new(ErrorKind::TransactionFailed, said()),
+        },
+    }
+}
+
+/// A table or column that is not there.
+fn missing(report: &DbError, attempt: Attempt<'_>) -> Error {
+    let remedy = match attempt {
+        Attempt::Query(_) => "check the conditions in SQL, let Strata make the tables (`create_tables`), or compare them with the model",
+        _ => "let Strata make the tables (`create_tables`), or compare them with the model",
+    };
+    new(ErrorKind::SchemaMismatch, format!("PostgreSQL said `{}` (SQLSTATE {}); {remedy}", report.message(), report.code().code()))
+}
+
+fn unique_violation(report: &DbError, attempt: Attempt<'_>) -> Error {
+    let constraint = report.constraint().unwrap_or_default();
+    let columns = match attempt {
+        Attempt::Table(schema) => columns_of(schema, constraint),
+        Attempt::Connect(_) | Attempt::Query(_) | Attempt::Log => None,
+    };
+    let error = new(
+        ErrorKind::UniqueViolation,
+        format!("another row already holds this value (constraint `{constraint}`); choose a different one, or change that row first"),
+    );
+    match columns.or_else(|| named_in_detail(report.detail()?)) {
+        Some(columns) => error.with_column(columns),
+        None => error,
+    }
+}
+
+fn columns_of(schema: &BoundSchema, constraint: &str) -> Option<String> {
+    let index = index_plans(schema).into_iter().find(|index| index.name == constraint)?;
+    Some(index.columns.join(", "))
+}
+
+/// The columns in `Key (a, b)=(1, 2) already exists.`, in whichever language, without the values.
+fn named_in_detail(detail: &str) -> Option<String> {
+    let names = &detail[detail.find('(')? + 1..detail.find(")=(")?];
+    Some(names.replace('"', ""))
+}
+
+fn constraint_violation(report: &DbError) -> Error {
+    let rule = match (report.code().code(), report.constraint()) {
+        ("23502", _) => "the column must have a value, and the model gives none".to_owned(),
+        ("23503", Some(name)) => {
+            format!("the foreign key `{name}` refused the row: what it refers to is missing, or it is still referred to")
+        }
+        ("23514", Some(name)) => format!("the check `{name}` refused the row"),
+        ("23P01", Some(name)) => format!("the exclusion constraint `{name}` refused the row"),
+        (code, _) => format!("a rule of the table refused the row (SQLSTATE {code})"),
+    };
+    let error = new(ErrorKind::ConstraintViolation, format!("{rule}; change the record, or the rule"));
+    match report.column() {
+        Some(column) => error.with_column(column.to_owned()),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_taken_from_a_detail_and_values_are_not() {
+        assert_eq!(named_in_detail("Key (email)=(a@b.c) already exists.").as_deref(), Some("email"));
+        assert_eq!(named_in_detail("Key (\"E-mail\", b)=((x)=(y), 2) already exists.").as_deref(), Some("E-mail, b"));
+        assert_eq!(named_in_detail("something else"), None);
+    }
+
+    #[test]
+    fn a_passed_limit_is_a_timeout_and_spoils_the_connection() {
+        let failure = Failure::Elapsed(Duration::from_secs(2));
+        assert!(!failure.leaves_connection_usable());
+        let error = failure.into_error(Attempt::Log);
+        assert_eq!((error.kind(), error.tier()), (ErrorKind::Timeout, Some(Role::Truth)));
+        assert!(error.is_retryable());
+    }
+}

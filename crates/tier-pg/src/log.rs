@@ -1,0 +1,162 @@
+//! The log of commits.
+//!
+//! A row holds the number of the transaction that wrote it. A follower's place is a snapshot: what it has not read are the rows whose transactions
+//! had not ended in it and are visible now, however transactions overlap. Ordering by a row's own number instead would lose those of transactions
+//! that commit late.
+//!
+//! A row also holds its horizon: all transactions below it had ended when the row was written. So the horizon of a row that is old enough to be pruned
+//! is a floor: whoever's place does not see everything below the floor took it before that row was written, longer ago than the age of pruning. Of
+//! pruned transactions at or above the floor, each number is kept until the floor passes it. Thus a follower that is behind learns of its gap,
+//! and one that is not never hears of one, however long other transactions run.
+
+use std::time::Duration;
+
+use futures_util::future::join3;
+use store_core::facet::{LogBatch, LogCursor, LogEntry, LogKind};
+use store_core::{Error, ErrorKind, Result, Role, Version};
+use tokio_postgres::Row as PgRow;
+
+use crate::error::{Attempt, Failure};
+use crate::pool::{Pool, within};
+use crate::snapshot::Place;
+use crate::statements::kind;
+use crate::write::{Params, begin};
+
+/// One statement sees one snapshot: the one that it answers, and the one that its rows are chosen by.
+const END: &str = "SELECT pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)";
+
+const READ: &str = "SELECT pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), \
+    EXISTS (SELECT FROM _strata_log_pruned WHERE is_floor AND xid > $1::TEXT::XID8) \
+    OR EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid >= $2::TEXT::XID8) \
+    OR EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid = ANY ($3::TEXT[]::XID8[])), \
+    NULL::TEXT, NULL::TEXT, NULL::BIGINT, NULL::SMALLINT \
+    UNION ALL \
+    SELECT NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
+    UNION ALL \
+    SELECT NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])";
+
+const APPEND: &str = "INSERT INTO _strata_log (schema, key, version, kind) \
+    SELECT e.schema, e.key, nextval('_strata_version'), e.kind FROM unnest($1::TEXT[], $2::TEXT[], $3::SMALLINT[]) AS e (schema, key, kind)";
+
+const PRUNE: &str = "WITH old AS (SELECT xid, id FROM _strata_log WHERE at <= statement_timestamp() - make_interval(secs => $1::FLOAT8) LIMIT $2::BIGINT), \
+    gone AS (DELETE FROM _strata_log AS l USING old WHERE l.xid = old.xid AND l.id = old.id RETURNING l.xid), \
+    floor AS (SELECT horizon FROM _strata_log WHERE at <= statement_timestamp() - make_interval(secs => $1::FLOAT8) ORDER BY at DESC LIMIT 1), \
+    passed AS (DELETE FROM _strata_log_pruned AS p USING floor WHERE p.xid < floor.horizon), \
+    raised AS (INSERT INTO _strata_log_pruned (is_floor, xid) SELECT TRUE, horizon FROM floor ON CONFLICT DO NOTHING), \
+    kept AS (INSERT INTO _strata_log_pruned (is_floor, xid) SELECT DISTINCT FALSE, xid FROM gone, floor WHERE xid >= horizon ON CONFLICT DO NOTHING) \
+    SELECT count(*) FROM gone";
+
+/// The most rows that one statement prunes, so that a long backlog is worked off within the limit of a statement.
+const PRUNED_AT_ONCE: i64 = 50_000;
+
+pub(crate) async fn end(pool: &Pool) -> Result<LogCursor> {
+    let rows = pool.read(END, &[], Attempt::Log).await?;
+    rows.first()
+        .ok_or_else(|| unreadable().into())
+        .and_then(place)
+        .map(|place| place.to_cursor())
+        .map_err(|failure| failure.into_error(Attempt::Log))
+}
+
+pub(crate) async fn read(pool: &Pool, after: &LogCursor) -> Result<LogBatch> {
+    let before = Place::parse(after)?;
+    let (begin, end) = (before.snapshot.begin().to_string(), before.snapshot.end().to_string());
+    let running: Vec<String> = before.snapshot.running().iter().map(u64::to_string).collect();
+    let rows = pool.read(READ, &[&begin, &end, &running], Attempt::Log).await?;
+    batch(&before, &rows).map_err(|failure| failure.into_error(Attempt::Log))
+}
+
+fn batch(before: &Place, rows: &[PgRow]) -> Result<LogBatch, Failure> {
+    let mut now = None;
+    let mut is_pruned = false;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.try_get::<_, Option<&str>>(0)?.is_some() {
+            now = Some(place(row)?);
+            is_pruned = row.try_get(2)?;
+        } else {
+            entries.push(entry(row)?);
+        }
+    }
+    let now = now.ok_or_else(unreadable)?;
+    Ok(LogBatch { entries, gap: is_pruned || before.is_foreign_to(&now), cursor: now.to_cursor() })
+}
+
+pub(crate) async fn append(pool: &Pool, entries: &[LogEntry]) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let schemas: Vec<&str> = entries.iter().map(|entry| entry.schema.as_str()).collect();
+    let keys: Vec<Option<&str>> = entries.iter().map(|entry| entry.key.as_deref()).collect();
+    let kinds = entries.iter().map(|entry| number_of(entry.kind)).collect::<Result<Vec<i16>>>()?;
+    run(pool, APPEND, &vec![&schemas, &keys, &kinds]).await.map(drop)
+}
+
+pub(crate) async fn prune(pool: &Pool, age: Duration) -> Result<u64> {
+    let seconds = age.as_secs_f64().min(1e9);
+    let mut pruned = 0;
+    loop {
+        let rows = run(pool, PRUNE, &vec![&seconds, &PRUNED_AT_ONCE]).await?;
+        let count: i64 = match rows.first() {
+            Some(row) => row.try_get(0).map_err(|error| Failure::from(error).into_error(Attempt::Log))?,
+            None => 0,
+        };
+        pruned += count.unsigned_abs();
+        if count < PRUNED_AT_ONCE {
+            return Ok(pruned);
+        }
+    }
+}
+
+/// Runs one statement in a transaction that may write, in one round trip.
+async fn run(pool: &Pool, text: &str, params: &Params<'_>) -> Result<Vec<PgRow>> {
+    let (lease, statements) = pool.lease_prepared(&[text], Attempt::Log).await?;
+    let limit = pool.limits().statement;
+    let begin = begin(limit);
+    let work = async {
+        let (begun, rows, committed) =
+            join3(lease.batch_execute(&begin), lease.query(&statements[0], params), lease.batch_execute("COMMIT")).await;
+        begun?;
+        let rows = rows?;
+        committed?;
+        Ok(rows)
+    };
+    let outcome = within(limit, work).await;
+    lease.settle(outcome).map_err(|failure| failure.into_error(Attempt::Log))
+}
+
+fn place(row: &PgRow) -> Result<Place, Failure> {
+    let (snapshot, timeline): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+    let unreadable =
+        || Error::new(ErrorKind::Internal, "PostgreSQL answered a place in the log that cannot be read").with_tier(Role::Truth);
+    let timeline = u32::from_str_radix(timeline, 16).map_err(|_| unreadable())?;
+    Ok(Place { timeline, snapshot: snapshot.parse().map_err(|_| unreadable())? })
+}
+
+fn unreadable() -> Error {
+    Error::new(ErrorKind::Internal, "PostgreSQL answered a place in the log that cannot be read").with_tier(Role::Truth)
+}
+
+fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
+    let version: i64 = row.try_get(5)?;
+    Ok(LogEntry {
+        schema: row.try_get(3)?,
+        key: row.try_get(4)?,
+        version: Version::new(version.unsigned_abs()),
+        kind: match row.try_get::<_, i16>(6)? {
+            kind::PUT => LogKind::Put,
+            kind::DELETE => LogKind::Delete,
+            // What a later version may write: to drop the copy is right whatever happened to the record.
+            _ => LogKind::Invalidate,
+        },
+    })
+}
+
+fn number_of(kind: LogKind) -> Result<i16> {
+    match kind {
+        LogKind::Put => Ok(kind::PUT),
+        LogKind::Delete => Ok(kind::DELETE),
+        LogKind::Invalidate => Ok(kind::INVALIDATE),
+        _ => Err(Error::new(ErrorKind::Internal, "the log of PostgreSQL has no form for this kind of entry").with_tier(Role::Truth)),
+    }
+}

@@ -1,0 +1,97 @@
+//! Making tables and indexes, and checking those that exist.
+
+use std::sync::Arc;
+
+use futures_util::future::join;
+use store_core::sql::{Dialect, create_statements, index_plans};
+use store_core::{BoundSchema, Result};
+
+use crate::catalog;
+use crate::error::{Attempt, Failure};
+use crate::pool::{Lease, Pool, within};
+use crate::write::begin;
+
+/// The advisory lock that every process takes while it makes tables: "strata" in ASCII.
+const LOCK: i64 = 0x7374_7261_7461;
+
+/// Strata's own sequence and tables, each with the statements that make it.
+///
+/// The sequence caches nothing: a session that held numbers back would draw small ones late.
+const OWN: [(&str, &str); 3] = [
+    ("_strata_version", "CREATE SEQUENCE _strata_version CACHE 1"),
+    (
+        "_strata_log",
+        "CREATE TABLE _strata_log (
+            xid XID8 NOT NULL DEFAULT pg_current_xact_id(),
+            horizon XID8 NOT NULL DEFAULT pg_snapshot_xmin(pg_current_snapshot()),
+            id BIGINT GENERATED ALWAYS AS IDENTITY,
+            at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+            schema TEXT NOT NULL,
+            key TEXT,
+            version BIGINT NOT NULL,
+            kind SMALLINT NOT NULL,
+            PRIMARY KEY (xid, id)
+        );
+        CREATE INDEX _strata_log_at_idx ON _strata_log (at)",
+    ),
+    ("_strata_log_pruned", "CREATE TABLE _strata_log_pruned (is_floor BOOLEAN, xid XID8, PRIMARY KEY (is_floor, xid))"),
+];
+
+/// Makes what is missing and checks what is there, in one transaction. Where nothing is missing, the right to make tables is not needed.
+pub(crate) async fn prepare(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+    let lease = pool.lease().await?;
+    let limit = pool.limits().prepare;
+    let begin = begin(limit);
+    let mut at_work = None;
+    let outcome = within(limit, async {
+        let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
+        let (begun, locked) = join(lease.batch_execute(&begin), lease.batch_execute(&lock)).await;
+        begun?;
+        locked?;
+        make_own(&lease).await?;
+        for schema in schemas {
+            at_work = Some(schema);
+            make(&lease, schema).await?;
+        }
+        at_work = None;
+        Ok(lease.batch_execute("COMMIT").await?)
+    })
+    .await;
+    let outcome = crate::write::end(pool, &lease, outcome).await;
+    lease.settle(outcome).map_err(|failure| failure.into_error(at_work.map_or(Attempt::Log, |schema| Attempt::Table(schema))))
+}
+
+async fn make_own(lease: &Lease) -> Result<(), Failure> {
+    for (name, statements) in OWN {
+        if catalog::relation(lease, name).await?.is_none() {
+            lease.batch_execute(statements).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn make(lease: &Lease, schema: &BoundSchema) -> Result<(), Failure> {
+    // The table, and then its indexes in the order of their plans.
+    let mut statements = create_statements(Dialect::Postgres, schema).into_iter();
+    let create_table = statements.next().unwrap_or_default();
+    let present = match catalog::relation(lease, schema.table()).await? {
+        Some(relation) => {
+            catalog::check_table(lease, schema, &relation).await?;
+            catalog::indexes(lease, relation.oid).await?
+        }
+        None => {
+            lease.batch_execute(&create_table).await?;
+            Vec::new()
+        }
+    };
+    for (plan, create_index) in index_plans(schema).iter().zip(statements) {
+        match present.iter().find(|index| index.name == plan.name) {
+            Some(index) => catalog::check_index(schema, plan, index, &create_index)?,
+            None => {
+                catalog::check_name_is_free(lease, schema, plan).await?;
+                lease.batch_execute(&create_index).await?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Running queries.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use store_core::facet::{Count, Select};
+use store_core::sql::{self, Dialect};
+use store_core::{BoundSchema, Error, Result, Role, StoredRow};
+use tokio_postgres::RowStream;
+use tokio_postgres::types::ToSql;
+
+use crate::error::{Attempt, Failure};
+use crate::pool::{Lease, Pool, check_count, within};
+use crate::read::selected_row;
+use crate::tier::PgTier;
+use crate::value::Param;
+
+/// How often a query that answered nothing yet is begun again on another connection.
+const ATTEMPTS: usize = 3;
+
+pub(crate) fn select(tier: Arc<PgTier>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {
+    let opened = async move {
+        let statement = sql::select(Dialect::Postgres, &schema, &select).map_err(|error| error.with_tier(Role::Truth))?;
+        let (first, reader) = match tier.replica(select.from_primary) {
+            Some(replica) => match replica.judge(open(replica.pool(), &schema, &statement).await) {
+                Some(answer) => answer?,
+                None => open(tier.primary(), &schema, &statement).await?,
+            },
+            None => open(tier.primary(), &schema, &statement).await?,
+        };
+        let rest = stream::try_unfold(reader, async |reader| match reader {
+            Some(reader) => Ok(reader.advance().await?.map(|(row, reader)| (row, Some(reader)))),
+            None => Ok(None),
+        });
+        Ok::<_, Error>(stream::iter(first.map(Ok)).chain(rest))
+    };
+    stream::once(opened).try_flatten().boxed()
+}
+
+pub(crate) async fn count(tier: &PgTier, schema: &BoundSchema, count: &Count) -> Result<u64> {
+    let statement = sql::count(Dialect::Postgres, schema, count).map_err(|error| error.with_tier(Role::Truth))?;
+    let params = Param::all(&statement.params);
+    let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
+    let attempt = Attempt::Query(schema);
+    let counted = match tier.replica(count.from_primary) {
+        Some(replica) => replica.judge(replica.pool().read(&statement.sql, &params, attempt).await),
+        None => None,
+    };
+    let rows = match counted {
+        Some(answer) => answer?,
+        None => tier.primary().read(&statement.sql, &params, attempt).await?,
+    };
+    let counted: i64 = match rows.first() {
+        Some(row) => row.try_get(0).map_err(|error| Failure::from(error).into_error(attempt))?,
+        None => 0,
+    };
+    Ok(counted.unsigned_abs())
+}
+
+/// Begins a query. The first row is fetched too, so that whatever fails before it can be tried elsewhere.
+async fn open(pool: &Pool, schema: &Arc<BoundSchema>, statement: &sql::Statement) -> Result<(Option<StoredRow>, Option<Reader>)> {
+    let attempt = Attempt::Query(schema);
+    let limit = pool.limits().statement;
+    let mut begun = 0;
+    loop {
+        begun += 1;
+        let (lease, prepared) = pool.lease_prepared(&[&statement.sql], attempt).await?;
+        let started = within(limit, async {
+            check_count(&prepared[0], statement.params.len())?;
+            Ok(Box::pin(lease.query_raw(&prepared[0], Param::all(&statement.params)).await?))
+        })
+        .await;
+        let rows = match started {
+            Ok(rows) => rows,
+            Err(failure) if failure.is_connection_loss() && begun < ATTEMPTS => continue,
+            Err(failure) => return lease.settle(Err(failure)).map_err(|failure| failure.into_error(attempt)),
+        };
+        let reader = Reader { lease, rows, schema: Arc::clone(schema), columns: statement.columns.clone(), limit };
+        return match reader.step().await {
+            Ok(Some((row, reader))) => Ok((Some(row), Some(reader))),
+            Ok(None) => Ok((None, None)),
+            Err(failure) if failure.is_connection_loss() && begun < ATTEMPTS => continue,
+            Err(failure) => Err(failure.into_error(attempt)),
+        };
+    }
+}
+
+/// A query that is being read, on a connection of its own. Rows are fetched as they are asked for. Dropping it ends the query.
+struct Reader {
+    lease: Lease,
+    rows: Pin<Box<RowStream>>,
+    schema: Arc<BoundSchema>,
+    columns: Vec<usize>,
+    limit: Duration,
+}
+
+impl Reader {
+    async fn advance(self) -> Result<Option<(StoredRow, Reader)>> {
+        let schema = Arc::clone(&self.schema);
+        self.step().await.map_err(|failure| failure.into_error(Attempt::Query(&schema)))
+    }
+
+    async fn step(mut self) -> Result<Option<(StoredRow, Reader)>, Failure> {
+        let row = within(self.limit, async { Ok(self.rows.try_next().await?) }).await;
+        match row {
+            Ok(Some(row)) => {
+                let row = selected_row(&self.schema, &row, self.columns.iter().copied(), 0, self.columns.len())?;
+                Ok(Some((row, self)))
+            }
+            Ok(None) => self.lease.settle(Ok(None)),
+            Err(failure) => self.lease.settle(Err(failure)),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The SQL of a table, made once for each schema.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use store_core::sql::{Dialect, VERSION_COLUMN};
+use store_core::{BoundSchema, ColumnDefinition, SchemaDefinition, Stamp};
+
+const DIALECT: Dialect = Dialect::Postgres;
+
+/// Draws a version. Callers draw only where the row is locked, or was seen unchanged until it was: see the module on writes.
+const DRAW: &str = "nextval('_strata_version')";
+
+/// The kinds of log rows, as the log holds them.
+pub(crate) mod kind {
+    pub(crate) const PUT: i16 = 1;
+    pub(crate) const DELETE: i16 = 2;
+    pub(crate) const INVALIDATE: i16 = 3;
+}
+
+/// Writes log rows: schema, keys, versions, kind.
+pub(crate) const LOG_KEYS: &str = "INSERT INTO _strata_log (schema, key, version, kind) \
+    SELECT $1::TEXT, l.key, l.version, $4::SMALLINT FROM unnest($2::TEXT[], $3::BIGINT[]) AS l (key, version)";
+
+/// Writes the log row of a whole schema: schema, kind. Its version is drawn last, so that it is above those of all rows of the transaction.
+pub(crate) const LOG_SCHEMA: &str = "INSERT INTO _strata_log (schema, key, version, kind) \
+    VALUES ($1::TEXT, NULL, nextval('_strata_version'), $2::SMALLINT)";
+
+/// The statements of one table.
+#[derive(Debug)]
+pub(crate) struct TableSql {
+    /// One row by its key.
+    pub(crate) get_one: String,
+    /// Rows by arrays of key columns; each begins with the number of its key.
+    pub(crate) get_many: String,
+    /// The numbers of the keys that have a row.
+    pub(crate) exists_many: String,
+    /// Draws the version of a new row and writes the log row of the one just written: key columns, schema, key text. Answers the version.
+    pub(crate) stamp_one: String,
+    /// Draws the versions of new rows by arrays of key columns. Answers the numbers of the keys, and the versions.
+    pub(crate) stamp_many: String,
+    /// Deletes a row and writes its log row: key columns, schema, key text. Answers the version.
+    pub(crate) delete_one: String,
+    /// Locks rows in the order of the arrays of key columns.
+    pub(crate) lock_many: String,
+    /// Deletes rows and writes a log row for each: arrays of key columns, array of key texts, schema. Answers the numbers of the keys, and the versions.
+    pub(crate) delete_many: String,
+    /// Deletes rows: arrays of key columns. Answers the numbers of the keys, and the versions.
+    pub(crate) delete_bulk: String,
+    upserts: Mutex<HashMap<Vec<usize>, Arc<Upsert>>>,
+}
+
+/// The statements that write rows in which the same columns are unset. They answer all columns and the version, which is 0 where the row is new.
+#[derive(Debug)]
+pub(crate) struct Upsert {
+    /// One row: a placeholder for each column that is set.
+    pub(crate) one: String,
+    /// Many rows: an array for each column that is set.
+    pub(crate) many: String,
+    /// The positions of the columns that are set.
+    pub(crate) set: Vec<usize>,
+    /// Whether a column is unset that an insert would need.
+    pub(crate) only_updates: bool,
+}
+
+impl TableSql {
+    fn new(schema: &BoundSchema) -> Self {
+        let names = Names::of(schema);
+        let Names { table, version, .. } = &names;
+        let keys = schema.definition().key_positions().len();
+        let where_key = names.where_key(1);
+        let (arrays, matches) = (names.key_arrays(), names.key_matches("t"));
+        let (schema_at, text_at) = (keys + 1, keys + 2);
+        let log = "INSERT INTO _strata_log (schema, key, version, kind)";
+        TableSql {
+            get_one: format!("SELECT {}, {version} FROM {table} WHERE {where_key}", names.columns("")),
+            get_many: format!(
+                "SELECT k.n, {}, t.{version} FROM unnest({arrays}) WITH ORDINALITY AS k ({}, n) JOIN {table} AS t ON {matches}",
+                names.columns("t."),
+                names.key_aliases()
+            ),
+            exists_many: format!(
+                "SELECT k.n FROM unnest({arrays}) WITH ORDINALITY AS k ({}, n) JOIN {table} AS t ON {matches}",
+                names.key_aliases()
+            ),
+            // Both parts see the table as it was before this statement: a row is either new, with version 0, or not.
+            stamp_one: format!(
+                "WITH fresh AS (UPDATE {table} SET {version} = {DRAW} WHERE {where_key} AND {version} = 0 RETURNING {version}), \
+                 present AS (SELECT {version} FROM {table} WHERE {where_key} AND {version} <> 0), \
+                 written AS (SELECT {version} FROM fresh UNION ALL SELECT {version} FROM present) \
+                 {log} SELECT ${schema_at}::TEXT, ${text_at}::TEXT, {version}, {} FROM written RETURNING version",
+                kind::PUT
+            ),
+            stamp_many: format!(
+                "UPDATE {table} AS t SET {version} = {DRAW} FROM unnest({arrays}) WITH ORDINALITY AS k ({}, n) \
+                 WHERE {matches} AND t.{version} = 0 RETURNING k.n, t.{version}",
+                names.key_aliases()
+            ),
+            delete_one: format!(
+                "WITH gone AS (DELETE FROM {table} WHERE {where_key} RETURNING {DRAW} AS version) \
+                 {log} SELECT ${schema_at}::TEXT, ${text_at}::TEXT, version, {} FROM gone RETURNING version",
+                kind::DELETE
+            ),
+            lock_many: format!(
+                "SELECT count(*) FROM (SELECT 1 FROM unnest({arrays}) WITH ORDINALITY AS k ({}, n) JOIN {table} AS t ON {matches} \
+                 ORDER BY k.n FOR UPDATE OF t) AS locked",
+                names.key_aliases()
+            ),
+            delete_many: format!(
+                "WITH gone AS (DELETE FROM {table} AS t USING unnest({arrays}, ${}::TEXT[]) WITH ORDINALITY AS k ({}, key, n) \
+                 WHERE {matches} RETURNING k.n, k.key, {DRAW} AS version), \
+                 logged AS ({log} SELECT ${}::TEXT, key, version, {} FROM gone) \
+                 SELECT n, version FROM gone",
+                keys + 1,
+                names.key_aliases(),
+                keys + 2,
+                kind::DELETE
+            ),
+            delete_bulk: format!(
+                "DELETE FROM {table} AS t USING unnest({arrays}) WITH ORDINALITY AS k ({}, n) WHERE {matches} RETURNING k.n, {DRAW}",
+                names.key_aliases()
+            ),
+            upserts: Mutex::default(),
+        }
+    }
+
+    /// The statements for rows in which exactly these columns are unset.
+    pub(crate) fn upsert(&self, schema: &BoundSchema, unset: &[usize]) -> Arc<Upsert> {
+        let mut upserts = self.upserts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(present) = upserts.get(unset) {
+            return Arc::clone(present);
+        }
+        let made = Arc::new(Upsert::new(schema, unset));
+        upserts.insert(unset.to_vec(), Arc::clone(&made));
+        made
+    }
+}
+
+impl Upsert {
+    fn new(schema: &BoundSchema, unset: &[usize]) -> Self {
+        let definition = schema.definition();
+        let names = Names::of(schema);
+        let Names { table, version, .. } = &names;
+        let columns = definition.columns();
+        let set: Vec<usize> = (0..columns.len()).filter(|position| !unset.contains(position)).collect();
+        // PostgreSQL looks for NULL where none may be before it looks for the present row. So a column that an insert would need
+        // is given its present content, which the update then leaves alone; a row that is not there is refused as it must be.
+        let needed: Vec<usize> =
+            unset.iter().copied().filter(|&position| !columns[position].nullable && columns[position].default.is_none()).collect();
+
+        let targets: Vec<String> = set.iter().chain(&needed).map(|&position| quote(&columns[position])).collect();
+        let kept = |position: usize| columns[position].is_key || columns[position].stamp == Stamp::OnInsert;
+        let mut changes: Vec<String> = set
+            .iter()
+            .filter(|&&position| !kept(position))
+            .map(|&position| quote(&columns[position]))
+            .map(|name| format!("{name} = EXCLUDED.{name}"))
+            .collect();
+        changes.push(format!("{version} = {DRAW}"));
+        let head = format!("INSERT INTO {table} AS t ({}, {version})", targets.join(", "));
+        let tail = format!(
+            "ON CONFLICT ({}) DO UPDATE SET {} RETURNING {}, t.{version}",
+            names.keys.join(", "),
+            changes.join(", "),
+            names.columns("t.")
+        );
+
+        let number_of_key = |position: &usize| set.iter().position(|candidate| candidate == position).map_or(0, |index| index + 1);
+        let key_numbers: Vec<usize> = definition.key_positions().iter().map(number_of_key).collect();
+        let same_key = |left: &str, right: &dyn Fn(usize) -> String| {
+            let pairs = names.keys.iter().zip(&key_numbers).map(|(key, &number)| format!("{left}.{key} = {}", right(number)));
+            pairs.collect::<Vec<_>>().join(" AND ")
+        };
+
+        let placeholders = (1..=set.len()).map(|number| format!("${number}"));
+        let present = needed.iter().map(|&position| {
+            let column = quote(&columns[position]);
+            format!("(SELECT p.{column} FROM {table} AS p WHERE {})", same_key("p", &|number| format!("${number}")))
+        });
+        let values: Vec<String> = placeholders.chain(present).collect();
+
+        let arrays: Vec<String> = set
+            .iter()
+            .enumerate()
+            .map(|(index, &position)| format!("${}::{}[]", index + 1, DIALECT.type_name(columns[position].column_type)))
+            .collect();
+        let aliases: Vec<String> = (1..=set.len()).map(|number| format!("c{number}")).collect();
+        let given = aliases.iter().map(|alias| format!("i.{alias}"));
+        let selected: Vec<String> = given.chain(needed.iter().map(|&position| format!("p.{}", quote(&columns[position])))).collect();
+        let join = if needed.is_empty() {
+            String::new()
+        } else {
+            format!("LEFT JOIN {table} AS p ON {} ", same_key("p", &|number| format!("i.c{number}")))
+        };
+        let source = format!("unnest({}) WITH ORDINALITY AS i ({}, n) {join}", arrays.join(", "), aliases.join(", "));
+        Upsert {
+            one: format!("{head} VALUES ({}, 0) {tail}", values.join(", ")),
+            // The order is that of the keys, so that two batches that share keys wait for each other without a deadlock.
+            many: format!("{head} SELECT {}, 0 FROM {source}ORDER BY i.n {tail}", selected.join(", ")),
+            set,
+            only_updates: !needed.is_empty(),
+        }
+    }
+}
+
+/// The quoted names of a table.
+struct Names {
+    definition: &'static SchemaDefinition,
+    table: String,
+    version: String,
+    keys: Vec<String>,
+}
+
+impl Names {
+    fn of(schema: &BoundSchema) -> Self {
+        let definition = schema.definition();
+        Names {
+            definition,
+            table: DIALECT.quote(schema.table()),
+            version: DIALECT.quote(VERSION_COLUMN),
+            keys: definition.key_columns().map(quote).collect(),
+        }
+    }
+
+    fn columns(&self, prefix: &str) -> String {
+        let columns: Vec<String> = self.definition.columns().iter().map(|column| format!("{prefix}{}", quote(column))).collect();
+        columns.join(", ")
+    }
+
+    fn where_key(&self, first: usize) -> String {
+        let parts: Vec<String> = self.keys.iter().enumerate().map(|(index, key)| format!("{key} = ${}", first + index)).collect();
+        parts.join(" AND ")
+    }
+
+    fn key_arrays(&self) -> String {
+        let arrays: Vec<String> = self
+            .definition
+            .key_columns()
+            .enumerate()
+            .map(|(index, column)| format!("${}::{}[]", index + 1, DIALECT.type_name(column.column_type)))
+            .collect();
+        arrays.join(", ")
+    }
+
+    /// The names of the key columns within `k`: not their own, which might be `n`.
+    fn key_aliases(&self) -> String {
+        let aliases: Vec<String> = (1..=self.keys.len()).map(|number| format!("k{number}")).collect();
+        aliases.join(", ")
+    }
+
+    fn key_matches(&self, table: &str) -> String {
+        let parts: Vec<String> = self.keys.iter().enumerate().map(|(index, key)| format!("{table}.{key} = k.k{}", index + 1)).collect();
+        parts.join(" AND ")
+    }
+}
+
+fn quote(column: &ColumnDefinition) -> String {
+    DIALECT.quote(column.name)
+}
+
+/// The tables of one definition, by name: one, unless several stores in this process name it differently.
+type Tables = Vec<(String, Arc<TableSql>)>;
+
+/// The statements of every table that was used.
+#[derive(Debug, Default)]
+pub(crate) struct Statements {
+    tables: RwLock<HashMap<usize, Tables>>,
+}
+
+impl Statements {
+    pub(crate) fn of(&self, schema: &BoundSchema) -> Arc<TableSql> {
+        // A definition lives for ever, so its address names it.
+        let definition = std::ptr::from_ref(schema.definition()) as usize;
+        let find = |tables: &HashMap<usize, Tables>| {
+            let (_, sql) = tables.get(&definition)?.iter().find(|(table, _)| table == schema.table())?;
+            Some(Arc::clone(sql))
+        };
+        if let Some(present) = find(&self.tables.read().unwrap_or_else(PoisonError::into_inner)) {
+            return present;
+        }
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(present) = find(&tables) {
+            return present;
+        }
+        let made = Arc::new(TableSql::new(schema));
+        tables.entry(definition).or_default().push((schema.table().to_owned(), Arc::clone(&made)));
+        made
+    }
+}

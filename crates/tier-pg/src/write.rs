@@ -1,0 +1,367 @@
+//! Writing rows.
+//!
+//! Each write is one transaction: the rows, their versions, their log rows. Versions of one key must rise in the order of commits, so a number may only be
+//! drawn once no other writer can commit a larger one for the key before it. `ON CONFLICT DO UPDATE` draws after it locked the row; `UPDATE` draws again
+//! whenever the row changed while it waited for the lock; a delete draws in `RETURNING`, with the lock held. A number in the `VALUES` of an insert
+//! would be drawn too early, before a conflicting row is waited for: so a row is inserted with version 0, and a second statement of the same
+//! transaction gives it its number.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use futures_util::future::{join, join4};
+use store_core::facet::BULK_LOG_LIMIT;
+use store_core::{BoundSchema, Error, ErrorKind, Result, Role, Row, StoredRow, Value, Version, key_text};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row as PgRow, Statement};
+
+use crate::error::{Attempt, Failure};
+use crate::pool::{Lease, Pool, within};
+use crate::read::{number, stored_row};
+use crate::statements::{LOG_KEYS, LOG_SCHEMA, Statements, TableSql, Upsert, kind};
+use crate::value::{Param, check};
+
+/// One statement takes at most so many rows …
+const CHUNK_ROWS: usize = 5_000;
+/// … and about so many bytes of them, so that neither side needs much memory for a large batch.
+const CHUNK_BYTES: usize = 8 << 20;
+
+/// How often a write is tried that may only have lost a race against another writer of the same key.
+const ATTEMPTS: usize = 3;
+
+pub(crate) type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
+
+/// What begins a transaction that writes, whatever the database's defaults are.
+pub(crate) fn begin(limit: std::time::Duration) -> String {
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {}", limit.as_millis().max(1))
+}
+
+/// Inserts or updates rows.
+pub(crate) async fn put_many(pool: &Pool, statements: &Statements, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+    let batch = Batch::check(schema, rows)?;
+    let sql = statements.of(schema);
+    let mut begun = 0;
+    loop {
+        begun += 1;
+        let result = match rows {
+            [] => return Ok(Vec::new()),
+            [row] => put_one(pool, &sql, schema, row, &batch.texts[0]).await,
+            _ => batch.put(pool, &sql, schema, rows).await,
+        };
+        match result {
+            Err(Put { error, may_be_raced: true }) if begun < ATTEMPTS => drop(error),
+            Err(Put { error, .. }) => return Err(error),
+            Ok(stored) => return Ok(stored),
+        }
+    }
+}
+
+/// Why a put failed.
+struct Put {
+    error: Error,
+    /// Whether the failure may come from a race that is lost only once.
+    may_be_raced: bool,
+}
+
+impl From<Error> for Put {
+    fn from(error: Error) -> Self {
+        Put { error, may_be_raced: false }
+    }
+}
+
+impl Put {
+    /// Another writer that inserts the same key at the same moment makes PostgreSQL see a conflict in whichever unique index it meets first. And where a
+    /// column's present content was looked for, the row may have appeared since. Both are gone once the other writer's row is there.
+    fn new(failure: Failure, schema: &BoundSchema, only_updates: bool) -> Self {
+        let may_be_raced = match failure.code() {
+            Some("23505") => true,
+            Some("23502") => only_updates,
+            _ => false,
+        };
+        Put { error: failure.into_error(Attempt::Table(schema)), may_be_raced }
+    }
+}
+
+/// Writes one row in one round trip.
+async fn put_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, row: &Row<'_>, text: &String) -> Result<Vec<StoredRow>, Put> {
+    let upsert = sql.upsert(schema, &unset(row));
+    let (lease, statements) = pool.lease_prepared(&[&upsert.one, &sql.stamp_one], Attempt::Table(schema)).await?;
+    let values: Vec<Param<'_>> = upsert.set.iter().enumerate().map(|(index, &position)| Param::new(&row[position], index + 1)).collect();
+    let keys: Vec<Param<'_>> =
+        schema.definition().key_positions().iter().enumerate().map(|(index, &position)| Param::new(&row[position], index + 1)).collect();
+    let name = schema.name();
+    let values: Params<'_> = values.iter().map(|value| value as _).collect();
+    let mut stamps: Params<'_> = keys.iter().map(|key| key as _).collect();
+    stamps.push(&name);
+    stamps.push(text);
+
+    // All are sent before the first answer is awaited. If one fails, so do those behind it, and the commit rolls back.
+    let limit = pool.limits().statement;
+    let begin = begin(limit);
+    let work = async {
+        let begun = lease.batch_execute(&begin);
+        let written = lease.query(&statements[0], &values);
+        let stamped = lease.query(&statements[1], &stamps);
+        let committed = lease.batch_execute("COMMIT");
+        let (begun, written, stamped, committed) = join4(begun, written, stamped, committed).await;
+        begun?;
+        let (written, stamped) = (written?, stamped?);
+        committed?;
+        match (written.as_slice(), stamped.as_slice()) {
+            ([written], [stamped]) => {
+                let mut stored = stored_row(schema, written, 0)?;
+                stored.version = version(stamped, 0)?;
+                Ok(vec![stored])
+            }
+            _ => Err(suppressed().into()),
+        }
+    };
+    let outcome = within(limit, work).await;
+    lease.settle(outcome).map_err(|failure| Put::new(failure, schema, upsert.only_updates))
+}
+
+/// Rows that passed the checks, with their keys.
+struct Batch {
+    /// The text forms of the keys, by position.
+    texts: Vec<String>,
+}
+
+impl Batch {
+    fn check(schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Self> {
+        let definition = schema.definition();
+        let mut texts = Vec::with_capacity(rows.len());
+        for row in rows {
+            if row.len() != definition.columns().len() {
+                let message = format!("a row of {} values was given for {} columns", row.len(), definition.columns().len());
+                return Err(Error::new(ErrorKind::Internal, message).with_schema(schema.name()).with_tier(Role::Truth));
+            }
+            let key: Vec<Value<'_>> = definition.key_positions().iter().map(|&position| row[position].as_borrowed()).collect();
+            for (column, value) in definition.columns().iter().zip(row) {
+                check(column, value).map_err(|error| {
+                    let error = error.with_schema(schema.name());
+                    match key_text(&key) {
+                        Ok(text) if !column.is_key => error.with_key(text),
+                        _ => error,
+                    }
+                })?;
+            }
+            texts.push(key_text(&key).map_err(|error| error.with_schema(schema.name()).with_tier(Role::Truth))?);
+        }
+        refuse_duplicates(schema, &texts)?;
+        Ok(Batch { texts })
+    }
+
+    /// Writes rows in one transaction of a few statements.
+    async fn put(&self, pool: &Pool, sql: &TableSql, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>, Put> {
+        let chunks = self.chunks(schema, sql, rows);
+        let log = if rows.len() > BULK_LOG_LIMIT { LOG_SCHEMA } else { LOG_KEYS };
+        let mut texts: Vec<&str> = vec![&sql.stamp_many, log];
+        texts.extend(chunks.iter().map(|chunk| chunk.upsert.many.as_str()));
+        let (lease, statements) = pool.lease_prepared(&texts, Attempt::Table(schema)).await?;
+        let mut transaction = BatchWrite {
+            batch: self,
+            schema,
+            rows,
+            lease: &lease,
+            pool,
+            stored: rows.iter().map(|_| None).collect(),
+            positions: self.texts.iter().enumerate().map(|(position, text)| (text.as_str(), position)).collect(),
+        };
+        let outcome = transaction.run(&chunks, &statements[2..], &statements[0], &statements[1]).await;
+        let stored = transaction.stored;
+        let outcome = end(pool, &lease, outcome).await;
+        let only_updates = chunks.iter().any(|chunk| chunk.upsert.only_updates);
+        lease.settle(outcome).map_err(|failure| Put::new(failure, schema, only_updates))?;
+        stored.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| suppressed().with_schema(schema.name()).into())
+    }
+
+    /// Groups the rows by their unset columns, in key order, into portions for one statement each.
+    fn chunks(&self, schema: &BoundSchema, sql: &TableSql, rows: &[Row<'_>]) -> Vec<Chunk> {
+        let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+        for position in in_key_order(schema.definition().key_positions(), rows) {
+            let unset = unset(&rows[position]);
+            match groups.iter_mut().find(|(present, _)| *present == unset) {
+                Some((_, positions)) => positions.push(position),
+                None => groups.push((unset, vec![position])),
+            }
+        }
+        let mut chunks: Vec<Chunk> = Vec::new();
+        for (unset, positions) in groups {
+            let upsert = sql.upsert(schema, &unset);
+            let (mut chunk, mut bytes) = (Vec::new(), 0);
+            for position in positions {
+                chunk.push(position);
+                bytes += size(&rows[position]);
+                if chunk.len() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
+                    chunks.push(Chunk { upsert: upsert.clone(), positions: std::mem::take(&mut chunk) });
+                    bytes = 0;
+                }
+            }
+            if !chunk.is_empty() {
+                chunks.push(Chunk { upsert, positions: chunk });
+            }
+        }
+        chunks
+    }
+}
+
+/// Rows for one statement.
+struct Chunk {
+    upsert: std::sync::Arc<Upsert>,
+    positions: Vec<usize>,
+}
+
+/// The transaction of a batch, while it runs.
+struct BatchWrite<'a> {
+    batch: &'a Batch,
+    schema: &'a BoundSchema,
+    rows: &'a [Row<'a>],
+    lease: &'a Lease,
+    pool: &'a Pool,
+    stored: Vec<Option<StoredRow>>,
+    positions: HashMap<&'a str, usize>,
+}
+
+impl BatchWrite<'_> {
+    async fn run(&mut self, chunks: &[Chunk], upserts: &[Statement], stamp: &Statement, log: &Statement) -> Result<(), Failure> {
+        let limit = self.pool.limits().statement;
+        let begin = begin(limit);
+        for (index, (chunk, upsert)) in chunks.iter().zip(upserts).enumerate() {
+            let columns = self.columns(&chunk.upsert.set, &chunk.positions);
+            let params: Params<'_> = columns.iter().map(|column| column as _).collect();
+            let written = within(limit, async {
+                if index > 0 {
+                    return Ok(self.lease.query(upsert, &params).await?);
+                }
+                let (begun, written) = join(self.lease.batch_execute(&begin), self.lease.query(upsert, &params)).await;
+                begun?;
+                Ok(written?)
+            });
+            let fresh = {
+                let written = written.await?;
+                self.keep(&written)?
+            };
+            if !fresh.is_empty() {
+                self.stamp(stamp, &fresh).await?;
+            }
+        }
+        self.log_and_commit(log).await
+    }
+
+    /// The columns of some rows as arrays.
+    fn columns(&self, columns: &[usize], positions: &[usize]) -> Vec<Vec<Param<'_>>> {
+        let column =
+            |(index, &column): (usize, &usize)| positions.iter().map(|&row| Param::new(&self.rows[row][column], index + 1)).collect();
+        columns.iter().enumerate().map(column).collect()
+    }
+
+    /// Takes in what the server answered, and tells which rows are new.
+    fn keep(&mut self, written: &[PgRow]) -> Result<Vec<usize>, Failure> {
+        let keys = self.schema.definition().key_positions();
+        let mut fresh = Vec::new();
+        for row in written {
+            let stored = stored_row(self.schema, row, 0)?;
+            let key: Vec<Value<'_>> = keys.iter().map(|&position| stored.row[position].as_borrowed()).collect();
+            let position = self.positions.get(key_text(&key)?.as_str()).copied().ok_or_else(|| {
+                Error::new(ErrorKind::Internal, "the server answered a row of another key; look for triggers that change key columns")
+            })?;
+            if stored.version == Version::default() {
+                fresh.push(position);
+            }
+            self.stored[position] = Some(stored);
+        }
+        Ok(fresh)
+    }
+
+    /// Draws the versions of new rows.
+    async fn stamp(&mut self, statement: &Statement, fresh: &[usize]) -> Result<(), Failure> {
+        let keys = self.columns(self.schema.definition().key_positions(), fresh);
+        let params: Params<'_> = keys.iter().map(|column| column as _).collect();
+        let stamped = within(self.pool.limits().statement, async { Ok(self.lease.query(statement, &params).await?) }).await?;
+        for row in &stamped {
+            let position = fresh.get(number(row, 0)?).copied();
+            if let Some(stored) = position.and_then(|position| self.stored[position].as_mut()) {
+                stored.version = version(row, 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn log_and_commit(&self, statement: &Statement) -> Result<(), Failure> {
+        let name = self.schema.name();
+        let versions: Vec<i64> = self.stored.iter().map(|stored| stored.as_ref().map_or(0, |stored| stored.version.get() as i64)).collect();
+        if versions.contains(&0) {
+            return Err(suppressed().into());
+        }
+        let by_key: [&(dyn ToSql + Sync); 4] = [&name, &self.batch.texts, &versions, &kind::PUT];
+        let by_schema: [&(dyn ToSql + Sync); 2] = [&name, &kind::PUT];
+        let params: &[&(dyn ToSql + Sync)] = if versions.len() > BULK_LOG_LIMIT { &by_schema } else { &by_key };
+        let work = async {
+            let (logged, committed) = join(self.lease.execute(statement, params), self.lease.batch_execute("COMMIT")).await;
+            logged?;
+            Ok(committed?)
+        };
+        within(self.pool.limits().statement, work).await
+    }
+}
+
+/// Rolls back after a failure that left the connection whole, so that it can be used again.
+pub(crate) async fn end<T>(pool: &Pool, lease: &Lease, outcome: Result<T, Failure>) -> Result<T, Failure> {
+    if outcome.as_ref().is_err_and(Failure::leaves_connection_usable) {
+        within(pool.limits().statement, async { Ok(lease.batch_execute("ROLLBACK").await?) }).await?;
+    }
+    outcome
+}
+
+pub(crate) fn version(row: &PgRow, column: usize) -> Result<Version, Failure> {
+    Ok(Version::new(row.try_get::<_, i64>(column)?.unsigned_abs()))
+}
+
+/// Keys of one call are distinct; a batch that breaks this would fail in the middle.
+pub(crate) fn refuse_duplicates(schema: &BoundSchema, texts: &[String]) -> Result<()> {
+    let mut seen = std::collections::HashSet::with_capacity(texts.len());
+    match texts.iter().find(|text| !seen.insert(text.as_str())) {
+        None => Ok(()),
+        Some(twice) => Err(Error::new(ErrorKind::Internal, "a key was given twice in one call")
+            .with_schema(schema.name())
+            .with_key(twice.clone())
+            .with_tier(Role::Truth)),
+    }
+}
+
+/// The positions of rows in the order of their keys, the same for every writer.
+pub(crate) fn in_key_order(keys: &[usize], rows: &[Row<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by(|&left, &right| {
+        let columns = keys.iter().map(|&column| compare(&rows[left][column], &rows[right][column]));
+        columns.fold(Ordering::Equal, Ordering::then)
+    });
+    order
+}
+
+fn compare(left: &Value<'_>, right: &Value<'_>) -> Ordering {
+    match (left, right) {
+        (Value::Integer(left), Value::Integer(right)) => left.cmp(right),
+        (Value::Text(left), Value::Text(right)) => left.cmp(right),
+        (Value::Uuid(left), Value::Uuid(right)) => left.cmp(right),
+        _ => Ordering::Equal,
+    }
+}
+
+fn unset(row: &Row<'_>) -> Vec<usize> {
+    row.iter().enumerate().filter(|(_, value)| matches!(value, Value::Unset)).map(|(position, _)| position).collect()
+}
+
+fn size(row: &Row<'_>) -> usize {
+    let sizes = row.iter().map(|value| match value {
+        Value::Text(text) | Value::Json(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => 8,
+    });
+    sizes.sum()
+}
+
+fn suppressed() -> Error {
+    Error::new(ErrorKind::ConstraintViolation, "the table took a row without keeping it; look for triggers or rules that suppress writes")
+        .with_tier(Role::Truth)
+}

@@ -1,0 +1,19 @@
+//! The PostgreSQL tier on real servers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "postgres/database.rs"]
+mod database;
+#[path = "postgres/log.rs"]
+mod log;
+#[path = "postgres/prepare.rs"]
+mod prepare;
+#[path = "postgres/table.rs"]
+mod table;
+#[path = "postgres/versions.rs"]
+mod versions;
+
+use database::Database;
+
+store_testkit::tables_suite!(Database::create);
+store_testkit::log_suite!(Database::create);

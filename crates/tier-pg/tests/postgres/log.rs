@@ -1,0 +1,184 @@
+//! The log under transactions that overlap in ways only PostgreSQL allows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::ErrorKind;
+use store_core::facet::{Log, LogCursor, LogEntry, LogKind, Tables};
+use tokio_postgres::Client;
+
+use crate::database::Database;
+use crate::table::{account, put, row, since};
+
+/// Begins a transaction and writes a log row in it, as a tier does.
+async fn begin_entry(client: &Client, key: &str) {
+    const ENTRY: &str = "INSERT INTO _strata_log (schema, key, version, kind) VALUES ('account', $1, nextval('_strata_version'), 1)";
+    client.batch_execute("BEGIN").await.unwrap();
+    client.execute(ENTRY, &[&key]).await.unwrap();
+}
+
+fn named(entries: &[LogEntry]) -> Vec<&str> {
+    let mut keys: Vec<&str> = entries.iter().map(|entry| entry.key.as_deref().unwrap()).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[tokio::test]
+async fn a_transaction_that_outlives_cursors_is_met_once_when_it_commits() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[account()]).await.unwrap();
+    let (slow, undone) = (database.client().await, database.client().await);
+    let mut cursor = tier.end().await.unwrap();
+    begin_entry(&slow, "slow").await;
+    begin_entry(&undone, "undone").await;
+    let early = tier.end().await.unwrap();
+    for id in 1..=3 {
+        put(&tier, row(id)).await.unwrap();
+        assert_eq!(named(&since(&tier, &mut cursor).await), [id.to_string()], "others are not held up");
+    }
+    slow.batch_execute("COMMIT").await.unwrap();
+    undone.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(named(&since(&tier, &mut cursor).await), ["slow"]);
+    assert!(since(&tier, &mut cursor).await.is_empty());
+    assert_eq!(named(&tier.read(&early).await.unwrap().entries), ["1", "2", "3", "slow"]);
+}
+
+/// Many writers, some of whom take their time between writing and committing, and two followers.
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_meet_every_commit_once_however_transactions_overlap() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[account()]).await.unwrap();
+    let start = tier.end().await.unwrap();
+    let mut writers = Vec::new();
+    for writer in 0..4_i64 {
+        let tier = Arc::clone(&tier);
+        writers.push(tokio::spawn(async move {
+            let mut keys = Vec::new();
+            for turn in 0..150 {
+                let id = 1 + writer * 1_000 + turn;
+                put(&tier, row(id)).await.unwrap();
+                keys.push(id.to_string());
+            }
+            keys
+        }));
+    }
+    for writer in 0..6_u64 {
+        let client = database.client().await;
+        writers.push(tokio::spawn(async move {
+            let mut keys = Vec::new();
+            for turn in 0..30_u64 {
+                let key = format!("slow{writer}-{turn}");
+                begin_entry(&client, &key).await;
+                // The overlap is what is tested: the longer transactions span many commits of the others, and many cursors.
+                tokio::time::sleep(Duration::from_millis((writer * turn * 7) % 40)).await;
+                if turn % 5 == 4 {
+                    client.batch_execute("ROLLBACK").await.unwrap();
+                } else {
+                    client.batch_execute("COMMIT").await.unwrap();
+                    keys.push(key);
+                }
+            }
+            keys
+        }));
+    }
+    let mut cursors = [start.clone(), start];
+    let mut met = [BTreeMap::<String, u32>::new(), BTreeMap::new()];
+    let mut reads = 0;
+    loop {
+        let finished = writers.iter().all(tokio::task::JoinHandle::is_finished);
+        // The second follower reads less often.
+        let followers = if finished || reads % 7 == 0 { 2 } else { 1 };
+        for follower in 0..followers {
+            for entry in since(&tier, &mut cursors[follower]).await {
+                *met[follower].entry(entry.key.unwrap()).or_default() += 1;
+            }
+        }
+        reads += 1;
+        if finished {
+            break;
+        }
+    }
+    let mut written = BTreeMap::new();
+    for writer in writers {
+        written.extend(writer.await.unwrap().into_iter().map(|key| (key, 1)));
+    }
+    assert!(reads > 50, "{reads} reads are too few to fall between transactions");
+    assert_eq!(written.len(), 4 * 150 + 6 * 24);
+    assert_eq!(met, [written.clone(), written]);
+}
+
+#[tokio::test]
+async fn pruning_tells_exactly_those_who_missed_something() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[account()]).await.unwrap();
+    let (slow, idle) = (database.client().await, database.client().await);
+    // A transaction that writes, but nothing that the log would tell.
+    idle.batch_execute("BEGIN; CREATE TABLE unrelated (id INT)").await.unwrap();
+    begin_entry(&slow, "slow").await;
+    put(&tier, row(1)).await.unwrap();
+    let before = tier.end().await.unwrap();
+    assert_eq!(tier.prune(Duration::ZERO).await.unwrap(), 1, "what is not committed stays");
+    assert!(!tier.read(&before).await.unwrap().gap, "who has read all that was pruned misses nothing");
+
+    slow.batch_execute("COMMIT").await.unwrap();
+    idle.batch_execute("COMMIT").await.unwrap();
+    let batch = tier.read(&before).await.unwrap();
+    assert!(!batch.gap);
+    assert_eq!(named(&batch.entries), ["slow"]);
+
+    assert_eq!(tier.prune(Duration::ZERO).await.unwrap(), 1);
+    assert!(tier.read(&before).await.unwrap().gap, "the slow transaction was still to be read");
+    assert!(!tier.read(&batch.cursor).await.unwrap().gap);
+
+    // Pruning again and again keeps no more than it must.
+    for id in 2..30 {
+        put(&tier, row(id)).await.unwrap();
+        tier.prune(Duration::ZERO).await.unwrap();
+    }
+    assert!(tier.read(&before).await.unwrap().gap);
+    let kept: i64 = idle.query_one("SELECT count(*) FROM _strata_log_pruned", &[]).await.unwrap().get(0);
+    assert!(kept <= 3, "{kept} rows are kept of what was pruned");
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_history_is_a_gap() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[]).await.unwrap();
+    let end = tier.end().await.unwrap();
+    let (timeline, snapshot) = end.as_str().split_once('/').unwrap();
+    assert_eq!(timeline, "00000001");
+    for foreign in [format!("00000002/{snapshot}"), format!("{timeline}/5:{}:", u64::MAX)] {
+        let batch = tier.read(&LogCursor::new(foreign)).await.unwrap();
+        assert!(batch.gap);
+        assert!(!tier.read(&batch.cursor).await.unwrap().gap);
+    }
+}
+
+#[tokio::test]
+async fn kinds_of_a_later_version_read_as_invalidations() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[]).await.unwrap();
+    let mut cursor = tier.end().await.unwrap();
+    let client = database.client().await;
+    client.batch_execute("INSERT INTO _strata_log (schema, key, version, kind) VALUES ('account', '1', 5, 77)").await.unwrap();
+    assert_eq!(since(&tier, &mut cursor).await[0].kind, LogKind::Invalidate);
+}
+
+#[tokio::test]
+async fn the_log_of_a_database_that_was_never_prepared_is_a_mismatch() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    let cursor = tier.end().await.unwrap();
+    let entry = LogEntry { schema: "account".into(), key: None, version: Default::default(), kind: LogKind::Invalidate };
+    for error in
+        [tier.read(&cursor).await.unwrap_err(), tier.append(&[entry]).await.unwrap_err(), tier.prune(Duration::ZERO).await.unwrap_err()]
+    {
+        assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
+    }
+}

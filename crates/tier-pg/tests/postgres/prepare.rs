@@ -1,0 +1,145 @@
+//! Making tables, and what is refused of tables that others made.
+
+use store_core::facet::{Log, Tables};
+use store_core::sql::create_statements;
+use store_core::{ErrorKind, sql::Dialect};
+use tier_pg::{PgConfig, PgTier};
+
+use crate::database::Database;
+use crate::table::{account, get, ids, key, put, row};
+
+/// The statement that a message tells to run.
+fn remedy(message: &str) -> &str {
+    let statement = message.split_once("run: ").unwrap_or_else(|| panic!("no remedy in: {message}")).1;
+    statement.split(" (a table").next().unwrap()
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
+    for (spoiling, column) in [
+        ("ALTER TABLE account DROP COLUMN region CASCADE", Some("region")),
+        ("ALTER TABLE account DROP COLUMN level CASCADE", Some("level")),
+        ("ALTER TABLE account DROP COLUMN email CASCADE", Some("email")),
+        ("ALTER TABLE account DROP COLUMN _version", Some("_version")),
+        ("ALTER TABLE account ALTER level TYPE INTEGER", Some("level")),
+        ("ALTER TABLE account ALTER email TYPE VARCHAR(40)", Some("email")),
+        ("ALTER TABLE account ALTER profile TYPE TEXT", Some("profile")),
+        ("ALTER TABLE account DROP CONSTRAINT account_pkey", None),
+        ("DROP INDEX account_email_key; CREATE INDEX account_email_key ON account (email)", None),
+        ("DROP INDEX account_email_key; CREATE UNIQUE INDEX account_email_key ON account (email) WHERE level > 5", None),
+        ("DROP INDEX account_email_key; CREATE UNIQUE INDEX account_email_key ON account (lower(email))", None),
+        ("DROP INDEX account_place; CREATE INDEX account_place ON account (level, region)", None),
+    ] {
+        let database = Database::create().await;
+        let tier = database.tier().await;
+        tier.prepare(&[account()]).await.unwrap();
+        let client = database.client().await;
+        client.batch_execute(spoiling).await.unwrap();
+        let error = tier.prepare(&[account()]).await.unwrap_err();
+        assert_eq!((error.kind(), error.schema(), error.column()), (ErrorKind::SchemaMismatch, Some("account"), column), "{spoiling}");
+        client.batch_execute(remedy(&error.to_string())).await.unwrap_or_else(|failure| panic!("{error}: {failure:?}"));
+        tier.prepare(&[account()]).await.unwrap();
+        put(&tier, row(1)).await.unwrap();
+        assert_eq!(ids(&tier, "region = 'north' AND profile = '{}'", vec![]).await.unwrap(), [1]);
+    }
+}
+
+#[tokio::test]
+async fn names_that_something_else_has_are_refused() {
+    for taken in [
+        "CREATE VIEW account AS SELECT 1 AS id",
+        "CREATE SEQUENCE account",
+        "CREATE TABLE account_email_key (id INT)",
+        "CREATE TABLE other (email TEXT); CREATE INDEX account_email_key ON other (email)",
+    ] {
+        let database = Database::create().await;
+        let tier = database.tier().await;
+        database.client().await.batch_execute(taken).await.unwrap();
+        let error = tier.prepare(&[account()]).await.unwrap_err();
+        assert_eq!((error.kind(), error.schema()), (ErrorKind::SchemaMismatch, Some("account")), "{taken}");
+        // Nothing was made by halves.
+        assert_eq!(tier.read(&tier.end().await.unwrap()).await.unwrap_err().kind(), ErrorKind::SchemaMismatch);
+    }
+}
+
+#[tokio::test]
+async fn rows_that_break_a_new_unique_index_are_told_by_its_column() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[account()]).await.unwrap();
+    let client = database.client().await;
+    client.batch_execute("DROP INDEX account_email_key; INSERT INTO account VALUES (1, 'a'), (2, 'a')").await.unwrap();
+    let error = tier.prepare(&[account()]).await.unwrap_err();
+    assert_eq!((error.kind(), error.column()), (ErrorKind::UniqueViolation, Some("email")));
+}
+
+/// Tables live in the first schema of the search path, whatever the others hold.
+#[tokio::test]
+async fn the_search_path_decides_where_tables_are() {
+    let database = Database::create().await;
+    let client = database.client().await;
+    client.batch_execute("CREATE SCHEMA shop; CREATE TABLE account (other INT)").await.unwrap();
+    let url = format!("{}{}options=-c%20search_path%3Dshop,public", database.url(), if database.url().contains('?') { '&' } else { '?' });
+    let tier = std::sync::Arc::new(PgTier::connect(PgConfig::from_url(&url).unwrap()).await.unwrap());
+    tier.prepare(&[account()]).await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    let made: i64 =
+        client.query_one("SELECT count(*) FROM shop.account JOIN shop._strata_log ON key = id::TEXT", &[]).await.unwrap().get(0);
+    assert_eq!(made, 1);
+    assert!(get(&tier, 1).await.unwrap().is_some());
+
+    let nowhere = url.replace("shop,public", "nowhere");
+    let tier = PgTier::connect(PgConfig::from_url(&nowhere).unwrap()).await.unwrap();
+    assert_eq!(tier.prepare(&[]).await.unwrap_err().kind(), ErrorKind::InvalidConfig);
+}
+
+/// Where an administrator made the tables, a program needs no more rights than to use them; each right that it lacks is told.
+#[tokio::test]
+async fn a_user_without_the_right_to_make_tables_can_use_them() {
+    let database = Database::create().await;
+    let client = database.client().await;
+    let owner = database.tier().await;
+    owner.prepare(&[account()]).await.unwrap();
+    let user = format!("u_{}", database.name());
+    client
+        .batch_execute(&format!(
+            "CREATE ROLE {user} LOGIN PASSWORD 'x'; REVOKE CREATE ON SCHEMA public FROM public; REVOKE TEMPORARY ON DATABASE {} FROM public;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON account, _strata_log, _strata_log_pruned TO {user}",
+            database.name()
+        ))
+        .await
+        .unwrap();
+    let tier = std::sync::Arc::new(PgTier::connect(PgConfig::from_url(&database.url_as(&user, "x")).unwrap()).await.unwrap());
+    tier.prepare(&[account()]).await.unwrap();
+    assert_eq!(put(&tier, row(1)).await.unwrap_err().kind(), ErrorKind::AccessDenied, "the sequence is missing");
+    client.batch_execute(&format!("GRANT USAGE ON SEQUENCE _strata_version TO {user}")).await.unwrap();
+
+    let mut cursor = tier.end().await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    let batch: Vec<_> = (1..=2_000).map(row).collect();
+    tier.put_many(&account(), &batch).await.unwrap();
+    tier.delete_many(&account(), &[key(1)]).await.unwrap();
+    assert_eq!(crate::table::since(&tier, &mut cursor).await.len(), 3);
+    assert_eq!(tier.prune(std::time::Duration::ZERO).await.unwrap(), 3);
+    client.batch_execute("DROP TABLE account").await.unwrap();
+    assert_eq!(tier.prepare(&[account()]).await.unwrap_err().kind(), ErrorKind::AccessDenied);
+    tier_closed(&tier).await;
+    client.batch_execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).await.unwrap();
+}
+
+async fn tier_closed(tier: &PgTier) {
+    use store_core::Tier;
+    tier.close().await.unwrap();
+}
+
+/// What the catalogue is held against is what the statements make: preparing twice would fail on any difference.
+#[tokio::test]
+async fn every_type_is_found_as_it_was_made() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    let schema = crate::table::specimen();
+    assert!(create_statements(Dialect::Postgres, &schema)[0].contains("JSONB"));
+    for _ in 0..2 {
+        tier.prepare(&[schema.clone(), account()]).await.unwrap();
+    }
+}

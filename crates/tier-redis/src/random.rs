@@ -1,0 +1,39 @@
+//! Random numbers from the operating system.
+
+use ring::rand::{SecureRandom, SystemRandom};
+use store_core::facet::FillLease;
+use store_core::{Error, ErrorKind, Result, Role};
+
+/// Draws leases that nobody else holds.
+pub(crate) fn leases(count: usize) -> Result<Vec<FillLease>> {
+    let mut bytes = vec![0; count * 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        Error::new(ErrorKind::L2Unavailable, "the operating system gave no random numbers to make fill leases of").with_tier(Role::Shared)
+    })?;
+    let (chunks, _) = bytes.as_chunks::<16>();
+    Ok(chunks.iter().map(|chunk| FillLease::new(u128::from_be_bytes(*chunk))).collect())
+}
+
+/// A number from 0 up to, not including, 1; 0 if the operating system gives none.
+pub(crate) fn fraction() -> f64 {
+    let mut bytes = [0; 4];
+    let _ = SystemRandom::new().fill(&mut bytes);
+    f64::from(u32::from_be_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_differ() {
+        let leases = leases(100).unwrap();
+        let distinct: std::collections::HashSet<_> = leases.iter().collect();
+        assert_eq!(distinct.len(), 100);
+    }
+
+    #[test]
+    fn fractions_stay_below_one() {
+        assert!((0..1_000).map(|_| fraction()).all(|fraction| (0.0..1.0).contains(&fraction)));
+    }
+}

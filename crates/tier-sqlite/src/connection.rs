@@ -1,0 +1,135 @@
+//! Opening connections to the file.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use store_core::{Error, ErrorKind, Result, Role};
+
+use crate::config::{SqliteConfig, Synchronous};
+use crate::error::{self, Origin};
+
+/// Statements kept prepared on each connection: some for each schema, and the searches that come again.
+const STATEMENTS: usize = 256;
+
+/// What the write-ahead log is cut back to after a large transaction.
+const WAL_SIZE_LIMIT: i64 = 64 << 20;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Read,
+    Write,
+}
+
+/// Opens the file for a purpose; a writer makes it if it is missing.
+pub(crate) fn open(config: &SqliteConfig, purpose: Purpose) -> Result<Connection> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if purpose == Purpose::Write {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let cannot_open = |error| cannot_open(config, purpose, error);
+    let connection = Connection::open_with_flags(&config.path, flags).map_err(cannot_open)?;
+    configure(&connection, config, purpose).map_err(cannot_open)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(cannot_open)?;
+    if mode != "wal" {
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!(
+                "`{}` cannot use a write-ahead log (it is in mode `{mode}`); move it to a local disk that this user may write to",
+                config.path.display()
+            ),
+        )
+        .with_tier(Role::Truth));
+    }
+    Ok(connection)
+}
+
+fn configure(connection: &Connection, config: &SqliteConfig, purpose: Purpose) -> rusqlite::Result<()> {
+    connection.busy_timeout(config.busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without these a misspelt column in double quotes is a string, and a query that names it finds nothing without a word.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    if purpose == Purpose::Write {
+        enter_wal_mode(connection, config.busy_timeout)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_SIZE_LIMIT)?;
+    } else {
+        connection.pragma_update(None, "query_only", true)?;
+    }
+    match config.synchronous {
+        Synchronous::Full => {
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            // On macOS a plain sync stops at the drive's cache; elsewhere these do nothing.
+            connection.pragma_update(None, "fullfsync", true)?;
+            connection.pragma_update(None, "checkpoint_fullfsync", true)
+        }
+        Synchronous::Normal => connection.pragma_update(None, "synchronous", "NORMAL"),
+    }
+}
+
+/// Turns the write-ahead log on. SQLite does not wait for others here, who may be doing the same on a new file.
+fn enter_wal_mode(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Says why a file cannot be opened: SQLite itself says no more than "unable to open database file".
+fn cannot_open(config: &SqliteConfig, purpose: Purpose, error: rusqlite::Error) -> Error {
+    let path = config.path.display();
+    let unable = matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly));
+    let directory = config.path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let (kind, reason) = if unable && config.path.is_dir() {
+        (ErrorKind::InvalidConfig, format!("`{path}` is a directory; give the path of a file in it"))
+    } else if let Some(directory) = directory.filter(|directory| unable && !directory.exists()) {
+        (ErrorKind::InvalidConfig, format!("the directory `{}` does not exist; create it first", directory.display()))
+    } else if let Some(directory) = directory.filter(|directory| unable && !directory.is_dir()) {
+        (ErrorKind::InvalidConfig, format!("`{}` is not a directory; give a path in one", directory.display()))
+    } else if unable && fs::OpenOptions::new().read(true).write(true).open(&config.path).is_err_and(|error| denied(&error)) {
+        (ErrorKind::AccessDenied, format!("this user may not read and write `{path}`; change its owner or mode"))
+    } else if unable && purpose == Purpose::Read && !config.path.exists() {
+        (ErrorKind::L3Unavailable, format!("`{path}` was moved or deleted while it was open; put it back, or open the store again"))
+    } else if unable && !config.path.exists() {
+        (ErrorKind::AccessDenied, format!("`{path}` does not exist and cannot be made; let this user write to its directory"))
+    } else {
+        return error::from_sqlite(error, Origin::Opening(&config.path));
+    };
+    Error::new(kind, reason).with_tier(Role::Truth).with_source(error)
+}
+
+fn denied(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_set_up_as_promised() {
+        let directory = tempfile::tempdir().unwrap();
+        for (synchronous, number) in [(Synchronous::Full, 2), (Synchronous::Normal, 1)] {
+            let config = SqliteConfig::new(directory.path().join("app.db")).with_synchronous(synchronous);
+            let writer = open(&config, Purpose::Write).unwrap();
+            let reader = open(&config, Purpose::Read).unwrap();
+            let asked =
+                |connection: &Connection, pragma: &str| -> i64 { connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap() };
+            assert_eq!(asked(&writer, "synchronous"), number);
+            assert_eq!(asked(&writer, "foreign_keys"), 1);
+            assert_eq!(asked(&reader, "query_only"), 1);
+            assert_eq!(asked(&reader, "busy_timeout"), 5_000);
+            assert!(reader.execute_batch("CREATE TABLE t (a)").is_err());
+            assert!(writer.prepare("SELECT \"not a column\"").is_err());
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! SQLite's errors in Strata's words.
+
+use std::path::Path;
+
+use rusqlite::{ErrorCode, ffi};
+use store_core::{Error, ErrorKind, Role};
+
+use crate::plan::Plan;
+
+/// What was being done, which decides what an error means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// The file was being opened.
+    Opening(&'a Path),
+    /// Statements of Strata's own ran that belong to no schema.
+    Own,
+    /// Statements of Strata's own ran on a schema's table.
+    Table(&'a Plan),
+    /// A condition of the program's ran on a schema's table.
+    Query(&'a Plan),
+}
+
+impl<'a> Origin<'a> {
+    fn plan(self) -> Option<&'a Plan> {
+        match self {
+            Origin::Table(plan) | Origin::Query(plan) => Some(plan),
+            Origin::Opening(_) | Origin::Own => None,
+        }
+    }
+}
+
+/// Turns an error of SQLite's into one of Strata's.
+pub(crate) fn from_sqlite(error: rusqlite::Error, origin: Origin<'_>) -> Error {
+    let mapped = match &error {
+        rusqlite::Error::SqliteFailure(failure, message) => from_code(*failure, message.as_deref().unwrap_or_default(), origin),
+        rusqlite::Error::SqlInputError { error, msg, .. } => from_code(*error, msg, origin),
+        rusqlite::Error::InvalidParameterCount(..) => Error::new(
+            ErrorKind::InvalidQuery,
+            "a condition holds a named placeholder (`:name`, `@name` or `$name`); write `$1`, `$2`, … and give their values",
+        ),
+        rusqlite::Error::Utf8Error(..) => {
+            Error::new(ErrorKind::DecodeFailed, "the stored text is not UTF-8; another program wrote it; mend the row")
+        }
+        _ => Error::new(ErrorKind::Internal, "the SQLite driver was used wrongly; please report this"),
+    };
+    let mapped = match origin.plan() {
+        Some(plan) => mapped.with_schema(plan.name()),
+        None => mapped,
+    };
+    mapped.with_tier(Role::Truth).with_source(error)
+}
+
+fn from_code(failure: ffi::Error, message: &str, origin: Origin<'_>) -> Error {
+    match failure.code {
+        ErrorCode::ConstraintViolation => from_constraint(failure.extended_code, message, origin.plan()),
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::new(
+            ErrorKind::Timeout,
+            "another process kept the database file locked; end its open transaction, or raise the busy timeout",
+        ),
+        ErrorCode::DiskFull => Error::new(ErrorKind::L3Unavailable, "the disk is full; nothing was written; free some space and try again")
+            .with_retryable(false),
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => Error::new(
+            ErrorKind::AccessDenied,
+            "the database file, its directory or the statement is read-only; let this user write to the file and to its directory",
+        ),
+        ErrorCode::CannotOpen => Error::new(
+            ErrorKind::L3Unavailable,
+            "the database file or its write-ahead log cannot be opened; check that it is still there, and the limit on open files",
+        ),
+        ErrorCode::DatabaseCorrupt => {
+            Error::new(ErrorKind::L3Unavailable, "the database file is damaged; restore a backup, or try `sqlite3 FILE .recover`")
+                .with_retryable(false)
+        }
+        ErrorCode::NotADatabase => {
+            let path = if let Origin::Opening(path) = origin { format!("`{}`", path.display()) } else { "the file".to_owned() };
+            Error::new(ErrorKind::InvalidConfig, format!("{path} is no SQLite database, or an encrypted one; give another path"))
+        }
+        ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::FileLockingProtocolFailed => Error::new(
+            ErrorKind::L3Unavailable,
+            "the system failed to read or write the database file; check the disk and the system's log",
+        ),
+        ErrorCode::TooBig | ErrorCode::TypeMismatch => match origin {
+            Origin::Query(_) => Error::new(ErrorKind::InvalidQuery, "the query, or a value in it, is larger than SQLite takes"),
+            _ => Error::new(ErrorKind::InvalidValue, "the row is larger than the billion bytes that SQLite holds"),
+        },
+        ErrorCode::OperationInterrupted => Error::new(ErrorKind::Closed, "the tier was closed while the call ran; open the store again"),
+        _ => from_sql(message, origin),
+    }
+}
+
+/// An error in SQL text, which SQLite tells apart in words only.
+fn from_sql(message: &str, origin: Origin<'_>) -> Error {
+    const MISSING: [&str; 3] = ["no such table", "no such column", "has no column named"];
+    if MISSING.iter().any(|missing| message.contains(missing)) {
+        let hint = match origin {
+            Origin::Own => "Strata's own tables are missing: prepare the tier first",
+            Origin::Query(_) => "make the missing tables by preparing the schema, and check the names in raw conditions",
+            _ => "make the tables by preparing the schema, or add the column",
+        };
+        return Error::new(ErrorKind::SchemaMismatch, format!("{message}; {hint}"));
+    }
+    match origin {
+        Origin::Query(_) => Error::new(ErrorKind::InvalidQuery, format!("SQLite refuses the condition: {message}")),
+        _ => Error::new(ErrorKind::Internal, format!("SQLite refuses a statement of Strata's: {message}")),
+    }
+}
+
+fn from_constraint(code: i32, message: &str, plan: Option<&Plan>) -> Error {
+    let columns = plan.map(|plan| columns_of(message, plan)).unwrap_or_default();
+    let named = if columns.is_empty() { "its values".to_owned() } else { format!("`{}`", columns.join("`, `")) };
+    let error = match code {
+        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => Error::new(
+            ErrorKind::UniqueViolation,
+            format!("another record has the same {named}; give a different value or change that record"),
+        ),
+        ffi::SQLITE_CONSTRAINT_NOTNULL => {
+            Error::new(ErrorKind::ConstraintViolation, format!("{named} needs a value and has no default; set it before the first write"))
+        }
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => Error::new(
+            ErrorKind::ConstraintViolation,
+            "a foreign key refuses the write: write the record that is referred to first, and delete it last",
+        ),
+        ffi::SQLITE_CONSTRAINT_DATATYPE => {
+            Error::new(ErrorKind::ConstraintViolation, format!("the table's own default or trigger does not fit the column: {message}"))
+        }
+        // A CHECK is told by its name or its text, and a trigger by a message of its author's.
+        _ => Error::new(ErrorKind::ConstraintViolation, format!("the table refuses the row: {message}")),
+    };
+    match columns.as_slice() {
+        [column] => error.with_column(*column),
+        _ => error,
+    }
+}
+
+/// The columns of a message such as `UNIQUE constraint failed: player.name, player.region`.
+fn columns_of(message: &str, plan: &Plan) -> Vec<&'static str> {
+    let Some((_, mut names)) = message.split_once(": ") else { return Vec::new() };
+    let mut columns = Vec::new();
+    while let Some(rest) = names.strip_prefix(plan.table()).and_then(|rest| rest.strip_prefix('.')) {
+        let end = rest.find(", ").unwrap_or(rest.len());
+        let known = plan.columns().iter().map(|column| column.name);
+        columns.extend(known.filter(|name| *name == &rest[..end]));
+        names = rest.get(end + 2..).unwrap_or_default();
+    }
+    columns
+}
+
+/// The error of calls after the tier was closed.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the SQLite tier was closed; open the store again").with_tier(Role::Truth)
+}
+
+/// The error of a call whose worker ended without an answer.
+pub(crate) fn lost() -> Error {
+    Error::new(ErrorKind::Internal, "a worker of the SQLite tier gave no answer; please report this").with_tier(Role::Truth)
+}
+
+/// The error where no thread can be started for a worker.
+pub(crate) fn no_thread(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::L3Unavailable, "no thread can be started for the SQLite tier; raise the system's limit")
+        .with_tier(Role::Truth)
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapped(code: i32, message: &str) -> Error {
+        from_sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message.into())), Origin::Own)
+    }
+
+    #[test]
+    fn failures_of_the_system_have_kinds_to_act_on() {
+        for (code, kind, retryable) in [
+            (ffi::SQLITE_BUSY, ErrorKind::Timeout, true),
+            (ffi::SQLITE_BUSY_SNAPSHOT, ErrorKind::Timeout, true),
+            (ffi::SQLITE_LOCKED_SHAREDCACHE, ErrorKind::Timeout, true),
+            (ffi::SQLITE_FULL, ErrorKind::L3Unavailable, false),
+            (ffi::SQLITE_IOERR_FSYNC, ErrorKind::L3Unavailable, true),
+            (ffi::SQLITE_NOMEM, ErrorKind::L3Unavailable, true),
+            (ffi::SQLITE_CANTOPEN, ErrorKind::L3Unavailable, true),
+            (ffi::SQLITE_CORRUPT_INDEX, ErrorKind::L3Unavailable, false),
+            (ffi::SQLITE_NOTADB, ErrorKind::InvalidConfig, false),
+            (ffi::SQLITE_READONLY_DIRECTORY, ErrorKind::AccessDenied, false),
+            (ffi::SQLITE_PERM, ErrorKind::AccessDenied, false),
+            (ffi::SQLITE_TOOBIG, ErrorKind::InvalidValue, false),
+            (ffi::SQLITE_INTERRUPT, ErrorKind::Closed, false),
+            (ffi::SQLITE_MISUSE, ErrorKind::Internal, false),
+        ] {
+            let error = mapped(code, "told");
+            assert_eq!((error.kind(), error.is_retryable(), error.tier()), (kind, retryable, Some(Role::Truth)), "{code}: {error:?}");
+        }
+    }
+}

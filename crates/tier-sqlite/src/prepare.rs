@@ -1,0 +1,199 @@
+//! Making tables, and checking those that are there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use store_core::sql::{Dialect, VERSION_COLUMN, create_statements};
+use store_core::{BoundSchema, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
+
+use crate::commit::{FORMAT, OWN_TABLES, transaction};
+use crate::error::{self, Origin};
+use crate::plan::quote;
+
+/// What no table of a schema may begin with: SQLite's own names and Strata's.
+const RESERVED: [&str; 2] = ["sqlite_", "_strata_"];
+
+/// Makes what is missing, in one transaction.
+pub(crate) fn prepare(connection: &Connection, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+    check_names(schemas)?;
+    transaction(connection, Origin::Own, |connection| {
+        connection.execute_batch(OWN_TABLES).map_err(|error| error::from_sqlite(error, Origin::Own))?;
+        check_format(connection)?;
+        for schema in schemas {
+            check_table(connection, schema)?;
+            for statement in create_statements(Dialect::Sqlite, schema) {
+                connection.execute_batch(&statement).map_err(|error| from_sqlite(error, schema))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn from_sqlite(error: rusqlite::Error, schema: &BoundSchema) -> Error {
+    let unique = error.sqlite_error().is_some_and(|failure| failure.code == rusqlite::ErrorCode::ConstraintViolation);
+    if unique {
+        return mismatch(
+            schema,
+            format!(
+                "the rows of `{}` break a unique index that the schema asks for ({error}); mend the rows, then prepare again",
+                schema.table()
+            ),
+        )
+        .with_source(error);
+    }
+    error::from_sqlite(error, Origin::Own).with_schema(schema.name())
+}
+
+fn mismatch(schema: &BoundSchema, reason: String) -> Error {
+    Error::new(ErrorKind::SchemaMismatch, reason).with_schema(schema.name()).with_tier(Role::Truth)
+}
+
+/// SQLite takes names that differ in case alone for the same.
+fn check_names(schemas: &[Arc<BoundSchema>]) -> Result<()> {
+    let mut tables = BTreeSet::new();
+    for schema in schemas {
+        let refuse = |kind, reason: String| Err(Error::new(kind, reason).with_schema(schema.name()).with_tier(Role::Truth));
+        let table = schema.table().to_ascii_lowercase();
+        if RESERVED.iter().any(|reserved| table.starts_with(reserved)) || table.is_empty() || table.contains('\0') {
+            return refuse(
+                ErrorKind::InvalidConfig,
+                format!("the table's name `{}` is reserved or empty; choose another", table.escape_debug()),
+            );
+        }
+        if !tables.insert(table) {
+            return refuse(
+                ErrorKind::SchemaDuplicate,
+                format!(
+                    "another schema has the table `{}`, or one that differs only in case; name one of them differently",
+                    schema.table()
+                ),
+            );
+        }
+        let mut columns = BTreeSet::from([VERSION_COLUMN.to_owned()]);
+        for column in schema.definition().columns() {
+            if !columns.insert(column.name.to_ascii_lowercase()) {
+                return refuse(
+                    ErrorKind::InvalidConfig,
+                    format!("the column `{}` is there twice (SQLite does not heed case) or reserved; rename the field", column.name),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_format(connection: &Connection) -> Result<()> {
+    let format: i64 = connection
+        .query_row("SELECT format FROM \"_strata_version\"", [], |row| row.get(0))
+        .map_err(|error| error::from_sqlite(error, Origin::Own))?;
+    if format == FORMAT {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::SchemaMismatch,
+        format!("a newer Strata made this file (its own tables have format {format}, this build knows {FORMAT}); use that version or a newer one"),
+    )
+    .with_tier(Role::Truth))
+}
+
+/// A column as the file declares it.
+struct Found {
+    name: String,
+    type_name: String,
+    /// The place in the primary key, counted from 1; 0 for none.
+    key_place: i64,
+}
+
+/// Compares the table, if there is one, with the schema.
+fn check_table(connection: &Connection, schema: &BoundSchema) -> Result<()> {
+    let from_sqlite = |error| error::from_sqlite(error, Origin::Own).with_schema(schema.name());
+    let kind: Option<String> = connection
+        .query_row("SELECT type FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')", [schema.table()], |row| {
+            row.get(0)
+        })
+        .optional()
+        .map_err(from_sqlite)?;
+    match kind.as_deref() {
+        None => return Ok(()),
+        Some("table") => {}
+        Some(_) => {
+            return Err(mismatch(schema, format!("`{}` is a view; rename it, or give the schema another table", schema.table())));
+        }
+    }
+    let mut statement = connection.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").map_err(from_sqlite)?;
+    let found =
+        statement.query_map([schema.table()], |row| Ok(Found { name: row.get(0)?, type_name: row.get(1)?, key_place: row.get(2)? }));
+    let found: Vec<Found> = found.and_then(Iterator::collect).map_err(from_sqlite)?;
+    compare(&found, schema)
+}
+
+fn compare(found: &[Found], schema: &BoundSchema) -> Result<()> {
+    let table = quote(schema.table());
+    let definition = schema.definition();
+    let wanted = definition.columns().iter().map(|column| (column.name, column.column_type));
+    for (name, column_type) in wanted.chain([(VERSION_COLUMN, ColumnType::BigInt)]) {
+        let type_name = Dialect::Sqlite.type_name(column_type);
+        let Some(column) = found.iter().find(|column| column.name.eq_ignore_ascii_case(name)) else {
+            let reason = format!("the table lacks the column `{name}`; add it with: {}", add_column(schema, name, type_name));
+            return Err(mismatch(schema, reason).with_column(name.to_owned()));
+        };
+        let same =
+            column.type_name.eq_ignore_ascii_case(type_name) || (type_name == "INTEGER" && column.type_name.eq_ignore_ascii_case("INT"));
+        if !same {
+            let aside = quote(&format!("{}_before", schema.table()));
+            let reason = format!(
+                "the column `{name}` has the type {} where the schema needs {type_name}; SQLite cannot change it in place: \
+                 run `ALTER TABLE {table} RENAME TO {aside}`, prepare again, copy the rows over, and drop {aside} with its indexes first",
+                if column.type_name.is_empty() { "ANY" } else { &column.type_name },
+            );
+            return Err(mismatch(schema, reason).with_column(name.to_owned()));
+        }
+    }
+    let mut key: Vec<&Found> = found.iter().filter(|column| column.key_place > 0).collect();
+    key.sort_by_key(|column| column.key_place);
+    let wanted: BTreeSet<_> = definition.key_columns().map(|column| column.name.to_ascii_lowercase()).collect();
+    if key.iter().map(|column| column.name.to_ascii_lowercase()).collect::<BTreeSet<_>>() != wanted {
+        let present: Vec<_> = key.iter().map(|column| column.name.as_str()).collect();
+        let aside = quote(&format!("{}_before", schema.table()));
+        return Err(mismatch(
+            schema,
+            format!(
+                "the table's primary key is ({}) where the schema's is ({}); run `ALTER TABLE {table} RENAME TO {aside}`, prepare again, and copy the rows over",
+                present.join(", "),
+                definition.key_columns().map(|column| column.name).collect::<Vec<_>>().join(", "),
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The statement that adds a column. One that is required needs a default for the rows that are there.
+fn add_column(schema: &BoundSchema, name: &str, type_name: &str) -> String {
+    let column = schema.definition().columns().iter().find(|column| column.name == name);
+    let default = match column.and_then(|column| column.default) {
+        Some(DefaultValue::Bool(value)) => Some(i64::from(value).to_string()),
+        Some(DefaultValue::Integer(value)) => Some(value.to_string()),
+        Some(DefaultValue::Double(value)) => Some(format!("{value:?}")),
+        Some(DefaultValue::Text(value)) => Some(format!("'{}'", value.replace('\'', "''"))),
+        None if column.is_some_and(|column| column.nullable) => None,
+        None => Some(
+            match type_name {
+                "TEXT" => "''",
+                "BLOB" => "x''",
+                "REAL" => "0.0",
+                _ => "0",
+            }
+            .to_owned(),
+        ),
+    };
+    let mut sql = format!("ALTER TABLE {} ADD COLUMN {} {type_name}", quote(schema.table()), quote(name));
+    if !column.is_some_and(|column| column.nullable) {
+        sql.push_str(" NOT NULL");
+    }
+    if let Some(default) = default {
+        sql.push_str(" DEFAULT ");
+        sql.push_str(&default);
+    }
+    sql
+}

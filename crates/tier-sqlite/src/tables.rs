@@ -1,0 +1,144 @@
+//! Rows in SQL tables.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use store_core::facet::{Count, Select, Tables};
+use store_core::sql::{self, Dialect};
+use store_core::{BoundSchema, Error, Result, Role, Row, StoredRow, Value, Version};
+
+use crate::plan::Plan;
+use crate::prepare;
+use crate::read::{self, Statement};
+use crate::tier::SqliteTier;
+use crate::value::{key_to_stored, operand_to_stored, row_to_stored};
+use crate::workers::{Worker, Workers};
+use crate::write::{self, LogKeys};
+
+#[async_trait]
+impl Tables for SqliteTier {
+    async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+        let schemas = schemas.to_vec();
+        self.writer().run(move |worker| prepare::prepare(&worker.connection, &schemas)).await
+    }
+
+    async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let plan = self.plan(schema);
+        let keys = keys.iter().map(|key| key_to_stored(key, &plan)).collect::<Result<Vec<_>>>()?;
+        self.on_table(self.readers(), plan, move |worker, plan| read::get(&worker.connection, plan, &keys)).await
+    }
+
+    async fn exists_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<bool>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let plan = self.plan(schema);
+        let keys = keys.iter().map(|key| key_to_stored(key, &plan)).collect::<Result<Vec<_>>>()?;
+        self.on_table(self.readers(), plan, move |worker, plan| read::exists(&worker.connection, plan, &keys)).await
+    }
+
+    async fn put_many(&self, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let plan = self.plan(schema);
+        let new = rows.iter().map(|row| row_to_stored(row, &plan)).collect::<Result<Vec<_>>>()?;
+        let keys = LogKeys::of(rows.iter().map(|row| key_of(row, &plan))).map_err(|error| of_schema(error, &plan))?;
+        self.on_table(self.writer(), plan, move |worker, plan| write::put(&worker.connection, plan, new, &keys)).await
+    }
+
+    async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let plan = self.plan(schema);
+        let stored = keys.iter().map(|key| key_to_stored(key, &plan)).collect::<Result<Vec<_>>>()?;
+        let keys = LogKeys::of(keys.iter().map(|key| key.iter().map(Value::as_borrowed).collect()));
+        let keys = keys.map_err(|error| of_schema(error, &plan))?;
+        self.on_table(self.writer(), plan, move |worker, plan| write::delete(&worker.connection, plan, &stored, &keys)).await
+    }
+
+    fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {
+        let plan = self.plan(&schema);
+        let rows = stream::once({
+            let plan = Arc::clone(&plan);
+            async move { self.start(plan, &schema, &select).await }
+        });
+        rows.try_flatten().map_err(move |error| of_schema(error, &plan)).boxed()
+    }
+
+    fn reads_from_replica(&self) -> bool {
+        false
+    }
+
+    async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {
+        let plan = self.plan(schema);
+        let count = statement(sql::count(Dialect::Sqlite, schema, &count).map_err(|error| of_schema(error, &plan))?);
+        let abandoned = AbandonOnDrop::default();
+        let seen = Arc::clone(&abandoned.0);
+        let job = move |worker: &mut Worker, plan: &Plan| worker.run_until(&seen, |worker| read::count(&worker.connection, plan, &count));
+        self.on_table(self.readers(), plan, job).await
+    }
+}
+
+impl SqliteTier {
+    /// Runs a job about one schema's table.
+    async fn on_table<T: Send + 'static>(
+        &self,
+        workers: &Workers,
+        plan: Arc<Plan>,
+        job: impl FnOnce(&mut Worker, &Plan) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let of_job = Arc::clone(&plan);
+        workers.run(move |worker| job(worker, &of_job)).await.map_err(|error| of_schema(error, &plan))
+    }
+
+    /// Hands a query to a reader. The rows keep the tier alive.
+    async fn start(
+        self: Arc<Self>,
+        plan: Arc<Plan>,
+        schema: &BoundSchema,
+        select: &Select,
+    ) -> Result<impl futures_core::Stream<Item = Result<StoredRow>> + use<>> {
+        let query = statement(sql::select(Dialect::Sqlite, schema, select)?);
+        let (rows, sender, abandoned) = read::channel();
+        let job = move |worker: Result<&mut Worker>| match worker {
+            Ok(worker) if !sender.is_closed() => worker.run_until(&abandoned, |worker| read::select(worker, &plan, &query, &sender)),
+            Ok(_) => {}
+            // There is room: nothing was sent before.
+            Err(error) => drop(sender.try_send(Err(error))),
+        };
+        self.readers().submit(job).await?;
+        Ok(rows.inspect(move |_| {
+            let _keep_alive = &self;
+        }))
+    }
+}
+
+fn key_of<'a>(row: &'a Row<'_>, plan: &Plan) -> Row<'a> {
+    plan.key_positions().iter().map(|&position| row[position].as_borrowed()).collect()
+}
+
+fn statement(statement: sql::Statement) -> Statement {
+    Statement { sql: statement.sql, values: statement.params.into_iter().map(operand_to_stored).collect(), columns: statement.columns }
+}
+
+fn of_schema(error: Error, plan: &Plan) -> Error {
+    error.with_schema(plan.name()).with_tier(Role::Truth)
+}
+
+/// Tells a running read that its caller is gone.
+#[derive(Default)]
+struct AbandonOnDrop(Arc<AtomicBool>);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

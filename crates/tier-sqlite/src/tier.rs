@@ -1,0 +1,208 @@
+//! The tier itself.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{BoundSchema, ErrorKind, Facets, Result, Role, Tier};
+
+use crate::config::SqliteConfig;
+use crate::connection::Purpose;
+use crate::error::{self, Origin};
+use crate::plan::{Plan, Plans};
+use crate::workers::Workers;
+
+/// The tier of truth in a file: SQLite, embedded.
+///
+/// ```
+/// use std::sync::Arc;
+/// use store_core::Tier;
+/// use tier_sqlite::SqliteTier;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("app.db");
+/// let tier = Arc::new(SqliteTier::open(path).await?);
+/// tier.ping().await?;
+/// tier.close().await?;
+/// # Ok::<(), store_core::Error>(())
+/// # }).unwrap();
+/// ```
+pub struct SqliteTier {
+    config: SqliteConfig,
+    plans: Plans,
+    readers: Workers,
+    writer: Workers,
+}
+
+impl SqliteTier {
+    /// Opens a database file, and makes it if it is missing. A path serves as configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for settings out of range, a directory that does not exist, and a file that is no database;
+    /// [`AccessDenied`](ErrorKind::AccessDenied) for one that this user may not write to; [`Timeout`](ErrorKind::Timeout) for one that another
+    /// process keeps locked; [`L3Unavailable`](ErrorKind::L3Unavailable) for what the disk refuses.
+    pub async fn open(config: impl Into<SqliteConfig>) -> Result<Self> {
+        let config = config.into();
+        config.check()?;
+        let tier = SqliteTier {
+            plans: Plans::default(),
+            readers: Workers::new(&config, Purpose::Read),
+            writer: Workers::new(&config, Purpose::Write),
+            config,
+        };
+        // The first job opens the file; readers follow when they are needed.
+        tier.writer.run(|_| Ok(())).await?;
+        Ok(tier)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.config.path
+    }
+
+    pub(crate) fn plan(&self, schema: &BoundSchema) -> Arc<Plan> {
+        self.plans.of(schema)
+    }
+
+    pub(crate) fn readers(&self) -> &Workers {
+        &self.readers
+    }
+
+    pub(crate) fn writer(&self) -> &Workers {
+        &self.writer
+    }
+}
+
+#[async_trait]
+impl Tier for SqliteTier {
+    fn name(&self) -> &str {
+        "sqlite"
+    }
+
+    fn role(&self) -> Role {
+        Role::Truth
+    }
+
+    fn facets(self: Arc<Self>) -> Facets {
+        Facets { tables: Some(Arc::clone(&self) as _), log: Some(self), ..Facets::default() }
+    }
+
+    async fn ping(&self) -> Result<()> {
+        // It reads the file's header, where `SELECT 1` would read nothing.
+        let ping = "SELECT count(*) FROM sqlite_schema LIMIT 1";
+        self.readers
+            .run(move |worker| {
+                let statement = worker.connection.prepare_cached(ping);
+                statement.and_then(|mut ping| ping.query_row([], |_| Ok(()))).map_err(|error| error::from_sqlite(error, Origin::Own))
+            })
+            .await
+    }
+
+    /// Ends streams and long reads as [`Closed`](ErrorKind::Closed), finishes the writes that were asked for, and moves the write-ahead log into
+    /// the file.
+    async fn close(&self) -> Result<()> {
+        self.readers.close().await;
+        let checkpoint = self
+            .writer
+            .run(|worker| {
+                let checkpoint = worker.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+                checkpoint.map_err(|error| error::from_sqlite(error, Origin::Own))
+            })
+            .await;
+        self.writer.close().await;
+        checkpoint.or_else(|error| if error.kind() == ErrorKind::Closed { Ok(()) } else { Err(error) })
+    }
+}
+
+impl fmt::Debug for SqliteTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTier").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store_core::facet::{Count, Tables};
+    use store_core::{ColumnDefinition, ColumnType, Policies, SchemaDefinition};
+
+    use super::*;
+    use crate::config::Synchronous;
+
+    fn schema() -> BoundSchema {
+        let key = ColumnDefinition { is_key: true, ..ColumnDefinition::new("id", ColumnType::BigInt) };
+        let columns = vec![key, ColumnDefinition::new("text", ColumnType::Text)];
+        BoundSchema::standalone(Box::leak(Box::new(SchemaDefinition::new("note", columns, Vec::new(), Policies::default()))))
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_writes_and_harms_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let tier =
+            SqliteTier::open(SqliteConfig::new(directory.path().join("app.db")).with_synchronous(Synchronous::Normal)).await.unwrap();
+        let schema = Arc::new(schema());
+        tier.prepare(&[Arc::clone(&schema)]).await.unwrap();
+        let limit = async |pages: i64| {
+            tier.writer().run(move |worker| Ok(worker.connection.pragma_update(None, "max_page_count", pages))).await.unwrap().unwrap();
+        };
+        limit(40).await;
+        let row = |id: i64| vec![id.into(), "x".repeat(10_000).into()];
+        let mut written = 0;
+        let error = loop {
+            match tier.put_many(&schema, &[row(written * 2), row(written * 2 + 1)]).await {
+                Ok(_) => written += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::L3Unavailable, false), "{error:?}");
+        assert!(error.to_string().contains("disk is full"), "{error}");
+        assert!(written > 0);
+
+        let rows = written.unsigned_abs() * 2;
+        assert_eq!(tier.count(&schema, Count::default()).await.unwrap(), rows);
+        assert!(tier.put_many(&schema, &[row(1_000), row(1_001)]).await.is_err());
+        assert!(tier.delete_many(&schema, &[vec![0.into()], vec![1.into()]]).await.unwrap()[0].is_some());
+        tier.put_many(&schema, &[row(1_000), row(1_001)]).await.unwrap();
+        limit(1_000_000).await;
+        tier.put_many(&schema, &[row(1_002)]).await.unwrap();
+        assert_eq!(tier.count(&schema, Count::default()).await.unwrap(), rows + 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readers_that_cannot_open_the_file_say_so_and_try_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, aside) = (directory.path().join("app.db"), directory.path().join("aside.db"));
+        let tier = Arc::new(SqliteTier::open(&path).await.unwrap());
+        std::fs::rename(&path, &aside).unwrap();
+        let pings: Vec<_> = (0..20)
+            .map(|_| {
+                let tier = Arc::clone(&tier);
+                tokio::spawn(async move { tier.ping().await })
+            })
+            .collect();
+        for ping in pings {
+            assert_eq!(ping.await.unwrap().unwrap_err().kind(), ErrorKind::L3Unavailable);
+        }
+        std::fs::rename(&aside, &path).unwrap();
+        tier.ping().await.unwrap();
+        tier.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_harms_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let tier = SqliteTier::open(directory.path().join("app.db")).await.unwrap();
+        let panicked: Result<()> = tier
+            .writer()
+            .run(|worker| {
+                worker.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+                panic!("a defect");
+            })
+            .await;
+        assert_eq!(panicked.unwrap_err().kind(), ErrorKind::Internal);
+        tier.prepare(&[]).await.unwrap();
+        tier.ping().await.unwrap();
+    }
+}

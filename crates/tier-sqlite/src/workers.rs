@@ -1,0 +1,313 @@
+//! Threads that own a connection each and run what calls hand to them.
+//!
+//! A pool keeps a number of workers ready for calls. A worker whose job must wait for somebody outside (a stream whose reader is slow) is lent: the
+//! pool starts another in its place, so that open streams never keep calls from being served, and ends the surplus when the worker comes back.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use futures_util::future::{Either, select};
+use rusqlite::Connection;
+use store_core::{Error, Result, Role};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::config::SqliteConfig;
+use crate::connection::{self, Purpose};
+use crate::error::{self, Origin};
+
+/// Jobs that may wait for a worker; calls beyond them wait before they hand their job over.
+const QUEUE: usize = 1_024;
+
+/// Steps of SQLite's machine between two looks at whether anybody still waits: well below a millisecond.
+const STEPS_BETWEEN_CHECKS: i32 = 10_000;
+
+type Job = Box<dyn FnOnce(Result<&mut Worker>) + Send>;
+
+/// A pool of workers for one purpose. Dropping it ends them once they have done what was queued.
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: SqliteConfig,
+    purpose: Purpose,
+    size: usize,
+    state: Mutex<State>,
+    wake: Condvar,
+    slots: Semaphore,
+    closing: watch::Sender<bool>,
+    threads: watch::Sender<usize>,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    /// Workers that wait for a job.
+    idle: usize,
+    /// Workers that are not lent, those that are starting included.
+    ready: usize,
+    closed: bool,
+}
+
+/// A connection and the thread that it lives in.
+pub(crate) struct Worker {
+    pub(crate) connection: Connection,
+    shared: Arc<Shared>,
+    abandoned: Abandoned,
+    lent: bool,
+}
+
+/// Whether nobody waits for the running job any more; seen by the connection's progress handler.
+type Abandoned = Arc<Mutex<Option<Arc<AtomicBool>>>>;
+
+impl Workers {
+    pub(crate) fn new(config: &SqliteConfig, purpose: Purpose) -> Self {
+        let size = match purpose {
+            Purpose::Read => config.readers,
+            Purpose::Write => 1,
+        };
+        Workers {
+            shared: Arc::new(Shared {
+                config: config.clone(),
+                purpose,
+                size,
+                state: Mutex::new(State { jobs: VecDeque::new(), idle: 0, ready: 0, closed: false }),
+                wake: Condvar::new(),
+                slots: Semaphore::new(QUEUE),
+                closing: watch::Sender::new(false),
+                threads: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// Runs a job on one of the connections. If the future is dropped, a job that has not begun never does, and one that has runs to its end.
+    pub(crate) async fn run<T: Send + 'static>(&self, job: impl FnOnce(&mut Worker) -> Result<T> + Send + 'static) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(move |worker| {
+            if !reply.is_closed() {
+                // Whoever dropped the future wants no answer.
+                let _ = reply.send(worker.and_then(job));
+            }
+        })
+        .await?;
+        answer.await.unwrap_or_else(|_| Err(error::lost()))
+    }
+
+    /// Hands over a job without waiting for its end. It gets an error where no connection can be opened.
+    pub(crate) async fn submit(&self, job: impl FnOnce(Result<&mut Worker>) + Send + 'static) -> Result<()> {
+        let slot = self.shared.slots.acquire().await.map_err(|_| error::closed())?;
+        slot.forget();
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Err(error::closed());
+        }
+        state.jobs.push_back(Box::new(job));
+        Shared::wake_or_start(&self.shared, state);
+        Ok(())
+    }
+
+    /// Refuses further jobs, runs the queued ones, ends long reads, and waits until the last connection is closed.
+    pub(crate) async fn close(&self) {
+        self.shared.close();
+        // The sender lives in `shared`, so the wait cannot fail.
+        let _ = self.shared.threads.subscribe().wait_for(|&threads| threads == 0).await;
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn close(&self) {
+        self.slots.close();
+        self.lock().closed = true;
+        self.closing.send_replace(true);
+        self.wake.notify_all();
+    }
+
+    /// Sees to it that a queued job is taken: by a worker that waits, by a new one if the pool may have more, else by the first that is done.
+    fn wake_or_start(shared: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.idle > 0 {
+            shared.wake.notify_one();
+        }
+        if state.jobs.len() <= state.idle || state.ready >= shared.size || state.closed {
+            return;
+        }
+        state.ready += 1;
+        drop(state);
+        shared.threads.send_modify(|threads| *threads += 1);
+        let of_thread = Arc::clone(shared);
+        let name = match shared.purpose {
+            Purpose::Read => "strata-sqlite-r",
+            Purpose::Write => "strata-sqlite-w",
+        };
+        if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(move || run_worker(&of_thread)) {
+            shared.threads.send_modify(|threads| *threads -= 1);
+            shared.lose_worker(error::no_thread(error));
+        }
+    }
+
+    /// Counts a worker out that could not start. If it was the last, the queued jobs are told: nobody else would take them.
+    fn lose_worker(&self, error: Error) {
+        let orphans = {
+            let mut state = self.lock();
+            state.ready -= 1;
+            if state.ready == 0 { std::mem::take(&mut state.jobs) } else { VecDeque::new() }
+        };
+        tracing::warn!(%error, "a worker of the SQLite tier cannot start");
+        self.slots.add_permits(orphans.len());
+        let kind = error.kind();
+        let mut first = Some(error);
+        for job in orphans {
+            let error = first.take().unwrap_or_else(|| {
+                Error::new(kind, "no connection to the database file could be opened; the log says why").with_tier(Role::Truth)
+            });
+            job(Err(error));
+        }
+    }
+}
+
+fn run_worker(shared: &Arc<Shared>) {
+    match Worker::open(shared) {
+        Ok(worker) => worker.serve(),
+        Err(error) => shared.lose_worker(error),
+    }
+    shared.threads.send_modify(|threads| *threads -= 1);
+}
+
+impl Worker {
+    fn open(shared: &Arc<Shared>) -> Result<Self> {
+        let mut connection = connection::open(&shared.config, shared.purpose)?;
+        let abandoned = Abandoned::default();
+        if shared.purpose == Purpose::Read {
+            let (of_shared, of_job) = (Arc::clone(shared), Arc::clone(&abandoned));
+            let is_in_vain =
+                move || *of_shared.closing.borrow() || lock(&of_job).as_ref().is_some_and(|abandoned| abandoned.load(Ordering::Relaxed));
+            connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(is_in_vain)).map_err(|error| error::from_sqlite(error, Origin::Own))?;
+        }
+        Ok(Worker { connection, shared: Arc::clone(shared), abandoned, lent: false })
+    }
+
+    fn serve(mut self) {
+        while let Some(job) = self.next_job() {
+            self.shared.slots.add_permits(1);
+            // Whoever waits for the job learns of the panic by its dropped sender.
+            let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(&mut self))));
+            *lock(&self.abandoned) = None;
+            if !self.connection.is_autocommit() {
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+        }
+    }
+
+    /// The next job; `None` when this worker is to end.
+    fn next_job(&mut self) -> Option<Job> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        if self.lent {
+            if state.ready >= shared.size {
+                return None;
+            }
+            self.lent = false;
+            state.ready += 1;
+        }
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                state.ready -= 1;
+                return None;
+            }
+            state.idle += 1;
+            state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    /// Runs what may take long; `abandoned` ends it at any moment.
+    pub(crate) fn run_until<T>(&mut self, abandoned: &Arc<AtomicBool>, long: impl FnOnce(&mut Self) -> T) -> T {
+        *lock(&self.abandoned) = Some(Arc::clone(abandoned));
+        let result = long(self);
+        *lock(&self.abandoned) = None;
+        result
+    }
+
+    /// The connection, and the way out for what is read from it.
+    pub(crate) fn split(&mut self) -> (&Connection, Outlet<'_>) {
+        (&self.connection, Outlet { shared: &self.shared, lent: &mut self.lent })
+    }
+}
+
+/// Where a worker hands out what it reads bit by bit.
+pub(crate) struct Outlet<'a> {
+    shared: &'a Arc<Shared>,
+    lent: &'a mut bool,
+}
+
+impl Outlet<'_> {
+    /// Puts an item into a channel. While there is no room the worker is lent. `false` if nobody takes the item any more.
+    pub(crate) fn send<T: Send>(&mut self, channel: &mpsc::Sender<T>, item: T) -> bool {
+        let item = match channel.try_send(item) {
+            Ok(()) => return true,
+            Err(TrySendError::Closed(_)) => return false,
+            Err(TrySendError::Full(item)) => item,
+        };
+        if !*self.lent {
+            *self.lent = true;
+            let mut state = self.shared.lock();
+            state.ready -= 1;
+            Shared::wake_or_start(self.shared, state);
+        }
+        let mut closing = self.shared.closing.subscribe();
+        let closed = pin!(closing.wait_for(|&closing| closing));
+        match block_on(select(pin!(channel.send(item)), closed)) {
+            Either::Left((sent, _)) => sent.is_ok(),
+            Either::Right(_) => false,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("purpose", &self.shared.purpose).field("size", &self.shared.size).finish_non_exhaustive()
+    }
+}
+
+/// Waits for a future on a thread that has nothing else to do.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The SQLite tier, on files of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+#[path = "sqlite/crash.rs"]
+mod crash;
+#[path = "sqlite/life.rs"]
+mod life;
+#[path = "sqlite/outside.rs"]
+mod outside;
+#[path = "sqlite/streams.rs"]
+mod streams;
+#[path = "sqlite/support.rs"]
+mod support;
+
+use support::database;
+
+store_testkit::tables_suite!(database);
+store_testkit::log_suite!(database);
