@@ -73,7 +73,8 @@ impl Settings {
             }
         }
         if self.l1_max_entries == Some(0) {
-            problems.push("the setting `l1_max_entries` is 0; give `None` for no limit, or build the store without a memory tier".to_owned());
+            problems
+                .push("the setting `l1_max_entries` is 0; give `None` for no limit, or build the store without a memory tier".to_owned());
         }
         problems
     }

@@ -14,27 +14,26 @@ use variables::{Variables, invalid};
 pub(crate) async fn builder() -> Result<StoreBuilder<MemTier>> {
     let mut variables = Variables::of_process()?;
     let settings = settings(&mut variables)?;
+    #[cfg(feature = "redis")]
     let redis = redis(&mut variables)?;
+    #[cfg(not(feature = "redis"))]
+    refuse_redis(&mut variables)?;
     let truth = truth(&mut variables)?;
     variables.finish()?;
 
-    let mut builder = Store::builder().near(MemTier::new()).settings(settings);
-    if let Some(redis) = redis {
-        #[cfg(feature = "redis")]
-        {
-            builder = builder.tier(tier_redis::RedisTier::connect(redis).await?);
-        }
-        #[cfg(not(feature = "redis"))]
-        match redis {}
-    }
+    let builder = Store::builder().near(MemTier::new()).settings(settings);
+    #[cfg(feature = "redis")]
+    let builder = match redis {
+        Some(config) => builder.tier(tier_redis::RedisTier::connect(config).await?),
+        None => builder,
+    };
     match truth {
-        None => {}
+        None => Ok(builder),
         #[cfg(feature = "pg")]
-        Some(Truth::Postgres(config)) => builder = builder.tier(tier_pg::PgTier::connect(*config).await?),
+        Some(Truth::Postgres(config)) => Ok(builder.tier(tier_pg::PgTier::connect(*config).await?)),
         #[cfg(feature = "sqlite")]
-        Some(Truth::Sqlite(path)) => builder = builder.tier(tier_sqlite::SqliteTier::open(path).await?),
+        Some(Truth::Sqlite(path)) => Ok(builder.tier(tier_sqlite::SqliteTier::open(path).await?)),
     }
-    Ok(builder)
 }
 
 fn settings(variables: &mut Variables) -> Result<Settings> {
@@ -67,24 +66,26 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
 }
 
 fn codec(name: &str) -> Result<Arc<dyn Codec>> {
+    #[cfg(not(all(feature = "json", feature = "messagepack")))]
+    let lacking = invalid("STRATA_CODEC", "names a codec that this build lacks; turn on Strata's feature of that name");
     match name {
         "postcard" => Ok(Arc::new(PostcardCodec)),
         #[cfg(feature = "json")]
         "json" => Ok(Arc::new(store_core::JsonCodec)),
         #[cfg(feature = "messagepack")]
         "messagepack" => Ok(Arc::new(store_core::MessagePackCodec)),
-        "json" | "messagepack" => Err(invalid("STRATA_CODEC", "names a codec that this build lacks; turn on Strata's feature of that name")),
+        #[cfg(not(feature = "json"))]
+        "json" => Err(lacking),
+        #[cfg(not(feature = "messagepack"))]
+        "messagepack" => Err(lacking),
         _ => Err(invalid("STRATA_CODEC", "is none of: postcard, json, messagepack")),
     }
 }
 
 #[cfg(not(feature = "redis"))]
-enum NoRedis {}
-
-#[cfg(not(feature = "redis"))]
-fn redis(variables: &mut Variables) -> Result<Option<NoRedis>> {
+fn refuse_redis(variables: &mut Variables) -> Result<()> {
     match variables.take("REDIS_URL") {
-        None => Ok(None),
+        None => Ok(()),
         Some(_) => Err(invalid("REDIS_URL", "is set, and this build lacks Redis; turn on Strata's feature `redis`, or unset it")),
     }
 }

@@ -50,8 +50,10 @@
 
 #[cfg(feature = "mem")]
 mod environment;
+#[cfg(feature = "mem")]
 mod setup;
 
+#[cfg(feature = "mem")]
 pub use setup::Setup;
 pub use store_core::*;
 pub use store_derive::{Projection, Schema};
@@ -82,5 +84,12 @@ pub mod sqlite {
 
 /// What most programs need.
 pub mod prelude {
-    pub use crate::{Collection, Deferred, Error, ErrorKind, Projection, Query, Role, Schema, Setup, Store, params};
+    #[cfg(feature = "mem")]
+    pub use crate::Setup;
+    pub use crate::{Collection, Deferred, Error, ErrorKind, Projection, Query, Role, Schema, Store, params};
 }
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "mem", feature = "sqlite"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

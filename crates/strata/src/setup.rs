@@ -1,10 +1,10 @@
 //! The shortest ways to a store.
 
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 
 use store_core::{Result, Store, StoreBuilder};
 
-#[cfg(feature = "mem")]
 use tier_mem::MemTier;
 
 /// The ways to start a [`Store`] that know its tiers by name. Bring it into scope with the [`prelude`](crate::prelude).
@@ -29,7 +29,7 @@ pub trait Setup {
     /// # store.close().await?;
     /// # Ok(()) }
     /// ```
-    #[cfg(all(feature = "mem", feature = "sqlite"))]
+    #[cfg(feature = "sqlite")]
     fn open(path: impl AsRef<Path> + Send) -> impl Future<Output = Result<StoreBuilder<MemTier>>> + Send;
 
     /// Starts a store from the environment: memory, Redis if `REDIS_URL` is set, and the truth that `DATABASE_URL` names (`postgres://…` or `sqlite:FILE`).
@@ -49,18 +49,16 @@ pub trait Setup {
     /// store.ping().await?;
     /// # Ok(()) } let _ = example;
     /// ```
-    #[cfg(feature = "mem")]
     fn from_env() -> impl Future<Output = Result<StoreBuilder<MemTier>>> + Send;
 }
 
 impl Setup for Store {
-    #[cfg(all(feature = "mem", feature = "sqlite"))]
+    #[cfg(feature = "sqlite")]
     async fn open(path: impl AsRef<Path> + Send) -> Result<StoreBuilder<MemTier>> {
         let sqlite = tier_sqlite::SqliteTier::open(path.as_ref()).await?;
         Ok(Store::builder().near(MemTier::new()).tier(sqlite))
     }
 
-    #[cfg(feature = "mem")]
     async fn from_env() -> Result<StoreBuilder<MemTier>> {
         crate::environment::builder().await
     }

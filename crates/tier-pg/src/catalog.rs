@@ -100,6 +100,20 @@ pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &
     Ok(())
 }
 
+/// Refuses a sequence that would not issue rising numbers: sessions that hold some back issue small ones late.
+pub(crate) async fn check_sequence(lease: &Lease, name: &str) -> Result<(), Failure> {
+    const TEXT: &str = "SELECT seqcache = 1 AND seqincrement > 0 AND NOT seqcycle FROM pg_catalog.pg_sequence WHERE seqrelid = $1::OID";
+    let sequence = match relation(lease, name).await? {
+        Some(relation) => lease.query_opt(TEXT, &[&relation.oid]).await?,
+        None => None,
+    };
+    if sequence.map(|row| row.try_get(0)).transpose()?.unwrap_or(false) {
+        return Ok(());
+    }
+    let message = format!("versions cannot be drawn from `{name}` as it is; run: ALTER SEQUENCE {name} CACHE 1 INCREMENT 1 NO CYCLE");
+    Err(Error::new(ErrorKind::SchemaMismatch, message).with_tier(Role::Truth).into())
+}
+
 /// Refuses an index that has the name of a planned one but is another.
 pub(crate) fn check_index(schema: &BoundSchema, plan: &IndexPlan, present: &Index, create: &str) -> Result<(), Failure> {
     if present.is_unique == plan.unique && present.is_plain && present.columns == plan.columns {

@@ -11,7 +11,7 @@ use crate::pool::{Lease, Pool, within};
 use crate::read::{check_keys, key_arrays, number};
 use crate::statements::{LOG_SCHEMA, Statements, TableSql, kind};
 use crate::value::Param;
-use crate::write::{Params, begin, end, in_key_order, refuse_duplicates, version};
+use crate::write::{Params, end, in_key_order, refuse_duplicates, version};
 
 /// Deletes rows by key. The results stand in the order of the keys.
 pub(crate) async fn delete_many(
@@ -41,10 +41,9 @@ async fn delete_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, key: &Row
     params.push(&name);
     params.push(text);
     let limit = pool.limits().statement;
-    let begin = begin(limit);
     let work = async {
         let (begun, deleted, committed) =
-            join3(lease.batch_execute(&begin), lease.query(&statements[0], &params), lease.batch_execute("COMMIT")).await;
+            join3(lease.batch_execute(pool.begin()), lease.query(&statements[0], &params), lease.batch_execute("COMMIT")).await;
         begun?;
         let deleted = deleted?;
         committed?;
@@ -64,7 +63,7 @@ async fn delete_batch(
     let attempt = Attempt::Table(schema);
     let is_bulk = keys.len() > BULK_LOG_LIMIT;
     let delete = if is_bulk { &sql.delete_bulk } else { &sql.delete_many };
-    let (lease, statements) = pool.lease_prepared(&[&sql.lock_many, delete, LOG_SCHEMA], attempt).await?;
+    let (lease, statements) = pool.lease_prepared(&[delete, LOG_SCHEMA], attempt).await?;
 
     let columns: Vec<usize> = (0..schema.definition().key_positions().len()).collect();
     let order = in_key_order(&columns, keys);
@@ -72,14 +71,13 @@ async fn delete_batch(
     let texts: Vec<&str> = order.iter().map(|&position| texts[position].as_str()).collect();
     let arrays = key_arrays(schema, &sorted);
     let name = schema.name();
-    let locked: Params<'_> = arrays.iter().map(|array| array as _).collect();
-    let mut deleted = locked.clone();
+    let mut params: Params<'_> = arrays.iter().map(|array| array as _).collect();
     if !is_bulk {
-        deleted.push(&texts);
-        deleted.push(&name);
+        params.push(&texts);
+        params.push(&name);
     }
 
-    let outcome = run(pool, &lease, &statements, &locked, &deleted, is_bulk.then_some(name)).await;
+    let outcome = run(pool, &lease, &statements, &params, is_bulk.then_some(name)).await;
     let outcome = end(pool, &lease, outcome).await;
     let rows = lease.settle(outcome).map_err(|failure| failure.into_error(attempt))?;
     let mut versions = vec![None; keys.len()];
@@ -93,23 +91,18 @@ async fn delete_batch(
     Ok(versions)
 }
 
-/// Locks the rows in the order of their keys, as every batch does, so that batches that share keys wait for each other without a deadlock. Then
-/// deletes them, writes the log and commits.
+/// Deletes the rows, writes the log and commits.
 async fn run(
     pool: &Pool,
     lease: &Lease,
     statements: &[Statement],
-    locked: &Params<'_>,
-    deleted: &Params<'_>,
+    params: &Params<'_>,
     log_schema: Option<&str>,
 ) -> Result<Vec<PgRow>, Failure> {
     let limit = pool.limits().statement;
-    let begin = begin(limit);
     let rows = within(limit, async {
-        let (begun, locked, deleted) =
-            join3(lease.batch_execute(&begin), lease.query(&statements[0], locked), lease.query(&statements[1], deleted)).await;
+        let (begun, deleted) = join(lease.batch_execute(pool.begin()), lease.query(&statements[0], params)).await;
         begun?;
-        locked?;
         Ok(deleted?)
     })
     .await?;
@@ -118,7 +111,7 @@ async fn run(
             None => lease.batch_execute("COMMIT").await?,
             Some(name) => {
                 let params: [&(dyn ToSql + Sync); 2] = [&name, &kind::DELETE];
-                let (logged, committed) = join(lease.execute(&statements[2], &params), lease.batch_execute("COMMIT")).await;
+                let (logged, committed) = join(lease.execute(&statements[1], &params), lease.batch_execute("COMMIT")).await;
                 logged?;
                 committed?;
             }

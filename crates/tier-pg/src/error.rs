@@ -63,15 +63,20 @@ impl Failure {
         }
     }
 
-    /// Whether the connection broke, so that the same work may succeed on a new one.
+    /// Whether the connection broke, or what it had prepared is void, so that the same work may succeed on a new one.
     pub(crate) fn is_connection_loss(&self) -> bool {
         match self {
             Failure::Found(_) | Failure::Elapsed(_) => false,
             Failure::Driver(error) => match error.as_db_error() {
-                Some(error) => is_connection_class(error.code().code()) || error.code().code() == "26000",
+                Some(error) => is_connection_class(error.code().code()) || is_void_statement(error),
                 None => !is_conversion(error),
             },
         }
+    }
+
+    /// Whether the server refused to begin with a prepared statement, so that a transaction that holds it had no effect.
+    pub(crate) fn is_void_statement(&self) -> bool {
+        matches!(self, Failure::Driver(error) if error.as_db_error().is_some_and(is_void_statement))
     }
 
     pub(crate) fn code(&self) -> Option<&str> {
@@ -116,6 +121,15 @@ fn is_fatal(error: &DbError) -> bool {
 /// The server ended the connection, or is about to.
 fn is_connection_class(code: &str) -> bool {
     code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
+}
+
+/// A prepared statement is gone, or a table was altered since.
+fn is_void_statement(error: &DbError) -> bool {
+    match error.code().code() {
+        "26000" => true,
+        "0A000" => error.message().contains("cached plan"),
+        _ => false,
+    }
 }
 
 /// A value could not be converted, before anything was sent or after everything was read.
@@ -168,9 +182,7 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
         "0A000" if message.contains("recovery") => {
             new(ErrorKind::L3Unavailable, format!("{}; the server is a standby: connect to the primary", said()))
         }
-        "0A000" if message.contains("cached plan") => {
-            new(ErrorKind::L3Unavailable, format!("{}; a table was altered meanwhile: try again", said()))
-        }
+        _ if is_void_statement(report) => new(ErrorKind::L3Unavailable, format!("{}; a table was altered meanwhile: try again", said())),
         "42501" => new(ErrorKind::AccessDenied, format!("{}; grant the permission to the user of the URL", said())),
         "3D000" => new(ErrorKind::InvalidConfig, format!("{}; create the database, or name another in the URL", said())),
         "3F000" => new(ErrorKind::InvalidConfig, format!("{}; create the schema, or name another in the search path", said())),

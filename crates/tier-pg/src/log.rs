@@ -20,7 +20,7 @@ use crate::error::{Attempt, Failure};
 use crate::pool::{Pool, within};
 use crate::snapshot::Place;
 use crate::statements::kind;
-use crate::write::{Params, begin};
+use crate::write::Params;
 
 /// One statement sees one snapshot: the one that it answers, and the one that its rows are chosen by.
 const END: &str = "SELECT pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)";
@@ -112,10 +112,9 @@ pub(crate) async fn prune(pool: &Pool, age: Duration) -> Result<u64> {
 async fn run(pool: &Pool, text: &str, params: &Params<'_>) -> Result<Vec<PgRow>> {
     let (lease, statements) = pool.lease_prepared(&[text], Attempt::Log).await?;
     let limit = pool.limits().statement;
-    let begin = begin(limit);
     let work = async {
         let (begun, rows, committed) =
-            join3(lease.batch_execute(&begin), lease.query(&statements[0], params), lease.batch_execute("COMMIT")).await;
+            join3(lease.batch_execute(pool.begin()), lease.query(&statements[0], params), lease.batch_execute("COMMIT")).await;
         begun?;
         let rows = rows?;
         committed?;

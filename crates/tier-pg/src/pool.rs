@@ -87,6 +87,7 @@ pub(crate) struct Pool {
     pool: managed::Pool<Manager>,
     upkeep: JoinHandle<()>,
     limits: Limits,
+    begin: String,
 }
 
 impl Pool {
@@ -102,7 +103,7 @@ impl Pool {
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         let upkeep = tokio::spawn(keep_up(pool.weak(), limits));
-        Ok(Pool { pool, upkeep, limits })
+        Ok(Pool { pool, upkeep, limits, begin: begin(limits.statement) })
     }
 
     /// Borrows a connection. It is dropped unless [`Lease::settle`] is called.
@@ -127,7 +128,7 @@ impl Pool {
         let mut begun = 0;
         loop {
             begun += 1;
-            let lease = self.lease().await?;
+            let lease = self.lease().await.map_err(|error| Failure::Found(error).into_error(attempt))?;
             let prepared = within(self.limits.statement, lease.prepare(texts)).await;
             match lease.settle_if_failed(prepared) {
                 Ok((lease, statements)) if !lease.is_closed() => return Ok((lease, statements)),
@@ -164,6 +165,11 @@ impl Pool {
         self.pool.close();
     }
 
+    /// What begins a transaction that writes.
+    pub(crate) fn begin(&self) -> &str {
+        &self.begin
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -198,6 +204,13 @@ impl fmt::Debug for Pool {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// Begins a transaction that writes, whatever the database's defaults are. The server keeps to the limit by itself too, in case it cannot be reached to
+/// cancel a statement.
+pub(crate) fn begin(limit: Duration) -> String {
+    let milliseconds = limit.as_millis().clamp(1, i32::MAX as u128);
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {milliseconds}")
 }
 
 /// Closes what was idle for too long and opens what is to be kept warm.

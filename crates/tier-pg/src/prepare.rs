@@ -8,8 +8,8 @@ use store_core::{BoundSchema, Result};
 
 use crate::catalog;
 use crate::error::{Attempt, Failure};
-use crate::pool::{Lease, Pool, within};
-use crate::write::begin;
+use crate::pool::{Lease, Pool, begin, within};
+use crate::write::end;
 
 /// The advisory lock that every process takes while it makes tables: "strata" in ASCII.
 const LOCK: i64 = 0x7374_7261_7461;
@@ -57,7 +57,7 @@ pub(crate) async fn prepare(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result
         Ok(lease.batch_execute("COMMIT").await?)
     })
     .await;
-    let outcome = crate::write::end(pool, &lease, outcome).await;
+    let outcome = end(pool, &lease, outcome).await;
     lease.settle(outcome).map_err(|failure| failure.into_error(at_work.map_or(Attempt::Log, |schema| Attempt::Table(schema))))
 }
 
@@ -67,7 +67,7 @@ async fn make_own(lease: &Lease) -> Result<(), Failure> {
             lease.batch_execute(statements).await?;
         }
     }
-    Ok(())
+    catalog::check_sequence(lease, OWN[0].0).await
 }
 
 async fn make(lease: &Lease, schema: &BoundSchema) -> Result<(), Failure> {

@@ -41,11 +41,9 @@ pub(crate) struct TableSql {
     pub(crate) stamp_many: String,
     /// Deletes a row and writes its log row: key columns, schema, key text. Answers the version.
     pub(crate) delete_one: String,
-    /// Locks rows in the order of the arrays of key columns.
-    pub(crate) lock_many: String,
-    /// Deletes rows and writes a log row for each: arrays of key columns, array of key texts, schema. Answers the numbers of the keys, and the versions.
+    /// Locks rows in the order of the arrays, deletes them and writes a log row for each: arrays of key columns, array of key texts, schema. Answers the numbers of the keys, and the versions.
     pub(crate) delete_many: String,
-    /// Deletes rows: arrays of key columns. Answers the numbers of the keys, and the versions.
+    /// Locks rows in the order of the arrays and deletes them: arrays of key columns. Answers the numbers of the keys, and the versions.
     pub(crate) delete_bulk: String,
     upserts: Mutex<HashMap<Vec<usize>, Arc<Upsert>>>,
 }
@@ -69,20 +67,16 @@ impl TableSql {
         let Names { table, version, .. } = &names;
         let keys = schema.definition().key_positions().len();
         let where_key = names.where_key(1);
-        let (arrays, matches) = (names.key_arrays(), names.key_matches("t"));
+        let (arrays, aliases, matches) = (names.key_arrays(), names.key_aliases(), names.key_matches());
         let (schema_at, text_at) = (keys + 1, keys + 2);
         let log = "INSERT INTO _strata_log (schema, key, version, kind)";
         TableSql {
             get_one: format!("SELECT {}, {version} FROM {table} WHERE {where_key}", names.columns("")),
             get_many: format!(
-                "SELECT k.n, {}, t.{version} FROM unnest({arrays}) WITH ORDINALITY AS k ({}, n) JOIN {table} AS t ON {matches}",
-                names.columns("t."),
-                names.key_aliases()
+                "SELECT k.n, {}, t.{version} FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) JOIN {table} AS t ON {matches}",
+                names.columns("t.")
             ),
-            exists_many: format!(
-                "SELECT k.n FROM unnest({arrays}) WITH ORDINALITY AS k ({}, n) JOIN {table} AS t ON {matches}",
-                names.key_aliases()
-            ),
+            exists_many: format!("SELECT k.n FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) JOIN {table} AS t ON {matches}"),
             // Both parts see the table as it was before this statement: a row is either new, with version 0, or not.
             stamp_one: format!(
                 "WITH fresh AS (UPDATE {table} SET {version} = {DRAW} WHERE {where_key} AND {version} = 0 RETURNING {version}), \
@@ -92,33 +86,28 @@ impl TableSql {
                 kind::PUT
             ),
             stamp_many: format!(
-                "UPDATE {table} AS t SET {version} = {DRAW} FROM unnest({arrays}) WITH ORDINALITY AS k ({}, n) \
-                 WHERE {matches} AND t.{version} = 0 RETURNING k.n, t.{version}",
-                names.key_aliases()
+                "UPDATE {table} AS t SET {version} = {DRAW} FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) \
+                 WHERE {matches} AND t.{version} = 0 RETURNING k.n, t.{version}"
             ),
             delete_one: format!(
                 "WITH gone AS (DELETE FROM {table} WHERE {where_key} RETURNING {DRAW} AS version) \
                  {log} SELECT ${schema_at}::TEXT, ${text_at}::TEXT, version, {} FROM gone RETURNING version",
                 kind::DELETE
             ),
-            lock_many: format!(
-                "SELECT count(*) FROM (SELECT 1 FROM unnest({arrays}) WITH ORDINALITY AS k ({}, n) JOIN {table} AS t ON {matches} \
-                 ORDER BY k.n FOR UPDATE OF t) AS locked",
-                names.key_aliases()
-            ),
             delete_many: format!(
-                "WITH gone AS (DELETE FROM {table} AS t USING unnest({arrays}, ${}::TEXT[]) WITH ORDINALITY AS k ({}, key, n) \
-                 WHERE {matches} RETURNING k.n, k.key, {DRAW} AS version), \
+                "WITH locked AS (SELECT k.* FROM unnest({arrays}, ${}::TEXT[]) WITH ORDINALITY AS k ({aliases}, key, n) \
+                 JOIN {table} AS t ON {matches} ORDER BY k.n FOR UPDATE OF t), \
+                 gone AS (DELETE FROM {table} AS t USING locked AS k WHERE {matches} RETURNING k.n, k.key, {DRAW} AS version), \
                  logged AS ({log} SELECT ${}::TEXT, key, version, {} FROM gone) \
                  SELECT n, version FROM gone",
                 keys + 1,
-                names.key_aliases(),
                 keys + 2,
                 kind::DELETE
             ),
             delete_bulk: format!(
-                "DELETE FROM {table} AS t USING unnest({arrays}) WITH ORDINALITY AS k ({}, n) WHERE {matches} RETURNING k.n, {DRAW}",
-                names.key_aliases()
+                "WITH locked AS (SELECT k.* FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) \
+                 JOIN {table} AS t ON {matches} ORDER BY k.n FOR UPDATE OF t) \
+                 DELETE FROM {table} AS t USING locked AS k WHERE {matches} RETURNING k.n, {DRAW}"
             ),
             upserts: Mutex::default(),
         }
@@ -248,8 +237,8 @@ impl Names {
         aliases.join(", ")
     }
 
-    fn key_matches(&self, table: &str) -> String {
-        let parts: Vec<String> = self.keys.iter().enumerate().map(|(index, key)| format!("{table}.{key} = k.k{}", index + 1)).collect();
+    fn key_matches(&self) -> String {
+        let parts: Vec<String> = self.keys.iter().enumerate().map(|(index, key)| format!("t.{key} = k.k{}", index + 1)).collect();
         parts.join(" AND ")
     }
 }

@@ -22,6 +22,8 @@ const REST: Duration = Duration::from_secs(5);
 /// Rows lie in one table for each schema, with a hidden column `_version`. Strata's own are the sequence `_strata_version` and the tables `_strata_log` and
 /// `_strata_log_pruned`. All lie in the first schema of the search path.
 ///
+/// Each connection has a session of its own, in which statements stay prepared: behind a pooler such as PgBouncer, use its session mode.
+///
 /// Every call ends within the limits of its [`PgConfig`]. A call whose future is dropped is cancelled on the server as far as it still can be; it leaves
 /// all of its writes or none.
 ///

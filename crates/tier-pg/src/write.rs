@@ -31,11 +31,6 @@ const ATTEMPTS: usize = 3;
 
 pub(crate) type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
 
-/// What begins a transaction that writes, whatever the database's defaults are.
-pub(crate) fn begin(limit: std::time::Duration) -> String {
-    format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {}", limit.as_millis().max(1))
-}
-
 /// Inserts or updates rows.
 pub(crate) async fn put_many(pool: &Pool, statements: &Statements, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
     let batch = Batch::check(schema, rows)?;
@@ -70,13 +65,14 @@ impl From<Error> for Put {
 }
 
 impl Put {
-    /// Another writer that inserts the same key at the same moment makes PostgreSQL see a conflict in whichever unique index it meets first. And where a
-    /// column's present content was looked for, the row may have appeared since. Both are gone once the other writer's row is there.
+    /// Another writer that inserts the same key at the same moment makes PostgreSQL see a conflict in whichever unique index it meets first. Where a
+    /// column's present content was looked for, the row may have appeared since. And batches whose rows have different columns unset do not lock in
+    /// the order of keys alone. All is well once the other writer is done.
     fn new(failure: Failure, schema: &BoundSchema, only_updates: bool) -> Self {
         let may_be_raced = match failure.code() {
-            Some("23505") => true,
+            Some("23505" | "40P01" | "40001") => true,
             Some("23502") => only_updates,
-            _ => false,
+            _ => failure.is_void_statement(),
         };
         Put { error: failure.into_error(Attempt::Table(schema)), may_be_raced }
     }
@@ -97,9 +93,8 @@ async fn put_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, row: &Row<'_
 
     // All are sent before the first answer is awaited. If one fails, so do those behind it, and the commit rolls back.
     let limit = pool.limits().statement;
-    let begin = begin(limit);
     let work = async {
-        let begun = lease.batch_execute(&begin);
+        let begun = lease.batch_execute(pool.begin());
         let written = lease.query(&statements[0], &values);
         let stamped = lease.query(&statements[1], &stamps);
         let committed = lease.batch_execute("COMMIT");
@@ -225,7 +220,6 @@ struct BatchWrite<'a> {
 impl BatchWrite<'_> {
     async fn run(&mut self, chunks: &[Chunk], upserts: &[Statement], stamp: &Statement, log: &Statement) -> Result<(), Failure> {
         let limit = self.pool.limits().statement;
-        let begin = begin(limit);
         for (index, (chunk, upsert)) in chunks.iter().zip(upserts).enumerate() {
             let columns = self.columns(&chunk.upsert.set, &chunk.positions);
             let params: Params<'_> = columns.iter().map(|column| column as _).collect();
@@ -233,7 +227,7 @@ impl BatchWrite<'_> {
                 if index > 0 {
                     return Ok(self.lease.query(upsert, &params).await?);
                 }
-                let (begun, written) = join(self.lease.batch_execute(&begin), self.lease.query(upsert, &params)).await;
+                let (begun, written) = join(self.lease.batch_execute(self.pool.begin()), self.lease.query(upsert, &params)).await;
                 begun?;
                 Ok(written?)
             });

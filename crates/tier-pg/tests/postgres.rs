@@ -4,12 +4,22 @@
 
 #[path = "postgres/database.rs"]
 mod database;
+#[path = "postgres/faults.rs"]
+mod faults;
 #[path = "postgres/log.rs"]
 mod log;
+#[path = "postgres/pool.rs"]
+mod pool;
 #[path = "postgres/prepare.rs"]
 mod prepare;
+#[path = "postgres/replica.rs"]
+mod replica;
 #[path = "postgres/table.rs"]
 mod table;
+#[path = "postgres/tls.rs"]
+mod tls;
+#[path = "postgres/values.rs"]
+mod values;
 #[path = "postgres/versions.rs"]
 mod versions;
 

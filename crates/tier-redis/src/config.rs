@@ -101,11 +101,7 @@ impl RedisConfig {
 
     /// The primary that the sentinels hold for the one of a service. Any sentinels are named; they name the others.
     pub fn sentinel<H: Into<String>>(service: impl Into<String>, sentinels: impl IntoIterator<Item = (H, u16)>) -> Self {
-        Self::new(Topology::Sentinel {
-            service: service.into(),
-            sentinels: addresses(sentinels),
-            credentials: Credentials::default(),
-        })
+        Self::new(Topology::Sentinel { service: service.into(), sentinels: addresses(sentinels), credentials: Credentials::default() })
     }
 
     pub(crate) fn new(topology: Topology) -> Self {
@@ -209,7 +205,9 @@ impl RedisConfig {
         self.credentials.validate("the password of the Redis user is missing")?;
         match &self.topology {
             Topology::Sentinel { service, .. } if service.is_empty() => {
-                return Err(invalid("the name of the service is missing, under which the sentinels know the primary (`sentinelServiceName`)"));
+                return Err(invalid(
+                    "the name of the service is missing, under which the sentinels know the primary (`sentinelServiceName`)",
+                ));
             }
             Topology::Sentinel { credentials, .. } => credentials.validate("the password of the sentinels' user is missing")?,
             Topology::Cluster(_) if self.database.is_some_and(|database| database != 0) => {

@@ -5,6 +5,9 @@ use std::time::Duration;
 use fred::error::{Error as RedisError, ErrorKind as RedisErrorKind};
 use store_core::{Error, ErrorKind, Role};
 
+/// What the driver says of a call that met the end of its connection.
+const WORDS_OF_A_LOST_DRIVER: [&str; 3] = ["channel closed", "Client is not initialized.", "Failed to send command to router."];
+
 /// Why something failed, in a form that can be kept and told to several callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -49,13 +52,15 @@ impl From<&RedisError> for Failure {
             return failure;
         }
         match error.kind() {
-            RedisErrorKind::Timeout => Failure::new(ErrorKind::Timeout, "Redis did not answer in time; raise the limit or check the server's load"),
+            RedisErrorKind::Timeout => {
+                Failure::new(ErrorKind::Timeout, "Redis did not answer in time; raise the limit or check the server's load")
+            }
             RedisErrorKind::Auth => access_denied(details),
             RedisErrorKind::Tls => tls(details),
             RedisErrorKind::IO if details.contains("InvalidCertificate") => tls(details),
             RedisErrorKind::IO => unavailable(format!("the connection to Redis failed: {}", system_message(details))),
             RedisErrorKind::Canceled => unavailable("the connection to Redis was closed".to_owned()),
-            _ if details == "channel closed" => unavailable("the connection to Redis was lost".to_owned()),
+            _ if WORDS_OF_A_LOST_DRIVER.contains(&details) => unavailable("the connection to Redis was lost".to_owned()),
             _ => unavailable(format!("Redis refused: {details}")),
         }
     }
@@ -74,7 +79,9 @@ fn from_reply(reply: &str) -> Option<Failure> {
         "NOAUTH" | "WRONGPASS" | "NOPERM" => access_denied(reply),
         "OOM" => unavailable(format!("{reply} Raise `maxmemory`, or set a `maxmemory-policy` that evicts")),
         "MOVED" => invalid_config("the server is part of a Redis Cluster; connect with a `redis-cluster://` URL or `RedisConfig::cluster`"),
-        "LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MISCONF" | "NOREPLICAS" => unavailable(reply.to_owned()),
+        "LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MISCONF" | "NOREPLICAS" => {
+            unavailable(reply.to_owned())
+        }
         "ERR" if reply.contains("DB index is out of range") => {
             invalid_config("the server has no database of that number; choose a smaller one or raise the server's `databases`")
         }
@@ -127,7 +134,10 @@ pub(crate) fn is_demoted(error: &RedisError) -> bool {
 }
 
 fn access_denied(reply: &str) -> Failure {
-    Failure::new(ErrorKind::AccessDenied, format!("Redis answered `{reply}`; check the username and the password, and the user's permissions"))
+    Failure::new(
+        ErrorKind::AccessDenied,
+        format!("Redis answered `{reply}`; check the username and the password, and the user's permissions"),
+    )
 }
 
 fn invalid_config(message: &str) -> Failure {

@@ -114,8 +114,7 @@ impl Link {
         for trip in round_trips(calls, ScriptCall::size) {
             let commands = trip.iter().map(|call| call.command("EVALSHA", script.sha1().as_bytes())).collect();
             let mut replies = self.round_trip(commands, limit).await?;
-            let missing: Vec<usize> =
-                (0..replies.len()).filter(|&index| replies[index].as_ref().is_err_and(is_missing_script)).collect();
+            let missing: Vec<usize> = (0..replies.len()).filter(|&index| replies[index].as_ref().is_err_and(is_missing_script)).collect();
             if !missing.is_empty() {
                 // The server restarted, failed over, or flushed its scripts. Running one by its source makes the server keep it.
                 let commands = missing.iter().map(|&index| trip[index].command("EVAL", script.source.as_bytes())).collect();

@@ -114,7 +114,12 @@ impl Plan {
             username: config.credentials.username.clone(),
             password: config.credentials.password.clone(),
             database: config.database,
-            tls: config.tls.as_ref().map(|tls| tls.to_client_config()).transpose()?.map(|tls| fred::types::config::TlsConnector::from(tls).into()),
+            tls: config
+                .tls
+                .as_ref()
+                .map(|tls| tls.to_client_config())
+                .transpose()?
+                .map(|tls| fred::types::config::TlsConnector::from(tls).into()),
             ..Config::default()
         });
         // Without a reconnection policy the driver neither queues nor repeats commands: a broken connection fails them at once.

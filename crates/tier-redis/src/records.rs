@@ -33,11 +33,7 @@ impl Records for RedisTier {
         let now = SystemTime::now();
         let calls = fills.iter().map(|fill| ScriptCall {
             key: self.slot_key(schema, &fill.key),
-            arguments: vec![
-                encode_lease(fill.lease),
-                encode_record(&fill.record),
-                lifetime::argument(fill.record.deadline, now),
-            ],
+            arguments: vec![encode_lease(fill.lease), encode_record(&fill.record), lifetime::argument(fill.record.deadline, now)],
         });
         let filled = self.run_script(schema, &scripts::FILL, calls.collect()).await?;
         Ok(filled.iter().map(is_one).collect())
@@ -101,16 +97,15 @@ impl RedisTier {
     }
 
     async fn fetch_plainly(&self, link: &Link, keys: Vec<Bytes>) -> Result<Vec<Slot>> {
-        let now = SystemTime::now();
         let commands = keys.into_iter().map(|key| Command::of_key("GET", [key])).collect();
         let replies = link.run(commands, self.read_timeout).await?;
+        let now = SystemTime::now();
         replies.into_iter().map(|reply| slot(reply, now)).collect()
     }
 
     async fn fetch_leasing(&self, link: &Link, keys: &[Bytes], length: Duration) -> Result<Vec<Slot>> {
-        let now = SystemTime::now();
         let leases = random::leases(keys.len())?;
-        let mut replies = self.lease(link, keys, &leases, lifetime::lease_argument(length)).await?;
+        let replies = self.lease(link, keys, &leases, lifetime::lease_argument(length)).await?;
 
         // A full server takes no lease, but can be read.
         let full: Vec<usize> = (0..keys.len()).filter(|&index| replies[index].as_ref().is_err_and(is_out_of_memory)).collect();
@@ -119,8 +114,9 @@ impl RedisTier {
             false => self.fetch_plainly(link, full.iter().map(|&index| keys[index].clone()).collect()).await?,
         };
 
+        let now = SystemTime::now();
         let mut slots = Vec::with_capacity(keys.len());
-        for (reply, &lease) in replies.drain(..).zip(&leases) {
+        for (reply, lease) in replies.into_iter().zip(leases) {
             slots.push(match reply {
                 Ok(Value::Null) => Slot::Leased(lease),
                 Err(error) if is_out_of_memory(&error) => Slot::Empty,
@@ -146,7 +142,8 @@ impl RedisTier {
             }
             link.lacks_leasing_set();
         }
-        let call = |(key, lease): (&Bytes, &FillLease)| ScriptCall { key: key.clone(), arguments: vec![encode_lease(*lease), length.clone()] };
+        let call =
+            |(key, lease): (&Bytes, &FillLease)| ScriptCall { key: key.clone(), arguments: vec![encode_lease(*lease), length.clone()] };
         link.run_script(&scripts::LEASE, keys.iter().zip(leases).map(call).collect(), self.read_timeout).await
     }
 }

@@ -23,7 +23,13 @@ pub(crate) async fn clear(link: &Link, pattern: String, read_timeout: Duration, 
     Ok(try_join_all(cleared).await?.into_iter().sum())
 }
 
-async fn clear_master(link: &Link, master: Option<&Server>, pattern: &Bytes, read_timeout: Duration, write_timeout: Duration) -> Result<u64> {
+async fn clear_master(
+    link: &Link,
+    master: Option<&Server>,
+    pattern: &Bytes,
+    read_timeout: Duration,
+    write_timeout: Duration,
+) -> Result<u64> {
     let mut removed = 0;
     let mut cursor = Bytes::from_static(b"0");
     loop {
@@ -44,7 +50,8 @@ async fn clear_master(link: &Link, master: Option<&Server>, pattern: &Bytes, rea
 
 /// Takes the reply of `SCAN` apart: the next cursor, and keys.
 fn page(reply: Value) -> Result<(Bytes, Vec<Bytes>)> {
-    let malformed = || Error::new(ErrorKind::L2Unavailable, "Redis answered SCAN by something other than a cursor and keys").with_tier(Role::Shared);
+    let malformed =
+        || Error::new(ErrorKind::L2Unavailable, "Redis answered SCAN by something other than a cursor and keys").with_tier(Role::Shared);
     let Value::Array(parts) = reply else { return Err(malformed()) };
     let [cursor, Value::Array(keys)] = <[Value; 2]>::try_from(parts).map_err(|_| malformed())? else { return Err(malformed()) };
     let keys = keys.into_iter().map(|key| key.into_bytes().ok_or_else(malformed)).collect::<Result<_>>()?;

@@ -52,7 +52,8 @@ impl RedisTls {
         match &self.client {
             None => Ok(builder.with_no_client_auth()),
             Some((certificate, key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| invalid("the private key of the TLS client certificate is no PEM key"))?;
+                let key = PrivateKeyDer::from_pem_slice(key)
+                    .map_err(|_| invalid("the private key of the TLS client certificate is no PEM key"))?;
                 builder
                     .with_client_auth_cert(certificates(certificate, "the TLS client certificate")?, key)
                     .map_err(|error| invalid(format!("the TLS client certificate cannot be used: {error}")))

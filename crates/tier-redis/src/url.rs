@@ -39,11 +39,9 @@ pub(crate) fn parse(text: &str) -> Result<RedisConfig> {
             query.refuse_sentinel()?;
             Topology::Cluster(addresses)
         }
-        Deployment::Sentinel => Topology::Sentinel {
-            service: query.service.unwrap_or_default(),
-            sentinels: addresses,
-            credentials: query.sentinel_credentials,
-        },
+        Deployment::Sentinel => {
+            Topology::Sentinel { service: query.service.unwrap_or_default(), sentinels: addresses, credentials: query.sentinel_credentials }
+        }
     };
     let mut config = RedisConfig::new(topology);
     config.credentials = credentials(&url)?;
@@ -89,7 +87,9 @@ fn credentials(url: &Url) -> Result<Credentials> {
         Some(password) => Some(decode(password, "password")?),
     };
     if username.is_some() && password.is_none() {
-        return Err(invalid("the Redis URL has no password after the username; write `redis://:password@host` if it was meant for the password"));
+        return Err(invalid(
+            "the Redis URL has no password after the username; write `redis://:password@host` if it was meant for the password",
+        ));
     }
     Ok(Credentials { username, password })
 }

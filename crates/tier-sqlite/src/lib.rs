@@ -6,7 +6,8 @@
 //! - **Durability.** The file uses a write-ahead log with `synchronous = FULL`: a write that was acknowledged survives `kill -9` and power cuts.
 //!   [`Synchronous::Normal`] gives up the latter for speed.
 //! - **Concurrency.** One thread writes; readers, each on a thread of its own, neither wait for it nor it for them. Async threads never touch the
-//!   file. A write whose future is dropped happens whole or not at all.
+//!   file. A write whose future is dropped happens whole or not at all. A stream shows one moment of the database; while it is open, the
+//!   write-ahead log grows with what is written beside it.
 //! - **Types.** Whole numbers, booleans (0 and 1) and times (microseconds since 1970) are INTEGER, floating-point numbers REAL, text and JSON TEXT,
 //!   bytes and UUIDs BLOB. NaN is refused, since SQLite would store NULL; minus zero is stored as the zero it is equal to.
 //! - **Versions** are drawn from a counter in the table `_strata_version`; `_strata_log` names every key that was written, for whoever follows.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use store_core::facet::{Log, LogBatch, LogCursor, LogEntry};
 use store_core::{Error, ErrorKind, Result, Role};
 
 use crate::commit::{draw_versions, kind_of, microseconds_before_now, snapshot, to_version, transaction, write_entry};
 use crate::error::{self, Origin};
 use crate::tier::SqliteTier;
+use crate::workers::Worker;
 
 #[async_trait]
 impl Log for SqliteTier {
@@ -41,7 +42,16 @@ impl Log for SqliteTier {
     }
 
     async fn prune(&self, age: Duration) -> Result<u64> {
-        self.writer().run(move |worker| transaction(&worker.connection, Origin::Own, |connection| prune(connection, age))).await
+        let before = microseconds_before_now(age);
+        let mut dropped = 0;
+        loop {
+            // In steps, so that other writes need not wait for a long log.
+            let prune = move |worker: &mut Worker| transaction(&worker.connection, Origin::Own, |connection| prune(connection, before));
+            match self.writer().run(prune).await? {
+                0 => return Ok(dropped),
+                step => dropped += step,
+            }
+        }
     }
 }
 
@@ -108,12 +118,16 @@ fn entries_after(connection: &Connection, version: i64) -> Result<Vec<LogEntry>>
     entries.and_then(Iterator::collect).map_err(from_sqlite)
 }
 
-fn prune(connection: &Connection, age: Duration) -> Result<u64> {
-    let before = microseconds_before_now(age);
-    let last: Option<i64> =
-        connection.query_row("SELECT max(version) FROM \"_strata_log\" WHERE at <= ?1", [before], |row| row.get(0)).map_err(from_sqlite)?;
+/// The most entries that one transaction drops.
+const PRUNE_STEP: i64 = 10_000;
+
+/// Drops the oldest entries that were written at `before` or earlier, and returns how many.
+fn prune(connection: &Connection, before: i64) -> Result<u64> {
+    let oldest = "SELECT max(version) FROM (SELECT version, at FROM \"_strata_log\" ORDER BY version LIMIT ?1) WHERE at <= ?2";
+    let last: Option<i64> = connection.query_row(oldest, [PRUNE_STEP, before], |row| row.get(0)).map_err(from_sqlite)?;
     let Some(last) = last else { return Ok(0) };
-    let dropped = connection.execute("DELETE FROM \"_strata_log\" WHERE at <= ?1", [before]).map_err(from_sqlite)?;
-    connection.execute("UPDATE \"_strata_version\" SET pruned = max(pruned, ?1)", params![last]).map_err(from_sqlite)?;
+    let dropped =
+        connection.execute("DELETE FROM \"_strata_log\" WHERE version <= ?1 AND at <= ?2", [last, before]).map_err(from_sqlite)?;
+    connection.execute("UPDATE \"_strata_version\" SET pruned = max(pruned, ?1)", [last]).map_err(from_sqlite)?;
     Ok(u64::try_from(dropped).unwrap_or(u64::MAX))
 }

@@ -76,7 +76,10 @@ pub(super) fn schemas<N>(
             problem("it is `cache_only`, and the store has no memory or shared tier to hold it; add one".to_owned());
         }
         if schema.is_cache_only() && schema.shared_positions().len() < schema.definition().columns().len() {
-            problem("it is `cache_only` and leaves out columns (`omit_cache`), which no tier would hold; store it in a tier of truth".to_owned());
+            problem(
+                "it is `cache_only` and leaves out columns (`omit_cache`), which no tier would hold; store it in a tier of truth"
+                    .to_owned(),
+            );
         }
         if schema.write_mode() == WriteMode::WriteBehind {
             problem("write-behind is not part of this version; use `write_through` or `write_through_lazy_l1`".to_owned());

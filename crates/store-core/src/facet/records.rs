@@ -124,7 +124,7 @@ pub struct Fill {
 ///   [`put`](Self::put). [`replace`](Self::replace) never creates one.
 /// - Every change to one slot is atomic. Batches are not: a failed batch may have been done in part, and repeating any call is safe.
 /// - Results stand in the order of what was asked, one for each.
-/// - A record past its deadline is never answered.
+/// - A record past its deadline is never answered; one that is stored after its deadline leaves its slot empty.
 ///
 /// Every call is one batched round trip (one for each node of a cluster), within the tier's time limits; errors are of kind
 /// [`L2Unavailable`](crate::ErrorKind::L2Unavailable), [`Timeout`](crate::ErrorKind::Timeout) or [`AccessDenied`](crate::ErrorKind::AccessDenied). Keys are
@@ -168,6 +168,8 @@ pub trait Records: Debug + Send + Sync {
 
     /// Tells slots of newer records: one that holds an older record (or an equal version with another fingerprint) takes the new one, one that holds a
     /// lease is emptied, an empty or newer one stays as it is. `true` where the slot now holds exactly the given record.
+    ///
+    /// Content that is no record of this version of Strata is emptied too, as it may be an older record of another.
     async fn replace(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<bool>>;
 
     /// Empties slots, whatever they hold; leases are voided.
@@ -176,7 +178,8 @@ pub trait Records: Debug + Send + Sync {
     /// Empties every slot of the schema without blocking the server, and returns how many there were.
     async fn clear(&self, schema: &BoundSchema) -> Result<u64>;
 
-    /// Stores records as the tier of truth of a schema that has no other. The tier issues each version; that in the given record is ignored.
+    /// Stores records as the tier of truth of a schema that has no other, whatever the slots hold. The tier issues each version; that in the given
+    /// record is ignored. Of calls that meet in one slot, the later one has the newer version.
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>>;
 
     /// Deletes records as the tier of truth of a schema that has no other. The version of the deletion, or `None` where there was no record.

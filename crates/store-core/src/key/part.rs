@@ -23,7 +23,10 @@ use crate::value::Value;
 /// assert!(0_i64.is_empty_part());
 /// # Ok::<(), store_core::Error>(())
 /// ```
-#[diagnostic::on_unimplemented(message = "`{Self}` cannot be part of a primary key", note = "strings, `Uuid` and integers from `i8` to `u64` can")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be part of a primary key",
+    note = "strings, `Uuid` and integers from `i8` to `u64` can"
+)]
 pub trait KeyPart: Scalar + Clone + Eq + Hash + Debug + Send + Sync + 'static {
     /// Whether this is `""`, `0` or the nil UUID.
     fn is_empty_part(&self) -> bool;

@@ -26,7 +26,9 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
             '-' if rest.starts_with("--") => {
                 return Err(refuse("the condition holds a `--` comment, which would swallow the rest of the statement; remove it"));
             }
-            '/' if rest.starts_with("/*") => block_comment(rest).ok_or_else(|| refuse("the condition ends within a comment; close it"))?,
+            '/' if rest.starts_with("/*") => {
+                block_comment(rest, dialect).ok_or_else(|| refuse("the condition ends within a comment; close it"))?
+            }
             ';' => {
                 return Err(refuse("the condition holds a `;`; a condition is one expression"));
             }
@@ -97,8 +99,11 @@ fn ends_with_escape_prefix(output: &str) -> bool {
     matches!(characters.next(), Some('e' | 'E')) && !characters.next().is_some_and(|before| before.is_alphanumeric() || before == '_')
 }
 
-/// The length of a block comment at the start of `text`; they nest in PostgreSQL.
-fn block_comment(text: &str) -> Option<usize> {
+/// The length of a block comment at the start of `text`; they nest in PostgreSQL alone.
+fn block_comment(text: &str, dialect: Dialect) -> Option<usize> {
+    if dialect == Dialect::Sqlite {
+        return text[2..].find("*/").map(|end| end + 4);
+    }
     let mut depth = 0_usize;
     let mut position = 0;
     while position < text.len() {

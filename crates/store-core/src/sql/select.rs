@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::condition::ConditionWriter;
 use super::dialect::{Dialect, VERSION_COLUMN};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Count, Select};
 use crate::query::Direction;
 use crate::schema::BoundSchema;
@@ -72,7 +72,11 @@ pub fn select(dialect: Dialect, schema: &BoundSchema, select: &Select) -> Result
     let columns = select.columns.clone().unwrap_or_else(|| (0..definition.columns().len()).collect());
     let mut sql = String::from("SELECT ");
     for &position in &columns {
-        sql.push_str(&dialect.quote(definition.columns()[position].name));
+        let column = definition.columns().get(position).ok_or_else(|| {
+            let reason = format!("there is no column at position {position}, counted from 0");
+            Error::new(ErrorKind::InvalidQuery, reason).with_schema(schema.name())
+        })?;
+        sql.push_str(&dialect.quote(column.name));
         sql.push_str(", ");
     }
     let _ = write!(sql, "{} FROM {}", dialect.quote(VERSION_COLUMN), dialect.quote(schema.table()));

@@ -150,7 +150,9 @@ impl PostgresServer {
             command.args(["-m", "immediate", "-w", "stop"]);
             let output = command.output().map_err(ServerError::io("run pg_ctl to stop PostgreSQL"))?;
             let message = String::from_utf8_lossy(&output.stderr);
-            if !output.status.success() && !message.contains("does not exist") {
+            // A server that was killed leaves its file with the process number behind.
+            let is_gone = message.contains("does not exist") || message.contains("No such process");
+            if !output.status.success() && !is_gone {
                 return Err(ServerError::Failed { action: "stop PostgreSQL".to_owned(), output: message.into_owned() });
             }
             fs::remove_dir_all(directory).map_err(ServerError::io(format!("remove {}", directory.display())))?;

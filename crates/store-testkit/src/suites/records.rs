@@ -99,6 +99,7 @@ macro_rules! records_suite {
             replace {
                 an_empty_slot_stays_empty,
                 a_newer_record_takes_the_place_of_an_older_one,
+                a_replacement_lives_by_its_own_deadline,
                 an_older_record_changes_nothing,
                 the_same_record_is_there_already,
                 an_equal_version_of_the_same_layout_stays,
@@ -126,6 +127,7 @@ macro_rules! records_suite {
                 a_put_past_its_deadline_leaves_nothing,
                 a_deleted_record_is_gone,
                 a_deletion_without_a_record_has_no_version,
+                versions_rise_above_what_the_slot_holds,
                 versions_rise_across_deletion_and_clearing,
                 an_expired_record_is_not_there_to_be_deleted,
             }

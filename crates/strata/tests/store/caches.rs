@@ -171,9 +171,10 @@ async fn a_full_memory_evicts_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lazy_memory_is_filled_by_reads_and_emptied_by_writes() {
-    let bench =
-        FaultyBench::open_with(|builder| builder.schema_with::<Player>(|options| options.policies.write_mode = Some(WriteMode::WriteThroughLazyL1)))
-            .await;
+    let bench = FaultyBench::open_with(|builder| {
+        builder.schema_with::<Player>(|options| options.policies.write_mode = Some(WriteMode::WriteThroughLazyL1))
+    })
+    .await;
     let players = bench.players();
     players.set(player("a", 1)).await.unwrap();
     assert_eq!(players.peek("a"), None);

@@ -15,6 +15,9 @@ use strata::{
 use super::models::{Account, City, Membership, Player};
 use super::stacks;
 
+/// A mistake, and what its message must name.
+type Case<O> = (fn(&mut O), &'static [&'static str]);
+
 /// A tier with a role and nothing that it takes.
 #[derive(Debug)]
 struct Powerless(Role);
@@ -130,7 +133,7 @@ async fn a_schema_s_policies_must_make_sense() {
             change(options);
         })
     };
-    let cases: [(fn(&mut SchemaOptions<Player>), &[&str]); 14] = [
+    let cases: [Case<SchemaOptions<Player>>; 14] = [
         (|options| options.policies.write_mode = Some(WriteMode::WriteBehind), &["write-behind is not part", "use `write_through`"]),
         (|options| options.policies.write_mode = Some(WriteMode::WriteThroughLazyL1), &["memory is its only tier", "use `write_through`"]),
         (|options| options.policies.near.ttl = Duration::ZERO.into(), &["life time in l1", "below a millisecond", "`Lifetime::Never`"]),
@@ -153,7 +156,7 @@ async fn a_schema_s_policies_must_make_sense() {
 
 #[tokio::test]
 async fn settings_must_be_in_range() {
-    let cases: [(fn(&mut Settings), &[&str]); 6] = [
+    let cases: [Case<Settings>; 6] = [
         (|settings| settings.l1_ttl = Some(Duration::ZERO), &["`l1_ttl` is below a millisecond", "`None`"]),
         (|settings| settings.l2_ttl = Some(Duration::MAX), &["`l2_ttl` is above a century", "`None`"]),
         (|settings| settings.fill_lease = Duration::ZERO, &["`fill_lease` is below a millisecond"]),
@@ -206,12 +209,9 @@ async fn models_must_keep_out_of_each_other_s_way() {
     let (_directory, sqlite) = stacks::sqlite().await;
     let sqlite = Arc::new(sqlite);
     let base = || mem().tier(Arc::clone(&sqlite)).schema::<Player>();
-    let table = |table: &'static str| {
-        base().schema_with::<City>(move |options| options.policies.truth.table = Some(table.to_owned()))
-    };
-    let prefix = |prefix: &'static str| {
-        base().schema_with::<City>(move |options| options.policies.shared.key_prefix = Some(prefix.to_owned()))
-    };
+    let table = |table: &'static str| base().schema_with::<City>(move |options| options.policies.truth.table = Some(table.to_owned()));
+    let prefix =
+        |prefix: &'static str| base().schema_with::<City>(move |options| options.policies.shared.key_prefix = Some(prefix.to_owned()));
     for (builder, said) in [
         (base().schema::<Player>(), &["schema `player`", "added twice", "add it once"][..]),
         (base().schema::<Namesake>(), &["schema `player`", "another model has this name", "#[schema(name = \"…\")]"]),

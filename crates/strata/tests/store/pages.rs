@@ -79,8 +79,12 @@ async fn pages_cross_null_in_every_direction(bench: &Bench) {
 
 async fn a_cursor_travels_as_text(bench: &Bench) {
     let players = bench.players();
-    let players_with = |region: Option<&str>| Player { region: region.map(str::to_owned), seen_at: Some(super::models::moment()), ..player("a", 1) };
-    players.set_many([players_with(Some("é'\u{1F980}")), Player { id: "b".to_owned(), username: "b".to_owned(), ..players_with(None) }]).await.unwrap();
+    let players_with =
+        |region: Option<&str>| Player { region: region.map(str::to_owned), seen_at: Some(super::models::moment()), ..player("a", 1) };
+    players
+        .set_many([players_with(Some("é'\u{1F980}")), Player { id: "b".to_owned(), username: "b".to_owned(), ..players_with(None) }])
+        .await
+        .unwrap();
     let query = || {
         let query = Query::new().order_by(Player::region()).order_by(Player::score().desc()).order_by(Player::seen_at());
         query.order_by(Player::created_at()).limit(1)

@@ -176,10 +176,7 @@ async fn columns_are_answered_as_tuples_and_as_a_struct(bench: &Bench) {
     let query = || Query::new().filter(Player::level().le(3)).order_by(Player::level().desc());
     let tuples = players.select(query(), (Player::level(), Player::id(), Player::region(), Player::level())).await.unwrap();
     let expected = [(3, "c", None), (2, "b", Some("us")), (1, "a", Some("eu"))];
-    assert_eq!(
-        tuples,
-        expected.map(|(level, id, region)| (level, id.to_owned(), region.map(str::to_owned), level))
-    );
+    assert_eq!(tuples, expected.map(|(level, id, region)| (level, id.to_owned(), region.map(str::to_owned), level)));
     assert_eq!(players.select(query().limit(1), Player::tags()).await.unwrap(), [vec!["beta".to_owned()]]);
     assert_eq!(players.select(query().limit(1), Player::seen_at()).await.unwrap(), [None]);
     let standings: Vec<Standing> = players.select_as(query()).await.unwrap();
@@ -196,12 +193,9 @@ async fn what_a_user_gives_is_never_sql(bench: &Bench) {
     let hostile = "x' OR '1'='1\"; DROP TABLE player; --";
     players.set(Player { username: hostile.to_owned(), region: Some(hostile.to_owned()), ..player(hostile, 1) }).await.unwrap();
     assert_eq!(players.get(hostile).await.unwrap().unwrap().username, hostile);
-    for condition in [
-        Player::username().eq(hostile),
-        Player::region().eq(hostile),
-        Player::id().one_of([hostile]),
-        Player::username().like(hostile),
-    ] {
+    for condition in
+        [Player::username().eq(hostile), Player::region().eq(hostile), Player::id().one_of([hostile]), Player::username().like(hostile)]
+    {
         assert_eq!(ids(bench, condition).await, hostile);
     }
     assert_eq!(ids(bench, Query::new().where_sql("username = $1", params![hostile])).await, hostile);

@@ -22,7 +22,8 @@ on_stacks!(everywhere: [
 
 /// The moment before the test began, as precise as tiers hold it.
 fn just_now() -> SystemTime {
-    UNIX_EPOCH + std::time::Duration::from_micros(SystemTime::now().duration_since(UNIX_EPOCH).expect("we are past 1970").as_micros() as u64)
+    UNIX_EPOCH
+        + std::time::Duration::from_micros(SystemTime::now().duration_since(UNIX_EPOCH).expect("we are past 1970").as_micros() as u64)
 }
 
 async fn a_record_is_read_as_the_truth_returned_it(bench: &Bench) {

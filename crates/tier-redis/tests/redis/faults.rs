@@ -133,7 +133,9 @@ async fn a_slow_call_among_answered_ones_keeps_its_connection() {
     let server = start_server();
     let tier = Arc::new(RedisTier::connect(impatient(&server.url())).await.unwrap());
     read_through(&tier, "a").await.unwrap();
-    let connections = || server.command(&["INFO", "stats"]).unwrap().lines().find(|line| line.starts_with("total_connections_received")).map(str::to_owned);
+    let connections = || {
+        server.command(&["INFO", "stats"]).unwrap().lines().find(|line| line.starts_with("total_connections_received")).map(str::to_owned)
+    };
     let own = |line: Option<String>| line.unwrap().split(':').nth(1).unwrap().trim().parse::<u32>().unwrap();
     let before = own(connections());
     // Answers keep coming meanwhile, so the silence is not the connection's.
@@ -193,10 +195,12 @@ async fn flushed_scripts_are_sent_again() {
     let server = start_server();
     let tier = RedisTier::connect(impatient(&server.url())).await.unwrap();
     let schema = schema();
-    let sources_sent = || server.command(&["INFO", "commandstats"]).unwrap().lines().find(|line| line.starts_with("cmdstat_eval:")).map(|line| {
-        let calls = line.split(['=', ',']).nth(1).unwrap();
-        calls.parse::<u32>().unwrap()
-    });
+    let sources_sent = || {
+        server.command(&["INFO", "commandstats"]).unwrap().lines().find(|line| line.starts_with("cmdstat_eval:")).map(|line| {
+            let calls = line.split(['=', ',']).nth(1).unwrap();
+            calls.parse::<u32>().unwrap()
+        })
+    };
     let mut before = None;
     for round in 0..3 {
         match round {

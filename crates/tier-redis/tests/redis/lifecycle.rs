@@ -77,11 +77,7 @@ async fn a_closed_tier_says_so_and_leaves_no_connection() {
     read_through(&tier, "a").await.unwrap();
     tier.close().await.unwrap();
     tier.close().await.unwrap();
-    for error in [
-        tier.ping().await.unwrap_err(),
-        fetch(&tier, "a", None).await.unwrap_err(),
-        tier.clear(&schema()).await.unwrap_err(),
-    ] {
+    for error in [tier.ping().await.unwrap_err(), fetch(&tier, "a", None).await.unwrap_err(), tier.clear(&schema()).await.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Closed);
     }
     until_some(async || (clients(&server) == 0).then_some(())).await;

@@ -1,5 +1,7 @@
 //! The tier on real servers.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod access;
 mod cluster;
 mod faults;
@@ -7,5 +9,6 @@ mod lifecycle;
 mod memory;
 mod old_server;
 mod sentinel;
+mod slots;
 mod standalone;
 mod support;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use store_core::facet::{Count, Log, Select, Tables};
-use store_core::{ErrorKind, Role, Tier};
+use store_core::facet::{Count, Log, LogEntry, LogKind, Select, Tables};
+use store_core::{ErrorKind, Role, Tier, Version};
 use tier_sqlite::{SqliteConfig, SqliteTier, Synchronous};
 
 use crate::support::{Database, assert_kind, get, note_schema, put};
@@ -63,6 +63,36 @@ async fn rows_are_there_when_the_file_is_opened_again() {
     drop(tier);
     let other = SqliteTier::open(database.config().with_synchronous(Synchronous::Full).with_readers(1)).await.unwrap();
     assert_eq!(get(&other, 1).await.unwrap(), Some(stored[0].clone()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_tiers_open_a_new_file_at_once() {
+    let database = Database::new();
+    let tiers: Vec<_> = (0..8_i64)
+        .map(|id| {
+            let config = database.config();
+            tokio::spawn(async move {
+                let tier = crate::support::notes(config).await;
+                put(&tier, [id + 1]).await.unwrap();
+                tier
+            })
+        })
+        .collect();
+    for tier in tiers {
+        tier.await.unwrap().close().await.unwrap();
+    }
+    assert_eq!(database.notes().await.count(&note_schema(), Count::default()).await.unwrap(), 8);
+}
+
+#[tokio::test]
+async fn a_long_log_is_pruned_whole() {
+    let database = Database::new();
+    let tier = database.notes().await;
+    let entry = LogEntry { schema: "note".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+    tier.append(&vec![entry; 25_000]).await.unwrap();
+    put(&tier, 1..=500).await.unwrap();
+    assert_eq!(tier.prune(Duration::ZERO).await.unwrap(), 25_500);
+    assert_eq!(tier.prune(Duration::ZERO).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use store_core::facet::{Fill, FillLease, Records, Slot};
@@ -98,11 +98,32 @@ impl<S: RecordsServer> Bench<S> {
         assert_eq!(self.fetch(key, None).await, Slot::Record(record.clone()), "in the slot of {key}");
     }
 
+    /// Waits until a slot is empty, so that it can be leased again.
+    pub(super) async fn until_leased(&self, key: &str) -> FillLease {
+        until_some(async || match self.fetch(key, Some(LONG)).await {
+            Slot::Leased(lease) => Some(lease),
+            _ => None,
+        })
+        .await
+    }
+
     /// Checks that there is nothing in a slot, not even a lease, by taking its lease.
     pub(super) async fn assert_leasable(&self, key: &str) {
         let lease = self.lease(key).await;
         // Back to nothing.
         assert!(self.fill(key, lease, &record_until(past())).await);
+    }
+}
+
+/// Repeats a question until it has an answer, for a while.
+pub(super) async fn until_some<T>(mut question: impl AsyncFnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = question().await {
+            return answer;
+        }
+        assert!(begin.elapsed() < LONG / 2, "it did not happen within {:?}", LONG / 2);
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -32,13 +32,7 @@ pub async fn a_key_asked_twice_is_leased_once<S: RecordsServer>(bench: &Bench<S>
 /// "A lease of that length": afterwards the slot is free, and the lease is nobody's.
 pub async fn a_lease_ends_with_its_time<S: RecordsServer>(bench: &Bench<S>) {
     let Slot::Leased(ended) = bench.fetch("a", Some(Duration::from_millis(40))).await else { panic!("the slot was empty") };
-    let next = loop {
-        match bench.fetch("a", Some(LONG)).await {
-            Slot::Leased(next) => break next,
-            slot => assert_eq!(slot, Slot::Busy),
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    let next = bench.until_leased("a").await;
     assert_ne!(ended, next);
     assert!(!bench.fill("a", ended, &record(1)).await, "an ended lease fills nothing");
     assert!(bench.fill("a", next, &record(2)).await);

@@ -7,7 +7,7 @@ use store_core::facet::{FillLease, Slot};
 use store_core::{EncodedRecord, Version};
 
 use super::RecordsServer;
-use super::bench::{Bench, LONG, past, record, record_until, soon};
+use super::bench::{Bench, LONG, past, record, record_until, soon, until_some};
 
 /// The right that a fetch granted is good for one record.
 pub async fn the_holder_of_the_lease_fills<S: RecordsServer>(bench: &Bench<S>) {
@@ -86,21 +86,23 @@ pub async fn a_record_is_never_answered_past_its_deadline<S: RecordsServer>(benc
     let deadline = soon(Duration::from_millis(150));
     let record = record_until(deadline);
     bench.install("a", &record).await;
-    loop {
+    until_some(async || {
         let asked = SystemTime::now();
         match bench.fetch("a", None).await {
             Slot::Record(found) => {
                 assert_eq!(found, record);
                 assert!(asked < deadline, "answered {:?} late", asked.duration_since(deadline));
+                None
             }
             slot => {
                 assert_eq!(slot, Slot::Empty);
                 assert!(SystemTime::now() >= deadline, "gone too early");
-                break;
+                Some(())
             }
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    })
+    .await;
+    bench.until_leased("a").await;
 }
 
 /// A record that came too late uses the lease up and leaves nothing.

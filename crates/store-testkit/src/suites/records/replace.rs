@@ -1,13 +1,13 @@
 //! `Records::replace`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use store_core::EncodedRecord;
 use store_core::facet::Slot;
 
 use super::RecordsServer;
-use super::bench::{Bench, past, record, soon};
+use super::bench::{Bench, past, record, record_until, soon};
 
 /// "`replace` never creates one", neither a record nor a lease.
 pub async fn an_empty_slot_stays_empty<S: RecordsServer>(bench: &Bench<S>) {
@@ -33,6 +33,23 @@ pub async fn a_newer_record_takes_the_place_of_an_older_one<S: RecordsServer>(be
     }
     assert!(bench.replace("a", &record(8)).await);
     bench.assert_holds("a", &record(8)).await;
+}
+
+/// The life time is that of the new record, whether the older one's was shorter or longer.
+pub async fn a_replacement_lives_by_its_own_deadline<S: RecordsServer>(bench: &Bench<S>) {
+    let short = soon(Duration::from_millis(100));
+    for key in ["longer", "for ever"] {
+        bench.install(key, &record_until(short)).await;
+    }
+    bench.install("shorter", &record(1)).await;
+    let longer = EncodedRecord { deadline: Some(soon(Duration::from_secs(60))), ..record(2) };
+    assert!(bench.replace("longer", &longer).await);
+    assert!(bench.replace("for ever", &record(2)).await);
+    assert!(bench.replace("shorter", &EncodedRecord { deadline: Some(short), ..record(2) }).await);
+    bench.until_leased("shorter").await;
+    assert!(SystemTime::now() >= short);
+    bench.assert_holds("longer", &longer).await;
+    bench.assert_holds("for ever", &record(2)).await;
 }
 
 /// "A newer one stays as it is."

@@ -6,7 +6,7 @@ use store_core::EncodedRecord;
 use store_core::facet::Slot;
 
 use super::RecordsServer;
-use super::bench::{Bench, past, record, soon};
+use super::bench::{Bench, past, record, soon, until_some};
 
 /// "The tier issues each version; that in the given record is ignored."
 pub async fn a_put_record_is_found_under_the_version_issued<S: RecordsServer>(bench: &Bench<S>) {
@@ -78,6 +78,18 @@ pub async fn a_deletion_without_a_record_has_no_version<S: RecordsServer>(bench:
     bench.assert_leasable("foreign").await;
 }
 
+/// Whoever issued the version of the record that is there: the next one is newer.
+pub async fn versions_rise_above_what_the_slot_holds<S: RecordsServer>(bench: &Bench<S>) {
+    for (key, present) in [("a", u64::MAX - 9), ("b", (1 << 63) + u64::from(u32::MAX)), ("c", (1 << 53) + 1)] {
+        bench.install(key, &record(present)).await;
+        let version = bench.put(key, &record(0)).await;
+        assert!(version.get() > present, "{version} follows {present}");
+        bench.assert_holds(key, &EncodedRecord { version, ..record(0) }).await;
+        let deleted = bench.delete(key).await.expect("there was a record");
+        assert!(deleted > version, "{deleted} follows {version}");
+    }
+}
+
 /// The same key never sees a version twice.
 pub async fn versions_rise_across_deletion_and_clearing<S: RecordsServer>(bench: &Bench<S>) {
     let mut last = bench.put("a", &record(0)).await;
@@ -95,8 +107,6 @@ pub async fn versions_rise_across_deletion_and_clearing<S: RecordsServer>(bench:
 pub async fn an_expired_record_is_not_there_to_be_deleted<S: RecordsServer>(bench: &Bench<S>) {
     let until = soon(Duration::from_millis(40));
     bench.put("a", &EncodedRecord { deadline: Some(until), ..record(0) }).await;
-    while bench.fetch("a", None).await != Slot::Empty {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_some(async || (bench.fetch("a", None).await == Slot::Empty).then_some(())).await;
     assert_eq!(bench.delete("a").await, None);
 }

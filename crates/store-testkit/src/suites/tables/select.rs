@@ -234,5 +234,7 @@ pub async fn wrong_queries_are_refused(database: impl TruthDatabase) {
     }
     let order = Select { order: vec![by("no_such", Direction::Ascending)], ..Select::default() };
     assert_refused(rows(&truth.tables, &schema, order).await, ErrorKind::InvalidQuery, &schema, None);
+    let beyond = Select { columns: Some(vec![0, 8]), ..Select::default() };
+    assert_refused(rows(&truth.tables, &schema, beyond).await, ErrorKind::InvalidQuery, &schema, None);
     assert_eq!(truth.tables.count(&schema, Count::default()).await.unwrap(), 40);
 }

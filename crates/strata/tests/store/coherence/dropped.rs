@@ -10,6 +10,9 @@ use super::until;
 use crate::store::models::{Player, player};
 use crate::store::stacks::FaultyBench;
 
+/// Where a call of a tier is held up.
+type Place<'a> = &'a dyn Fn(&FaultyBench, Operation) -> Hold;
+
 #[derive(Debug, Clone, Copy)]
 enum Call {
     Set,
@@ -62,7 +65,7 @@ async fn a_write_that_began_is_finished_without_its_caller() {
         Operation::PutMany | Operation::DeleteMany | Operation::LogAppend => bench.truth_faults.hold_after(operation),
         _ => bench.shared_faults.hold_after(operation),
     };
-    let holds: [&dyn Fn(&FaultyBench, Operation) -> Hold; 2] = [&before, &after];
+    let holds: [Place<'_>; 2] = [&before, &after];
     for (call, operation, expected) in [
         (Call::Set, Operation::PutMany, Some(2)),
         (Call::Set, Operation::Replace, Some(2)),

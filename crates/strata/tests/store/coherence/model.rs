@@ -45,6 +45,18 @@ enum Step {
     Slow(Vec<i64>, Operation, Vec<Step>),
 }
 
+impl Step {
+    /// Whether later readers of a key do not share a load that began before this.
+    fn ends_flight(&self, key: i64) -> bool {
+        match self {
+            Step::Set(other) | Step::Delete(other) | Step::Invalidate(other) => *other == key,
+            Step::SetMany(keys) | Step::DeleteMany(keys) => keys.contains(&key),
+            Step::InvalidateAll => true,
+            _ => false,
+        }
+    }
+}
+
 fn keys() -> impl Strategy<Value = Vec<i64>> {
     proptest::collection::vec(1..=KEYS, 1..4)
 }
@@ -313,14 +325,23 @@ impl World {
             () = hold.arrived() => {}
             answer = &mut reading => early = Some(answer.expect("a read does not panic")),
         }
+        let hold = early.is_none().then_some(hold);
         let mut during: Vec<Possible> = keys.iter().map(|key| self.possible(*key).clone()).collect();
+        let mut flight = if early.is_none() && point != Operation::Select && keys.len() == 1 { Some(keys[0]) } else { None };
         for step in steps {
+            if flight.is_some_and(|key| step.ends_flight(key)) {
+                flight = None;
+            }
+            // A plain read shares the flight that is held, and would wait for ever.
+            if flight.is_some_and(|key| matches!(step, Step::Get(other) if *other == key)) {
+                continue;
+            }
             self.take(step).await;
             for (possible, key) in during.iter_mut().zip(keys) {
                 possible.extend(self.possible[*key as usize - 1].iter().copied());
             }
         }
-        hold.release();
+        drop(hold);
         let answer = match early {
             Some(answer) => answer,
             None => reading.await.expect("a read does not panic"),
@@ -353,7 +374,7 @@ impl World {
 #[test]
 fn no_answer_is_older_than_what_the_store_was_told() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime can be made");
-    let mut runner = TestRunner::new(Config { failure_persistence: None, max_shrink_iters: 400, ..Config::default() });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, max_shrink_iters: 300, ..Config::default() });
     let cases = (weather(), proptest::collection::vec(step(), 1..40));
     let result = runner.run(&cases, |(weather, steps)| {
         runtime.block_on(async {

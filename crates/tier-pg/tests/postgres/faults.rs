@@ -1,0 +1,253 @@
+//! Servers that die, freeze, restart or refuse.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use store_core::facet::{Count, Log, Select, Tables};
+use store_core::{ErrorKind, Tier};
+use store_testkit::servers::{PostgresOptions, PostgresServer};
+use tier_pg::{PgConfig, PgTier};
+
+use crate::database::{connect, wait_until};
+use crate::table::{account, get, keys, put, row};
+
+fn start(options: PostgresOptions) -> PostgresServer {
+    PostgresServer::start(&options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn config(server: &PostgresServer) -> PgConfig {
+    PgConfig::from_url(&server.url())
+        .unwrap()
+        .with_connect_timeout(Duration::from_millis(800))
+        .with_acquire_timeout(Duration::from_millis(800))
+        .with_statement_timeout(Duration::from_secs(2))
+}
+
+async fn tier(server: &PostgresServer) -> Arc<PgTier> {
+    let tier = PgTier::connect(config(server)).await.unwrap();
+    tier.prepare(&[account()]).await.unwrap();
+    Arc::new(tier)
+}
+
+/// Writers go on while the server is killed and restarted, three times. What they were told is written is there; what failed failed by kind.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_write_is_lost_when_the_server_is_killed() {
+    const WRITERS: i64 = 4;
+    let mut server = start(PostgresOptions::default());
+    let tier = tier(&server).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let acknowledged = Arc::new(AtomicI64::new(0));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let (tier, stop, acknowledged) = (Arc::clone(&tier), Arc::clone(&stop), Arc::clone(&acknowledged));
+            tokio::spawn(async move {
+                let (mut written, mut refused) = (Vec::new(), 0);
+                for turn in 0_i64.. {
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let id = 1 + writer * 1_000_000 + turn * 2;
+                    let rows = if turn % 3 == 0 { vec![row(id), row(id + 1)] } else { vec![row(id)] };
+                    match tier.put_many(&account(), &rows).await {
+                        Ok(stored) => {
+                            written.extend(stored.into_iter().zip([id, id + 1]).map(|(stored, id)| (id, stored.version)));
+                            acknowledged.fetch_add(1, Ordering::SeqCst);
+                        }
+                        Err(error) => {
+                            assert!(matches!(error.kind(), ErrorKind::L3Unavailable | ErrorKind::Timeout), "{error:?}");
+                            assert!(error.is_retryable());
+                            refused += 1;
+                        }
+                    }
+                }
+                (written, refused)
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        let before = acknowledged.load(Ordering::SeqCst);
+        wait_until("writes", async || acknowledged.load(Ordering::SeqCst) > before + 50).await;
+        tokio::task::block_in_place(|| {
+            server.kill().unwrap();
+            server.restart().unwrap();
+        });
+    }
+    let before = acknowledged.load(Ordering::SeqCst);
+    wait_until("writes after the last restart", async || acknowledged.load(Ordering::SeqCst) > before + 50).await;
+    stop.store(true, Ordering::SeqCst);
+
+    let mut refusals = 0;
+    for writer in writers {
+        let (written, refused) = writer.await.unwrap();
+        refusals += refused;
+        let ids: Vec<i64> = written.iter().map(|(id, _)| *id).collect();
+        let held = tier.get_many(&account(), &keys(ids)).await.unwrap();
+        for ((id, version), held) in written.iter().zip(held) {
+            assert_eq!(held.unwrap_or_else(|| panic!("the write of {id} is lost")).version, *version);
+        }
+    }
+    assert!(refusals > 0, "no writer noticed a dead server");
+}
+
+/// Connections that died while nobody used them are replaced, unnoticed by the next call.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_call_after_a_restart_succeeds() {
+    let mut server = start(PostgresOptions::default());
+    let tier = tier(&server).await;
+    for turn in 0..6 {
+        // Several connections, all dead after the restart.
+        let warm: Vec<_> = (0..4)
+            .map(|_| {
+                tokio::spawn({
+                    let tier = Arc::clone(&tier);
+                    async move { get(&tier, 1).await.unwrap() }
+                })
+            })
+            .collect();
+        for read in warm {
+            read.await.unwrap();
+        }
+        tokio::task::block_in_place(|| if turn % 2 == 0 { server.restart() } else { server.kill().and_then(|()| server.restart()) })
+            .unwrap();
+        match turn / 2 {
+            0 => drop(get(&tier, 1).await.unwrap()),
+            1 => drop(put(&tier, row(turn + 1)).await.unwrap()),
+            _ => drop(Arc::clone(&tier).select(account(), Select::default()).collect::<Vec<_>>().await),
+        }
+        tier.end().await.unwrap();
+    }
+    assert_eq!(tier.count(&account(), Count::default()).await.unwrap(), 2);
+}
+
+/// A frozen server keeps nobody longer than the limits say, and all is well once it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_a_timeout_within_the_limits() {
+    let mut server = start(PostgresOptions::default());
+    let tier = tier(&server).await;
+    put(&tier, row(1)).await.unwrap();
+    let mut stream = Arc::clone(&tier).select(account(), Select::default());
+    stream.next().await.unwrap().unwrap();
+    server.pause().unwrap();
+    let begin = Instant::now();
+    let (read, write, batch, search, log, ping) = tokio::join!(
+        get(&tier, 1),
+        put(&tier, row(2)),
+        async { tier.put_many(&account(), &[row(3), row(4)]).await },
+        async { tier.count(&account(), Count::default()).await },
+        tier.end(),
+        tier.ping(),
+    );
+    for error in [read.unwrap_err(), write.unwrap_err(), batch.unwrap_err(), search.unwrap_err(), log.unwrap_err(), ping.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(error.is_retryable());
+    }
+    // Waiting, connecting and a statement, and some time for a slow machine.
+    assert!(begin.elapsed() < Duration::from_millis(3_600 + 2_000), "{:?}", begin.elapsed());
+    assert_eq!(PgTier::connect(config(&server)).await.unwrap_err().kind(), ErrorKind::Timeout);
+    drop(stream);
+    server.resume().unwrap();
+    get(&tier, 1).await.unwrap().unwrap();
+    put(&tier, row(5)).await.unwrap();
+    let there = tier.exists_many(&account(), &keys([3, 4])).await.unwrap();
+    assert_eq!(there[0], there[1], "the batch is there whole or not at all");
+}
+
+/// A query that is being read when its server dies ends in an error, and does not look like a short result.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_server_dies_fails() {
+    let mut server = start(PostgresOptions::default());
+    let tier = tier(&server).await;
+    tier.put_many(&account(), &(1..=30_000).map(row).collect::<Vec<_>>()).await.unwrap();
+    let mut stream = Arc::clone(&tier).select(account(), Select::default());
+    stream.next().await.unwrap().unwrap();
+    server.kill().unwrap();
+    let mut rows = 1;
+    let error = loop {
+        match stream.next().await.expect("a broken stream does not end as a whole one") {
+            Ok(_) => rows += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(rows < 30_000);
+    assert_eq!(error.kind(), ErrorKind::L3Unavailable, "{error}");
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_unavailable() {
+    let mut server = start(PostgresOptions::default());
+    server.stop().unwrap();
+    let error = PgTier::connect(config(&server)).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::L3Unavailable, true));
+    assert!(error.to_string().contains(&format!("127.0.0.1:{}", server.port())), "{error}");
+    let unknown = PgConfig::from_url("postgres://user@no-such-host.invalid/x").unwrap();
+    assert_eq!(PgTier::connect(unknown).await.unwrap_err().kind(), ErrorKind::L3Unavailable);
+    let directory = tempfile::tempdir().unwrap();
+    let socket = PgConfig::from_url(&format!("postgres://user@/x?host={}", directory.path().display())).unwrap();
+    assert_eq!(PgTier::connect(socket).await.unwrap_err().kind(), ErrorKind::L3Unavailable);
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused_without_showing_them() {
+    let server = start(PostgresOptions { password: Some("right-secret".into()), ..PostgresOptions::default() });
+    PgTier::connect(config(&server)).await.unwrap();
+    let host = format!("127.0.0.1:{}", server.port());
+    for (credentials, kind) in [
+        ("postgres:wrong-secret@", ErrorKind::AccessDenied),
+        ("postgres@", ErrorKind::AccessDenied),
+        ("nobody:wrong-secret@", ErrorKind::AccessDenied),
+    ] {
+        let config = PgConfig::from_url(&format!("postgres://{credentials}{host}/postgres")).unwrap();
+        let error = PgTier::connect(config).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(!error.is_retryable());
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+    }
+    let missing = PgConfig::from_url(&server.url_of("no_such_database")).unwrap();
+    let error = PgTier::connect(missing).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
+    assert!(!format!("{error:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn a_server_without_free_connections_is_unavailable() {
+    let settings = vec![("max_connections".into(), "6".into()), ("superuser_reserved_connections".into(), "1".into())];
+    let server = start(PostgresOptions { settings, ..PostgresOptions::default() });
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        taken.push(connect(&server.url()).await);
+    }
+    taken[0].batch_execute("CREATE ROLE app LOGIN").await.unwrap();
+    let url = server.url().replace("postgres@", "app@");
+    let error = PgTier::connect(PgConfig::from_url(&url).unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::L3Unavailable, true), "{error}");
+    assert!(error.to_string().contains("max_connections"), "{error}");
+    taken.pop();
+    wait_until("a free connection", async || PgTier::connect(PgConfig::from_url(&url).unwrap()).await.is_ok()).await;
+}
+
+/// A standby answers reads; a write says what is wrong.
+#[tokio::test]
+async fn a_server_that_only_reads_is_told() {
+    let mut server = start(PostgresOptions::default());
+    let tier_before = tier(&server).await;
+    put(&tier_before, row(1)).await.unwrap();
+    tier_before.close().await.unwrap();
+    server.stop().unwrap();
+    std::fs::write(server.directory().join("data/standby.signal"), "").unwrap();
+    server.restart().unwrap();
+    let tier = PgTier::connect(config(&server)).await.unwrap();
+    assert!(get(&tier, 1).await.unwrap().is_some());
+    let refused = [
+        put(&tier, row(2)).await.unwrap_err(),
+        tier.put_many(&account(), &[row(2), row(3)]).await.unwrap_err(),
+        tier.delete_many(&account(), &keys([1])).await.unwrap_err(),
+        tier.prune(Duration::ZERO).await.unwrap_err(),
+    ];
+    for error in refused {
+        assert_eq!(error.kind(), ErrorKind::L3Unavailable, "{error}");
+        assert!(error.to_string().contains("primary"), "{error}");
+    }
+}
