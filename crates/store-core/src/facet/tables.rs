@@ -40,7 +40,7 @@ pub struct Select {
     pub columns: Option<Vec<usize>>,
     /// Which rows.
     pub filter: Option<Filter>,
-    /// In which order; the key follows as the last criterion.
+    /// In which order. [`Query`](crate::Query) ends it with the key columns, so that it is total.
     pub order: Vec<Order>,
     /// The most rows; `None` for all.
     pub limit: Option<u64>,
@@ -80,8 +80,9 @@ pub struct Count {
 ///
 /// - A write, the version it draws, and its rows in `_strata_log` are one transaction. A version is drawn after the row's lock is held, so that
 ///   versions of one key rise in the order of commits. When the call returns without an error, the write survives a crash of this process.
-/// - One log row names each key that was written or deleted; a call above [`BULK_LOG_LIMIT`](super::BULK_LOG_LIMIT) keys writes one row for the whole schema instead.
-/// - Results stand in the order of what was asked. The keys of one call are distinct.
+/// - One log row names each key that was written or deleted; a call above [`BULK_LOG_LIMIT`](super::BULK_LOG_LIMIT) keys writes one row for the whole schema instead,
+///   whose version is at least that of every key it covers.
+/// - Results stand in the order of what was asked; the rows of one call may be written in any order. The keys of one call are distinct.
 /// - A value that a column cannot hold exactly is refused as [`InvalidValue`](crate::ErrorKind::InvalidValue), with the column's name, before anything is written.
 /// - A call whose future is dropped leaves either all of its writes or none.
 /// - Errors carry the schema, and the column where the database names it. A unique violation is

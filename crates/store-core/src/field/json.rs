@@ -62,9 +62,17 @@ impl<F: JsonField> FieldCodec<F> for Json {
     const NULLABLE: bool = false;
 
     fn encode(self, field: &F) -> Result<Value<'_>> {
-        serde_json::to_string(field)
-            .map(|text| Value::Json(Cow::Owned(text)))
-            .map_err(|error| Error::new(ErrorKind::EncodeFailed, "the nested value cannot be written as JSON").with_source(error))
+        let text = serde_json::to_string(field)
+            .map_err(|error| Error::new(ErrorKind::EncodeFailed, "the nested value cannot be written as JSON").with_source(error))?;
+        if depth(&text) > DEEPEST {
+            return Err(Error::new(
+                ErrorKind::EncodeFailed,
+                format!(
+                    "the nested value is more than {DEEPEST} levels deep and could not be read back; make it flatter, or store it as bytes"
+                ),
+            ));
+        }
+        Ok(Value::Json(Cow::Owned(text)))
     }
 
     fn decode(self, value: Value<'static>) -> Result<F> {
@@ -83,5 +91,45 @@ impl<F: JsonField> FieldCodec<F> for Json {
             }),
             other => Err(unexpected(&other, "JSON")),
         }
+    }
+}
+
+/// The most levels that serde_json reads.
+const DEEPEST: usize = 127;
+
+/// How deep a JSON document is nested.
+fn depth(text: &str) -> usize {
+    let (mut open, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            b']' | b'}' if !in_string => open -= 1,
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(levels: usize) -> serde_json::Value {
+        (0..levels).fold(serde_json::json!("[[{{\\\"[["), |inner, _| serde_json::json!([inner]))
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_what_cannot_be_read_is_refused() {
+        let deepest = nested(DEEPEST);
+        let read: serde_json::Value = Json.decode(Json.encode(&deepest).unwrap().into_owned()).unwrap();
+        assert_eq!(read, deepest);
+        let refused = Json.encode(&nested(DEEPEST + 1)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::EncodeFailed);
     }
 }
