@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row as PgRow, Statement};
 
 use crate::error::{Attempt, Failure};
-use crate::pool::{Lease, Pool, within};
+use crate::pool::{ATTEMPTS, Lease, Pool, within};
 use crate::read::{check_keys, key_arrays, number};
 use crate::statements::{LOG_SCHEMA, Statements, TableSql, kind};
 use crate::value::Param;
@@ -24,17 +24,30 @@ pub(crate) async fn delete_many(
     let texts = keys.iter().map(|key| key_text(key)).collect::<Result<Vec<_>>>().map_err(|error| error.with_schema(schema.name()))?;
     refuse_duplicates(schema, &texts)?;
     let sql = statements.of(schema);
-    match keys {
-        [] => Ok(Vec::new()),
-        [key] => delete_one(pool, &sql, schema, key, &texts[0]).await.map(|version| vec![version]),
-        _ => delete_batch(pool, &sql, schema, keys, &texts).await,
+    let mut begun = 0;
+    loop {
+        begun += 1;
+        let result = match keys {
+            [] => return Ok(Vec::new()),
+            [key] => delete_one(pool, &sql, schema, key, &texts[0]).await,
+            _ => delete_batch(pool, &sql, schema, keys, &texts).await,
+        };
+        match result {
+            Err(failure) if failure.is_rolled_back() && begun < ATTEMPTS => {}
+            result => return result.map_err(|failure| failure.into_error(Attempt::Table(schema))),
+        }
     }
 }
 
 /// Deletes one row in one round trip.
-async fn delete_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, key: &Row<'_>, text: &String) -> Result<Option<Version>> {
-    let attempt = Attempt::Table(schema);
-    let (lease, statements) = pool.lease_prepared(&[&sql.delete_one], attempt).await?;
+async fn delete_one(
+    pool: &Pool,
+    sql: &TableSql,
+    schema: &BoundSchema,
+    key: &Row<'_>,
+    text: &String,
+) -> Result<Vec<Option<Version>>, Failure> {
+    let (lease, statements) = pool.lease_prepared(&[&sql.delete_one], Attempt::Table(schema)).await?;
     let keys = Param::all(key);
     let name = schema.name();
     let mut params: Params<'_> = keys.iter().map(|key| key as _).collect();
@@ -47,10 +60,10 @@ async fn delete_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, key: &Row
         begun?;
         let deleted = deleted?;
         committed?;
-        deleted.first().map(|row| version(row, 0)).transpose()
+        Ok(vec![deleted.first().map(|row| version(row, 0)).transpose()?])
     };
     let outcome = within(limit, work).await;
-    lease.settle(outcome).map_err(|failure| failure.into_error(attempt))
+    lease.settle(outcome)
 }
 
 async fn delete_batch(
@@ -59,11 +72,10 @@ async fn delete_batch(
     schema: &BoundSchema,
     keys: &[Row<'_>],
     texts: &[String],
-) -> Result<Vec<Option<Version>>> {
-    let attempt = Attempt::Table(schema);
+) -> Result<Vec<Option<Version>>, Failure> {
     let is_bulk = keys.len() > BULK_LOG_LIMIT;
     let delete = if is_bulk { &sql.delete_bulk } else { &sql.delete_many };
-    let (lease, statements) = pool.lease_prepared(&[delete, LOG_SCHEMA], attempt).await?;
+    let (lease, statements) = pool.lease_prepared(&[delete, LOG_SCHEMA], Attempt::Table(schema)).await?;
 
     let columns: Vec<usize> = (0..schema.definition().key_positions().len()).collect();
     let order = in_key_order(&columns, keys);
@@ -79,13 +91,11 @@ async fn delete_batch(
 
     let outcome = run(pool, &lease, &statements, &params, is_bulk.then_some(name)).await;
     let outcome = end(pool, &lease, outcome).await;
-    let rows = lease.settle(outcome).map_err(|failure| failure.into_error(attempt))?;
+    let rows = lease.settle(outcome)?;
     let mut versions = vec![None; keys.len()];
     for row in &rows {
-        let place = number(row, 0).and_then(|index| Ok((index, version(row, 1)?)));
-        let (index, version) = place.map_err(|failure| failure.into_error(attempt))?;
-        if let Some(&position) = order.get(index) {
-            versions[position] = Some(version);
+        if let Some(&position) = order.get(number(row, 0)?) {
+            versions[position] = Some(version(row, 1)?);
         }
     }
     Ok(versions)

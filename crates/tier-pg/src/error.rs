@@ -74,9 +74,10 @@ impl Failure {
         }
     }
 
-    /// Whether the server refused to begin with a prepared statement, so that a transaction that holds it had no effect.
-    pub(crate) fn is_void_statement(&self) -> bool {
-        matches!(self, Failure::Driver(error) if error.as_db_error().is_some_and(is_void_statement))
+    /// Whether the server undid the transaction for a reason that is gone when it is repeated: a deadlock, or a prepared statement that is void.
+    pub(crate) fn is_rolled_back(&self) -> bool {
+        let Failure::Driver(error) = self else { return false };
+        error.as_db_error().is_some_and(|report| matches!(report.code().code(), "40001" | "40P01") || is_void_statement(report))
     }
 
     pub(crate) fn code(&self) -> Option<&str> {

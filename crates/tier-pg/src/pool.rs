@@ -25,8 +25,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 const UPKEEP: Duration = Duration::from_secs(30);
 /// The statements that a connection keeps prepared. A program that makes up new conditions all the time would fill the server's memory.
 const MOST_STATEMENTS: usize = 256;
-/// How often work that had no effect yet is begun again on another connection.
-const ATTEMPTS: usize = 3;
+/// How often work that had no effect is begun, on one connection after the other.
+pub(crate) const ATTEMPTS: usize = 3;
 
 struct Manager {
     connector: Arc<Connector>,

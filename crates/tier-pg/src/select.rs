@@ -13,13 +13,10 @@ use tokio_postgres::RowStream;
 use tokio_postgres::types::ToSql;
 
 use crate::error::{Attempt, Failure};
-use crate::pool::{Lease, Pool, check_count, within};
+use crate::pool::{ATTEMPTS, Lease, Pool, check_count, within};
 use crate::read::selected_row;
 use crate::tier::PgTier;
 use crate::value::Param;
-
-/// How often a query that answered nothing yet is begun again on another connection.
-const ATTEMPTS: usize = 3;
 
 pub(crate) fn select(tier: Arc<PgTier>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {
     let opened = async move {

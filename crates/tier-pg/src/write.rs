@@ -16,7 +16,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row as PgRow, Statement};
 
 use crate::error::{Attempt, Failure};
-use crate::pool::{Lease, Pool, within};
+use crate::pool::{ATTEMPTS, Lease, Pool, within};
 use crate::read::{number, stored_row};
 use crate::statements::{LOG_KEYS, LOG_SCHEMA, Statements, TableSql, Upsert, kind};
 use crate::value::{Param, check};
@@ -25,9 +25,6 @@ use crate::value::{Param, check};
 const CHUNK_ROWS: usize = 5_000;
 /// … and about so many bytes of them, so that neither side needs much memory for a large batch.
 const CHUNK_BYTES: usize = 8 << 20;
-
-/// How often a write is tried that may only have lost a race against another writer of the same key.
-const ATTEMPTS: usize = 3;
 
 pub(crate) type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
 
@@ -70,9 +67,9 @@ impl Put {
     /// the order of keys alone. All is well once the other writer is done.
     fn new(failure: Failure, schema: &BoundSchema, only_updates: bool) -> Self {
         let may_be_raced = match failure.code() {
-            Some("23505" | "40P01" | "40001") => true,
+            Some("23505") => true,
             Some("23502") => only_updates,
-            _ => failure.is_void_statement(),
+            _ => failure.is_rolled_back(),
         };
         Put { error: failure.into_error(Attempt::Table(schema)), may_be_raced }
     }

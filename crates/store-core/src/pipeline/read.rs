@@ -60,7 +60,13 @@ impl<T: Schema> Pipeline<T> {
         self.check(key.borrow())?;
         let load = {
             let (pipeline, key) = (Arc::clone(self), key.clone());
-            move || async move { pipeline.load(key, View::Near).await }
+            move || async move {
+                // An earlier flight may have landed since the caller looked into memory.
+                match pipeline.near.as_ref().and_then(|near| near.get(key.borrow())) {
+                    Some(record) => Ok(Some(record)),
+                    None => pipeline.load(key, View::Near).await,
+                }
+            }
         };
         self.within_limit(self.flights.run(&self.shared.runtime, key, load)).await
     }

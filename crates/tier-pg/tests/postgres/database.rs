@@ -46,8 +46,10 @@ impl Database {
         format!("{scheme}://{user}:{password}@{host}")
     }
 
+    /// With limits that a machine busy with other tests keeps.
     pub(crate) fn config(&self) -> PgConfig {
-        PgConfig::from_url(&self.url()).unwrap()
+        let limit = Duration::from_secs(60);
+        PgConfig::from_url(&self.url()).unwrap().with_connect_timeout(limit).with_acquire_timeout(limit).with_statement_timeout(limit)
     }
 
     pub(crate) async fn tier(&self) -> Arc<PgTier> {
