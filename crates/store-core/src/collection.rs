@@ -69,7 +69,7 @@ pub struct Collection<T: Schema> {
 pub struct Page<T> {
     /// The records.
     pub records: Vec<Arc<T>>,
-    /// Where the next page begins, for [`Query::after`]; `None` behind the last one.
+    /// Where the next page begins, for [`Query::after`]; `None` if this page is not full, and so the last.
     pub next: Option<Cursor>,
 }
 

@@ -3,12 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod store {
+    mod bad_input;
     mod batches;
     mod caches;
     mod checks;
     mod closing;
+    mod codecs;
     mod coherence;
+    mod environment;
     mod models;
+    #[cfg(all(feature = "redis", feature = "pg"))]
+    mod outages;
     mod pages;
     mod queries;
     mod records;

@@ -5,18 +5,26 @@ mod dropped;
 mod flights;
 mod model;
 mod overtaken;
+mod soak;
 mod unknown;
 
 use std::time::Duration;
 
 use store_testkit::ModelRecords;
 use strata::facet::{Records, Slot};
-use strata::{BoundSchema, Schema};
+use strata::{BoundSchema, Collection, Schema, Store};
 
 use super::models::Player;
+use super::stacks::{FaultyBench, open_sqlite};
 
 /// Past the life time of memory's entries, and well before that of the shared tier's records.
 const PAST_L1: Duration = Duration::from_secs(5 * 60);
+
+/// A store on the truth alone: another program.
+async fn outside(bench: &FaultyBench) -> Collection<Player> {
+    let store = Store::builder().tier(open_sqlite(&bench.directory).await).schema::<Player>().build().await;
+    store.expect("the stack is sound").collection().expect("the store has the model")
+}
 
 /// What is in a player's slot of the shared tier.
 async fn slot(shared: &ModelRecords, id: &str) -> Slot {

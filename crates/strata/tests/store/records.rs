@@ -14,6 +14,8 @@ on_stacks!(everywhere: [
     an_update_keeps_the_time_of_the_insert_and_raises_the_version,
     time_is_kept_to_the_microsecond,
     nested_values_travel_whole_through_every_tier,
+    what_the_truth_made_of_a_value_is_what_every_tier_shows,
+    odd_values_are_kept_exactly_or_refused,
     what_a_column_cannot_hold_is_refused_and_nothing_is_written,
     an_empty_key_is_refused_by_every_call,
     keys_that_differ_only_in_where_a_colon_stands_are_two,
@@ -112,6 +114,57 @@ async fn nested_values_travel_whole_through_every_tier(bench: &Bench) {
     documents.set(nothing.clone()).await.unwrap();
     documents.invalidate(id).await.unwrap();
     assert_eq!(*documents.get(id).await.unwrap().unwrap(), nothing);
+}
+
+async fn what_the_truth_made_of_a_value_is_what_every_tier_shows(bench: &Bench) {
+    let documents = bench.of::<Document>();
+    let id = Uuid::new_v4();
+    // PostgreSQL writes such numbers in its own way, and drops spaces and earlier duplicates of a key.
+    let value = serde_json::json!({"n": 1e2, "m": 1.10, "k": -0.0, "s": {"b": 1, "a": 2}});
+    let stored = documents.set(Document { value, ..document(id) }).await.unwrap();
+    for role in [Role::Truth, Role::Shared] {
+        assert_eq!(documents.from(role).get(id).await.unwrap().unwrap().model(), stored.model(), "{role}");
+    }
+    assert_eq!(documents.get(id).await.unwrap().as_ref(), Some(stored.model()));
+    documents.invalidate(id).await.unwrap();
+    assert_eq!(documents.get(id).await.unwrap().as_ref(), Some(stored.model()));
+    let again = documents.set((**stored.model()).clone()).await.unwrap();
+    assert_eq!(again.model(), stored.model(), "what was read can be written back");
+}
+
+async fn odd_values_are_kept_exactly_or_refused(bench: &Bench) {
+    let players = bench.players();
+    let with = |change: fn(&mut Player)| {
+        let mut player = player("a", 1);
+        change(&mut player);
+        player
+    };
+    for (column, odd) in [
+        ("username", with(|player| player.username = "a\0b".to_owned())),
+        ("region", with(|player| player.region = Some("\u{FFFF}\r\n\t\\".to_owned()))),
+        ("region", with(|player| player.region = Some(String::new()))),
+        ("tags", with(|player| player.tags = vec!["a\0b".to_owned()])),
+        ("tags", with(|player| player.tags = Vec::new())),
+        ("score", with(|player| player.score = f64::INFINITY)),
+        ("score", with(|player| player.score = f64::MIN_POSITIVE / 2.0)),
+        ("score", with(|player| player.score = f64::NAN)),
+        ("level", with(|player| player.level = i64::MIN)),
+        ("seen_at", with(|player| player.seen_at = Some(UNIX_EPOCH - std::time::Duration::from_secs(60 * 60 * 24 * 365 * 6_000)))),
+        ("seen_at", with(|player| player.seen_at = Some(UNIX_EPOCH + std::time::Duration::from_secs(60 * 60 * 24 * 365 * 200_000)))),
+        ("seen_at", with(|player| player.seen_at = UNIX_EPOCH.checked_add(std::time::Duration::from_secs(1 << 60)))),
+    ] {
+        let text = |player: &Player| format!("{:?}", Player { created_at: UNIX_EPOCH, updated_at: UNIX_EPOCH, ..player.clone() });
+        match players.set(odd.clone()).await {
+            Ok(stored) => {
+                assert_eq!(text(stored.model()), text(&odd));
+                players.invalidate("a").await.unwrap();
+                assert_eq!(text(&players.get("a").await.unwrap().unwrap()), text(&odd));
+            }
+            Err(error) => {
+                assert_eq!((error.kind(), error.column()), (ErrorKind::InvalidValue, Some(column)), "{error}");
+            }
+        }
+    }
 }
 
 async fn what_a_column_cannot_hold_is_refused_and_nothing_is_written(bench: &Bench) {

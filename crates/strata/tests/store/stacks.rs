@@ -1,9 +1,9 @@
 //! Stacks of tiers, each on storage of its own.
 
 #[cfg(feature = "pg")]
-mod postgres;
+pub(crate) mod postgres;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! A shared tier that could not be told of a write.
 
-use store_testkit::{Fault, Operation};
+use store_testkit::{Fault, Hold, Operation};
 use strata::facet::Slot;
 use strata::{Collection, ErrorKind, Role};
 
-use super::{PAST_L1, slot, until};
+use super::{PAST_L1, outside, slot, until};
 use crate::store::models::{Player, player};
 use crate::store::stacks::FaultyBench;
 
@@ -116,10 +116,7 @@ async fn a_failed_invalidation_is_made_good() {
         let bench = everywhere().await;
         let players = bench.players();
         take_no_change(&bench);
-        // Another program changes the row.
-        bench.another().await.collection::<Player>().unwrap().from(Role::Truth).get("a").await.unwrap();
-        let outside = strata::Store::builder().tier(crate::store::stacks::open_sqlite(&bench.directory).await).schema::<Player>();
-        outside.build().await.unwrap().collection::<Player>().unwrap().set(player("a", 2)).await.unwrap();
+        outside(&bench).await.set(player("a", 2)).await.unwrap();
         let error = if all { players.invalidate_all().await.map(drop) } else { players.invalidate("a").await };
         assert_eq!(error.unwrap_err().kind(), ErrorKind::L2Unavailable);
         check_reads(&bench, Some(2)).await;
@@ -148,28 +145,32 @@ async fn a_distrusted_slot_is_not_even_asked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_during_the_repair_of_an_earlier_one_is_repaired_too() {
-    for all in [false, true] {
+    for (first_of_all, second_of_all) in [(false, false), (false, true), (true, false), (true, true)] {
         let bench = everywhere().await;
         let (players, other) = (bench.players(), bench.another().await.collection::<Player>().unwrap());
-        let repair = if all { Operation::Clear } else { Operation::Remove };
-        // The first change of the slot fails; its repair takes effect and is held before it is done.
-        if all {
-            bench.shared_faults.next(Operation::Clear, DOWN);
-        } else {
-            bench.shared_faults.next(Operation::Replace, DOWN);
-        }
-        let held = bench.shared_faults.hold_after(repair);
-        if all {
-            players.invalidate_all().await.unwrap_err();
-        } else {
-            players.set(player("a", 2)).await.unwrap();
-        }
+        let outside = outside(&bench).await;
+        // The change fails at the slot; the answer is what holds its repair.
+        let change = async |of_all: bool, level, hold: fn(&FaultyBench, Operation) -> Hold| {
+            let repair = if of_all { Operation::Clear } else { Operation::Remove };
+            if of_all {
+                outside.set(player("a", level)).await.unwrap();
+                bench.shared_faults.next(Operation::Clear, DOWN);
+                let held = hold(&bench, repair);
+                players.invalidate_all().await.unwrap_err();
+                held
+            } else {
+                bench.shared_faults.next(Operation::Replace, DOWN);
+                let held = hold(&bench, repair);
+                players.set(player("a", level)).await.unwrap();
+                held
+            }
+        };
+        // The first repair takes effect and is held before it is done.
+        let held = change(first_of_all, 2, |bench, repair| bench.shared_faults.hold_after(repair)).await;
         held.arrived().await;
-        // Another instance fills the emptied slot, and the next write cannot be told to it either.
+        // Another instance fills the emptied slot, and the next change cannot be told to it either.
         let before = other.from(Role::Shared).get("a").await.unwrap().unwrap().level;
-        bench.shared_faults.next(Operation::Replace, DOWN);
-        let second = bench.shared_faults.hold_before(Operation::Remove);
-        players.set(player("a", 3)).await.unwrap();
+        let second = change(second_of_all, 3, |bench, repair| bench.shared_faults.hold_before(repair)).await;
         held.release();
         // Both instances' slot is old until the second repair.
         second.arrived().await;

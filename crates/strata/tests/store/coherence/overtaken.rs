@@ -4,10 +4,11 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use store_testkit::{Hold, Operation};
-use strata::{Collection, Query, Role, Store};
+use strata::{Collection, Query, Role};
 
+use super::outside;
 use crate::store::models::{Player, player};
-use crate::store::stacks::{FaultyBench, open_sqlite};
+use crate::store::stacks::FaultyBench;
 
 /// Where the load waits while it is overtaken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +94,6 @@ impl Intruder {
         }
         (!matches!(self, Intruder::Delete | Intruder::DeleteMany)).then_some(2)
     }
-}
-
-/// A store on the truth alone: another program.
-async fn outside(bench: &FaultyBench) -> Collection<Player> {
-    let store = Store::builder().tier(open_sqlite(&bench.directory).await).schema::<Player>().build().await.unwrap();
-    store.collection().unwrap()
 }
 
 async fn level(players: &Collection<Player>) -> Option<i64> {

@@ -32,7 +32,7 @@ impl Database {
     }
 
     /// The server's URL with this database in place of its own.
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let (address, options) = self.server.split_once('?').unwrap_or((&self.server, ""));
         let authority = address.find("://").map_or(0, |scheme| scheme + 3);
         let end = address[authority..].find('/').map_or(address.len(), |slash| authority + slash);

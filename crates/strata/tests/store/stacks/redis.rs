@@ -19,11 +19,14 @@ pub(crate) struct Namespace {
     config: RedisConfig,
 }
 
+/// The server that the tests share.
+pub(crate) fn url() -> String {
+    std::env::var("REDIS_URL").expect("REDIS_URL is not set: run the tests with `cargo xtask test`, or export what `cargo xtask up` prints")
+}
+
 /// Connects a tier whose keys have a root of their own.
 pub(crate) async fn open() -> (Namespace, RedisTier) {
-    let url = std::env::var("REDIS_URL");
-    let url = url.expect("REDIS_URL is not set: run the tests with `cargo xtask test`, or export what `cargo xtask up` prints");
-    let config = RedisConfig::from_url(&url)
+    let config = RedisConfig::from_url(&url())
         .expect("REDIS_URL is well-formed")
         .with_key_root(format!("strata-test-{}", Uuid::new_v4()))
         .with_dial_timeout(PATIENCE)

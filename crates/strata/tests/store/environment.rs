@@ -1,0 +1,166 @@
+//! `Store::from_env`, in processes of their own: variables belong to all threads of one.
+
+use std::ffi::OsStr;
+use std::process::Command;
+
+use strata::{Setup, Store};
+
+use super::models::{Player, player};
+
+/// Set in the processes that are there to run [`child`].
+const CHILD: &str = "STRATA_TEST_CHILD";
+
+/// Runs [`child`] with these variables and no others of Strata's, and answers what it printed.
+fn with(variables: &[(&str, &OsStr)]) -> String {
+    let mut command = Command::new(std::env::current_exe().expect("the test has a file"));
+    command.args(["--exact", "store::environment::child", "--nocapture"]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("STRATA_") || name == "DATABASE_URL" || name == "REDIS_URL") {
+            command.env_remove(name);
+        }
+    }
+    command.env(CHILD, "1").envs(variables.iter().copied());
+    let output = command.output().expect("the test can be run again");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    printed
+}
+
+fn with_text(variables: &[(&str, &str)]) -> String {
+    with(&variables.iter().map(|(name, value)| (*name, OsStr::new(*value))).collect::<Vec<_>>())
+}
+
+/// Opens a store as its variables say, writes, reads, and tells how it went, to the test that started this process for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let builder = match Store::from_env().await {
+        Ok(builder) => builder,
+        Err(error) => return println!("refused: {error:?}"),
+    };
+    println!("builder: {builder:?}");
+    let built = builder
+        .schema_with::<Player>(|options| {
+            // Redis is shared: names of its own, and nothing left behind.
+            let name = format!("player_{}", uuid::Uuid::new_v4().simple());
+            options.policies.truth.table = Some(name.clone());
+            options.policies.shared.key_prefix = Some(name);
+        })
+        .build()
+        .await;
+    let store = match built {
+        Ok(store) => store,
+        Err(error) => return println!("not built: {error:?}"),
+    };
+    let players = store.collection::<Player>().unwrap();
+    players.set(player("a", 1)).await.unwrap();
+    assert_eq!(players.get("a").await.unwrap().unwrap().level, 1);
+    store.ping().await.unwrap();
+    players.delete("a").await.unwrap();
+    store.close().await.unwrap();
+    println!("done: {store:?}");
+}
+
+#[track_caller]
+fn check(printed: &str, said: &[&str]) {
+    for said in said {
+        assert!(printed.contains(said), "`{said}` is not in: {printed}");
+    }
+}
+
+#[test]
+fn an_embedded_store_needs_one_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    for (number, prefix) in ["sqlite:", "sqlite://"].into_iter().enumerate() {
+        let file = directory.path().join(format!("{number}.db"));
+        check(&with_text(&[("DATABASE_URL", &format!("{prefix}{}", file.display()))]), &["done: ", "\"memory\", \"sqlite\""]);
+        assert!(file.exists());
+    }
+}
+
+#[test]
+fn without_a_truth_the_model_is_refused() {
+    check(&with(&[]), &["not built: InvalidConfig", "schema `player`: it needs a tier of truth"]);
+    check(&with_text(&[("DATABASE_URL", ""), ("REDIS_URL", "")]), &["not built: InvalidConfig"]);
+}
+
+#[test]
+fn every_setting_has_a_variable() {
+    let printed = with_text(&[
+        ("STRATA_L1_TTL", "90s"),
+        ("STRATA_L1_MAX_ENTRIES", "5000"),
+        ("STRATA_L1_EVICTION", "lfu"),
+        ("STRATA_L2_TTL", "never"),
+        ("STRATA_WRITE_MODE", "write_through_lazy_l1"),
+        ("STRATA_FILL_LEASE", "250ms"),
+        ("STRATA_OPERATION_TIMEOUT", "2m"),
+        ("STRATA_CREATE_TABLES", "false"),
+        ("STRATA_CODEC", "postcard"),
+        ("STRATA_TEST_ANYTHING", "is not looked at"),
+    ]);
+    let settings = [
+        "l1_ttl: Some(90s)",
+        "l1_max_entries: Some(5000)",
+        "l1_eviction: Lfu",
+        "l2_ttl: None",
+        "write_mode: WriteThroughLazyL1",
+        "fill_lease: 250ms",
+        "operation_timeout: 120s",
+        "create_tables: false",
+        "codec: Postcard",
+    ];
+    check(&printed, &settings);
+    #[cfg(feature = "json")]
+    check(&with_text(&[("STRATA_CODEC", "json")]), &["codec: Json"]);
+    #[cfg(feature = "messagepack")]
+    check(&with_text(&[("STRATA_CODEC", "messagepack")]), &["codec: MessagePack"]);
+    #[cfg(not(feature = "json"))]
+    check(&with_text(&[("STRATA_CODEC", "json")]), &["refused: InvalidConfig", "turn on Strata's feature"]);
+}
+
+#[test]
+fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
+    for (name, value, said) in [
+        ("STRATA_L1_TLL", "5s", "is not a setting; the settings are"),
+        ("STRATA_L1_TTL", "5 hunter2", "is not a duration such as"),
+        ("STRATA_L1_TTL", "0s", "is not a duration such as"),
+        ("STRATA_L2_TTL", "hunter2", "never"),
+        ("STRATA_L1_MAX_ENTRIES", "-1", "is not a whole number"),
+        ("STRATA_L1_EVICTION", "hunter2", "is none of: lru, lfu, fifo"),
+        ("STRATA_WRITE_MODE", "hunter2", "is none of: write_through"),
+        ("STRATA_CREATE_TABLES", "yes", "is not `true` or `false`"),
+        ("STRATA_CODEC", "hunter2", "is none of: postcard, json, messagepack"),
+        ("DATABASE_URL", "mysql://root:hunter2@localhost/x", "begins neither with `postgres://` nor with `sqlite:`"),
+    ] {
+        let printed = with_text(&[(name, value)]);
+        check(&printed, &["refused: InvalidConfig", name, said]);
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        check(&with(&[("STRATA_L1_TTL", OsStr::from_bytes(b"\xFF"))]), &["refused: InvalidConfig", "STRATA_L1_TTL is not valid Unicode"]);
+    }
+    #[cfg(not(feature = "redis"))]
+    check(&with_text(&[("REDIS_URL", "redis://localhost")]), &["refused: InvalidConfig", "REDIS_URL", "turn on Strata's feature `redis`"]);
+    #[cfg(not(feature = "pg"))]
+    check(
+        &with_text(&[("DATABASE_URL", "postgres://localhost")]),
+        &["refused: InvalidConfig", "DATABASE_URL", "turn on Strata's feature `pg`"],
+    );
+}
+
+#[cfg(all(feature = "redis", feature = "pg"))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_are_taken_from_their_variables() {
+    let (database, _) = super::stacks::postgres::open().await;
+    let printed = with_text(&[
+        ("REDIS_URL", &super::stacks::redis::url()),
+        ("STRATA_REDIS_POOL_SIZE", "3"),
+        ("DATABASE_URL", &database.url()),
+        ("STRATA_PG_MAX_CONNECTIONS", "7"),
+    ]);
+    check(&printed, &["connections: 3", "max_connections: 7", "done: ", "\"memory\", \"redis\", \"postgres"]);
+}
