@@ -152,6 +152,12 @@ impl<N: NearTier> StoreBuilder<N> {
                 "a store needs a tokio runtime; call `build` within one (`#[tokio::main]`, `Runtime::block_on`)",
             )
         })?;
+        if std::panic::catch_unwind(|| drop(tokio::time::sleep(std::time::Duration::ZERO))).is_err() {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "a store needs a tokio runtime with its timer on; add `enable_time` or `enable_all` to the runtime's builder",
+            ));
+        }
         let StoreBuilder { near, tiers, schemas, settings, read_codecs, mut problems } = self;
         problems.extend(settings.problems());
         let stack = checks::stack(near.is_some(), &tiers, &mut problems);

@@ -8,6 +8,9 @@ use crate::tier::Role;
 /// The result of every fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The most characters of a key that a message shows; a key may be a megabyte.
+const LONGEST_KEY: usize = 100;
+
 type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// What went wrong, in one word, for code that decides what to do next.
@@ -66,7 +69,7 @@ pub enum ErrorKind {
     TransactionTimeout,
     /// The configuration of the store, of a tier or of a schema is wrong.
     InvalidConfig,
-    /// The database's table does not fit the schema.
+    /// The database's table does not fit the schema, or a raw condition names a table or column that is not there.
     SchemaMismatch,
     /// The store was closed.
     Closed,
@@ -286,7 +289,10 @@ impl fmt::Display for Error {
             place = ",";
         }
         if let Some(key) = &inner.key {
-            write!(f, "{place} key `{key}`")?;
+            match key.char_indices().nth(LONGEST_KEY) {
+                None => write!(f, "{place} key `{key}`")?,
+                Some((end, _)) => write!(f, "{place} key `{}…` ({} bytes)", &key[..end], key.len())?,
+            }
         }
         if !inner.message.is_empty() {
             write!(f, ": {}", inner.message)?;

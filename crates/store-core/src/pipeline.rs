@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Records, Shelf};
 use crate::fence::Fences;
 use crate::flight::Flights;
-use crate::key::Key;
+use crate::key::{Key, key_text};
 use crate::record::{EncodedRecord, Record};
 use crate::schema::{BoundSchema, Schema};
 use crate::settings::Settings;
@@ -139,7 +139,14 @@ impl<T: Schema> Pipeline<T> {
                 *value = Value::Unset;
             }
         }
-        T::from_row(row).map_err(|error| error.with_schema(self.schema.name()))
+        let key: Row<'static> = self.schema.definition().key_positions().iter().map(|&position| row[position].clone()).collect();
+        T::from_row(row).map_err(|error| {
+            let error = error.with_schema(self.schema.name());
+            match key_text(&key) {
+                Ok(text) => error.with_key(text),
+                Err(_) => error,
+            }
+        })
     }
 
     /// Whether some columns are not held by memory.

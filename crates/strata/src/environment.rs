@@ -141,8 +141,12 @@ fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
         return Err(invalid("DATABASE_URL", "names PostgreSQL, which this build lacks; turn on Strata's feature `pg`"));
     }
     if let Some(path) = url.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path.contains('?') {
+            return Err(invalid("DATABASE_URL", "must be `sqlite:` and a file's path, without options"));
+        }
         #[cfg(feature = "sqlite")]
-        return Ok(Some(Truth::Sqlite(path.strip_prefix("//").unwrap_or(path).into())));
+        return Ok(Some(Truth::Sqlite(path.into())));
         #[cfg(not(feature = "sqlite"))]
         return Err(invalid("DATABASE_URL", &format!("names SQLite ({path}), which this build lacks; turn on Strata's feature `sqlite`")));
     }

@@ -14,9 +14,13 @@ mod store {
     mod models;
     #[cfg(all(feature = "redis", feature = "pg"))]
     mod outages;
+    #[cfg(feature = "pg")]
+    mod outside;
     mod pages;
     mod queries;
     mod records;
     mod stacks;
+    #[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
+    mod times;
     mod views;
 }

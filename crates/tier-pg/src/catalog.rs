@@ -26,6 +26,8 @@ pub(crate) struct Index {
 struct Column {
     name: String,
     type_name: String,
+    /// Whether an insert must give a value.
+    is_required: bool,
 }
 
 pub(crate) async fn relation(lease: &Lease, name: &str) -> Result<Option<Relation>, Failure> {
@@ -49,13 +51,14 @@ pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Fai
 }
 
 async fn columns(lease: &Lease, table: u32) -> Result<Vec<Column>, Failure> {
-    const TEXT: &str = "SELECT attname::TEXT, format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute \
+    const TEXT: &str = "SELECT attname::TEXT, format_type(atttypid, atttypmod), \
+        attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = '' FROM pg_catalog.pg_attribute \
         WHERE attrelid = $1::OID AND attnum > 0 AND NOT attisdropped";
     let rows = lease.query(TEXT, &[&table]).await?;
-    rows.iter().map(|row| Ok(Column { name: row.try_get(0)?, type_name: row.try_get(1)? })).collect()
+    rows.iter().map(|row| Ok(Column { name: row.try_get(0)?, type_name: row.try_get(1)?, is_required: row.try_get(2)? })).collect()
 }
 
-/// Refuses a table that lacks a column or its key, or has a column of another type.
+/// Refuses a table that lacks a column or its key, has a column of another type, or one that the model cannot fill.
 pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> Result<(), Failure> {
     let table = DIALECT.quote(schema.table());
     if !matches!(relation.kind as u8, b'r' | b'p') {
@@ -85,9 +88,21 @@ pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &
             Some(_) => {}
         }
     }
+    let is_known = |name: &str| name == VERSION_COLUMN || schema.definition().position(name).is_some();
+    if let Some(left) = present.iter().find(|present| present.is_required && !is_known(&present.name)) {
+        let name = DIALECT.quote(&left.name);
+        let message = format!(
+            "the table has the column {name}, which the model lacks and which every insert must give a value; run: ALTER TABLE {table} DROP COLUMN {name} \
+             (or RENAME COLUMN {name} TO the field's name, or ALTER COLUMN {name} DROP NOT NULL)"
+        );
+        return Err(mismatch(schema, message).with_column(left.name.clone()).into());
+    }
     let mut key: Vec<&str> = schema.definition().key_columns().map(|column| column.name).collect();
-    let remedy =
-        format!("ALTER TABLE {table} ADD PRIMARY KEY ({})", key.iter().map(|name| DIALECT.quote(name)).collect::<Vec<_>>().join(", "));
+    let remedy = format!(
+        "ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {}, ADD PRIMARY KEY ({})",
+        DIALECT.quote(&format!("{}_pkey", schema.table())),
+        key.iter().map(|name| DIALECT.quote(name)).collect::<Vec<_>>().join(", ")
+    );
     key.sort_unstable();
     let is_key = |index: &Index| {
         let mut columns: Vec<&str> = index.columns.iter().map(String::as_str).collect();
@@ -150,6 +165,6 @@ fn spelled(column_type: ColumnType) -> &'static str {
     }
 }
 
-fn mismatch(schema: &BoundSchema, message: String) -> Error {
+pub(crate) fn mismatch(schema: &BoundSchema, message: String) -> Error {
     Error::new(ErrorKind::SchemaMismatch, message).with_schema(schema.name()).with_tier(Role::Truth)
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::future::join;
-use store_core::sql::{Dialect, create_statements, index_plans};
+use store_core::sql::{Dialect, IndexPlan, create_statements, index_plans};
 use store_core::{BoundSchema, Result};
+
+use tokio_postgres::error::SqlState;
 
 use crate::catalog;
 use crate::error::{Attempt, Failure};
@@ -89,9 +91,22 @@ async fn make(lease: &Lease, schema: &BoundSchema) -> Result<(), Failure> {
             Some(index) => catalog::check_index(schema, plan, index, &create_index)?,
             None => {
                 catalog::check_name_is_free(lease, schema, plan).await?;
-                lease.batch_execute(&create_index).await?;
+                lease.batch_execute(&create_index).await.map_err(|error| broken_index(error, schema, plan, &create_index))?;
             }
         }
     }
     Ok(())
+}
+
+/// The error of an index that cannot be made; rows that break a unique one are the table's fault, not a write's.
+fn broken_index(error: tokio_postgres::Error, schema: &BoundSchema, plan: &IndexPlan, create_index: &str) -> Failure {
+    if error.code() != Some(&SqlState::UNIQUE_VIOLATION) {
+        return error.into();
+    }
+    let message = format!("rows of the table break the unique index that the model asks for; mend them, then run: {create_index}");
+    let mismatch = catalog::mismatch(schema, message);
+    match plan.columns.as_slice() {
+        [column] => mismatch.with_column(*column).into(),
+        _ => mismatch.into(),
+    }
 }

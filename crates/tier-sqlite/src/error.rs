@@ -94,8 +94,8 @@ fn from_sql(message: &str, origin: Origin<'_>) -> Error {
     if MISSING.iter().any(|missing| message.contains(missing)) {
         let hint = match origin {
             Origin::Own => "Strata's own tables are missing: prepare the tier first",
-            Origin::Query(_) => "make the missing tables by preparing the schema, and check the names in raw conditions",
-            _ => "make the tables by preparing the schema, or add the column",
+            Origin::Query(_) => "let the store make missing tables (`create_tables`), and check the names in raw conditions",
+            _ => "let the store make missing tables (`create_tables`), or add the column",
         };
         return Error::new(ErrorKind::SchemaMismatch, format!("{message}; {hint}"));
     }
@@ -113,9 +113,14 @@ fn from_constraint(code: i32, message: &str, plan: Option<&Plan>) -> Error {
             ErrorKind::UniqueViolation,
             format!("another record has the same {named}; give a different value or change that record"),
         ),
-        ffi::SQLITE_CONSTRAINT_NOTNULL => {
-            Error::new(ErrorKind::ConstraintViolation, format!("{named} needs a value and has no default; set it before the first write"))
-        }
+        ffi::SQLITE_CONSTRAINT_NOTNULL => Error::new(
+            ErrorKind::ConstraintViolation,
+            if columns.is_empty() {
+                format!("a column that the model lacks needs a value ({message}); drop or rename the column")
+            } else {
+                format!("{named} needs a value and has no default; set it before the first write")
+            },
+        ),
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => Error::new(
             ErrorKind::ConstraintViolation,
             "a foreign key refuses the write: write the record that is referred to first, and delete it last",

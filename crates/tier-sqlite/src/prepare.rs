@@ -103,6 +103,8 @@ struct Found {
     type_name: String,
     /// The place in the primary key, counted from 1; 0 for none.
     key_place: i64,
+    /// Whether an insert must give a value.
+    is_required: bool,
 }
 
 /// Compares the table, if there is one, with the schema.
@@ -121,9 +123,11 @@ fn check_table(connection: &Connection, schema: &BoundSchema) -> Result<()> {
             return Err(mismatch(schema, format!("`{}` is a view; rename it, or give the schema another table", schema.table())));
         }
     }
-    let mut statement = connection.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").map_err(from_sqlite)?;
-    let found =
-        statement.query_map([schema.table()], |row| Ok(Found { name: row.get(0)?, type_name: row.get(1)?, key_place: row.get(2)? }));
+    let mut statement =
+        connection.prepare("SELECT name, type, pk, \"notnull\" AND dflt_value IS NULL FROM pragma_table_info(?1)").map_err(from_sqlite)?;
+    let found = statement.query_map([schema.table()], |row| {
+        Ok(Found { name: row.get(0)?, type_name: row.get(1)?, key_place: row.get(2)?, is_required: row.get(3)? })
+    });
     let found: Vec<Found> = found.and_then(Iterator::collect).map_err(from_sqlite)?;
     compare(&found, schema)
 }
@@ -149,6 +153,17 @@ fn compare(found: &[Found], schema: &BoundSchema) -> Result<()> {
             );
             return Err(mismatch(schema, reason).with_column(name.to_owned()));
         }
+    }
+    let is_known = |name: &str| {
+        definition.columns().iter().map(|column| column.name).chain([VERSION_COLUMN]).any(|known| known.eq_ignore_ascii_case(name))
+    };
+    if let Some(left) = found.iter().find(|column| column.is_required && !is_known(&column.name)) {
+        let name = quote(&left.name);
+        let reason = format!(
+            "the table has the column {name}, which the model lacks and which every insert must give a value; run: ALTER TABLE {table} DROP COLUMN {name} \
+             (or RENAME COLUMN {name} TO the field's name)"
+        );
+        return Err(mismatch(schema, reason).with_column(left.name.clone()));
     }
     let mut key: Vec<&Found> = found.iter().filter(|column| column.key_place > 0).collect();
     key.sort_by_key(|column| column.key_place);

@@ -68,7 +68,7 @@ pub(super) fn schemas<N>(
         let mut problem = |text: String| problems.push(format!("schema `{}`: {text}", schema.name()));
         if !schema.is_cache_only() && stack.tables.is_none() {
             problem(
-                "it needs a tier of truth; add PostgreSQL or SQLite, or mark the model `#[schema(cache_only)]` if losing it is fine"
+                "it needs a tier of truth; add PostgreSQL or SQLite (`DATABASE_URL` for `from_env`), or mark the model `#[schema(cache_only)]` if losing it is fine"
                     .to_owned(),
             );
         }

@@ -10,6 +10,7 @@ use super::{Backing, Borrowed, Pipeline, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Count, Select, Shelf, Tables};
 use crate::fence::FenceSnapshot;
+use crate::key::Key;
 use crate::query::{Filter, Query};
 use crate::record::{Record, StoredRow};
 use crate::schema::Schema;
@@ -59,6 +60,10 @@ impl<T: Schema> Pipeline<T> {
     fn fill_from_search(&self, shelf: &dyn Shelf<T>, snapshot: &mut FenceSnapshot, record: Record<T>) {
         let key = record.key();
         let borrowed: &Borrowed<T> = key.borrow();
+        // Another program may have written a row that no reader can ask for.
+        if <T::Key as Key>::is_empty(borrowed) {
+            return;
+        }
         let deadline = self.near_deadline(None);
         let install = || {
             // The same version is kept where it is, with the end that it has.

@@ -41,8 +41,15 @@ impl<T: Schema> Pipeline<T> {
             drop(pass);
             result
         });
-        task.await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Internal, "a write ended without an answer; it panicked, or the runtime is shutting down"))
+        task.await.unwrap_or_else(|ended| {
+            Err(if ended.is_panic() {
+                Error::new(ErrorKind::Internal, "a write panicked; it may have taken effect all the same")
+            } else {
+                Error::new(
+                    ErrorKind::Closed,
+                    "the runtime that the store was built in has ended; build a store in one that lives as long as it is used",
+                )
+            })
         })
     }
 

@@ -29,6 +29,7 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
             '/' if rest.starts_with("/*") => {
                 block_comment(rest, dialect).ok_or_else(|| refuse("the condition ends within a comment; close it"))?
             }
+            '\0' => return Err(refuse("the condition holds a NUL character; remove it")),
             ';' => {
                 return Err(refuse("the condition holds a `;`; a condition is one expression"));
             }
@@ -170,6 +171,7 @@ mod tests {
             ("(a = 1", 0),
             ("a = 1; DROP TABLE x", 0),
             ("a = $$x", 0),
+            ("a = 1 \0", 0),
             ("  ", 0),
         ] {
             let error = postgres(sql, params).unwrap_err();

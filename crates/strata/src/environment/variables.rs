@@ -65,7 +65,7 @@ impl Variables {
     }
 }
 
-const DURATION: &str = "is not a duration such as `500ms`, `60s`, `5m`, `4h` or `7d`";
+const DURATION: &str = "is not a duration above zero such as `500ms`, `60s`, `5m`, `4h` or `7d`";
 
 fn is_ours(name: &str) -> bool {
     // STRATA_TEST_… tells the project's own tests where their servers are.

@@ -124,14 +124,16 @@ fn every_setting_has_a_variable() {
 fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
     for (name, value, said) in [
         ("STRATA_L1_TLL", "5s", "is not a setting; the settings are"),
-        ("STRATA_L1_TTL", "5 hunter2", "is not a duration such as"),
-        ("STRATA_L1_TTL", "0s", "is not a duration such as"),
+        ("STRATA_L1_TTL", "5 hunter2", "is not a duration above zero such as"),
+        ("STRATA_L1_TTL", "0s", "is not a duration above zero such as"),
         ("STRATA_L2_TTL", "hunter2", "never"),
         ("STRATA_L1_MAX_ENTRIES", "-1", "is not a whole number"),
         ("STRATA_L1_EVICTION", "hunter2", "is none of: lru, lfu, fifo"),
         ("STRATA_WRITE_MODE", "hunter2", "is none of: write_through"),
         ("STRATA_CREATE_TABLES", "yes", "is not `true` or `false`"),
         ("STRATA_CODEC", "hunter2", "is none of: postcard, json, messagepack"),
+        ("DATABASE_URL", "sqlite:", "a file's path"),
+        ("DATABASE_URL", "sqlite:a.db?mode=hunter2", "without options"),
         ("DATABASE_URL", "mysql://root:hunter2@localhost/x", "begins neither with `postgres://` nor with `sqlite:`"),
     ] {
         let printed = with_text(&[(name, value)]);

@@ -11,10 +11,10 @@ use strata::{Collection, ErrorKind, Query, Role, Store};
 use super::models::{Player, player};
 use super::stacks::open_sqlite;
 
-const LIMIT: Duration = Duration::from_millis(500);
+const LIMIT: Duration = Duration::from_secs(2);
 
 /// Longer than every time limit of a call together, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 async fn redis(server: &RedisServer) -> RedisTier {
     let config = RedisConfig::from_url(&server.url()).unwrap();

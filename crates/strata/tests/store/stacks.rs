@@ -22,6 +22,8 @@ pub(crate) enum Stack {
     MemSqlite,
     Sqlite,
     MemModelSqlite,
+    #[cfg(feature = "pg")]
+    MemPostgres,
     #[cfg(all(feature = "redis", feature = "pg"))]
     MemRedisPostgres,
     #[cfg(feature = "redis")]
@@ -59,6 +61,12 @@ impl Stack {
             Stack::MemModelSqlite => {
                 let builder = Store::builder().near(MemTier::new()).tier(ModelRecords::new()).tier(self.sqlite(&mut storage).await);
                 self.schemas(builder).build().await
+            }
+            #[cfg(feature = "pg")]
+            Stack::MemPostgres => {
+                let (database, postgres) = postgres::open().await;
+                storage._postgres = Some(database);
+                self.schemas(Store::builder().near(MemTier::new()).tier(postgres)).build().await
             }
             #[cfg(all(feature = "redis", feature = "pg"))]
             Stack::MemRedisPostgres => {
@@ -102,6 +110,8 @@ impl Stack {
     pub(crate) fn has_tables(self) -> bool {
         match self {
             Stack::MemSqlite | Stack::Sqlite | Stack::MemModelSqlite => true,
+            #[cfg(feature = "pg")]
+            Stack::MemPostgres => true,
             #[cfg(all(feature = "redis", feature = "pg"))]
             Stack::MemRedisPostgres => true,
             _ => false,
@@ -226,6 +236,7 @@ macro_rules! on_stacks {
         $crate::store::stacks::on_stacks!(@stack mem_sqlite MemSqlite $cases);
         $crate::store::stacks::on_stacks!(@stack sqlite Sqlite $cases);
         $crate::store::stacks::on_stacks!(@stack mem_model_sqlite MemModelSqlite $cases);
+        $crate::store::stacks::on_stacks!(@stack #[cfg(feature = "pg")] mem_postgres MemPostgres $cases);
         $crate::store::stacks::on_stacks!(@stack #[cfg(all(feature = "redis", feature = "pg"))] mem_redis_postgres MemRedisPostgres $cases);
     };
     (cache_only: $cases:tt) => {

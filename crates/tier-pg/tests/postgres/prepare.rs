@@ -72,7 +72,7 @@ async fn rows_that_break_a_new_unique_index_are_told_by_its_column() {
     let client = database.client().await;
     client.batch_execute("DROP INDEX account_email_key; INSERT INTO account VALUES (1, 'a'), (2, 'a')").await.unwrap();
     let error = tier.prepare(&[account()]).await.unwrap_err();
-    assert_eq!((error.kind(), error.column()), (ErrorKind::UniqueViolation, Some("email")));
+    assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("email")));
 }
 
 /// Tables live in the first schema of the search path, whatever the others hold.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use store_core::facet::{Count, Tables};
 use store_core::{BoundSchema, ErrorKind, Value};
 
-use super::schemas::{key_of, player, player_before, player_retyped, player_row, score, score_row, specimen, with, word};
+use super::schemas::{key_of, player, player_before, player_retyped, player_row, player_widened, score, score_row, specimen, with, word};
 use crate::suites::truth::{TruthDatabase, assert_refused, open, open_with};
 
 /// Preparing again changes nothing, and rows stay.
@@ -78,16 +78,30 @@ pub async fn a_table_with_a_column_of_another_type_is_refused(database: impl Tru
     assert_eq!(truth.tables.get_many(&before, &[key_of(&before, &row)]).await.unwrap(), vec![Some(stored[0].clone())]);
 }
 
-/// A table with more columns than the model is accepted.
+/// A table with columns beyond the model's is accepted if an insert may leave them out.
 pub async fn a_table_with_more_columns_is_accepted(database: impl TruthDatabase) {
-    let (wide, narrow) = (player(), player_before());
+    let (wide, narrow) = (player_widened(), player_before());
     let truth = open_with(&database, &[&wide]).await;
-    let stored = truth.tables.put_many(&wide, &[player_row(1)]).await.unwrap();
+    let mut row = player_row(1)[..6].to_vec();
+    row.extend([Value::from("kept"), 7.into()]);
+    let stored = truth.tables.put_many(&wide, std::slice::from_ref(&row)).await.unwrap();
     truth.tables.prepare(&[Arc::clone(&narrow)]).await.unwrap();
     let seen = truth.tables.get_many(&narrow, &[vec![1.into()]]).await.unwrap();
     let seen = seen[0].as_ref().unwrap();
     assert_eq!(seen.row[..], stored[0].row[..6]);
     assert_eq!(seen.version, stored[0].version);
+    truth.tables.put_many(&narrow, &[player_row(2)[..6].to_vec()]).await.unwrap();
+    holds(&truth.tables, &narrow, 2).await;
+}
+
+/// A table with a column that the model lacks and every insert must fill is refused with the statement that drops it.
+pub async fn a_table_with_a_column_that_nobody_fills_is_refused(database: impl TruthDatabase) {
+    let truth = open_with(&database, &[&player()]).await;
+    truth.tables.put_many(&player(), &[player_row(1)]).await.unwrap();
+
+    refused(&database, player_before(), "created_at").await;
+
+    holds(&truth.tables, &player(), 1).await;
 }
 
 /// Names that are SQL's own words, or hold quotes and spaces, are names like others.

@@ -61,6 +61,18 @@ schemas! {
         nullable("secret", ColumnType::Text),
     ], [];
 
+    /// The table of `player_before` with columns that an insert may leave out.
+    player_widened => "player", [
+        key("id", ColumnType::BigInt),
+        ColumnDefinition { unique: true, ..required("username", ColumnType::Text) },
+        with_default("level", ColumnType::BigInt, DefaultValue::Integer(1)),
+        nullable("region", ColumnType::Text),
+        nullable("rating", ColumnType::Double),
+        nullable("secret", ColumnType::Text),
+        nullable("note", ColumnType::Text),
+        with_default("points", ColumnType::BigInt, DefaultValue::Integer(0)),
+    ], [];
+
     /// The table of `player` with a column of another type.
     player_retyped => "player", [
         key("id", ColumnType::BigInt),

@@ -225,3 +225,24 @@ async fn a_load_between_a_deletion_and_its_end_in_the_shared_tier_leaves_nothing
     assert_eq!(level(&players).await, None);
     assert!(!players.exists("a").await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_between_an_invalidation_and_its_end_in_the_shared_tier_leaves_nothing() {
+    for all in [false, true] {
+        let bench = FaultyBench::open().await;
+        let players = bench.players();
+        players.set(player("a", 1)).await.unwrap();
+        players.from(Role::Shared).get("a").await.unwrap();
+        outside(&bench).await.set(player("a", 2)).await.unwrap();
+        let held = bench.shared_faults.hold_before(if all { Operation::Clear } else { Operation::Remove });
+        let invalidation = tokio::spawn({
+            let players = players.clone();
+            async move { if all { players.invalidate_all().await.map(drop) } else { players.invalidate("a").await } }
+        });
+        held.arrived().await;
+        assert_eq!(level(&players).await, Some(1), "the slot is not emptied yet");
+        held.release();
+        invalidation.await.unwrap().unwrap();
+        assert_eq!(level(&players).await, Some(2));
+    }
+}

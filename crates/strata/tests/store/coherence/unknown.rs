@@ -1,6 +1,6 @@
 //! Writes of which nobody knows whether the truth took them.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use store_testkit::{Fault, Operation};
@@ -95,15 +95,20 @@ async fn a_load_beside_a_write_whose_acknowledgement_is_lost_leaves_nothing_old(
     }
 }
 
-/// A nested value that some readers cannot read back.
+/// What becomes of the numbers 13 and 14 when they are read.
+static SPOILT: AtomicBool = AtomicBool::new(false);
+static READ_ONCE: AtomicBool = AtomicBool::new(false);
+
+/// A nested value that does not always come back: 13 is refused and 14 panics once they are spoilt, 15 is read only once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 struct Fussy(i64);
 
 impl<'de> Deserialize<'de> for Fussy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match i64::deserialize(deserializer)? {
-            13 => Err(serde::de::Error::custom("unlucky")),
-            14 => panic!("on purpose"),
+            13 if SPOILT.load(Ordering::SeqCst) => Err(serde::de::Error::custom("unlucky")),
+            14 if SPOILT.load(Ordering::SeqCst) => panic!("on purpose"),
+            15 if READ_ONCE.swap(true, Ordering::SeqCst) => Err(serde::de::Error::custom("read before")),
             number => Ok(Fussy(number)),
         }
     }
@@ -116,14 +121,26 @@ struct Ticket {
     number: Fussy,
 }
 
+fn ticket(id: i64, number: i64) -> Ticket {
+    Ticket { id, number: Fussy(number) }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stored_record_that_cannot_be_read_back_leaves_no_older_one_in_memory() {
     let bench = FaultyBench::open_with(|builder| builder.schema::<Ticket>()).await;
     let tickets = bench.of::<Ticket>();
-    let ticket = |id, number| Ticket { id, number: Fussy(number) };
     for (number, kind) in [(13, ErrorKind::DecodeFailed), (14, ErrorKind::Internal)] {
+        SPOILT.store(false, Ordering::SeqCst);
         tickets.set_many([1, 2, 3].map(|id| ticket(id, id))).await.unwrap();
-        let error = tickets.set_many([ticket(1, 7), ticket(2, number), ticket(3, 8)]).await.unwrap_err();
+        let held = bench.truth_faults.hold_after(Operation::PutMany);
+        let writing = tokio::spawn({
+            let tickets = tickets.clone();
+            async move { tickets.set_many([ticket(1, 7), ticket(2, number), ticket(3, 8)]).await }
+        });
+        held.arrived().await;
+        SPOILT.store(true, Ordering::SeqCst);
+        held.release();
+        let error = writing.await.unwrap().unwrap_err();
         assert_eq!((error.kind(), error.schema()), (kind, Some("ticket")), "{error}");
         let read = async |id| tickets.get(id).await.map(|ticket| ticket.map(|ticket| ticket.number));
         assert_eq!(read(1).await.unwrap(), Some(Fussy(7)));
@@ -138,8 +155,8 @@ async fn a_stored_record_that_cannot_be_read_back_leaves_no_older_one_in_memory(
 async fn what_memory_is_the_truth_of_survives_a_write_that_fails() {
     let builder = strata::Store::builder().near(strata::mem::MemTier::new());
     let store = builder.schema_with::<Ticket>(|options| options.policies.cache_only = true).build().await.unwrap();
-    let tickets: Arc<Collection<Ticket>> = Arc::new(store.collection().unwrap());
-    tickets.set(Ticket { id: 1, number: Fussy(1) }).await.unwrap();
-    assert_eq!(tickets.set(Ticket { id: 1, number: Fussy(13) }).await.unwrap_err().kind(), ErrorKind::DecodeFailed);
+    let tickets = store.collection::<Ticket>().unwrap();
+    tickets.set(ticket(1, 1)).await.unwrap();
+    assert_eq!(tickets.set(ticket(1, 15)).await.unwrap_err().kind(), ErrorKind::DecodeFailed);
     assert_eq!(tickets.get(1).await.unwrap().unwrap().number, Fussy(1));
 }

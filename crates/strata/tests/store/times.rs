@@ -1,0 +1,85 @@
+//! The time types of jiff, chrono and time as columns.
+
+use strata::mem::MemTier;
+use strata::{Collection, Store};
+
+use super::stacks::sqlite;
+
+/// Nanoseconds since 1970, and what a tier keeps of them.
+const MOMENTS: [(i128, i128); 4] = [
+    (1_700_000_000_123_456_789, 1_700_000_000_123_456_000),
+    (-1_500, -2_000),
+    (0, 0),
+    (-62_000_000_000_000_000_001, -62_000_000_000_000_001_000),
+];
+
+macro_rules! times {
+    ($($feature:literal $module:ident $time:ty, $of_nanoseconds:expr;)*) => {$(
+        #[cfg(feature = $feature)]
+        mod $module {
+            use strata::{Query, Role, Schema};
+
+            use super::*;
+
+            #[derive(Debug, Clone, PartialEq, Schema)]
+            #[schema(name = "event")]
+            struct Event {
+                #[schema(primary_key)]
+                id: i64,
+                at: $time,
+                until: Option<$time>,
+                #[schema(auto_now)]
+                touched: $time,
+            }
+
+            fn moment(nanoseconds: i128) -> $time {
+                $of_nanoseconds(nanoseconds)
+            }
+
+            async fn check(events: Collection<Event>) {
+                for (id, (given, kept)) in (1..).zip(MOMENTS) {
+                    let event = Event { id, at: moment(given), until: Some(moment(given)), touched: moment(0) };
+                    let stored = events.set(event.clone()).await.unwrap();
+                    assert!(stored.touched > moment(1_600_000_000_000_000_000), "the store stamps it");
+                    let expected = Event { at: moment(kept), until: Some(moment(kept)), touched: stored.touched, ..event };
+                    assert_eq!(**stored.model(), expected);
+                    for _ in 0..2 {
+                        assert_eq!(**events.from(Role::Shared).get(id).await.unwrap().unwrap().model(), expected);
+                    }
+                    let found = events.search(Query::new().filter(Event::at().eq(moment(kept))).filter(Event::until().is_not_null())).await.unwrap();
+                    assert_eq!(found.iter().map(|event| event.id).collect::<Vec<_>>(), [id]);
+                }
+                let (first, cursor) = {
+                    let page = events.page(Query::new().order_by(Event::at()).limit(2)).await.unwrap();
+                    (page.records, page.next.unwrap())
+                };
+                assert_eq!(first.iter().map(|event| event.id).collect::<Vec<_>>(), [4, 2]);
+                let rest = events.search(Query::new().order_by(Event::at()).after(cursor)).await.unwrap();
+                assert_eq!(rest.iter().map(|event| event.id).collect::<Vec<_>>(), [3, 1]);
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn moments_travel_through_sqlite() {
+                let (_directory, tier) = sqlite().await;
+                let builder = Store::builder().near(MemTier::new()).tier(store_testkit::ModelRecords::new()).tier(tier);
+                check(builder.schema::<Event>().build().await.unwrap().collection().unwrap()).await;
+            }
+
+            #[cfg(feature = "pg")]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn moments_travel_through_postgres() {
+                let (_database, tier) = crate::store::stacks::postgres::open().await;
+                let builder = Store::builder().near(MemTier::new()).tier(tier);
+                check(builder.schema::<Event>().build().await.unwrap().collection().unwrap()).await;
+            }
+        }
+    )*};
+}
+times! {
+    "jiff" with_jiff jiff::Timestamp, |nanoseconds| jiff::Timestamp::from_nanosecond(nanoseconds).unwrap();
+    "chrono" with_chrono chrono::DateTime<chrono::Utc>, |nanoseconds: i128| {
+        let seconds = nanoseconds.div_euclid(1_000_000_000);
+        chrono::DateTime::from_timestamp(seconds as i64, nanoseconds.rem_euclid(1_000_000_000) as u32).unwrap()
+    };
+    "time" with_time time::OffsetDateTime, |nanoseconds| time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap();
+}
