@@ -17,10 +17,12 @@ use crate::tls;
 const OLDEST_SERVER: u32 = 14;
 
 /// A session writes only within transactions that say so: should the `BEGIN` in front of pipelined statements fail, they fail too, instead of taking
-/// effect one by one. An acknowledged write must survive a crash, whatever the server's default.
+/// effect one by one. An acknowledged write must survive a crash, whatever the server's default. A statement
+/// whose connection was closed ends within a second, also where the request to cancel it came too early; servers on Windows cannot look after that.
 const SESSION: &str = "SET default_transaction_read_only = on; \
     SET standard_conforming_strings = on; \
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
+    SELECT set_config('client_connection_check_interval', '1s', false) WHERE version() !~* 'mingw|visual c'";
 
 /// Knows how to open connections to an endpoint.
 pub(crate) struct Connector {
