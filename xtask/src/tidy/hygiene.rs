@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn leftovers_are_found() {
         for line in [
-            "let path = \"/work/main\";",
-            "see /root/notes",
+            "let path = \"/home/ada/main\";",
+            "see /home/ada/notes",
             "open(/home/me/city.db)",
             "// TODO: later",
             "a FIXME",
