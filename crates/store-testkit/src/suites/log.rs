@@ -1,6 +1,6 @@
 //! The suite of the facet [`Log`](store_core::facet::Log).
 
-#![allow(clippy::unwrap_used, reason = "a case fails by a panic")]
+#![expect(clippy::unwrap_used, reason = "a case fails by a panic")]
 
 pub mod entries;
 pub mod following;
@@ -26,7 +26,7 @@ async fn since(truth: &Truth, cursor: &mut LogCursor) -> Vec<LogEntry> {
 macro_rules! log_suite {
     ($make:path) => {
         mod log_suite {
-            #[allow(unused_imports)]
+            #[allow(unused_imports, reason = "the expression may name nothing of the file")]
             use super::*;
 
             $crate::suite_cases! { $make, log::entries:

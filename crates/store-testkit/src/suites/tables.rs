@@ -1,6 +1,6 @@
 //! The suite of the facet [`Tables`](store_core::facet::Tables).
 
-#![allow(clippy::unwrap_used, reason = "a case fails by a panic")]
+#![expect(clippy::unwrap_used, reason = "a case fails by a panic")]
 
 pub mod concurrency;
 pub mod keys;
