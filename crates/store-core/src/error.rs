@@ -71,7 +71,7 @@ pub enum ErrorKind {
     InvalidConfig,
     /// The database's table does not fit the schema, or a raw condition names a table or column that is not there.
     SchemaMismatch,
-    /// The store was closed.
+    /// The store was closed, or the runtime that it was built in has ended.
     Closed,
     /// A defect of Strata itself; please report it.
     Internal,
@@ -250,6 +250,14 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// What a call says whose task the end of the runtime stopped.
+    pub(crate) fn runtime_ended() -> Self {
+        Error::new(
+            ErrorKind::Closed,
+            "the runtime that the store was built in has ended; build a store in one that lives as long as it is used",
+        )
     }
 
     /// A copy for each of several callers that shared one flight; the source becomes text.

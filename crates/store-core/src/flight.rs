@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -53,7 +55,8 @@ where
         match landed.ok().and_then(|outcome| outcome.clone()) {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(error.duplicate()),
-            None => Err(Error::new(ErrorKind::Internal, "a load ended without an answer; it panicked, or the runtime is shutting down")),
+            // Only a runtime that ends drops a load.
+            None => Err(Error::runtime_ended()),
         }
     }
 
@@ -74,7 +77,8 @@ where
         let landing = Landing { board: Arc::clone(&self.board), key, number };
         let load = load();
         runtime.spawn(async move {
-            let result = load.await.map_err(Arc::new);
+            let panicked = |_| Err(Error::new(ErrorKind::Internal, "a load panicked; the panic's own message says where"));
+            let result = AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(panicked).map_err(Arc::new);
             // Readers that come from here on must start anew: whatever they were told is younger than this load.
             drop(landing);
             sender.send_replace(Some(result));
@@ -195,5 +199,20 @@ mod tests {
             assert_eq!(lost.unwrap_err().kind(), ErrorKind::Internal);
             assert_eq!(flights.run(&Handle::current(), 2, || async { Ok(8) }).await.unwrap(), 8);
         });
+    }
+
+    #[test]
+    fn a_load_whose_runtime_ends_tells_its_readers_so() {
+        let building = runtime();
+        let flights: Flights<u8, u32> = Flights::new();
+        let handle = building.handle().clone();
+        runtime().block_on(async {
+            let mut reader = std::pin::pin!(flights.run(&handle, 1, std::future::pending));
+            assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut reader).await.is_err());
+            building.shutdown_background();
+            assert_eq!(reader.await.unwrap_err().kind(), ErrorKind::Closed);
+            assert_eq!(flights.run(&handle, 1, || async { Ok(1) }).await.unwrap_err().kind(), ErrorKind::Closed);
+        });
+        assert!(lock(&flights.board).flights.is_empty());
     }
 }

@@ -7,6 +7,7 @@ mod read;
 mod read_many;
 mod repair;
 mod search;
+mod slots;
 mod warm;
 mod write;
 
@@ -61,6 +62,7 @@ pub(crate) struct Pipeline<T: Schema> {
     pub(crate) flights: Flights<T::Key, Option<Record<T>>>,
     pub(crate) repairs: Arc<Repairs>,
     shared_types: Vec<ColumnType>,
+    warned_of_unreadable: AtomicBool,
 }
 
 type Borrowed<T> = <<T as Schema>::Key as Key>::Borrowed;
@@ -76,7 +78,18 @@ impl<T: Schema> Pipeline<T> {
         let columns = schema.definition().columns();
         let shared_types = schema.shared_positions().iter().map(|&position| columns[position].column_type).collect();
         let repairs = Arc::new(Repairs::new(cache.clone(), Arc::clone(&schema), Arc::clone(&shared)));
-        Pipeline { schema, near, cache, backing, shared, fences: Fences::new(), flights: Flights::new(), repairs, shared_types }
+        Pipeline {
+            schema,
+            near,
+            cache,
+            backing,
+            shared,
+            fences: Fences::new(),
+            flights: Flights::new(),
+            repairs,
+            shared_types,
+            warned_of_unreadable: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -131,7 +144,8 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    /// A model for a row of the truth, with the columns that `view` shows.
+    /// A model for a row, with the columns that `view` shows. An error names no key: the caller knows it, or gets it from the row by
+    /// [`key_values`](Self::key_values).
     fn model(&self, mut row: Row<'static>, view: View) -> Result<T> {
         let columns = self.schema.definition().columns();
         for (value, column) in row.iter_mut().zip(columns) {
@@ -139,14 +153,12 @@ impl<T: Schema> Pipeline<T> {
                 *value = Value::Unset;
             }
         }
-        let key: Row<'static> = self.schema.definition().key_positions().iter().map(|&position| row[position].clone()).collect();
-        T::from_row(row).map_err(|error| {
-            let error = error.with_schema(self.schema.name());
-            match key_text(&key) {
-                Ok(text) => error.with_key(text),
-                Err(_) => error,
-            }
-        })
+        T::from_row(row)
+    }
+
+    /// The key's columns of a row that was not asked for by its key, for [`named_by_values`] once the row is gone.
+    fn key_values(&self, row: &Row<'static>) -> Row<'static> {
+        self.schema.definition().key_positions().iter().map(|&position| row[position].clone()).collect()
     }
 
     /// Whether some columns are not held by memory.
@@ -184,30 +196,17 @@ impl<T: Schema> Pipeline<T> {
         })
     }
 
-    /// The row of an encoded record; `None` for a layout or codec that this build does not know.
-    fn decode(&self, record: &EncodedRecord) -> Option<Row<'static>> {
-        if record.fingerprint != self.schema.fingerprint() {
-            return None;
-        }
-        let codec = self.shared.codecs.iter().find(|codec| codec.id() == record.codec)?;
-        match codec.decode(&self.shared_types, &record.payload) {
-            Ok(held) => {
-                let mut row = vec![Value::Unset; self.schema.definition().columns().len()];
-                for (&position, value) in self.schema.shared_positions().iter().zip(held) {
-                    row[position] = value;
-                }
-                Some(row)
-            }
-            Err(error) => {
-                self.tolerate(Role::Shared, "a record cannot be decoded and counts as a miss", &error);
-                None
-            }
-        }
-    }
-
     fn text(key: &T::Key) -> String {
         let mut text = String::new();
         <T::Key as Key>::write_text(key.borrow(), &mut text);
         text
+    }
+}
+
+/// Names the key of the row that an error is about.
+fn named_by_values(error: Error, key: &[Value<'_>]) -> Error {
+    match key_text(key) {
+        Ok(text) => error.with_key(text),
+        Err(_) => error,
     }
 }

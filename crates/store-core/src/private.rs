@@ -102,15 +102,51 @@ pub fn fitting<F, C: FieldCodec<F>>(codec: C) -> impl FieldCodec<F> {
     codec
 }
 
+/// What `skip` fills a field with.
+#[diagnostic::on_unimplemented(
+    message = "a field of type `{Self}` cannot be skipped: `skip` needs `Default`",
+    label = "a read cannot fill this: it has no `Default`",
+    note = "derive or implement `Default` for `{Self}`, make the field an `Option`, or remove `skip` to store it"
+)]
+pub trait Skipped: Sized {
+    /// The value of a field that is not stored.
+    fn value() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Default> Skipped for F {
+    fn value() -> Self {
+        F::default()
+    }
+}
+
+/// What a field that is no `Option` but whose column may hold NULL reads it as.
+#[diagnostic::on_unimplemented(
+    message = "a field of type `{Self}` cannot be `nullable`: NULL reads as its `Default`",
+    label = "this has no `Default`",
+    note = "derive or implement `Default` for `{Self}`, or make the field an `Option` and remove `nullable`"
+)]
+pub trait NullDefault: Sized {
+    /// What NULL reads as.
+    fn value() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F: Default> NullDefault for F {
+    fn value() -> Self {
+        F::default()
+    }
+}
+
 /// The codec of a field that is no `Option` but whose column may hold NULL, which reads as the type's default.
-pub fn or_default<F: Default>(codec: impl FieldCodec<F>) -> impl FieldCodec<F> {
+pub fn or_default<F: NullDefault>(codec: impl FieldCodec<F>) -> impl FieldCodec<F> {
     OrDefault(codec)
 }
 
 #[derive(Clone, Copy)]
 struct OrDefault<C>(C);
 
-impl<F: Default, C: FieldCodec<F>> FieldCodec<F> for OrDefault<C> {
+impl<F: NullDefault, C: FieldCodec<F>> FieldCodec<F> for OrDefault<C> {
     const COLUMN_TYPE: ColumnType = C::COLUMN_TYPE;
     const NULLABLE: bool = true;
 
@@ -120,7 +156,7 @@ impl<F: Default, C: FieldCodec<F>> FieldCodec<F> for OrDefault<C> {
 
     fn decode(self, value: Value<'static>) -> Result<F> {
         match value {
-            Value::Null => Ok(F::default()),
+            Value::Null => Ok(F::value()),
             value => self.0.decode(value),
         }
     }

@@ -84,8 +84,10 @@ impl Store {
     pub fn collection<T: Schema>(&self) -> Result<Collection<T>> {
         let pipeline = self.inner.pipelines.get(&TypeId::of::<T>()).cloned().and_then(|pipeline| pipeline.downcast::<Pipeline<T>>().ok());
         pipeline.map(Collection::new).ok_or_else(|| {
-            Error::new(ErrorKind::SchemaNotFound, "add `.schema::<YourModel>()` to the builder of this store")
-                .with_schema(T::definition().name())
+            let model = std::any::type_name::<T>();
+            let name = model.rsplit("::").next().unwrap_or(model);
+            let message = format!("the builder of this store was not given `{model}`; add `.schema::<{name}>()` to it");
+            Error::new(ErrorKind::SchemaNotFound, message).with_schema(T::definition().name())
         })
     }
 

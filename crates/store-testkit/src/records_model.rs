@@ -59,7 +59,7 @@ impl ModelRecords {
         ModelRecords { content: Arc::default(), clock }
     }
 
-    /// Puts something in the place of a key that is no record.
+    /// Puts something in the place of a key that no version of Strata writes.
     pub fn put_foreign_content(&self, schema: &BoundSchema, key: &str) {
         self.live().places.insert(place(schema, key), Place::Foreign);
     }
@@ -110,7 +110,8 @@ impl Records for ModelRecords {
             match (content.places.get(&place), lease) {
                 (Some(Place::Record(record)), _) => Slot::Record(record.clone()),
                 (Some(Place::Lease(..)), _) => Slot::Busy,
-                (Some(Place::Foreign), _) | (None, None) => Slot::Empty,
+                (Some(Place::Foreign), _) => Slot::Foreign,
+                (None, None) => Slot::Empty,
                 (None, Some(length)) => {
                     content.last_lease += 1;
                     let lease = FillLease::new(content.last_lease);

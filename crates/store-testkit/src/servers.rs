@@ -20,6 +20,9 @@
 //! redis.resume()?;
 //! postgres.kill()?; // SIGKILL, as in a crash.
 //! postgres.restart()?; // The same port and the same data.
+//!
+//! let replica = postgres.start_replica()?;
+//! replica.pause_replay()?; // It lags from now on.
 //! # Ok(())
 //! # }
 //! ```
@@ -30,15 +33,19 @@ mod error;
 mod guard;
 mod ports;
 mod postgres;
+mod postgres_replica;
 mod process;
+mod process_table;
 mod programs;
 mod redis;
 mod redis_cluster;
+mod redis_replica;
 mod redis_sentinel;
 
 pub use error::ServerError;
 pub use ports::free_port;
 pub use postgres::{PostgresOptions, PostgresServer};
+pub use process::ServerProcess;
 pub use programs::{Account, PostgresPrograms, RedisPrograms};
 pub use redis::{RedisOptions, RedisServer};
 pub use redis_cluster::RedisCluster;

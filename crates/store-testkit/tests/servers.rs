@@ -98,6 +98,58 @@ fn postgres_takes_settings_a_password_and_tls() -> Result {
 }
 
 #[test]
+fn a_postgres_replica_lags_catches_up_and_takes_over() -> Result {
+    let mut primary = PostgresServer::start(&PostgresOptions { password: Some("secret".to_owned()), ..PostgresOptions::default() })?;
+    primary.query("CREATE TABLE city (name text)")?;
+    let mut replica = primary.start_replica()?;
+    let count = |replica: &PostgresServer| replica.query("SELECT count(*) FROM city").ok();
+    wait_until("the table on the replica", || count(&replica).is_some());
+
+    replica.pause_replay()?;
+    primary.query("INSERT INTO city VALUES ('Bern')")?;
+    let end = primary.query("SELECT pg_current_wal_lsn()")?;
+    let has_received = format!("SELECT pg_last_wal_receive_lsn() >= '{end}'");
+    wait_until("the row received", || replica.query(&has_received).is_ok_and(|received| received == "t"));
+    assert_eq!(count(&replica).as_deref(), Some("0"), "a paused replay shows what it received");
+    replica.resume_replay()?;
+    wait_until("the replica catch up", || count(&replica).as_deref() == Some("1"));
+
+    assert!(query(&replica.url(), "DELETE FROM city").is_err(), "a replica took a write");
+    primary.kill()?;
+    replica.promote()?;
+    query(&replica.url(), "INSERT INTO city VALUES ('Lima')")?;
+    replica.restart()?;
+    query(&replica.url(), "INSERT INTO city VALUES ('Oslo')")?;
+    assert_eq!(count(&replica).as_deref(), Some("3"));
+    Ok(())
+}
+
+#[test]
+fn a_postgres_replica_finds_what_was_written_while_it_was_down() -> Result {
+    let primary = PostgresServer::start(&PostgresOptions::default())?;
+    let mut replica = primary.start_replica()?;
+    replica.kill()?;
+    primary.query("CREATE TABLE city (name text)")?;
+    for _ in 0..2 {
+        primary.query("SELECT pg_switch_wal()")?;
+        primary.query("CHECKPOINT")?;
+    }
+    replica.restart()?;
+    wait_until("the table on the replica", || replica.query("SELECT count(*) FROM city").is_ok());
+    Ok(())
+}
+
+#[test]
+fn replica_calls_on_a_primary_fail() -> Result {
+    let primary = PostgresServer::start(&PostgresOptions::default())?;
+    for refused in [primary.pause_replay(), primary.resume_replay(), primary.promote()] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("recovery is not in progress"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
 fn redis_forgets_or_keeps_its_data_as_asked() -> Result {
     for append_only in [false, true] {
         let mut server = RedisServer::start(&RedisOptions { append_only, ..RedisOptions::default() })?;
@@ -146,6 +198,29 @@ fn redis_takes_a_password_and_tls() -> Result {
     assert_eq!(server.url(), format!("rediss://:pass%20word%2F%22@127.0.0.1:{}", server.port()));
     let answer = server.command(&["CONFIG", "GET", "maxmemory"])?;
     assert_eq!(answer, "maxmemory\n10485760");
+    Ok(())
+}
+
+#[test]
+fn a_redis_replica_follows_and_takes_over() -> Result {
+    let directory = tempfile::tempdir()?;
+    let mut primary = RedisServer::start(&RedisOptions {
+        password: Some("pass word/\"".to_owned()),
+        tls: Some(TlsFiles::generate(directory.path())?),
+        ..RedisOptions::default()
+    })?;
+    primary.command(&["SET", "city", "Bern"])?;
+    let mut replica = RedisServer::start_replica_of(&primary)?;
+    assert_eq!(replica.command(&["GET", "city"])?, "Bern");
+    let refusal = replica.command(&["SET", "city", "Lima"]).unwrap_err().to_string();
+    assert!(refusal.contains("READONLY"), "{refusal}");
+
+    primary.kill()?;
+    replica.promote()?;
+    assert_eq!(replica.command(&["GET", "city"])?, "Bern");
+    assert_eq!(replica.command(&["SET", "city", "Lima"])?, "OK");
+    replica.restart()?;
+    assert!(replica.command(&["ROLE"])?.starts_with("master"), "a restart undid the promotion");
     Ok(())
 }
 

@@ -84,22 +84,29 @@ fn codec(name: &str) -> Result<Arc<dyn Codec>> {
 
 #[cfg(not(feature = "redis"))]
 fn refuse_redis(variables: &mut Variables) -> Result<()> {
-    match variables.take("REDIS_URL") {
+    let name = variables.take("REDIS_URL").map(|_| "REDIS_URL".to_owned()).or_else(|| variables.first_of("STRATA_REDIS_"));
+    match name {
         None => Ok(()),
-        Some(_) => Err(invalid("REDIS_URL", "is set, and this build lacks Redis; turn on Strata's feature `redis`, or unset it")),
+        Some(name) => Err(invalid(&name, "is set, and this build lacks Redis; turn on Strata's feature `redis`, or unset it")),
     }
 }
 
 #[cfg(feature = "redis")]
 fn redis(variables: &mut Variables) -> Result<Option<tier_redis::RedisConfig>> {
     let url = variables.take("REDIS_URL");
+    let setting = variables.first_of("STRATA_REDIS_");
     let password = variables.take("STRATA_REDIS_PASSWORD");
     let database = variables.parse("STRATA_REDIS_DATABASE", "a database number")?;
     let pool_size = variables.parse("STRATA_REDIS_POOL_SIZE", "a whole number")?;
     let dial = variables.duration("STRATA_REDIS_DIAL_TIMEOUT")?;
     let read = variables.duration("STRATA_REDIS_READ_TIMEOUT")?;
     let write = variables.duration("STRATA_REDIS_WRITE_TIMEOUT")?;
-    let Some(url) = url else { return Ok(None) };
+    let Some(url) = url else {
+        return match setting {
+            None => Ok(None),
+            Some(name) => Err(invalid(&name, "is set, and REDIS_URL is not; set REDIS_URL to the server's address, or unset this one")),
+        };
+    };
     let mut config = tier_redis::RedisConfig::from_url(&url)?;
     if let Some(password) = password {
         config = config.with_password(password);
@@ -131,9 +138,18 @@ enum Truth {
 
 fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
     let url = variables.take("DATABASE_URL");
+    let setting = variables.first_of("STRATA_PG_");
     #[cfg(feature = "pg")]
     let postgres = postgres::take(variables)?;
-    let Some(url) = url else { return Ok(None) };
+    let without_postgres = match setting {
+        None => Ok(()),
+        Some(name) if cfg!(feature = "pg") => {
+            let url = if url.is_some() { "names no PostgreSQL" } else { "is not set" };
+            Err(invalid(&name, &format!("is set, and DATABASE_URL {url}; give DATABASE_URL a `postgres://` URL, or unset this one")))
+        }
+        Some(name) => Err(invalid(&name, "is set, and this build lacks PostgreSQL; turn on Strata's feature `pg`, or unset it")),
+    };
+    let Some(url) = url else { return without_postgres.map(|()| None) };
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         #[cfg(feature = "pg")]
         return postgres.config(&url).map(|config| Some(Truth::Postgres(Box::new(config))));
@@ -145,6 +161,7 @@ fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
         if path.is_empty() || path.contains('?') {
             return Err(invalid("DATABASE_URL", "must be `sqlite:` and a file's path, without options"));
         }
+        without_postgres?;
         #[cfg(feature = "sqlite")]
         return Ok(Some(Truth::Sqlite(path.into())));
         #[cfg(not(feature = "sqlite"))]

@@ -33,7 +33,7 @@ pub trait Setup {
     fn open(path: impl AsRef<Path> + Send) -> impl Future<Output = Result<StoreBuilder<MemTier>>> + Send;
 
     /// Starts a store from the environment: memory, Redis if `REDIS_URL` is set, and the truth that `DATABASE_URL` names (`postgres://…` or `sqlite:FILE`).
-    /// Every other setting has a variable of its own, `STRATA_…`; an unknown one is an error.
+    /// Every other setting has a variable of its own, `STRATA_…`; an unknown one, or one of a server that is not named, is an error.
     ///
     /// # Errors
     ///

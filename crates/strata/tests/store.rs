@@ -22,5 +22,6 @@ mod store {
     mod stacks;
     #[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
     mod times;
+    mod unreadable;
     mod views;
 }

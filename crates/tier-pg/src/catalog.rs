@@ -1,6 +1,6 @@
 //! What the database's catalogue says of tables and indexes, held against the schema.
 
-use store_core::sql::{Dialect, IndexPlan, VERSION_COLUMN, column_definition};
+use store_core::sql::{Dialect, IndexPlan, VERSION_COLUMN, add_column_statement};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, Error, ErrorKind, Role};
 
 use crate::error::Failure;
@@ -73,12 +73,8 @@ pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &
         let (name, wanted) = (DIALECT.quote(column.name), DIALECT.type_name(column.column_type));
         match present.iter().find(|present| present.name == column.name) {
             None => {
-                let remedy = format!("ALTER TABLE {table} ADD COLUMN {}", column_definition(DIALECT, column));
-                let hint = match (&column.default, column.nullable) {
-                    (None, false) => " (a table with rows needs a DEFAULT there, or the column filled before NOT NULL is set)",
-                    _ => "",
-                };
-                return Err(mismatch(schema, format!("the table lacks the column; run: {remedy}{hint}")).with_column(column.name).into());
+                let remedy = add_column_statement(DIALECT, schema, column);
+                return Err(mismatch(schema, format!("the table lacks the column; run: {remedy}")).with_column(column.name).into());
             }
             Some(present) if present.type_name != spelled(column.column_type) => {
                 let found = &present.type_name;

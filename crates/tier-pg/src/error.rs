@@ -209,6 +209,10 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
                 _ => new(ErrorKind::InvalidValue, format!("PostgreSQL cannot hold a value (SQLSTATE {code}); check its range and form")),
             },
             "42" => match attempt {
+                // `?` is an operator of PostgreSQL's, so that only its parser can tell one from another library's placeholder.
+                Attempt::Query(_) if code == "42601" || (code == "42883" && message.contains('?')) => {
+                    new(ErrorKind::InvalidQuery, format!("{}; check the conditions in SQL, and write `$1`, `$2`, … for values", said()))
+                }
                 Attempt::Query(_) => new(ErrorKind::InvalidQuery, format!("{}; check the conditions in SQL", said())),
                 _ => new(ErrorKind::SchemaMismatch, format!("{}; compare the table with the model", said())),
             },

@@ -8,6 +8,9 @@ use store_core::{Error, ErrorKind, Role};
 /// What the driver says of a call that met the end of its connection.
 const WORDS_OF_A_LOST_DRIVER: [&str; 3] = ["channel closed", "Client is not initialized.", "Failed to send command to router."];
 
+/// What the driver says where it found none of the sentinels.
+const WORDS_OF_MISSING_SENTINELS: &str = "Failed to connect to all sentinel nodes.";
+
 /// Why something failed, in a form that can be kept and told to several callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -58,7 +61,8 @@ impl From<&RedisError> for Failure {
             RedisErrorKind::Auth => access_denied(details),
             RedisErrorKind::Tls => tls(details),
             RedisErrorKind::IO if details.contains("InvalidCertificate") => tls(details),
-            RedisErrorKind::IO => unavailable(format!("the connection to Redis failed: {}", system_message(details))),
+            RedisErrorKind::IO => unreachable(system_message(details)),
+            RedisErrorKind::Sentinel if details == WORDS_OF_MISSING_SENTINELS => unreachable("no sentinel could be reached"),
             RedisErrorKind::Canceled => unavailable("the connection to Redis was closed".to_owned()),
             _ if WORDS_OF_A_LOST_DRIVER.contains(&details) => unavailable("the connection to Redis was lost".to_owned()),
             _ => unavailable(format!("Redis refused: {details}")),
@@ -148,6 +152,12 @@ fn unavailable(message: String) -> Failure {
     Failure::new(ErrorKind::L2Unavailable, message)
 }
 
+fn unreachable(reason: &str) -> Failure {
+    unavailable(format!(
+        "the connection to Redis failed: {reason}; check that the server runs and can be reached, or give another address (`REDIS_URL`, `RedisConfig`)"
+    ))
+}
+
 fn tls(details: &str) -> Failure {
     unavailable(format!(
         "the TLS handshake with Redis failed: {details}; name the authority that signed the server's certificate by `RedisTls::with_authority`"
@@ -199,7 +209,11 @@ mod tests {
     fn system_errors_are_readable() {
         let error = RedisError::new(RedisErrorKind::IO, r#"Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }"#);
         let error = Failure::from(&error).to_error();
-        assert_eq!(error.to_string(), "L2 shared tier unavailable at L2 (shared): the connection to Redis failed: Connection refused");
+        assert_eq!(
+            error.to_string(),
+            "L2 shared tier unavailable at L2 (shared): the connection to Redis failed: Connection refused; \
+             check that the server runs and can be reached, or give another address (`REDIS_URL`, `RedisConfig`)"
+        );
         assert!(error.is_retryable());
     }
 }

@@ -29,7 +29,9 @@ const NO_DEADLINE: i64 = 0;
 pub(crate) enum Content {
     Record(EncodedRecord),
     Lease(FillLease),
-    /// Nothing that this layout knows.
+    /// A lease or record in the layout of another version of Strata.
+    OtherLayout,
+    /// Nothing that any version of Strata writes.
     Foreign,
 }
 
@@ -71,7 +73,9 @@ pub(crate) fn decode(bytes: &Bytes) -> Content {
                 payload: bytes.slice(HEADER_LENGTH..),
             })
         }
-        _ => Content::Foreign,
+        Some(&(LEASE | RECORD)) | None => Content::Foreign,
+        Some(&tag) if [LEASE, RECORD].iter().any(|known| known >> 4 == tag >> 4) => Content::OtherLayout,
+        Some(_) => Content::Foreign,
     }
 }
 
@@ -135,12 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_foreign() {
+    fn another_layout_is_told_from_foreign_content() {
         let record = encode_record(&record(None));
         let lease = encode_lease(FillLease::new(1));
-        let next_layout = [&[0xA2], &record[1..]].concat();
+        for other in [[&[0xA2], &record[1..]].concat(), [&[0xB0], &lease[1..]].concat(), vec![0xAF]] {
+            assert_eq!(decode(&Bytes::copy_from_slice(&other)), Content::OtherLayout, "{other:?}");
+        }
         let long_lease = [&lease[..], &[0]].concat();
-        for foreign in [b"".as_slice(), b"text", &record[..25], &lease[..16], &long_lease, &next_layout] {
+        for foreign in [b"".as_slice(), b"text", &record[..25], &lease[..16], &long_lease, &[0xC1]] {
             assert_eq!(decode(&Bytes::copy_from_slice(foreign)), Content::Foreign, "{foreign:?}");
         }
     }

@@ -163,7 +163,8 @@ fn slot(reply: Reply, now: SystemTime) -> Result<Slot> {
     };
     Ok(match content {
         Content::Record(record) if record.deadline.is_none_or(|deadline| now < deadline) => Slot::Record(record),
-        Content::Record(_) | Content::Foreign => Slot::Empty,
+        Content::Record(_) | Content::OtherLayout => Slot::Empty,
+        Content::Foreign => Slot::Foreign,
         Content::Lease(_) => Slot::Busy,
     })
 }

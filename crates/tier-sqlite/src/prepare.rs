@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
-use store_core::sql::{Dialect, VERSION_COLUMN, create_statements};
-use store_core::{BoundSchema, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
+use store_core::sql::{Dialect, VERSION_COLUMN, add_column_statement, create_statements};
+use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
 use crate::commit::{FORMAT, OWN_TABLES, transaction};
 use crate::error::{self, Origin};
@@ -135,11 +135,12 @@ fn check_table(connection: &Connection, schema: &BoundSchema) -> Result<()> {
 fn compare(found: &[Found], schema: &BoundSchema) -> Result<()> {
     let table = quote(schema.table());
     let definition = schema.definition();
-    let wanted = definition.columns().iter().map(|column| (column.name, column.column_type));
-    for (name, column_type) in wanted.chain([(VERSION_COLUMN, ColumnType::BigInt)]) {
-        let type_name = Dialect::Sqlite.type_name(column_type);
+    let version = ColumnDefinition { default: Some(DefaultValue::Integer(0)), ..ColumnDefinition::new(VERSION_COLUMN, ColumnType::BigInt) };
+    for wanted in definition.columns().iter().chain([&version]) {
+        let name = wanted.name;
+        let type_name = Dialect::Sqlite.type_name(wanted.column_type);
         let Some(column) = found.iter().find(|column| column.name.eq_ignore_ascii_case(name)) else {
-            let reason = format!("the table lacks the column `{name}`; add it with: {}", add_column(schema, name, type_name));
+            let reason = format!("the table lacks the column; run: {}", add_column_statement(Dialect::Sqlite, schema, wanted));
             return Err(mismatch(schema, reason).with_column(name.to_owned()));
         };
         let same =
@@ -181,34 +182,4 @@ fn compare(found: &[Found], schema: &BoundSchema) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// The statement that adds a column. One that is required needs a default for the rows that are there.
-fn add_column(schema: &BoundSchema, name: &str, type_name: &str) -> String {
-    let column = schema.definition().columns().iter().find(|column| column.name == name);
-    let default = match column.and_then(|column| column.default) {
-        Some(DefaultValue::Bool(value)) => Some(i64::from(value).to_string()),
-        Some(DefaultValue::Integer(value)) => Some(value.to_string()),
-        Some(DefaultValue::Double(value)) => Some(format!("{value:?}")),
-        Some(DefaultValue::Text(value)) => Some(format!("'{}'", value.replace('\'', "''"))),
-        None if column.is_some_and(|column| column.nullable) => None,
-        None => Some(
-            match type_name {
-                "TEXT" => "''",
-                "BLOB" => "x''",
-                "REAL" => "0.0",
-                _ => "0",
-            }
-            .to_owned(),
-        ),
-    };
-    let mut sql = format!("ALTER TABLE {} ADD COLUMN {} {type_name}", quote(schema.table()), quote(name));
-    if !column.is_some_and(|column| column.nullable) {
-        sql.push_str(" NOT NULL");
-    }
-    if let Some(default) = default {
-        sql.push_str(" DEFAULT ");
-        sql.push_str(&default);
-    }
-    sql
 }

@@ -79,10 +79,9 @@ pub trait Near: Debug + Send + Sync {
 ///
 /// #[async_trait::async_trait]
 /// impl Tier for Cold {
-///     fn name(&self) -> &str {
-///         "cold"
-///     }
-///
+/// #     fn name(&self) -> &str { "cold" }
+/// #     async fn ping(&self) -> Result<()> { Ok(()) }
+/// #     async fn close(&self) -> Result<()> { Ok(()) }
 ///     fn role(&self) -> Role {
 ///         Role::Near
 ///     }
@@ -90,14 +89,7 @@ pub trait Near: Debug + Send + Sync {
 ///     fn facets(self: Arc<Self>) -> Facets {
 ///         Facets { near: Some(self), ..Facets::default() }
 ///     }
-///
-///     async fn ping(&self) -> Result<()> {
-///         Ok(())
-///     }
-///
-///     async fn close(&self) -> Result<()> {
-///         Ok(())
-///     }
+///     // And `name`, `ping` and `close`.
 /// }
 ///
 /// impl NearTier for Cold {

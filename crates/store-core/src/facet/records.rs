@@ -73,8 +73,10 @@ pub enum Slot {
     Leased(FillLease),
     /// Somebody else holds the lease.
     Busy,
-    /// Nothing is there, and no lease was asked for or could be had: the caller must not fill.
+    /// Nothing that this version of Strata reads is there, and no lease was asked for or could be had: the caller must not fill.
     Empty,
+    /// Content that no version of Strata writes: damage, or another program's. The caller must not fill.
+    Foreign,
 }
 
 /// A record for a slot whose lease the caller holds.
@@ -160,7 +162,7 @@ pub struct Fill {
 pub trait Records: Debug + Send + Sync {
     /// Reads slots. With `lease` set, each empty slot gets a lease of that length, in the same atomic step as the read.
     ///
-    /// A slot with content that is no record of this version of Strata answers [`Slot::Empty`].
+    /// A slot with the content of another version of Strata answers [`Slot::Empty`], one with content of none [`Slot::Foreign`]. Neither can be leased.
     async fn fetch(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Slot>>;
 
     /// Fills leased slots. `false` where the lease in the slot is not the caller's any more; nothing is changed there.

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::facet::{Fill, FillLease, Records, Slot};
 use crate::fence::FenceToken;
 use crate::key::Key;
-use crate::record::{EncodedRecord, Record, StoredRow};
+use crate::record::{Record, StoredRow};
 use crate::schema::{Residence, Schema};
 use crate::tier::Role;
 use crate::value::Row;
@@ -151,9 +151,8 @@ impl<T: Schema> Pipeline<T> {
             }
         };
         let looked = match slot {
-            Slot::Record(record) => self.found_in_cache(&record).map_or(Looked::Missed, Looked::Found),
             Slot::Leased(lease) => Looked::Leased(lease),
-            Slot::Busy | Slot::Empty => Looked::Missed,
+            slot => self.found_in_slot(slot).map_or(Looked::Missed, Looked::Found),
         };
         // A write that began to mend the slot meanwhile may be younger than what was read.
         let looked = if self.repairs.is_pending(text) { Looked::Missed } else { looked };
@@ -164,11 +163,6 @@ impl<T: Schema> Pipeline<T> {
             counters.l2_misses.add(1)
         }
         looked
-    }
-
-    pub(super) fn found_in_cache(&self, record: &EncodedRecord) -> Option<Found> {
-        let row = self.decode(record)?;
-        Some(Found { stored: StoredRow { row, version: record.version }, deadline: record.deadline })
     }
 
     /// Fills leased slots; a failure costs a later miss.
@@ -205,10 +199,7 @@ impl<T: Schema> Pipeline<T> {
             }
             Backing::Records(records) => {
                 let slot = records.fetch(&self.schema, &[Self::text(key)], None).await?.into_iter().next();
-                let found = match slot {
-                    Some(Slot::Record(record)) => self.found_in_cache(&record),
-                    _ => None,
-                };
+                let found = slot.and_then(|slot| self.found_in_slot(slot));
                 if found.is_some() {
                     counters.l2_hits.add(1)
                 } else {
@@ -257,6 +248,7 @@ impl<T: Schema> Pipeline<T> {
             if let Some(cache) = self.cache.as_ref().filter(|_| !self.repairs.is_pending(&text)) {
                 match cache.fetch(&self.schema, std::slice::from_ref(&text), None).await {
                     Ok(slots) if matches!(slots.first(), Some(Slot::Record(_))) && !self.repairs.is_pending(&text) => return Ok(true),
+                    Ok(slots) if matches!(slots.first(), Some(Slot::Foreign)) => self.tolerate_foreign(),
                     Ok(_) => {}
                     Err(error) => self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error),
                 }

@@ -67,8 +67,9 @@ impl<T: Schema> Pipeline<T> {
             match role {
                 Role::Near | Role::Shared => records.extend(self.load_chunk(chunk, View::Shared).await?),
                 Role::Truth | Role::Ledger => {
-                    for found in self.read_backing_many(chunk).await? {
-                        records.push(found.map(|found| self.record(found, View::Truth)).transpose()?);
+                    for (key, found) in chunk.iter().zip(self.read_backing_many(chunk).await?) {
+                        let record = found.map(|found| self.record(found, View::Truth)).transpose();
+                        records.push(record.map_err(|error| error.with_key(Self::text(key)))?);
                     }
                 }
             }
@@ -90,7 +91,7 @@ impl<T: Schema> Pipeline<T> {
                 continue;
             };
             let deadline = found.deadline;
-            let (near, answer) = self.records(found.stored, view)?;
+            let (near, answer) = self.records(found.stored, view).map_err(|error| error.with_key(Self::text(key)))?;
             if let Some(shelf) = &self.near {
                 let deadline = self.near_deadline(deadline);
                 let install = || shelf.install(key.clone(), near, deadline);
@@ -167,10 +168,10 @@ impl<T: Schema> Pipeline<T> {
         });
         for (position, slot) in positions.into_iter().zip(slots) {
             match slot {
-                // A write that began to mend the slot meanwhile may be younger than what was read.
-                Slot::Record(record) if !self.repairs.is_pending(&texts[position]) => found[position] = self.found_in_cache(&record),
                 Slot::Leased(lease) => leases[position] = Some(lease),
-                Slot::Record(_) | Slot::Busy | Slot::Empty => {}
+                // A write that began to mend the slot meanwhile may be younger than what was read.
+                Slot::Record(_) if self.repairs.is_pending(&texts[position]) => {}
+                slot => found[position] = self.found_in_slot(slot),
             }
         }
         let hits = found.iter().flatten().count() as u64;
@@ -192,13 +193,7 @@ impl<T: Schema> Pipeline<T> {
             Backing::Records(records) => {
                 let texts: Vec<String> = keys.iter().map(Self::text).collect();
                 let slots = records.fetch(&self.schema, &texts, None).await?;
-                let found: Vec<Option<Found>> = slots
-                    .into_iter()
-                    .map(|slot| match slot {
-                        Slot::Record(record) => self.found_in_cache(&record),
-                        _ => None,
-                    })
-                    .collect();
+                let found: Vec<Option<Found>> = slots.into_iter().map(|slot| self.found_in_slot(slot)).collect();
                 let hits = found.iter().flatten().count() as u64;
                 self.counters().l2_hits.add(hits);
                 self.counters().l2_misses.add(keys.len() as u64 - hits);

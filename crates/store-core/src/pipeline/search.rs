@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::{Backing, Borrowed, Pipeline, View};
+use super::{Backing, Borrowed, Pipeline, View, named_by_values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Count, Select, Shelf, Tables};
 use crate::fence::FenceSnapshot;
@@ -48,7 +48,8 @@ impl<T: Schema> Pipeline<T> {
         let mut records = Vec::with_capacity(rows.len());
         let fills = view == View::Near && !self.tables()?.reads_from_replica();
         for row in rows {
-            let (near, answer) = self.records(row, view)?;
+            let key = self.key_values(&row.row);
+            let (near, answer) = self.records(row, view).map_err(|error| named_by_values(error, &key))?;
             if let Some(shelf) = self.near.as_ref().filter(|_| fills) {
                 self.fill_from_search(shelf.as_ref(), &mut snapshot, near);
             }
@@ -82,8 +83,10 @@ impl<T: Schema> Pipeline<T> {
         let pipeline = Arc::clone(self);
         Ok(rows
             .map(move |row| {
-                let row = row.map_err(|error| pipeline.report("stream", error))?;
-                pipeline.model(row.row, view).map(Arc::new).map_err(|error| pipeline.report("stream", error))
+                let row = row.map_err(|error| pipeline.report("stream", error))?.row;
+                let key = pipeline.key_values(&row);
+                let model = pipeline.model(row, view).map(Arc::new);
+                model.map_err(|error| pipeline.report("stream", named_by_values(error, &key)))
             })
             .boxed())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Backing, Borrowed, Pipeline, View};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Records, Slot};
+use crate::facet::Records;
 use crate::fence::FenceSnapshot;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{Schema, Stamp, WriteMode};
@@ -45,10 +45,7 @@ impl<T: Schema> Pipeline<T> {
             Err(if ended.is_panic() {
                 Error::new(ErrorKind::Internal, "a write panicked; it may have taken effect all the same")
             } else {
-                Error::new(
-                    ErrorKind::Closed,
-                    "the runtime that the store was built in has ended; build a store in one that lives as long as it is used",
-                )
+                Error::runtime_ended()
             })
         })
     }
@@ -81,8 +78,9 @@ impl<T: Schema> Pipeline<T> {
         self.update_cache(&distinct, &stored).await;
         let mut records = HashMap::with_capacity(distinct.len());
         for stored in stored {
-            let (near, answer) = self.records(stored, View::Truth)?;
-            let Some(key) = unpublished.keys.next() else { break };
+            let Some(key) = unpublished.keys.as_slice().first() else { break };
+            let (near, answer) = self.records(stored, View::Truth).map_err(|error| error.with_key(Self::text(key)))?;
+            unpublished.keys.next();
             self.publish(&mut snapshot, key, near);
             records.insert(key.clone(), answer);
         }
@@ -124,9 +122,7 @@ impl<T: Schema> Pipeline<T> {
         if rows.iter().any(keeps) {
             let texts: Vec<String> = keys.iter().map(Self::text).collect();
             for (row, slot) in present.iter_mut().zip(records.fetch(&self.schema, &texts, None).await?) {
-                if let Slot::Record(record) = slot {
-                    *row = self.found_in_cache(&record).map(|found| found.stored.row);
-                }
+                *row = self.found_in_slot(slot).map(|found| found.stored.row);
             }
         }
         let merged: Vec<Row<'static>> = rows.iter().zip(present).map(|(row, present)| self.merged(row, present)).collect();

@@ -124,14 +124,14 @@ impl<T, F> Column<T, F> {
 }
 
 impl<T> Column<T, String> {
-    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those meant literally.
+    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those, and before a `\`, meant literally.
     pub fn like(self, pattern: &str) -> Filter {
         self.compare(Comparison::Like, &pattern)
     }
 }
 
 impl<T> Column<T, Option<String>> {
-    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those meant literally.
+    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those, and before a `\`, meant literally.
     pub fn like(self, pattern: &str) -> Filter {
         self.compare(Comparison::Like, &pattern)
     }

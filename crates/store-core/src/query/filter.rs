@@ -34,7 +34,7 @@ pub enum Comparison {
     Greater,
     /// `>=`
     GreaterOrEqual,
-    /// `LIKE`, with `%` and `_` as wildcards and `\` before those meant literally. PostgreSQL heeds case, SQLite does not for ASCII letters.
+    /// `LIKE`, with `%` and `_` as wildcards and `\` before those, and before a `\`, meant literally. PostgreSQL heeds case, SQLite does not for ASCII letters.
     Like,
 }
 

@@ -41,6 +41,10 @@ impl ConditionWriter<'_> {
             }
             Filter::Compare { column, comparison, value } => {
                 sql.push_str(&self.column(column)?);
+                if *comparison == Comparison::Like && value.as_text().is_some_and(ends_with_lone_escape) {
+                    let reason = "the pattern of LIKE ends with a `\\` that escapes nothing; write `\\\\` for one backslash";
+                    return Err(self.refuse(reason.to_owned()).with_column(*column));
+                }
                 sql.push_str(match comparison {
                     Comparison::Equal => " = ",
                     Comparison::NotEqual => " <> ",
@@ -146,4 +150,9 @@ impl ConditionWriter<'_> {
     fn refuse(&self, reason: String) -> Error {
         Error::new(ErrorKind::InvalidQuery, reason).with_schema(self.schema.name())
     }
+}
+
+/// PostgreSQL refuses such a pattern for some rows, SQLite for none.
+fn ends_with_lone_escape(pattern: &str) -> bool {
+    pattern.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
 }

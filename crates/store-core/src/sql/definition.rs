@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::dialect::{Dialect, VERSION_COLUMN};
 use crate::schema::{BoundSchema, ColumnDefinition};
+use crate::value::ColumnType;
 
 /// PostgreSQL cuts longer names off in silence.
 const LONGEST_NAME: usize = 63;
@@ -91,7 +92,7 @@ pub fn create_statements(dialect: Dialect, schema: &BoundSchema) -> Vec<String> 
     for column in definition.columns() {
         let _ = writeln!(table, "    {},", column_definition(dialect, column));
     }
-    let version_type = dialect.type_name(crate::value::ColumnType::BigInt);
+    let version_type = dialect.type_name(ColumnType::BigInt);
     let key: Vec<String> = definition.key_columns().map(|column| dialect.quote(column.name)).collect();
     let _ =
         write!(table, "    {} {version_type} NOT NULL DEFAULT 0,\n    PRIMARY KEY ({})\n)", dialect.quote(VERSION_COLUMN), key.join(", "));
@@ -133,6 +134,33 @@ pub fn column_definition(dialect: Dialect, column: &ColumnDefinition) -> String 
     sql
 }
 
+/// The statement that adds a column to a table, for people to run. Rows that are there take the column's default, or zero or empty where it needs a value and
+/// has no default.
+///
+/// ```
+/// use store_core::sql::{Dialect, add_column_statement};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     level: i64,
+/// }
+///
+/// let schema = BoundSchema::standalone(Player::definition());
+/// let statement = add_column_statement(Dialect::Postgres, &schema, &schema.definition().columns()[1]);
+/// assert_eq!(statement, r#"ALTER TABLE "player" ADD COLUMN "level" BIGINT NOT NULL DEFAULT 0"#);
+/// ```
+pub fn add_column_statement(dialect: Dialect, schema: &BoundSchema, column: &ColumnDefinition) -> String {
+    let mut sql = format!("ALTER TABLE {} ADD COLUMN {}", dialect.quote(schema.table()), column_definition(dialect, column));
+    if !column.nullable && column.default.is_none() {
+        let _ = write!(sql, " DEFAULT {}", dialect.zero(column.column_type));
+    }
+    sql
+}
+
 fn index_name(schema: &BoundSchema, columns: &[&str], suffix: &str) -> String {
     fit(format!("{}_{}_{suffix}", schema.table(), columns.join("_")))
 }
@@ -159,7 +187,6 @@ fn hashed(name: &str, difference: &str) -> String {
 mod tests {
     use super::*;
     use crate::schema::{ColumnDefinition, IndexDefinition, Policies, SchemaDefinition};
-    use crate::value::ColumnType;
 
     #[test]
     fn different_indexes_of_a_table_have_different_names() {

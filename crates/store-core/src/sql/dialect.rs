@@ -60,6 +60,23 @@ impl Dialect {
         }
     }
 
+    /// Zero, empty or false as a literal of a type.
+    pub(super) const fn zero(self, column_type: ColumnType) -> &'static str {
+        match (self, column_type) {
+            (Dialect::Postgres, ColumnType::Bool) => "FALSE",
+            (Dialect::Sqlite, ColumnType::Bool | ColumnType::Time)
+            | (_, ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt) => "0",
+            (_, ColumnType::Double) => "0.0",
+            (_, ColumnType::Text) => "''",
+            (Dialect::Postgres, ColumnType::Bytes) => "''",
+            (Dialect::Sqlite, ColumnType::Bytes) => "x''",
+            (Dialect::Postgres, ColumnType::Time) => "'1970-01-01 00:00:00+00'",
+            (Dialect::Postgres, ColumnType::Uuid) => "'00000000-0000-0000-0000-000000000000'",
+            (Dialect::Sqlite, ColumnType::Uuid) => "x'00000000000000000000000000000000'",
+            (_, ColumnType::Json) => "'{}'",
+        }
+    }
+
     /// A default as a literal.
     pub(super) fn literal(self, value: &DefaultValue, column_type: ColumnType) -> String {
         match (self, value) {

@@ -15,6 +15,7 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
     let mut output = String::with_capacity(sql.len() + 8);
     let mut used = vec![false; params];
     let mut depth = 0_usize;
+    let mut foreign = None;
     let mut rest = sql;
     while let Some(character) = rest.chars().next() {
         let taken = match character {
@@ -42,7 +43,13 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
                 1
             }
             '?' | ':' | '@' if dialect == Dialect::Sqlite => {
-                return Err(refuse(format!("the condition holds a `{character}`; write `$1`, `$2`, … for values")));
+                return Err(refuse(explain_foreign(character)));
+            }
+            '?' | ':' | '@' => {
+                if is_foreign(rest, &output) {
+                    foreign.get_or_insert(character);
+                }
+                1
             }
             '$' => {
                 let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
@@ -57,9 +64,14 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
                     continue;
                 }
                 if dialect == Dialect::Sqlite {
-                    return Err(refuse("the condition holds a `$` without a number; write `$1`, `$2`, … for values"));
+                    return Err(refuse(explain_foreign('$')));
                 }
-                dollar_quoted(rest, &output).ok_or_else(|| refuse("the condition ends within a dollar-quoted string; close it"))?
+                let taken =
+                    dollar_quoted(rest, &output).ok_or_else(|| refuse("the condition ends within a dollar-quoted string; close it"))?;
+                if taken == 1 && is_foreign(rest, &output) {
+                    foreign.get_or_insert('$');
+                }
+                taken
             }
             other => other.len_utf8(),
         };
@@ -70,12 +82,28 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
         return Err(refuse("the condition leaves a parenthesis open"));
     }
     if let Some(unused) = used.iter().position(|used| !used) {
-        return Err(refuse(format!("value {} is never used; the condition has no ${}", unused + 1, unused + 1)));
+        let number = unused + 1;
+        let reason = foreign.map_or_else(|| format!("the condition has no ${number}"), explain_foreign);
+        return Err(refuse(format!("value {number} is never used; {reason}")));
     }
     if output.trim().is_empty() {
         return Err(refuse("the condition is empty; leave it out"));
     }
     Ok(output)
+}
+
+fn explain_foreign(character: char) -> String {
+    let unnumbered = if character == '$' { " without a number" } else { "" };
+    format!("the condition holds a `{character}`{unnumbered}; write `$1`, `$2`, … for values")
+}
+
+/// Whether `text` begins as other libraries write a placeholder: `?`, `:name`, `@name` or `$name`. In PostgreSQL it may be an operator all the same.
+fn is_foreign(text: &str, before: &str) -> bool {
+    let is_name = |character: char| character.is_alphanumeric() || character == '_';
+    let mut characters = text.chars();
+    characters.next() == Some('?')
+        || (characters.next().is_some_and(|next| is_name(next) && !next.is_numeric())
+            && !before.ends_with(|previous| is_name(previous) || previous == ':'))
 }
 
 /// The length of a quoted run at the start of `text`, doubled quotes (and, in `E''` strings, backslashes) heeded.
@@ -180,7 +208,23 @@ mod tests {
         for sql in ["a = ?", "a = ?1", "a = :a", "a = @a", "a = $a", "a = $$x$$"] {
             assert_eq!(renumber(sql, 0, 1, Dialect::Sqlite).unwrap_err().kind(), ErrorKind::InvalidQuery, "{sql}");
         }
-        assert_eq!(postgres("a = '1'::bigint", 0).unwrap(), "a = '1'::bigint");
         assert_eq!(renumber("a = ':$x?'", 0, 1, Dialect::Sqlite).unwrap(), "a = ':$x?'");
+    }
+
+    #[test]
+    fn the_placeholders_of_others_are_explained_where_they_cannot_be_operators() {
+        for (sql, held) in [("a = ?", "`?`"), ("a = ?1", "`?`"), ("a = :a", "`:`"), ("a = @a", "`@`"), ("a = $a", "`$` without a number")] {
+            let said = format!("the condition holds a {held}; write `$1`, `$2`, … for values");
+            let sqlite = renumber(sql, 1, 1, Dialect::Sqlite).unwrap_err().to_string();
+            assert!(sqlite.contains(&said), "{sqlite}");
+            let postgres = postgres(sql, 1).unwrap_err().to_string();
+            assert!(postgres.contains(&format!("value 1 is never used; {said}")), "{postgres}");
+        }
+        for sql in ["a ? 'b'", "a ?| ARRAY['b']", "a = '1'::bigint", "@ a = b", "a[1:b] = c", "a @> b", "a$b = 1"] {
+            assert_eq!(postgres(sql, 0).unwrap(), sql);
+            assert_eq!(postgres(&format!("{sql} AND d = $1"), 1).unwrap(), format!("{sql} AND d = $4"));
+        }
+        let error = postgres("a::b = c[1:d] AND e$f @> g", 1).unwrap_err().to_string();
+        assert!(error.contains("the condition has no $1"), "{error}");
     }
 }

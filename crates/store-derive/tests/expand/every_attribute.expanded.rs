@@ -251,7 +251,7 @@ const _: () = {
                         "orders",
                         "parts"
                     )?,
-                    dirty:<bool as __strata::std::default::Default>::default(),
+                    dirty:<bool as __strata::Skipped>::value(),
                 }
             )
         }

@@ -1,15 +1,17 @@
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::ServerProcess;
+use super::process::{self, Kind, ServerProcess};
 use super::programs::PostgresPrograms;
-use super::{ServerError, TlsFiles, free_port};
+use super::{ServerError, TlsFiles};
 
-const SUPERUSER: &str = "postgres";
-const START_ATTEMPTS: u32 = 5;
+pub(super) const SUPERUSER: &str = "postgres";
+
+const POSTGRES: Kind = Kind { name: "postgres", stop_signal: "INT", end_signal: "QUIT", port_taken: "could not bind", is_ready };
 
 /// How to start a [`PostgresServer`]. By default it trusts whoever connects, without TLS.
 #[derive(Debug, Clone, Default)]
@@ -46,9 +48,8 @@ pub struct PostgresOptions {
 #[derive(Debug)]
 pub struct PostgresServer {
     process: ServerProcess,
-    programs: PostgresPrograms,
-    port: u16,
-    password: Option<String>,
+    pub(super) programs: PostgresPrograms,
+    pub(super) password: Option<String>,
 }
 
 impl PostgresServer {
@@ -58,23 +59,18 @@ impl PostgresServer {
             Some(programs) => programs.clone(),
             None => PostgresPrograms::find()?,
         };
-        let mut attempt = 1;
-        loop {
-            let mut server = Self {
-                process: ServerProcess::new("postgres", programs.account.as_ref(), "QUIT")?,
-                programs: programs.clone(),
-                port: free_port()?,
-                password: options.password.clone(),
-            };
+        process::start(|| {
+            let server = Self::new(&programs, options.password.clone())?;
             server.create_cluster(options)?;
-            match server.run() {
-                // Somebody else took the port meanwhile.
-                Err(ServerError::Failed { output, .. }) if attempt < START_ATTEMPTS && output.contains("could not bind") => {
-                    attempt += 1;
-                }
-                result => return result.map(|()| server),
-            }
-        }
+            Ok(server)
+        })
+    }
+
+    pub(super) fn new(programs: &PostgresPrograms, password: Option<String>) -> Result<Self, ServerError> {
+        let mut command = programs.command("postgres");
+        command.args(["-D", "data"]);
+        let process = ServerProcess::new(&POSTGRES, programs.account.as_ref(), command)?;
+        Ok(Self { process, programs: programs.clone(), password })
     }
 
     /// Where to connect to the database `postgres`, the password included.
@@ -88,53 +84,17 @@ impl PostgresServer {
             Some(password) => format!(":{}", percent_encode(password)),
             None => String::new(),
         };
-        format!("postgres://{SUPERUSER}{password}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://{SUPERUSER}{password}@127.0.0.1:{}/{database}", self.port())
     }
 
-    /// The port on 127.0.0.1; a restart keeps it.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The process id of the running server's main process.
-    pub fn id(&self) -> Option<u32> {
-        self.process.id()
-    }
-
-    /// The server's own directory, removed with it.
-    pub fn directory(&self) -> &Path {
-        self.process.directory()
-    }
-
-    /// What the server logged since it was last started.
-    pub fn log(&self) -> String {
-        self.process.log()
-    }
-
-    /// Kills all of the server's processes by SIGKILL, as in a crash.
-    pub fn kill(&mut self) -> Result<(), ServerError> {
-        self.process.kill()
-    }
-
-    /// Shuts the server down; it breaks its connections and rolls their transactions back.
-    pub fn stop(&mut self) -> Result<(), ServerError> {
-        self.process.stop("INT")
-    }
-
-    /// Freezes the server: connections stay open, new ones are accepted by the system, nothing answers.
-    pub fn pause(&mut self) -> Result<(), ServerError> {
-        self.process.pause()
-    }
-
-    /// Lets a paused server go on.
-    pub fn resume(&mut self) -> Result<(), ServerError> {
-        self.process.resume()
-    }
-
-    /// Starts a killed or stopped server again with its data and port; stops a running one first.
-    pub fn restart(&mut self) -> Result<(), ServerError> {
-        self.stop()?;
-        self.run()
+    /// Runs SQL in the database `postgres` as the superuser, through `psql`, and returns its answer: a line for each row, with `|` between columns.
+    ///
+    /// It needs neither the password nor TLS. SQL that fails is a [`ServerError::Failed`]. A paused server blocks the call.
+    pub fn query(&self, sql: &str) -> Result<String, ServerError> {
+        let mut psql = self.programs.command("psql");
+        psql.current_dir(self.directory()).args(["-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1"]);
+        psql.args(["-U", SUPERUSER, "-p", &self.port().to_string(), "-d", "postgres", "-c", sql, "-h"]).arg(self.directory());
+        run(psql, "run SQL with psql")
     }
 
     /// Lets the server outlive this process; returns its directory, for [`end_detached`](Self::end_detached).
@@ -161,7 +121,7 @@ impl PostgresServer {
     }
 
     fn create_cluster(&self, options: &PostgresOptions) -> Result<(), ServerError> {
-        let directory = self.process.directory();
+        let directory = self.directory();
         let mut initdb = self.programs.command("initdb");
         initdb.current_dir(directory).args(["--pgdata=data", "--no-sync", "--encoding=UTF8", "--locale=C"]);
         initdb.args(["--username", SUPERUSER, "--auth=trust"]);
@@ -169,17 +129,9 @@ impl PostgresServer {
             self.write("password", password, 0o600)?;
             initdb.args(["--pwfile=password", "--auth-host=scram-sha-256"]);
         }
-        run_quietly(initdb, "create a database cluster with initdb")?;
+        run(initdb, "create a database cluster with initdb")?;
 
-        let mut settings = format!(
-            "listen_addresses = '127.0.0.1'\n\
-             port = {}\n\
-             unix_socket_directories = '{}'\n\
-             max_connections = 200\n\
-             fsync = off\n",
-            self.port,
-            directory.display()
-        );
+        let mut settings = "listen_addresses = '127.0.0.1'\nmax_connections = 200\nfsync = off\n".to_owned();
         if let Some(tls) = &options.tls {
             self.copy(&tls.certificate, "data/server.crt")?;
             self.copy(&tls.key, "data/server.key")?;
@@ -189,29 +141,30 @@ impl PostgresServer {
         for (name, value) in &options.settings {
             settings.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
         }
-        self.append("data/postgresql.conf", &settings)?;
+        self.configure(&settings)?;
 
         let connection = if options.require_tls { "hostssl" } else { "host" };
         let method = match options.password {
             Some(_) => "scram-sha-256",
             None => "trust",
         };
-        self.write("data/pg_hba.conf", &format!("local all all trust\n{connection} all all 127.0.0.1/32 {method}\n"), 0o600)
+        self.write("data/pg_hba.conf", &format!("local all,replication all trust\n{connection} all all 127.0.0.1/32 {method}\n"), 0o600)
     }
 
-    fn run(&mut self) -> Result<(), ServerError> {
-        let mut command = self.programs.command("postgres");
-        command.args(["-D", "data"]);
-        let status = self.process.directory().join("data/postmaster.pid");
-        self.process.start(command, |id| says_ready(&status, id)).map_err(|error| match error {
-            ServerError::Failed { action, output } => ServerError::Failed { action, output: last_lines(&output, 20) },
-            other => other,
-        })
+    /// Adds the server's own port and place, and further settings, to what is configured; the last of a name counts.
+    pub(super) fn configure(&self, settings: &str) -> Result<(), ServerError> {
+        let path = self.directory().join("data/postgresql.conf");
+        let own = format!("port = {}\nunix_socket_directories = '{}'\n", self.port(), self.directory().display());
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all((own + settings).as_bytes()))
+            .map_err(ServerError::io(format!("write {}", path.display())))
     }
 
     /// Writes a file that belongs to the server's account.
     fn write(&self, name: &str, content: &str, mode: u32) -> Result<(), ServerError> {
-        let path = self.process.directory().join(name);
+        let path = self.directory().join(name);
         fs::write(&path, content)
             .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
             .map_err(ServerError::io(format!("write {}", path.display())))?;
@@ -225,37 +178,38 @@ impl PostgresServer {
         let content = fs::read_to_string(from).map_err(ServerError::io(format!("read {}", from.display())))?;
         self.write(name, &content, 0o600)
     }
+}
 
-    fn append(&self, name: &str, content: &str) -> Result<(), ServerError> {
-        let path = self.process.directory().join(name);
-        OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(content.as_bytes()))
-            .map_err(ServerError::io(format!("write {}", path.display())))
+impl Deref for PostgresServer {
+    type Target = ServerProcess;
+
+    fn deref(&self) -> &ServerProcess {
+        &self.process
+    }
+}
+
+impl DerefMut for PostgresServer {
+    fn deref_mut(&mut self) -> &mut ServerProcess {
+        &mut self.process
     }
 }
 
 /// PostgreSQL keeps its state in the eighth line of this file, below its process id in the first.
-fn says_ready(status: &Path, id: u32) -> bool {
-    let Ok(content) = fs::read_to_string(status) else {
+fn is_ready(directory: &Path, id: u32) -> bool {
+    let Ok(content) = fs::read_to_string(directory.join("data/postmaster.pid")) else {
         return false;
     };
     let mut lines = content.lines();
     lines.next() == Some(id.to_string().as_str()) && lines.nth(6).is_some_and(|state| state.trim() == "ready")
 }
 
-fn run_quietly(mut command: Command, action: &str) -> Result<(), ServerError> {
+/// Runs a program to its end and returns what it printed.
+pub(super) fn run(mut command: Command, action: &str) -> Result<String, ServerError> {
     let output = command.output().map_err(ServerError::io(action))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
     }
     Err(ServerError::Failed { action: action.to_owned(), output: String::from_utf8_lossy(&output.stderr).into_owned() })
-}
-
-fn last_lines(text: &str, count: usize) -> String {
-    let skipped = text.lines().count().saturating_sub(count);
-    text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
 }
 
 /// Makes any text safe inside a URL.

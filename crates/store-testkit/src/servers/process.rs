@@ -1,4 +1,5 @@
 use std::fs::{self, File};
+use std::ops::DerefMut;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -6,40 +7,164 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::guard::Guard;
-use super::{Account, ServerError};
+use super::process_table::{helpers_of, is_running};
+use super::{Account, ServerError, free_port};
 
 const STEP: Duration = Duration::from_millis(10);
-const START_LIMIT: Duration = Duration::from_secs(30);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(30);
+const START_ATTEMPTS: u32 = 5;
+const LINES_IN_ERROR: usize = 20;
 
-/// One server program, its directory, and the guard over both.
+/// What the life cycle of one kind of server needs to know about it.
 #[derive(Debug)]
-pub(super) struct ServerProcess {
+pub(super) struct Kind {
+    /// Names the directory.
+    pub(super) name: &'static str,
+    /// The signal that ends the server in good order.
+    pub(super) stop_signal: &'static str,
+    /// The signal that ends the server at once.
+    pub(super) end_signal: &'static str,
+    /// What the server logs when its port is taken.
+    pub(super) port_taken: &'static str,
+    /// Whether the server of this directory and process id is ready.
+    pub(super) is_ready: fn(&Path, u32) -> bool,
+}
+
+/// The program, port and directory of one server: what can be done to any kind of it.
+///
+/// [`PostgresServer`](super::PostgresServer) and [`RedisServer`](super::RedisServer) dereference to it.
+///
+/// ```no_run
+/// use store_testkit::servers::{PostgresOptions, PostgresServer, RedisOptions, RedisServer, ServerError, ServerProcess};
+///
+/// fn crash(server: &mut ServerProcess) -> Result<(), ServerError> {
+///     server.kill()?;
+///     server.restart()
+/// }
+///
+/// # fn main() -> Result<(), ServerError> {
+/// let mut postgres = PostgresServer::start(&PostgresOptions::default())?;
+/// let mut redis = RedisServer::start(&RedisOptions::default())?;
+/// crash(&mut postgres)?;
+/// crash(&mut redis)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ServerProcess {
+    kind: &'static Kind,
+    command: Command,
+    port: u16,
     guard: Guard,
     child: Option<Child>,
 }
 
+/// Starts the server that `prepare` makes, and another one if somebody else takes its port meanwhile.
+pub(super) fn start<S>(mut prepare: impl FnMut() -> Result<S, ServerError>) -> Result<S, ServerError>
+where
+    S: DerefMut<Target = ServerProcess>,
+{
+    let mut attempt = 1;
+    loop {
+        let mut server = prepare()?;
+        match server.run() {
+            Err(ServerError::Failed { output, .. }) if attempt < START_ATTEMPTS && output.contains(server.kind.port_taken) => attempt += 1,
+            result => return result.map(|()| server),
+        }
+    }
+}
+
 impl ServerProcess {
-    pub(super) fn new(name: &str, account: Option<&Account>, signal: &str) -> Result<Self, ServerError> {
-        Ok(Self { guard: Guard::new(name, account, signal)?, child: None })
+    /// Finds a port and makes a directory, belonging to `account`, that `command` will run in.
+    pub(super) fn new(kind: &'static Kind, account: Option<&Account>, command: Command) -> Result<Self, ServerError> {
+        let guard = Guard::new(kind.name, account, kind.end_signal)?;
+        Ok(Self { kind, command, port: free_port()?, guard, child: None })
     }
 
-    pub(super) fn directory(&self) -> &Path {
-        self.guard.directory()
+    /// The port on 127.0.0.1; a restart keeps it.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
-    pub(super) fn id(&self) -> Option<u32> {
+    /// The process id of the running server's main process.
+    pub fn id(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Starts `command` and waits until `is_ready` says so, given the process id.
-    pub(super) fn start(&mut self, mut command: Command, mut is_ready: impl FnMut(u32) -> bool) -> Result<(), ServerError> {
-        let action = format!("start {}", command.get_program().display());
+    /// The server's own directory, removed with it.
+    pub fn directory(&self) -> &Path {
+        self.guard.directory()
+    }
+
+    /// What the server logged since it was last started.
+    pub fn log(&self) -> String {
+        fs::read(self.log_path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Kills all of the server's processes by SIGKILL, as in a crash.
+    pub fn kill(&mut self) -> Result<(), ServerError> {
+        let Some(id) = self.id() else {
+            return Ok(());
+        };
+        // Stopped first, it can neither start another helper nor react to the loss of one.
+        send("STOP", &[id])?;
+        let helpers = helpers_of(id);
+        let all: Vec<u32> = [id].into_iter().chain(helpers.iter().copied()).collect();
+        send("KILL", &all)?;
+        let is_dead = holds_in_time(|| Ok(self.reap()? && !helpers.iter().any(|helper| is_running(*helper))))?;
+        self.in_time(is_dead, "see the server die")
+    }
+
+    /// Shuts the server down in good order; it breaks its connections and rolls their transactions back.
+    pub fn stop(&mut self) -> Result<(), ServerError> {
+        let Some(id) = self.id() else {
+            return Ok(());
+        };
+        self.resume()?;
+        send(self.kind.stop_signal, &[id])?;
+        let has_ended = holds_in_time(|| self.reap())?;
+        self.in_time(has_ended, "see the server end")
+    }
+
+    /// Freezes the server: connections stay open, new ones are accepted by the system, nothing answers.
+    pub fn pause(&mut self) -> Result<(), ServerError> {
+        let id = self.running()?;
+        send("STOP", &[id])?;
+        send("STOP", &helpers_of(id))
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&mut self) -> Result<(), ServerError> {
+        let id = self.running()?;
+        send("CONT", &helpers_of(id))?;
+        send("CONT", &[id])
+    }
+
+    /// Starts a killed or stopped server again on its port, with what it keeps on disk; stops a running one first.
+    pub fn restart(&mut self) -> Result<(), ServerError> {
+        self.stop()?;
+        self.run()
+    }
+
+    /// Lets the server outlive this process; returns its directory, which stays as well.
+    pub(super) fn detach(mut self) -> PathBuf {
+        self.child = None;
+        self.guard.disarm()
+    }
+
+    /// Waits until `condition` holds; `action` says for what, as in "see the replica follow".
+    pub(super) fn wait_until(&self, action: &str, condition: impl FnMut() -> Result<bool, ServerError>) -> Result<(), ServerError> {
+        self.in_time(holds_in_time(condition)?, action)
+    }
+
+    fn run(&mut self) -> Result<(), ServerError> {
+        let action = format!("start {}", self.command.get_program().display());
         let log = File::create(self.log_path())
             .and_then(|file| Ok((file.try_clone()?, file)))
             .map_err(ServerError::io(format!("create {}", self.log_path().display())))?;
-        let child = command
-            .current_dir(self.directory())
+        let child = self
+            .command
+            .current_dir(self.guard.directory())
             .stdin(Stdio::null())
             .stdout(log.0)
             .stderr(log.1)
@@ -50,84 +175,22 @@ impl ServerProcess {
         let id = child.id();
         self.child = Some(child);
         self.guard.watch(Some(id))?;
-
-        let begin = Instant::now();
-        while !is_ready(id) {
-            if self.reap()? {
-                return Err(ServerError::Failed { action, output: self.log() });
-            }
-            if begin.elapsed() > START_LIMIT {
-                return Err(self.timed_out(&action, START_LIMIT));
-            }
-            thread::sleep(STEP);
-        }
-        Ok(())
-    }
-
-    /// Asks the server to end by `signal` and waits until it has.
-    pub(super) fn stop(&mut self, signal: &str) -> Result<(), ServerError> {
-        let Some(id) = self.id() else {
-            return Ok(());
-        };
-        self.resume()?;
-        send(signal, &[id])?;
-        let begin = Instant::now();
-        while !self.reap()? {
-            if begin.elapsed() > STOP_LIMIT {
-                return Err(self.timed_out("see the server end", STOP_LIMIT));
-            }
-            thread::sleep(STEP);
-        }
-        Ok(())
-    }
-
-    /// Ends the server and its helpers by SIGKILL, all at once.
-    pub(super) fn kill(&mut self) -> Result<(), ServerError> {
-        let Some(id) = self.id() else {
-            return Ok(());
-        };
-        // Stopped first, it can neither start another helper nor react to the loss of one.
-        send("STOP", &[id])?;
-        let helpers = helpers_of(id);
-        let all: Vec<u32> = [id].into_iter().chain(helpers.iter().copied()).collect();
-        send("KILL", &all)?;
-        let begin = Instant::now();
-        while !self.reap()? || helpers.iter().any(|helper| is_running(*helper)) {
-            if begin.elapsed() > STOP_LIMIT {
-                return Err(self.timed_out("see the server die", STOP_LIMIT));
-            }
-            thread::sleep(STEP);
-        }
-        Ok(())
-    }
-
-    /// Freezes the server and its helpers by SIGSTOP.
-    pub(super) fn pause(&mut self) -> Result<(), ServerError> {
-        let id = self.running()?;
-        send("STOP", &[id])?;
-        send("STOP", &helpers_of(id))
-    }
-
-    /// Lets a paused server go on.
-    pub(super) fn resume(&mut self) -> Result<(), ServerError> {
-        let id = self.running()?;
-        send("CONT", &helpers_of(id))?;
-        send("CONT", &[id])
-    }
-
-    /// Lets the server outlive this process; returns its directory, which stays as well.
-    pub(super) fn detach(mut self) -> PathBuf {
-        self.child = None;
-        self.guard.disarm()
-    }
-
-    /// What the server printed since it was last started.
-    pub(super) fn log(&self) -> String {
-        fs::read(self.log_path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        let is_ready = holds_in_time(|| match (self.kind.is_ready)(self.guard.directory(), id) {
+            true => Ok(true),
+            false if self.reap()? => Err(ServerError::Failed { action: action.clone(), output: self.end_of_log() }),
+            false => Ok(false),
+        })?;
+        self.in_time(is_ready, &action)
     }
 
     fn log_path(&self) -> PathBuf {
         self.directory().join("log")
+    }
+
+    fn end_of_log(&self) -> String {
+        let log = self.log();
+        let skipped = log.lines().count().saturating_sub(LINES_IN_ERROR);
+        log.lines().skip(skipped).collect::<Vec<_>>().join("\n")
     }
 
     fn running(&self) -> Result<u32, ServerError> {
@@ -147,10 +210,11 @@ impl ServerProcess {
         Ok(status.is_some())
     }
 
-    fn timed_out(&self, action: &str, limit: Duration) -> ServerError {
-        let log = self.log();
-        let start = log.lines().count().saturating_sub(10);
-        ServerError::TimedOut { action: action.to_owned(), limit, log: log.lines().skip(start).collect::<Vec<_>>().join("\n") }
+    fn in_time(&self, is_done: bool, action: &str) -> Result<(), ServerError> {
+        if is_done {
+            return Ok(());
+        }
+        Err(ServerError::TimedOut { action: action.to_owned(), limit: LIMIT, log: self.end_of_log() })
     }
 }
 
@@ -169,6 +233,18 @@ impl Drop for ServerProcess {
     }
 }
 
+/// Asks again and again whether `condition` holds; false once the time is up.
+fn holds_in_time(mut condition: impl FnMut() -> Result<bool, ServerError>) -> Result<bool, ServerError> {
+    let begin = Instant::now();
+    while !condition()? {
+        if begin.elapsed() > LIMIT {
+            return Ok(false);
+        }
+        thread::sleep(STEP);
+    }
+    Ok(true)
+}
+
 /// Sends a signal through the shell, whose `kill` is built in and so always there.
 ///
 /// A process that has just ended is no error.
@@ -184,74 +260,4 @@ fn send(signal: &str, processes: &[u32]) -> Result<(), ServerError> {
         .status()
         .map(drop)
         .map_err(ServerError::io(format!("send SIG{signal} to a server")))
-}
-
-/// The children of a process: PostgreSQL's are one for each connection and background task.
-fn helpers_of(parent: u32) -> Vec<u32> {
-    process_table().into_iter().filter(|entry| entry.parent == parent && !entry.is_zombie).map(|entry| entry.id).collect()
-}
-
-fn is_running(id: u32) -> bool {
-    process_table().iter().any(|entry| entry.id == id && !entry.is_zombie)
-}
-
-struct Entry {
-    id: u32,
-    parent: u32,
-    is_zombie: bool,
-}
-
-fn process_table() -> Vec<Entry> {
-    match fs::read_dir("/proc") {
-        Ok(processes) => processes
-            .flatten()
-            .filter_map(|process| fs::read_to_string(process.path().join("stat")).ok())
-            .filter_map(|stat| parse_stat(&stat))
-            .collect(),
-        Err(_) => Command::new("ps")
-            .args(["-A", "-o", "pid=,ppid=,state="])
-            .output()
-            .map(|output| String::from_utf8_lossy(&output.stdout).lines().filter_map(parse_ps).collect())
-            .unwrap_or_default(),
-    }
-}
-
-/// Reads a line of `/proc/*/stat`: "42 (a (name) with) S 1 …".
-fn parse_stat(line: &str) -> Option<Entry> {
-    let id = line.split_once(" (")?.0.parse().ok()?;
-    let mut rest = line.rsplit_once(") ")?.1.split(' ');
-    let state = rest.next()?;
-    let parent = rest.next()?.parse().ok()?;
-    Some(Entry { id, parent, is_zombie: state == "Z" })
-}
-
-fn parse_ps(line: &str) -> Option<Entry> {
-    let mut columns = line.split_whitespace();
-    Some(Entry { id: columns.next()?.parse().ok()?, parent: columns.next()?.parse().ok()?, is_zombie: columns.next()?.starts_with('Z') })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_a_process_whose_name_holds_parentheses() {
-        let entry = parse_stat("42 (a (b) c) Z 7 42 42 0").unwrap();
-        assert_eq!((entry.id, entry.parent, entry.is_zombie), (42, 7, true));
-    }
-
-    #[test]
-    fn reads_a_line_of_ps() {
-        let entry = parse_ps("   42     7 Ss+").unwrap();
-        assert_eq!((entry.id, entry.parent, entry.is_zombie), (42, 7, false));
-    }
-
-    #[test]
-    fn finds_the_children_of_a_process() {
-        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(helpers_of(std::process::id()).contains(&child.id()));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(!is_running(child.id()));
-    }
 }

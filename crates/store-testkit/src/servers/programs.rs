@@ -12,7 +12,7 @@ const OLDEST_POSTGRES: u32 = 14;
 /// An installation of PostgreSQL's server programs.
 #[derive(Debug, Clone)]
 pub struct PostgresPrograms {
-    /// The directory that holds `initdb`, `postgres` and `pg_ctl`.
+    /// The directory that holds `initdb`, `postgres`, `pg_ctl`, `pg_basebackup` and `psql`.
     pub directory: PathBuf,
     /// The major version, 14 or later.
     pub version: u32,

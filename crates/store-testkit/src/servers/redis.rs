@@ -1,13 +1,14 @@
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::postgres::percent_encode;
-use super::process::ServerProcess;
+use super::process::{self, Kind, ServerProcess};
 use super::programs::RedisPrograms;
-use super::{ServerError, TlsFiles, free_port};
+use super::{ServerError, TlsFiles};
 
-const START_ATTEMPTS: u32 = 5;
+const REDIS: Kind = Kind { name: "redis", stop_signal: "TERM", end_signal: "KILL", port_taken: "in use", is_ready };
 
 /// How to start a [`RedisServer`]. By default it asks for no password, without TLS, and keeps nothing on disk.
 #[derive(Debug, Clone, Default)]
@@ -39,11 +40,9 @@ pub struct RedisOptions {
 #[derive(Debug)]
 pub struct RedisServer {
     process: ServerProcess,
-    programs: RedisPrograms,
-    port: u16,
-    password: Option<String>,
-    tls: Option<TlsFiles>,
-    mode: Mode,
+    pub(super) programs: RedisPrograms,
+    pub(super) password: Option<String>,
+    pub(super) tls: Option<TlsFiles>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,25 +66,17 @@ impl RedisServer {
             Some(programs) => programs.clone(),
             None => RedisPrograms::find()?,
         };
-        let mut attempt = 1;
-        loop {
-            let mut server = Self {
-                process: ServerProcess::new("redis", None, "KILL")?,
-                programs: programs.clone(),
-                port: free_port()?,
-                password: options.password.clone(),
-                tls: options.tls.clone(),
-                mode,
-            };
-            server.configure(options)?;
-            match server.run() {
-                // Somebody else took the port meanwhile.
-                Err(ServerError::Failed { output, .. }) if attempt < START_ATTEMPTS && output.contains("in use") => {
-                    attempt += 1;
-                }
-                result => return result.map(|()| server),
+        process::start(|| {
+            let mut command = Command::new(&programs.server);
+            command.arg("redis.conf");
+            if mode == Mode::Sentinel {
+                command.arg("--sentinel");
             }
-        }
+            let process = ServerProcess::new(&REDIS, None, command)?;
+            let server = Self { process, programs: programs.clone(), password: options.password.clone(), tls: options.tls.clone() };
+            server.configure(mode, options)?;
+            Ok(server)
+        })
     }
 
     /// Where to connect, the password included: `redis://…`, or `rediss://…` with TLS.
@@ -95,35 +86,26 @@ impl RedisServer {
             Some(password) => format!(":{}@", percent_encode(password)),
             None => String::new(),
         };
-        format!("{scheme}://{password}127.0.0.1:{}", self.port)
-    }
-
-    /// The port on 127.0.0.1; a restart keeps it.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The process id of the running server.
-    pub fn id(&self) -> Option<u32> {
-        self.process.id()
-    }
-
-    /// The server's own directory, removed with it.
-    pub fn directory(&self) -> &Path {
-        self.process.directory()
-    }
-
-    /// What the server logged since it was last started.
-    pub fn log(&self) -> String {
-        self.process.log()
+        format!("{scheme}://{password}127.0.0.1:{}", self.port())
     }
 
     /// Sends one command through `redis-cli` and returns the answer as that prints it.
     ///
     /// An answer that is an error is a [`ServerError::Failed`]. A paused server blocks the call.
+    ///
+    /// ```no_run
+    /// # use store_testkit::servers::{RedisOptions, RedisServer};
+    /// # fn main() -> Result<(), store_testkit::servers::ServerError> {
+    /// # let server = RedisServer::start(&RedisOptions::default())?;
+    /// server.command(&["FLUSHALL"])?;
+    /// server.command(&["CLIENT", "KILL", "TYPE", "pubsub"])?;
+    /// server.command(&["CONFIG", "SET", "maxmemory", "2mb"])?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn command(&self, arguments: &[&str]) -> Result<String, ServerError> {
         let mut cli = Command::new(&self.programs.cli);
-        cli.args(["-h", "127.0.0.1", "-p"]).arg(self.port.to_string());
+        cli.args(["-h", "127.0.0.1", "-p"]).arg(self.port().to_string());
         if let Some(tls) = &self.tls {
             cli.arg("--tls").arg("--cacert").arg(&tls.authority);
         }
@@ -131,34 +113,6 @@ impl RedisServer {
             cli.env("REDISCLI_AUTH", password);
         }
         run_cli(cli.args(arguments), arguments)
-    }
-
-    /// Kills the server by SIGKILL, as in a crash.
-    pub fn kill(&mut self) -> Result<(), ServerError> {
-        self.process.kill()
-    }
-
-    /// Shuts the server down.
-    pub fn stop(&mut self) -> Result<(), ServerError> {
-        self.process.stop("TERM")
-    }
-
-    /// Freezes the server: connections stay open, new ones are accepted by the system, nothing answers.
-    pub fn pause(&mut self) -> Result<(), ServerError> {
-        self.process.pause()
-    }
-
-    /// Lets a paused server go on.
-    pub fn resume(&mut self) -> Result<(), ServerError> {
-        self.process.resume()
-    }
-
-    /// Starts a killed or stopped server again on its port; stops a running one first.
-    ///
-    /// The data is there again only if the server was started with [`RedisOptions::append_only`].
-    pub fn restart(&mut self) -> Result<(), ServerError> {
-        self.stop()?;
-        self.run()
     }
 
     /// Lets the server outlive this process; returns its directory, for [`end_detached`](Self::end_detached).
@@ -184,14 +138,14 @@ impl RedisServer {
         Ok(())
     }
 
-    fn configure(&self, options: &RedisOptions) -> Result<(), ServerError> {
-        let directory = self.process.directory();
+    fn configure(&self, mode: Mode, options: &RedisOptions) -> Result<(), ServerError> {
+        let directory = self.directory();
         let mut lines =
             vec!["bind 127.0.0.1".to_owned(), "daemonize no".to_owned(), format!("dir {}", quoted(&directory.to_string_lossy()))];
         match &options.tls {
-            None => lines.push(format!("port {}", self.port)),
+            None => lines.push(format!("port {}", self.port())),
             Some(tls) => {
-                lines.push(format!("port 0\ntls-port {}", self.port));
+                lines.push(format!("port 0\ntls-port {}", self.port()));
                 lines.push("tls-auth-clients no".to_owned());
                 for (setting, file) in
                     [("tls-cert-file", &tls.certificate), ("tls-key-file", &tls.key), ("tls-ca-cert-file", &tls.authority)]
@@ -201,10 +155,11 @@ impl RedisServer {
                 }
             }
         }
-        if self.mode == Mode::Data {
+        if mode == Mode::Data {
             lines.push("save \"\"".to_owned());
             let append_only = if options.append_only { "yes" } else { "no" };
             lines.push(format!("appendonly {append_only}\nappendfsync always"));
+            lines.push("repl-diskless-sync-delay 0".to_owned());
         }
         if let Some(password) = &options.password {
             lines.push(format!("requirepass {}", quoted(password)));
@@ -215,18 +170,25 @@ impl RedisServer {
         let path = directory.join("redis.conf");
         fs::write(&path, lines.join("\n") + "\n").map_err(ServerError::io(format!("write {}", path.display())))
     }
+}
 
-    fn run(&mut self) -> Result<(), ServerError> {
-        let mut command = Command::new(&self.programs.server);
-        command.arg("redis.conf");
-        if self.mode == Mode::Sentinel {
-            command.arg("--sentinel");
-        }
-        let log = self.process.directory().join("log");
-        self.process.start(command, |_| {
-            fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready to accept connections") || log.contains("+monitor master"))
-        })
+impl Deref for RedisServer {
+    type Target = ServerProcess;
+
+    fn deref(&self) -> &ServerProcess {
+        &self.process
     }
+}
+
+impl DerefMut for RedisServer {
+    fn deref_mut(&mut self) -> &mut ServerProcess {
+        &mut self.process
+    }
+}
+
+fn is_ready(directory: &Path, _: u32) -> bool {
+    fs::read_to_string(directory.join("log"))
+        .is_ok_and(|log| log.contains("Ready to accept connections") || log.contains("+monitor master"))
 }
 
 fn run_cli(cli: &mut Command, arguments: &[&str]) -> Result<String, ServerError> {
@@ -245,7 +207,8 @@ fn is_error(answer: &str) -> bool {
     answer.split_once(' ').is_some_and(|(code, _)| code.len() >= 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
-fn quoted(text: &str) -> String {
+/// A word as `redis.conf` has it, whatever is in it.
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 

@@ -1,9 +1,5 @@
-use std::thread;
-use std::time::{Duration, Instant};
-
 use super::{RedisOptions, RedisServer, ServerError};
 
-const FORM_LIMIT: Duration = Duration::from_secs(30);
 const SLOTS: usize = 16_384;
 
 /// A Redis Cluster on 127.0.0.1: masters without replicas that share the 16,384 hash slots evenly.
@@ -69,25 +65,14 @@ impl RedisCluster {
     }
 
     fn wait_until_formed(&self) -> Result<(), ServerError> {
-        let begin = Instant::now();
         let known = format!("cluster_known_nodes:{}", self.masters.len());
-        loop {
+        self.masters[0].wait_until("see the Redis Cluster form", || {
             let mut formed = true;
             for master in &self.masters {
                 let info = master.command(&["CLUSTER", "INFO"])?;
                 formed &= info.contains("cluster_state:ok") && info.contains(&known);
             }
-            if formed {
-                return Ok(());
-            }
-            if begin.elapsed() > FORM_LIMIT {
-                return Err(ServerError::TimedOut {
-                    action: "see the Redis Cluster form".to_owned(),
-                    limit: FORM_LIMIT,
-                    log: self.masters[0].log(),
-                });
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
+            Ok(formed)
+        })
     }
 }

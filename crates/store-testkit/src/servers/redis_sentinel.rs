@@ -1,10 +1,6 @@
-use std::thread;
-use std::time::{Duration, Instant};
-
 use super::{RedisOptions, RedisServer, ServerError};
 
 const SERVICE: &str = "strata";
-const FORM_LIMIT: Duration = Duration::from_secs(30);
 
 /// A Redis primary with one replica and one sentinel, which alone decides (quorum 1) that the
 /// primary is gone, one second after it last answered.
@@ -29,25 +25,20 @@ pub struct RedisSentinel {
 impl RedisSentinel {
     /// Starts the three servers and waits until the sentinel knows the replica.
     pub fn start() -> Result<Self, ServerError> {
-        let setting = |name: &str, value: String| (name.to_owned(), value);
-        let no_delay = setting("repl-diskless-sync-delay", "0".to_owned());
-        let primary = RedisServer::start(&RedisOptions { settings: vec![no_delay.clone()], ..RedisOptions::default() })?;
-        let replica = RedisServer::start(&RedisOptions {
-            settings: vec![no_delay, setting("replicaof", format!("127.0.0.1 {}", primary.port()))],
-            ..RedisOptions::default()
-        })?;
+        let primary = RedisServer::start(&RedisOptions::default())?;
+        let replica = RedisServer::start_replica_of(&primary)?;
+        let setting = |value: String| ("sentinel".to_owned(), value);
         let watched = format!("monitor {SERVICE} 127.0.0.1 {} 1", primary.port());
         let sentinel = RedisServer::start_sentinel(&RedisOptions {
             settings: vec![
-                setting("sentinel", watched),
-                setting("sentinel", format!("down-after-milliseconds {SERVICE} 1000")),
-                setting("sentinel", format!("failover-timeout {SERVICE} 3000")),
+                setting(watched),
+                setting(format!("down-after-milliseconds {SERVICE} 1000")),
+                setting(format!("failover-timeout {SERVICE} 3000")),
             ],
             ..RedisOptions::default()
         })?;
-        let group = Self { sentinel, primary, replica };
-        group.wait_until_watched()?;
-        Ok(group)
+        sentinel.wait_until("see the sentinel find the replica", || Ok(sentinel.command(&["INFO", "sentinel"])?.contains("slaves=1")))?;
+        Ok(Self { sentinel, primary, replica })
     }
 
     /// Where to connect: `redis-sentinel://…`, with the name of the service.
@@ -83,24 +74,5 @@ impl RedisSentinel {
     /// The sentinel.
     pub fn sentinel(&mut self) -> &mut RedisServer {
         &mut self.sentinel
-    }
-
-    fn wait_until_watched(&self) -> Result<(), ServerError> {
-        let begin = Instant::now();
-        loop {
-            let linked = self.replica.command(&["INFO", "replication"])?;
-            let watched = self.sentinel.command(&["INFO", "sentinel"])?;
-            if linked.contains("master_link_status:up") && watched.contains("slaves=1") {
-                return Ok(());
-            }
-            if begin.elapsed() > FORM_LIMIT {
-                return Err(ServerError::TimedOut {
-                    action: "see the sentinel find the replica".to_owned(),
-                    limit: FORM_LIMIT,
-                    log: self.sentinel.log(),
-                });
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
     }
 }

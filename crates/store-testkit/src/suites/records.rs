@@ -48,7 +48,7 @@ pub trait RecordsServer: Send + Sync {
     /// Opens one more tier on the server. It must have the facet `records`.
     fn open(&self) -> impl Future<Output = Arc<dyn Tier>> + Send;
 
-    /// Puts something that is no record in the place of a key, behind the tiers' backs.
+    /// Puts something that no version of Strata writes in the place of a key, behind the tiers' backs.
     fn put_foreign_content(&self, schema: &BoundSchema, key: &str) -> impl Future<Output = ()> + Send;
 
     /// Removes what a case left behind.
@@ -84,7 +84,7 @@ macro_rules! records_suite {
                 a_key_asked_twice_is_leased_once,
                 a_lease_ends_with_its_time,
                 slots_stand_in_the_order_of_the_keys,
-                foreign_content_is_empty_and_not_leased,
+                foreign_content_is_told_and_not_leased,
             }
             fill {
                 the_holder_of_the_lease_fills,

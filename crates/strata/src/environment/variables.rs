@@ -33,6 +33,11 @@ impl Variables {
         self.left.remove(name)
     }
 
+    /// The first variable left whose name begins so: a setting of something that may not be in use.
+    pub(super) fn first_of(&self, prefix: &str) -> Option<String> {
+        self.left.keys().find(|name| name.starts_with(prefix)).cloned()
+    }
+
     pub(super) fn parse<V: FromStr>(&mut self, name: &'static str, wanted: &str) -> Result<Option<V>> {
         self.take(name).map(|text| text.parse().map_err(|_| invalid(name, &format!("is not {wanted}")))).transpose()
     }
@@ -60,7 +65,10 @@ impl Variables {
     pub(super) fn finish(mut self) -> Result<()> {
         match self.left.pop_first() {
             None => Ok(()),
-            Some((name, _)) => Err(invalid(&name, &format!("is not a setting; the settings are {}", self.known.join(", ")))),
+            Some((name, _)) => Err(match self.known.iter().find(|known| known.eq_ignore_ascii_case(&name)) {
+                Some(known) => invalid(&name, &format!("is not a setting; write {known}")),
+                None => invalid(&name, &format!("is not a setting; the settings are {}", self.known.join(", "))),
+            }),
         }
     }
 }
@@ -68,8 +76,9 @@ impl Variables {
 const DURATION: &str = "is not a duration above zero such as `500ms`, `60s`, `5m`, `4h` or `7d`";
 
 fn is_ours(name: &str) -> bool {
+    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     // STRATA_TEST_… tells the project's own tests where their servers are.
-    matches!(name, "DATABASE_URL" | "REDIS_URL") || (name.starts_with("STRATA_") && !name.starts_with("STRATA_TEST_"))
+    matches!(name, "DATABASE_URL" | "REDIS_URL") || (begins("STRATA_") && !begins("STRATA_TEST_"))
 }
 
 /// Values are never told: some are passwords.
@@ -121,5 +130,10 @@ mod tests {
         assert_eq!(variables.take("STRATA_L1_TTL"), None);
         let error = variables.finish().unwrap_err().to_string();
         assert!(error.contains("STRATA_L1_TLL") && error.contains("STRATA_L1_TTL") && !error.contains("hunter2"), "{error}");
+
+        let mut variables = of("strata_l1_ttl", "hunter2");
+        assert_eq!(variables.take("STRATA_L1_TTL"), None);
+        let error = variables.finish().unwrap_err().to_string();
+        assert!(error.contains("strata_l1_ttl is not a setting; write STRATA_L1_TTL") && !error.contains("hunter2"), "{error}");
     }
 }

@@ -71,7 +71,8 @@ async fn handles_of_one_store_are_one(bench: &Bench) {
     }
     let error = store.collection::<Stranger>().unwrap_err();
     assert_eq!((error.kind(), error.schema()), (ErrorKind::SchemaNotFound, Some("stranger")));
-    assert!(error.to_string().contains("add `.schema::<YourModel>()`"), "{error}");
+    assert!(error.to_string().contains(std::any::type_name::<Stranger>()), "{error}");
+    assert!(error.to_string().contains("add `.schema::<Stranger>()`"), "{error}");
     assert!(format!("{store:?} {players:?} {:?}", players.from(Role::Truth)).contains("player"));
 }
 
@@ -155,4 +156,24 @@ async fn a_read_that_outlives_the_store_leaves_nothing_behind() {
     let _ = read.await.unwrap();
     assert_eq!(players.get("a").await.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(players.peek("a"), None);
+}
+
+#[test]
+fn a_store_that_outlives_its_runtime_refuses_what_it_cannot_do() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let building = runtime();
+    let bench = building.block_on(FaultyBench::open());
+    let players = bench.players();
+    building.block_on(players.set(player("a", 1))).unwrap();
+    drop(building);
+
+    runtime().block_on(async {
+        for error in
+            [players.get("b").await.unwrap_err(), players.set(player("b", 1)).await.unwrap_err(), players.delete("a").await.unwrap_err()]
+        {
+            assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+            assert!(error.to_string().contains("the runtime that the store was built in has ended") && !error.is_retryable(), "{error}");
+        }
+        assert_eq!(players.get("a").await.unwrap().unwrap().level, 1, "memory needs no task");
+    });
 }

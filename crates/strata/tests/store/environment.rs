@@ -154,6 +154,21 @@ fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
     );
 }
 
+#[test]
+fn a_setting_of_a_server_that_is_not_in_use_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite:{}", directory.path().join("a.db").display());
+    let refused = |variables: &[(&str, &str)], said: &str| check(&with_text(variables), &["refused: InvalidConfig", variables[0].0, said]);
+    let redis = if cfg!(feature = "redis") { "is set, and REDIS_URL is not; set REDIS_URL" } else { "feature `redis`" };
+    let postgres = |said| if cfg!(feature = "pg") { said } else { "feature `pg`" };
+    refused(&[("STRATA_REDIS_POOL_SIZE", "3")], redis);
+    refused(&[("STRATA_REDIS_PASSWORD", "hunter2"), ("REDIS_URL", ""), ("DATABASE_URL", &sqlite)], redis);
+    refused(&[("STRATA_PG_MAX_CONNECTIONS", "7")], postgres("and DATABASE_URL is not set; give DATABASE_URL"));
+    refused(&[("STRATA_PG_READ_REPLICA_URL", "postgres://x"), ("DATABASE_URL", &sqlite)], postgres("and DATABASE_URL names no PostgreSQL"));
+    refused(&[("strata_l1_ttl", "5s")], "write STRATA_L1_TTL");
+    check(&with_text(&[("STRATA_REDIS_POOL_SIZE", ""), ("STRATA_PG_MAX_CONNECTIONS", ""), ("DATABASE_URL", &sqlite)]), &["done: "]);
+}
+
 #[cfg(all(feature = "redis", feature = "pg"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_are_taken_from_their_variables() {

@@ -1,7 +1,8 @@
 //! Rows that another program wrote.
 
+use futures_util::TryStreamExt;
 use strata::mem::MemTier;
-use strata::{Error, ErrorKind, Query, Store};
+use strata::{Error, ErrorKind, Query, Role, Store};
 
 use super::models::{Membership, Player, player};
 use super::stacks::postgres;
@@ -16,15 +17,19 @@ async fn a_row_that_the_model_cannot_hold_is_named_by_its_column() {
     database.run("UPDATE player SET tags = '{\"hunter2\": 1}'; UPDATE membership SET since = 1099511627776").await;
     players.invalidate_all().await.unwrap();
     memberships.invalidate_all().await.unwrap();
-    let check = |error: Error, schema, column| {
+    let check = |error: Error, schema, column, key| {
         assert_eq!((error.kind(), error.schema(), error.column()), (ErrorKind::DecodeFailed, Some(schema), Some(column)), "{error}");
+        assert_eq!(error.key(), key, "{error}");
         assert!(!error.is_retryable() && !format!("{error:?}").contains("hunter2"), "{error:?}");
     };
-    check(players.get("a").await.unwrap_err(), "player", "tags");
-    check(players.get_many(["a"]).await.unwrap_err(), "player", "tags");
-    check(players.search(Query::new()).await.unwrap_err(), "player", "tags");
-    check(players.select(Query::new(), Player::tags()).await.unwrap_err(), "player", "tags");
-    check(memberships.get(("c", "p")).await.unwrap_err(), "membership", "since");
+    check(players.get("a").await.unwrap_err(), "player", "tags", Some("a"));
+    check(players.get_many(["b", "a"]).await.unwrap_err(), "player", "tags", Some("a"));
+    check(players.from(Role::Truth).get_many(["b", "a"]).await.unwrap_err(), "player", "tags", Some("a"));
+    check(players.search(Query::new()).await.unwrap_err(), "player", "tags", Some("a"));
+    check(players.stream(Query::new()).unwrap().try_next().await.unwrap_err(), "player", "tags", Some("a"));
+    check(players.select(Query::new(), Player::tags()).await.unwrap_err(), "player", "tags", None);
+    check(memberships.get(("c", "p")).await.unwrap_err(), "membership", "since", Some("c:p"));
+    check(memberships.search(Query::new()).await.unwrap_err(), "membership", "since", Some("c:p"));
     // What does not read the column, and what mends the row, works.
     assert!(players.exists("a").await.unwrap());
     assert_eq!(players.select(Query::new(), Player::level()).await.unwrap(), [1]);

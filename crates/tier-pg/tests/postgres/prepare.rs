@@ -2,7 +2,7 @@
 
 use store_core::facet::{Log, Tables};
 use store_core::sql::create_statements;
-use store_core::{ErrorKind, Tier, sql::Dialect};
+use store_core::{ErrorKind, Tier, Timestamp, Value, sql::Dialect};
 use tier_pg::{PgConfig, PgTier};
 
 use crate::database::Database;
@@ -10,8 +10,7 @@ use crate::table::{account, get, ids, key, put, row};
 
 /// The statement that a message tells to run.
 fn remedy(message: &str) -> &str {
-    let statement = message.split_once("run: ").unwrap_or_else(|| panic!("no remedy in: {message}")).1;
-    statement.split(" (a table").next().unwrap()
+    message.split_once("run: ").unwrap_or_else(|| panic!("no remedy in: {message}")).1
 }
 
 #[tokio::test]
@@ -34,6 +33,7 @@ async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
         let database = Database::create().await;
         let tier = database.tier().await;
         tier.prepare(&[account()]).await.unwrap();
+        put(&tier, row(1)).await.unwrap();
         let client = database.client().await;
         client.batch_execute(spoiling).await.unwrap();
         let error = tier.prepare(&[account()]).await.unwrap_err();
@@ -44,6 +44,34 @@ async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
         put(&tier, row(1)).await.unwrap();
         assert_eq!(ids(&tier, "region = 'north' AND profile = '{}'", vec![]).await.unwrap(), [1]);
     }
+}
+
+/// A table with rows takes a column that needs a value, of any type.
+#[tokio::test]
+async fn columns_that_need_a_value_are_added_with_a_default() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    let schema = crate::table::required_specimen();
+    database.client().await.batch_execute("CREATE TABLE specimen (id BIGINT PRIMARY KEY); INSERT INTO specimen VALUES (1)").await.unwrap();
+    while let Err(error) = tier.prepare(std::slice::from_ref(&schema)).await {
+        database.client().await.batch_execute(remedy(&error.to_string())).await.unwrap_or_else(|failure| panic!("{error}: {failure:?}"));
+    }
+    let found = tier.get_many(&schema, &[key(1)]).await.unwrap().remove(0).unwrap();
+    assert_eq!(
+        found.row,
+        [
+            1.into(),
+            false.into(),
+            0.into(),
+            0.into(),
+            0.0.into(),
+            "".into(),
+            Value::Bytes(b"".into()),
+            Timestamp::from_microseconds(0).unwrap().into(),
+            uuid::Uuid::nil().into(),
+            Value::Json("{}".into()),
+        ]
+    );
 }
 
 #[tokio::test]

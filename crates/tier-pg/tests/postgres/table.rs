@@ -32,23 +32,31 @@ pub(crate) fn account() -> Arc<BoundSchema> {
 
 /// A schema with a column of every type.
 pub(crate) fn specimen() -> Arc<BoundSchema> {
-    static DEFINITION: LazyLock<SchemaDefinition> = LazyLock::new(|| {
-        let types = [
-            ("bool", ColumnType::Bool),
-            ("small", ColumnType::SmallInt),
-            ("integer", ColumnType::Integer),
-            ("double", ColumnType::Double),
-            ("text", ColumnType::Text),
-            ("bytes", ColumnType::Bytes),
-            ("time", ColumnType::Time),
-            ("uuid", ColumnType::Uuid),
-            ("json", ColumnType::Json),
-        ];
-        let key = ColumnDefinition { is_key: true, ..ColumnDefinition::new("id", ColumnType::BigInt) };
-        let others = types.map(|(name, column_type)| ColumnDefinition { nullable: true, ..ColumnDefinition::new(name, column_type) });
-        SchemaDefinition::new("specimen", std::iter::once(key).chain(others).collect(), vec![], Policies::default())
-    });
+    static DEFINITION: LazyLock<SchemaDefinition> = LazyLock::new(|| every_type(true));
     Arc::new(BoundSchema::standalone(&DEFINITION))
+}
+
+/// [`specimen`], with columns that need a value.
+pub(crate) fn required_specimen() -> Arc<BoundSchema> {
+    static DEFINITION: LazyLock<SchemaDefinition> = LazyLock::new(|| every_type(false));
+    Arc::new(BoundSchema::standalone(&DEFINITION))
+}
+
+fn every_type(nullable: bool) -> SchemaDefinition {
+    let types = [
+        ("bool", ColumnType::Bool),
+        ("small", ColumnType::SmallInt),
+        ("integer", ColumnType::Integer),
+        ("double", ColumnType::Double),
+        ("text", ColumnType::Text),
+        ("bytes", ColumnType::Bytes),
+        ("time", ColumnType::Time),
+        ("uuid", ColumnType::Uuid),
+        ("json", ColumnType::Json),
+    ];
+    let key = ColumnDefinition { is_key: true, ..ColumnDefinition::new("id", ColumnType::BigInt) };
+    let others = types.map(|(name, column_type)| ColumnDefinition { nullable, ..ColumnDefinition::new(name, column_type) });
+    SchemaDefinition::new("specimen", std::iter::once(key).chain(others).collect(), vec![], Policies::default())
 }
 
 pub(crate) const LEVEL: usize = 2;

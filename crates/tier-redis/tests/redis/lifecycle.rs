@@ -17,12 +17,22 @@ fn clients(server: &RedisServer) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_there_is_an_error_at_once() {
-    let config = RedisConfig::standalone("127.0.0.1", free_port().unwrap());
+    let port = free_port().unwrap();
+    let config = RedisConfig::standalone("127.0.0.1", port);
     let begin = Instant::now();
     let error = RedisTier::connect(config).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::L2Unavailable);
-    assert!(error.to_string().contains("127.0.0.1") && error.to_string().contains("refused"), "{error}");
+    for part in [&format!("127.0.0.1:{port}"), "refused", "check that the server runs", "`REDIS_URL`"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
     assert!(begin.elapsed() < Duration::from_secs(4));
+
+    let nobody = [("127.0.0.1", port)];
+    for config in [RedisConfig::cluster(nobody), RedisConfig::sentinel("main", nobody)] {
+        let error = RedisTier::connect(config).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::L2Unavailable);
+        assert!(error.to_string().contains("check that the server runs"), "{error}");
+    }
 
     let error = RedisTier::connect(RedisConfig::standalone("no-such-host.invalid", 6_379)).await.unwrap_err();
     assert_unreachable(&error);

@@ -82,3 +82,20 @@ async fn a_record_that_redis_kept_past_its_deadline_is_none() {
     assert_eq!(tier.delete(&schema(), &["a".to_owned()]).await.unwrap(), [None]);
     assert_eq!(server.command(&["DBSIZE"]).unwrap(), "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_another_layout_is_no_foreign_content() {
+    let server = start_server();
+    let tier = RedisTier::connect(patient(&server.url())).await.unwrap();
+    let raw = RawClient::connect(&server.url()).await;
+    let mut bytes = BYTES.to_vec();
+    bytes[0] = 0xA2;
+    raw.run("SET", vec!["strata:item:a".into(), Value::Bytes(Bytes::from(bytes))]).await;
+    for lease in [None, Some(DAY)] {
+        assert_eq!(fetch(&tier, "a", lease).await.unwrap(), Slot::Empty);
+    }
+    assert_eq!(server.command(&["EXISTS", "strata:item:a"]).unwrap(), "1", "what is valid for others stays");
+    // Which of the two is newer cannot be told.
+    assert_eq!(tier.replace(&schema(), &[("a".to_owned(), record(1))]).await.unwrap(), [false]);
+    assert_eq!(server.command(&["DBSIZE"]).unwrap(), "0");
+}

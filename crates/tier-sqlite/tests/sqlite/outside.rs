@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use store_core::facet::{Log, LogCursor, Select, Tables};
-use store_core::{BoundSchema, ErrorKind, Schema, Tier, Timestamp};
+use store_core::{BoundSchema, ErrorKind, Schema, Tier, Timestamp, Value};
 use store_derive::Schema;
 use tier_sqlite::SqliteTier;
 
@@ -130,14 +130,19 @@ async fn tables_that_do_not_fit_are_refused_whole() {
 #[tokio::test]
 async fn the_statement_in_the_refusal_mends_the_table() {
     let database = Database::new();
-    database.outside("CREATE TABLE note (id INTEGER PRIMARY KEY); INSERT INTO note VALUES (1)");
+    database.outside("CREATE TABLE item (id INTEGER PRIMARY KEY); INSERT INTO item VALUES (1)");
     let tier = SqliteTier::open(database.config()).await.unwrap();
-    for _ in 0..2 {
-        let message = assert_kind(tier.prepare(&[note_schema()]).await, ErrorKind::SchemaMismatch).to_string();
+    let schema = item_schema();
+    for _ in 0..6 {
+        let message = assert_kind(tier.prepare(&[Arc::clone(&schema)]).await, ErrorKind::SchemaMismatch).to_string();
         database.outside(&message[message.find("ALTER TABLE").unwrap()..]);
     }
-    tier.prepare(&[note_schema()]).await.unwrap();
-    assert_eq!(get(&tier, 1).await.unwrap().unwrap().row[1].as_text(), Some(""));
+    tier.prepare(&[Arc::clone(&schema)]).await.unwrap();
+    let found = tier.get_many(&schema, &[vec![1.into()]]).await.unwrap().remove(0).unwrap();
+    assert_eq!(
+        found.row[1..],
+        [false.into(), Timestamp::from_microseconds(0).unwrap().into(), uuid::Uuid::nil().into(), "".into(), Value::Json("{}".into())]
+    );
 }
 
 #[tokio::test]

@@ -80,6 +80,6 @@ fn from_row(model: &Model) -> TokenStream {
 fn skipped(model: &Model, field: &Field) -> TokenStream {
     let runtime = model.runtime.path_at(field.field_type.span);
     let (ident, field_type) = (&field.ident, &field.field_type.stored);
-    let value = quote_spanned!(at(field.field_type.span)=> <#field_type as #runtime::std::default::Default>::default());
+    let value = quote_spanned!(at(field.field_type.span)=> <#field_type as #runtime::Skipped>::value());
     quote!(#ident: #value)
 }

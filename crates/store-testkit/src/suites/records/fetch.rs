@@ -48,17 +48,17 @@ pub async fn slots_stand_in_the_order_of_the_keys<S: RecordsServer>(bench: &Benc
     let keys = ["two", "nothing", "busy", "one", "foreign", "two"].map(str::to_owned);
     let slots = bench.records.fetch(&bench.schema, &keys, None).await.expect("a fetch succeeds");
     let two = Slot::Record(record(2));
-    assert_eq!(slots, [two.clone(), Slot::Empty, Slot::Busy, Slot::Record(record(1)), Slot::Empty, two.clone()]);
+    assert_eq!(slots, [two.clone(), Slot::Empty, Slot::Busy, Slot::Record(record(1)), Slot::Foreign, two.clone()]);
 
     let slots = bench.records.fetch(&bench.schema, &keys, Some(LONG)).await.expect("a fetch succeeds");
     assert!(matches!(slots[1], Slot::Leased(_)), "{slots:?}");
-    assert_eq!([&slots[0], &slots[2], &slots[3], &slots[4]], [&two, &Slot::Busy, &Slot::Record(record(1)), &Slot::Empty]);
+    assert_eq!([&slots[0], &slots[2], &slots[3], &slots[4]], [&two, &Slot::Busy, &Slot::Record(record(1)), &Slot::Foreign]);
 }
 
-/// "A slot with content that is no record of this version of Strata answers `Slot::Empty`", and cannot be leased.
-pub async fn foreign_content_is_empty_and_not_leased<S: RecordsServer>(bench: &Bench<S>) {
+/// "A slot with content of none answers `Slot::Foreign`", and cannot be leased.
+pub async fn foreign_content_is_told_and_not_leased<S: RecordsServer>(bench: &Bench<S>) {
     bench.server.put_foreign_content(&bench.schema, "a").await;
-    assert_eq!(bench.fetch("a", None).await, Slot::Empty);
-    assert_eq!(bench.fetch("a", Some(LONG)).await, Slot::Empty);
-    assert_eq!(bench.fetch("a", Some(LONG)).await, Slot::Empty);
+    assert_eq!(bench.fetch("a", None).await, Slot::Foreign);
+    assert_eq!(bench.fetch("a", Some(LONG)).await, Slot::Foreign);
+    assert_eq!(bench.fetch("a", Some(LONG)).await, Slot::Foreign);
 }

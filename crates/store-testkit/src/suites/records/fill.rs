@@ -59,7 +59,7 @@ pub async fn a_lease_that_is_not_in_the_slot_creates_nothing<S: RecordsServer>(b
 
     bench.server.put_foreign_content(&bench.schema, "foreign").await;
     assert!(!bench.fill("foreign", lease, &record(1)).await);
-    assert_eq!(bench.fetch("foreign", None).await, Slot::Empty);
+    assert_eq!(bench.fetch("foreign", None).await, Slot::Foreign);
 }
 
 /// A repeated fill is safe: it finds its lease used up.

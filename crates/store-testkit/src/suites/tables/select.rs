@@ -89,7 +89,7 @@ pub async fn conditions_find_their_rows(database: impl TruthDatabase) {
         conditions.push(compare("level", comparison, 4));
         conditions.push(compare("updated_at", comparison, moment(2_020)));
     }
-    for pattern in ["north", "n%", "%th", "_outh", "50\\%\\_off", "50%", "%\\%%", "%\\_%", "a\\\\b", "%\\\\%", "", "%", "_"] {
+    for pattern in ["north", "n%", "%th", "_outh", "50\\%\\_off", "50%", "%\\%%", "%\\_%", "a\\\\b", "%\\\\%", "%\\\\", "", "%", "_"] {
         conditions.push(compare("region", Like, pattern));
     }
     conditions.push(!compare("region", Like, "%o%"));
@@ -215,6 +215,8 @@ pub async fn wrong_queries_are_refused(database: impl TruthDatabase) {
         (compare("no_such", Comparison::Equal, 1), ErrorKind::InvalidQuery),
         (Filter::IsNull { column: "_version" }, ErrorKind::InvalidQuery),
         (compare("rating", Comparison::Equal, f64::NAN), ErrorKind::InvalidQuery),
+        (compare("region", Comparison::Like, "a\\"), ErrorKind::InvalidQuery),
+        (compare("region", Comparison::Like, "no such region\\\\\\"), ErrorKind::InvalidQuery),
         (Filter::Invalid { column: "level", reason: "it cannot be compared".into() }, ErrorKind::InvalidQuery),
         (raw("level >", vec![]), ErrorKind::InvalidQuery),
         (raw("level ! 1", vec![]), ErrorKind::InvalidQuery),

@@ -1,0 +1,66 @@
+//! What the content of the shared tier's slots means to one schema.
+
+use std::sync::atomic::Ordering;
+
+use super::Pipeline;
+use super::read::Found;
+use crate::error::{Error, ErrorKind};
+use crate::facet::Slot;
+use crate::record::{EncodedRecord, StoredRow};
+use crate::schema::Schema;
+use crate::tier::Role;
+use crate::value::{Row, Value};
+
+impl<T: Schema> Pipeline<T> {
+    /// The record in a slot; `None` for anything else, and for a record of a layout or codec that this build does not know.
+    pub(super) fn found_in_slot(&self, slot: Slot) -> Option<Found> {
+        match slot {
+            Slot::Record(record) => {
+                let row = self.decode(&record)?;
+                Some(Found { stored: StoredRow { row, version: record.version }, deadline: record.deadline })
+            }
+            Slot::Foreign => {
+                self.tolerate_foreign();
+                None
+            }
+            Slot::Leased(_) | Slot::Busy | Slot::Empty => None,
+        }
+    }
+
+    /// Tells of content that no version of Strata writes.
+    pub(super) fn tolerate_foreign(&self) {
+        let message = "a slot holds what no version of Strata writes; a write or an invalidation of its key empties it";
+        self.tolerate_unreadable(&Error::new(ErrorKind::DecodeFailed, message));
+    }
+
+    fn decode(&self, record: &EncodedRecord) -> Option<Row<'static>> {
+        if record.fingerprint != self.schema.fingerprint() {
+            return None;
+        }
+        let codec = self.shared.codecs.iter().find(|codec| codec.id() == record.codec)?;
+        match codec.decode(&self.shared_types, &record.payload) {
+            Ok(held) => {
+                let mut row = vec![Value::Unset; self.schema.definition().columns().len()];
+                for (&position, value) in self.schema.shared_positions().iter().zip(held) {
+                    row[position] = value;
+                }
+                Some(row)
+            }
+            Err(error) => {
+                self.tolerate_unreadable(&error);
+                None
+            }
+        }
+    }
+
+    /// Counts a slot that cannot be read. Such a slot stays as it is, and every read of its key meets it: only the first of a schema is a warning.
+    fn tolerate_unreadable(&self, error: &Error) {
+        self.counters().errors.add(1);
+        let (schema, tier) = (self.schema.name(), Role::Shared);
+        if self.warned_of_unreadable.swap(true, Ordering::Relaxed) {
+            tracing::debug!(schema, %tier, %error, "a slot cannot be read and counts as a miss");
+        } else {
+            tracing::warn!(schema, %tier, %error, "a slot cannot be read and counts as a miss; further ones of this schema are only counted");
+        }
+    }
+}
