@@ -8,21 +8,38 @@ cargo xtask test [--quick] [-- FILTER...]
     quickstart. --quick leaves it at format, clippy and tests. What follows `--` goes to the test
     runner, to choose tests. PostgreSQL and Redis are those of DATABASE_URL and REDIS_URL if set,
     else throw-away ones.
+cargo xtask prove soak [--minutes N | --seconds N] [--processes P] [--keys K] [--calm] [--seed N]
+    Several processes on PostgreSQL and Redis of their own, under random faults; every read is checked.
+cargo xtask prove model
+    Explores the coherence protocol exhaustively, further than the tests do.
 cargo xtask up
     Starts PostgreSQL and Redis to stay and prints the variables to export:
     eval \"$(cargo xtask up)\"
 cargo xtask down
     Stops what `up` started.
 cargo xtask tidy
-    Checks the rules of the workspace that no compiler checks.";
+    Checks the rules of the workspace that no compiler checks.
+cargo xtask bench races
+    Prints what Strata and other caches answer after a load that was overtaken by an invalidation or
+    a write. Compiles those caches, which takes minutes the first time.";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Test(TestOptions),
+    Prove(Proof),
     Up,
     Down,
     Tidy,
+    BenchRaces,
     Help,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The soak, with its own options.
+    Soak(Vec<String>),
+    /// The model of the coherence protocol.
+    Model,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,15 +53,32 @@ pub(crate) struct TestOptions {
 pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
     let task = match arguments.next().as_deref() {
         Some("test") => return parse_test(arguments).map(Task::Test),
+        Some("prove") => return parse_proof(arguments).map(Task::Prove),
         Some("up") => Task::Up,
         Some("down") => Task::Down,
         Some("tidy") => Task::Tidy,
+        Some("bench") => match arguments.next().as_deref() {
+            Some("races") => Task::BenchRaces,
+            Some(unknown) => bail!("`bench` has no table `{unknown}`\n\n{HELP}"),
+            None => bail!("`bench` needs the name of a table\n\n{HELP}"),
+        },
         None | Some("help" | "--help" | "-h") => Task::Help,
         Some(unknown) => bail!("no task `{unknown}`\n\n{HELP}"),
     };
     match arguments.next() {
         None => Ok(task),
         Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
+    }
+}
+
+fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Proof> {
+    match arguments.next().as_deref() {
+        Some("soak") => Ok(Proof::Soak(arguments.collect())),
+        Some("model") => match arguments.next() {
+            None => Ok(Proof::Model),
+            Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
+        },
+        _ => bail!("`prove` needs to know what: `soak` or `model`\n\n{HELP}"),
     }
 }
 
@@ -72,6 +106,7 @@ mod tests {
     fn tasks_and_options_are_understood() {
         assert_eq!(parse_line("up").unwrap(), Task::Up);
         assert_eq!(parse_line("").unwrap(), Task::Help);
+        assert_eq!(parse_line("bench races").unwrap(), Task::BenchRaces);
         assert_eq!(
             parse_line("test --quick -- -p tier-pg --quick").unwrap(),
             Task::Test(TestOptions { quick: true, filters: ["-p", "tier-pg", "--quick"].map(str::to_owned).to_vec() })
@@ -80,7 +115,7 @@ mod tests {
 
     #[test]
     fn unknown_words_are_refused() {
-        for line in ["tset", "up now", "test --fast", "test tier-pg"] {
+        for line in ["tset", "up now", "test --fast", "test tier-pg", "bench", "bench all"] {
             assert!(parse_line(line).is_err(), "{line}");
         }
     }

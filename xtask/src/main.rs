@@ -1,7 +1,9 @@
-//! The chores of Strata's workspace: test, up, down, tidy.
+//! The chores of Strata's workspace: test, up, down, tidy, bench.
 
 mod arguments;
+mod bench;
 mod cargo;
+mod prove;
 mod report;
 mod runner;
 mod services;
@@ -19,7 +21,9 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Up => up::up(),
         Task::Down => up::down(),
+        Task::Prove(proof) => prove::run(&proof),
         Task::Tidy => tidy::run(),
+        Task::BenchRaces => bench::races(),
         Task::Help => {
             println!("{}", arguments::HELP);
             Ok(())

@@ -24,6 +24,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     if !options.quick {
         let doctests = ["test", "--doc", "--workspace", "--all-features"];
         runner.run(&Step::new("doctests", &doctests).with_services().shown())?;
+        runner.run(&Step::new("soak", &["run", "-p", "soak", "--", "--seconds", "10"]).shown())?;
         let quickstart = ["run", "-p", "quickstart"];
         runner.run(&Step::new("quickstart", &quickstart).shown())?;
         let with_servers = ["run", "-p", "quickstart", "--", "--servers"];

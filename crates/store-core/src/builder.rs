@@ -5,17 +5,22 @@ mod registration;
 
 pub use registration::SchemaOptions;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::codec::{self, Codec};
+use crate::coherence::{Coherence, Tasks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{NearTier, NoNear};
 use crate::gate::Gate;
-use crate::pipeline::Shared;
+use crate::guard::Guard;
+use crate::health::{HealthChange, HealthListener};
+use crate::pipeline::{Follow, Shared};
 use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::stats::Counters;
@@ -63,6 +68,7 @@ pub struct StoreBuilder<N: NearTier = NoNear> {
     schemas: Vec<Box<dyn Registration<N>>>,
     settings: Settings,
     read_codecs: Vec<Arc<dyn Codec>>,
+    health_listener: Option<HealthListener>,
     problems: Vec<String>,
 }
 
@@ -74,6 +80,7 @@ impl StoreBuilder<NoNear> {
             schemas: Vec::new(),
             settings: Settings::default(),
             read_codecs: Vec::new(),
+            health_listener: None,
             problems: Vec::new(),
         }
     }
@@ -90,6 +97,7 @@ impl StoreBuilder<NoNear> {
             schemas: Vec::new(),
             settings: self.settings,
             read_codecs: self.read_codecs,
+            health_listener: self.health_listener,
             problems: self.problems,
         }
     }
@@ -139,6 +147,37 @@ impl<N: NearTier> StoreBuilder<N> {
         self
     }
 
+    /// Lets the program hear when a tier's breaker opens, tries the tier, or closes. A second call takes the place of the first.
+    ///
+    /// It runs within the call that met the change, on whichever thread that is and with no lock held: keep it quick, and hand anything that waits to a
+    /// task. A panic in it is logged and harms nothing.
+    ///
+    /// ```
+    /// use store_core::Store;
+    /// # use store_derive::Schema;
+    /// # use store_testkit::ModelRecords;
+    /// # #[derive(Schema)]
+    /// # #[schema(cache_only)]
+    /// # struct Session {
+    /// #     #[schema(primary_key)]
+    /// #     id: String,
+    /// #     user: i64,
+    /// # }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> store_core::Result<()> {
+    /// # let redis = ModelRecords::new();
+    /// let builder = Store::builder().tier(redis).schema::<Session>();
+    /// let store = builder.on_health_change(|change| eprintln!("{}: {} → {}", change.name, change.from, change.to)).build().await?;
+    /// # store.close().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_health_change(mut self, listener: impl Fn(&HealthChange) + Send + Sync + 'static) -> Self {
+        self.health_listener = Some(Arc::new(listener));
+        self
+    }
+
     /// Checks the stack, makes missing tables unless [`Settings::create_tables`] is off, and gives the store. Needs a tokio runtime, which the store keeps using.
     ///
     /// # Errors
@@ -146,6 +185,11 @@ impl<N: NearTier> StoreBuilder<N> {
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) or [`SchemaDuplicate`](ErrorKind::SchemaDuplicate) with every mistake that was found;
     /// what the truth says when it makes tables.
     pub async fn build(self) -> Result<Store> {
+        // On the heap, so that a caller's own future does not grow by all of it.
+        Box::pin(self.assemble()).await
+    }
+
+    async fn assemble(self) -> Result<Store> {
         let runtime = Handle::try_current().map_err(|_| {
             Error::new(
                 ErrorKind::InvalidConfig,
@@ -158,9 +202,10 @@ impl<N: NearTier> StoreBuilder<N> {
                 "a store needs a tokio runtime with its timer on; add `enable_time` or `enable_all` to the runtime's builder",
             ));
         }
-        let StoreBuilder { near, tiers, schemas, settings, read_codecs, mut problems } = self;
+        let StoreBuilder { near, tiers, schemas, settings, read_codecs, health_listener, mut problems } = self;
         problems.extend(settings.problems());
-        let stack = checks::stack(near.is_some(), &tiers, &mut problems);
+        let guards: Vec<_> = tiers.iter().map(|tier| Guard::new(&**tier, &settings, health_listener.clone())).collect();
+        let stack = checks::stack(near.is_some(), &tiers, &guards, &mut problems);
         let bound: Vec<_> = schemas.iter().map(|schema| schema.bind(&settings)).collect();
         checks::schemas(&schemas, &bound, &stack, near.is_some(), &mut problems);
         let given = std::iter::once(Arc::clone(&settings.codec)).chain(read_codecs).collect();
@@ -173,19 +218,33 @@ impl<N: NearTier> StoreBuilder<N> {
             let stored: Vec<_> = bound.iter().filter(|schema| !schema.is_cache_only()).cloned().collect();
             tables.prepare(&stored).await.map_err(|error| error.with_tier(Role::Truth).with_operation("build"))?;
         }
+        let coherence = Arc::new(Coherence::new(stack.log.clone(), Arc::clone(&settings.clock)));
         let shared = Arc::new(Shared {
-            settings,
+            coherence: Arc::clone(&coherence),
+            tasks: OnceLock::new(),
+            truth_reads: Semaphore::new(settings.truth_reads.min(Semaphore::MAX_PERMITS)),
             counters: Counters::default(),
             codecs,
             runtime,
             closed: AtomicBool::new(false),
             writes: Gate::new(),
+            settings,
         });
         let context = Context { near: near.as_ref(), stack: &stack, shared: &shared };
-        let pipelines = schemas.into_iter().zip(bound).map(|(schema, bound)| schema.register(bound, &context)).collect();
+        let (mut pipelines, mut followed): (_, Vec<Arc<dyn Follow>>) = (HashMap::new(), Vec::new());
+        for (schema, bound) in schemas.into_iter().zip(bound) {
+            let registered = schema.register(bound, &context);
+            pipelines.insert(registered.model, registered.pipeline);
+            followed.push(registered.follow);
+        }
+        coherence.follow(followed.iter().map(Arc::downgrade).collect());
+        let tasks = Tasks::start(&shared.runtime, &coherence, &followed, stack.wakes, &shared.settings).await;
+        // Nobody else has set it.
+        let _ = shared.tasks.set(tasks);
         let near_facet = near.as_ref().and_then(|near| Arc::clone(near).facets().near);
         let all = near.into_iter().map(|near| near as Arc<dyn Tier>).chain(tiers).collect();
-        Ok(Store::new(all, near_facet, pipelines, shared))
+        let breakers = guards.into_iter().map(Guard::into_breaker).collect();
+        Ok(Store::new(all, breakers, near_facet, pipelines, shared))
     }
 }
 

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use futures_core::stream::BoxStream;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::freshness::Freshness;
 use crate::key::{AsKey, Key};
+use crate::page::Page;
 use crate::pipeline::{Pipeline, View, WarmProgress};
-use crate::query::{Columns, Cursor, Projection, Query};
+use crate::query::{Columns, Projection, Query};
 use crate::reader::Reader;
 use crate::record::Record;
 use crate::schema::Schema;
@@ -53,29 +55,17 @@ use crate::tier::Role;
 /// ```
 pub struct Collection<T: Schema> {
     pipeline: Arc<Pipeline<T>>,
-}
-
-/// One page of a search.
-///
-/// ```
-/// use store_core::Query;
-/// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
-/// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
-/// let page = cities.page(Query::new().order_by(City::name())).await?;
-/// println!("{} cities{}", page.records.len(), if page.next.is_some() { ", and more" } else { "" });
-/// # Ok(()) } let _ = example;
-/// ```
-#[derive(Debug)]
-pub struct Page<T> {
-    /// The records.
-    pub records: Vec<Arc<T>>,
-    /// Where the next page begins, for [`Query::after`]; `None` if this page is not full, and so the last.
-    pub next: Option<Cursor>,
+    pub(crate) freshness: Freshness,
 }
 
 impl<T: Schema> Collection<T> {
     pub(crate) fn new(pipeline: Arc<Pipeline<T>>) -> Self {
-        Collection { pipeline }
+        let freshness = Freshness::Bounded(pipeline.shared.settings.freshness);
+        Collection { pipeline, freshness }
+    }
+
+    pub(crate) fn pipeline(&self) -> &Arc<Pipeline<T>> {
+        &self.pipeline
     }
 
     /// The record of a key, or `None`.
@@ -100,7 +90,7 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn get(&self, key: impl AsKey<T::Key>) -> Result<Option<Arc<T>>> {
         let key = key.as_key();
-        if let Some(record) = self.pipeline.peek(&key) {
+        if let Some(record) = self.pipeline.peek(&key, &self.freshness) {
             return Ok(Some(record.into_model()));
         }
         let key = key.into_owned();
@@ -114,7 +104,7 @@ impl<T: Schema> Collection<T> {
     /// As [`get`](Self::get).
     pub async fn get_record(&self, key: impl AsKey<T::Key>) -> Result<Option<Record<T>>> {
         let key = key.as_key();
-        if let Some(record) = self.pipeline.peek(&key) {
+        if let Some(record) = self.pipeline.peek(&key, &self.freshness) {
             return Ok(Some(record));
         }
         let key = key.into_owned();
@@ -123,7 +113,8 @@ impl<T: Schema> Collection<T> {
 
     async fn below(&self, key: T::Key) -> Result<Option<Record<T>>> {
         let text = key.to_text();
-        self.pipeline.get_below(key).await.map_err(|error| self.pipeline.report("get", error.with_key(text)))
+        let found = self.pipeline.call_for("get", text, self.pipeline.get_below(key, &self.freshness)).await;
+        Ok(found?.map(|loaded| loaded.record))
     }
 
     /// As [`get`](Self::get), for callers to whom a missing record is an error.
@@ -160,13 +151,13 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn get_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Arc<T>>>> {
         let keys = owned_keys::<T, K>(keys);
-        let records = self.pipeline.get_many(keys).await.map_err(|error| self.pipeline.report("get_many", error))?;
+        let records = self.pipeline.call("get_many", self.pipeline.get_many(keys, &self.freshness)).await?;
         Ok(records.into_iter().map(|record| record.map(Record::into_model)).collect())
     }
 
     /// The record of a key if memory holds it; no other tier is asked.
     pub fn peek(&self, key: impl AsKey<T::Key>) -> Option<Arc<T>> {
-        self.pipeline.peek(&key.as_key()).map(Record::into_model)
+        self.pipeline.peek(&key.as_key(), &self.freshness).map(Record::into_model)
     }
 
     /// Shows the record of a key to `visit` if memory holds it, without touching a reference count.
@@ -182,7 +173,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub fn peek_with<R>(&self, key: impl AsKey<T::Key>, visit: impl FnOnce(&T) -> R) -> Option<R> {
-        let near = self.pipeline.near.as_ref().filter(|_| !self.pipeline.is_closed())?;
+        let near = self.pipeline.fresh_near(&self.freshness)?;
         let (mut visit, mut answer) = (Some(visit), None);
         let found = near.peek_with(&key.as_key(), &mut |model, _| {
             if let Some(visit) = visit.take() {
@@ -204,7 +195,8 @@ impl<T: Schema> Collection<T> {
     ///
     /// [`UniqueViolation`](ErrorKind::UniqueViolation) and [`ConstraintViolation`](ErrorKind::ConstraintViolation) name the column;
     /// [`InvalidValue`](ErrorKind::InvalidValue) for what the truth cannot hold exactly. After [`L3Unavailable`](ErrorKind::L3Unavailable) or
-    /// [`Timeout`](ErrorKind::Timeout) the write may have been stored or not.
+    /// [`Timeout`](ErrorKind::Timeout) the write may have been stored or not; after [`DecodeFailed`](ErrorKind::DecodeFailed) it was, but the table has been
+    /// changed since the store was built, and what it returned cannot be read.
     ///
     /// ```
     /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct City { #[schema(primary_key)] id: i64, name: String }
@@ -223,7 +215,7 @@ impl<T: Schema> Collection<T> {
             let written = self.pipeline.set_many(vec![model]).await?;
             written.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, "the truth answered a write without its row"))
         };
-        self.pipeline.within_limit(write).await.map_err(|error| self.pipeline.report("set", error.with_key(text)))
+        self.pipeline.call_for("set", text, self.pipeline.within_limit(write)).await
     }
 
     /// Writes many records, all or none, with one batched call to each tier. Of several with one key the last wins, and each of them is answered with it.
@@ -244,7 +236,7 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn set_many(&self, models: impl IntoIterator<Item = T>) -> Result<Vec<Record<T>>> {
         let models = models.into_iter().collect();
-        self.pipeline.set_many(models).await.map_err(|error| self.pipeline.report("set_many", error))
+        self.pipeline.call("set_many", self.pipeline.set_many(models)).await
     }
 
     /// Deletes a record from every tier, and answers whether there was one. Deleting what is missing succeeds.
@@ -255,8 +247,8 @@ impl<T: Schema> Collection<T> {
     pub async fn delete(&self, key: impl AsKey<T::Key>) -> Result<bool> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
-        let delete = self.pipeline.within_limit(self.pipeline.delete_many(vec![key])).await;
-        delete.map(|deleted| deleted > 0).map_err(|error| self.pipeline.report("delete", error.with_key(text)))
+        let delete = self.pipeline.within_limit(self.pipeline.delete_many(vec![key]));
+        Ok(self.pipeline.call_for("delete", text, delete).await? > 0)
     }
 
     /// Deletes many records, all or none, and answers how many there were.
@@ -266,7 +258,7 @@ impl<T: Schema> Collection<T> {
     /// As [`set`](Self::set).
     pub async fn delete_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<u64> {
         let keys = owned_keys::<T, K>(keys);
-        self.pipeline.delete_many(keys).await.map_err(|error| self.pipeline.report("delete_many", error))
+        self.pipeline.call("delete_many", self.pipeline.delete_many(keys)).await
     }
 
     /// Whether any tier holds a record of the key. Fills nothing.
@@ -277,7 +269,7 @@ impl<T: Schema> Collection<T> {
     pub async fn exists(&self, key: impl AsKey<T::Key>) -> Result<bool> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
-        self.pipeline.exists(key).await.map_err(|error| self.pipeline.report("exists", error.with_key(text)))
+        self.pipeline.call_for("exists", text, self.pipeline.exists(key, &self.freshness)).await
     }
 
     /// The number of records that a query's conditions hold for, from the truth. Limit, offset, order and cursor do not matter.
@@ -286,7 +278,7 @@ impl<T: Schema> Collection<T> {
     ///
     /// [`InvalidQuery`](ErrorKind::InvalidQuery), also for a `cache_only` schema, and what the truth says.
     pub async fn count(&self, query: Query<T>) -> Result<u64> {
-        self.pipeline.count(query.condition(), false).await.map_err(|error| self.pipeline.report("count", error))
+        self.pipeline.call("count", self.pipeline.count(query.condition(), &self.freshness)).await
     }
 
     /// The records that a query finds in the truth; memory takes them in as well. At most [`DEFAULT_LIMIT`](crate::DEFAULT_LIMIT) unless the query says otherwise.
@@ -306,7 +298,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn search(&self, query: Query<T>) -> Result<Vec<Arc<T>>> {
-        let records = self.pipeline.search(&query, View::Near).await.map_err(|error| self.pipeline.report("search", error))?;
+        let records = self.pipeline.call("search", self.pipeline.search(&query, View::Near, &self.freshness)).await?;
         Ok(records.into_iter().map(Record::into_model).collect())
     }
 
@@ -360,7 +352,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub fn stream(&self, query: Query<T>) -> Result<BoxStream<'static, Result<Arc<T>>>> {
-        self.pipeline.stream(&query, View::Near).map_err(|error| self.pipeline.report("stream", error))
+        self.pipeline.stream(&query, View::Near, &self.freshness).map_err(|error| self.pipeline.report("stream", error))
     }
 
     /// Some columns of the records that a query finds, as a tuple each: `cities.select(query, (City::name(), City::population()))`. Fills nothing.
@@ -381,7 +373,7 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn select<C: Columns<T>>(&self, query: Query<T>, columns: C) -> Result<Vec<C::Output>> {
         let decode = |values| columns.decode(values);
-        self.pipeline.project(&query, columns.names(), decode).await.map_err(|error| self.pipeline.report("select", error))
+        self.pipeline.call("select", self.pipeline.project(&query, &self.freshness, columns.names(), decode)).await
     }
 
     /// Some columns of the records that a query finds, as a struct that derives `Projection`. Fills nothing.
@@ -407,20 +399,20 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn select_as<P: Projection<T>>(&self, query: Query<T>) -> Result<Vec<P>> {
-        self.pipeline.project(&query, P::columns(), P::from_values).await.map_err(|error| self.pipeline.report("select_as", error))
+        let rows = self.pipeline.project(&query, &self.freshness, P::columns(), P::from_values);
+        self.pipeline.call("select_as", rows).await
     }
 
     /// Drops the copies that memory and the shared tier hold of a key. The truth keeps the record, and the next read brings it back.
     ///
     /// # Errors
     ///
-    /// [`L2Unavailable`](ErrorKind::L2Unavailable) if the shared tier could not be told: this instance reads past it until it has been, others may not.
-    /// [`L3Unavailable`](ErrorKind::L3Unavailable) if other instances could not be told through the log.
+    /// [`L3Unavailable`](ErrorKind::L3Unavailable) or [`Timeout`](ErrorKind::Timeout) if it could not be written to the log, from which the other instances and
+    /// the shared tier learn of it; this instance has dropped its copy all the same.
     pub async fn invalidate(&self, key: impl AsKey<T::Key>) -> Result<()> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
-        let invalidate = self.pipeline.within_limit(self.pipeline.invalidate(key)).await;
-        invalidate.map_err(|error| self.pipeline.report("invalidate", error.with_key(text)))
+        self.pipeline.call_for("invalidate", text, self.pipeline.within_limit(self.pipeline.invalidate(key))).await
     }
 
     /// Drops the copies that memory and the shared tier hold of every record, and answers how many slots the shared tier emptied.
@@ -429,7 +421,7 @@ impl<T: Schema> Collection<T> {
     ///
     /// As [`invalidate`](Self::invalidate).
     pub async fn invalidate_all(&self) -> Result<u64> {
-        self.pipeline.invalidate_all().await.map_err(|error| self.pipeline.report("invalidate_all", error))
+        self.pipeline.call("invalidate_all", self.pipeline.invalidate_all()).await
     }
 
     /// Fills memory and the shared tier with up to `limit` records (`None` for all), in the order of their keys, and answers how many.
@@ -457,7 +449,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn warm_with(&self, limit: impl Into<Option<u64>>, progress: impl FnMut(WarmProgress)) -> Result<u64> {
-        self.pipeline.warm(limit.into(), progress).await.map_err(|error| self.pipeline.report("warm", error))
+        self.pipeline.call("warm", self.pipeline.warm(limit.into(), progress)).await
     }
 
     /// Reads that begin at a lower tier: [`Role::Shared`] skips memory, [`Role::Truth`] skips every cache and replica. They show the deferred columns that the
@@ -483,7 +475,7 @@ pub(crate) fn owned_keys<T: Schema, K: AsKey<T::Key>>(keys: impl IntoIterator<It
 
 impl<T: Schema> Clone for Collection<T> {
     fn clone(&self) -> Self {
-        Collection { pipeline: Arc::clone(&self.pipeline) }
+        Collection { pipeline: Arc::clone(&self.pipeline), freshness: self.freshness.clone() }
     }
 }
 

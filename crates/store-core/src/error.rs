@@ -188,7 +188,8 @@ impl Error {
         self.0.schema.as_deref()
     }
 
-    /// The text form of the key that the call was about.
+    /// The text form of the key that the call was about, as [`Key::to_text`](crate::Key::to_text) writes it and [`Key::from_text`](crate::Key::from_text)
+    /// reads it: `%`, `:` and control characters within a part are escaped, so that `"a:b"` is `a%3Ab`. The message shows the same text.
     pub fn key(&self) -> Option<&str> {
         self.0.key.as_deref()
     }
@@ -201,6 +202,11 @@ impl Error {
     /// The store operation that failed, such as `"get"`.
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
+    }
+
+    /// The kind and the message, without the record and the call that the error is about.
+    pub(crate) fn summary(&self) -> String {
+        format!("{}: {}", self.0.kind, self.0.message)
     }
 
     /// Sets whether a retry may help; every kind has a sensible default.

@@ -1,11 +1,17 @@
 //! The powers that a tier may have.
 
 mod log;
+mod mark;
 mod near;
 mod records;
+mod slot_state;
 mod tables;
+mod wakes;
 
 pub use log::{BULK_LOG_LIMIT, Log, LogBatch, LogCursor, LogEntry, LogKind};
+pub use mark::{Fetched, Mark, Relay, Removal};
 pub use near::{EvictionCause, Near, NearTier, NoNear, OnEvict, Shelf, ShelfOptions, Weigher};
 pub use records::{Fill, FillLease, Records, Slot};
+pub use slot_state::SlotState;
 pub use tables::{Count, Select, Tables};
+pub use wakes::{Heard, Wake, Wakes};

@@ -8,10 +8,36 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const STRIPES: usize = 1024;
 
+/// How often the keys of one stripe were touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Fence(u64);
+
+impl Fence {
+    /// Whether nothing was touched since the fence was noted.
+    pub(crate) fn stands(self, noted: Fence) -> bool {
+        self == noted
+    }
+
+    /// Voids every load that noted the fence before.
+    pub(crate) fn touch(&mut self) {
+        self.0 += 1;
+    }
+
+    /// As [`touch`](Self::touch), by a batch that noted the fence itself and that its own touches do not disturb. Returns whether nothing else touched it.
+    pub(crate) fn publish(&mut self, noted: Option<&mut Fence>) -> bool {
+        let undisturbed = noted.as_deref().is_some_and(|noted| self.stands(*noted));
+        self.touch();
+        if let Some(noted) = noted.filter(|_| undisturbed) {
+            *noted = *self;
+        }
+        undisturbed
+    }
+}
+
 /// The fences of one schema's shelf.
 #[derive(Debug)]
 pub(crate) struct Fences {
-    stripes: Box<[Mutex<u64>]>,
+    stripes: Box<[Mutex<Fence>]>,
     hasher: RandomState,
 }
 
@@ -19,42 +45,42 @@ pub(crate) struct Fences {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FenceToken {
     stripe: usize,
-    count: u64,
+    noted: Fence,
 }
 
 /// What a batch noted before it began, of every stripe or of those that its keys are in; what the batch itself has raised since is in the counts.
 #[derive(Debug)]
 pub(crate) enum FenceSnapshot {
-    All(Vec<u64>),
+    All(Vec<Fence>),
     Few(Vec<FenceToken>),
 }
 
 impl FenceSnapshot {
-    fn count(&mut self, stripe: usize) -> Option<&mut u64> {
+    fn noted(&mut self, stripe: usize) -> Option<&mut Fence> {
         match self {
-            FenceSnapshot::All(counts) => counts.get_mut(stripe),
-            FenceSnapshot::Few(tokens) => tokens.iter_mut().find(|token| token.stripe == stripe).map(|token| &mut token.count),
+            FenceSnapshot::All(fences) => fences.get_mut(stripe),
+            FenceSnapshot::Few(tokens) => tokens.iter_mut().find(|token| token.stripe == stripe).map(|token| &mut token.noted),
         }
     }
 }
 
 impl Fences {
     pub(crate) fn new() -> Self {
-        Fences { stripes: (0..STRIPES).map(|_| Mutex::new(0)).collect(), hasher: RandomState::new() }
+        Fences { stripes: (0..STRIPES).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
     }
 
     fn stripe<K: Hash + ?Sized>(&self, key: &K) -> usize {
         self.hasher.hash_one(key) as usize % STRIPES
     }
 
-    fn lock(&self, stripe: usize) -> MutexGuard<'_, u64> {
+    fn lock(&self, stripe: usize) -> MutexGuard<'_, Fence> {
         self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// To be called before a load of one key reads anything.
     pub(crate) fn begin<K: Hash + ?Sized>(&self, key: &K) -> FenceToken {
         let stripe = self.stripe(key);
-        FenceToken { stripe, count: *self.lock(stripe) }
+        FenceToken { stripe, noted: *self.lock(stripe) }
     }
 
     /// To be called before a load of many or unknown keys reads anything.
@@ -69,50 +95,49 @@ impl Fences {
 
     /// Runs `install` unless the key was touched since the token was taken. Returns whether it ran.
     pub(crate) fn install(&self, token: FenceToken, install: impl FnOnce()) -> bool {
-        let count = self.lock(token.stripe);
-        let allowed = *count == token.count;
+        let fence = self.lock(token.stripe);
+        let allowed = fence.stands(token.noted);
         if allowed {
             install();
         }
-        drop(count);
+        drop(fence);
         allowed
     }
 
     /// As [`install`](Self::install), for one key of a batch.
     pub(crate) fn install_one<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K, install: impl FnOnce()) -> bool {
         let stripe = self.stripe(key);
-        match snapshot.count(stripe) {
-            Some(&mut count) => self.install(FenceToken { stripe, count }, install),
+        match snapshot.noted(stripe) {
+            Some(&mut noted) => self.install(FenceToken { stripe, noted }, install),
             None => false,
         }
     }
 
     /// Voids every load of the key that is under way, and runs `apply`, which is told whether nothing else touched the key's stripe since `snapshot` was taken.
-    pub(crate) fn publish<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K, apply: impl FnOnce(bool)) {
+    /// With `was_heard`, one touch since then was for the very write that is published.
+    pub(crate) fn publish<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K, was_heard: bool, apply: impl FnOnce(bool)) {
         let stripe = self.stripe(key);
-        let mut count = self.lock(stripe);
-        let noted = snapshot.count(stripe);
-        let undisturbed = noted.as_deref() == Some(&*count);
-        *count += 1;
-        if let Some(noted) = noted.filter(|_| undisturbed) {
-            *noted += 1;
+        let mut fence = self.lock(stripe);
+        let mut noted = snapshot.noted(stripe);
+        if let Some(noted) = noted.as_deref_mut().filter(|_| was_heard) {
+            noted.touch();
         }
-        apply(undisturbed);
-        drop(count);
+        apply(fence.publish(noted));
+        drop(fence);
     }
 
     /// Voids every load of the key that is under way, and runs `apply`.
     pub(crate) fn touch<K: Hash + ?Sized>(&self, key: &K, apply: impl FnOnce()) {
-        let mut count = self.lock(self.stripe(key));
-        *count += 1;
+        let mut fence = self.lock(self.stripe(key));
+        fence.touch();
         apply();
-        drop(count);
+        drop(fence);
     }
 
     /// Voids every load that is under way.
     pub(crate) fn touch_all(&self) {
         for stripe in 0..STRIPES {
-            *self.lock(stripe) += 1;
+            self.lock(stripe).touch();
         }
     }
 }
@@ -148,12 +173,16 @@ mod tests {
         let mut snapshot = fences.begin_many();
         let mut undisturbed = 0;
         for key in 0..10_000 {
-            fences.publish(&mut snapshot, &key, |calm| undisturbed += u32::from(calm));
+            fences.publish(&mut snapshot, &key, false, |calm| undisturbed += u32::from(calm));
         }
         assert_eq!(undisturbed, 10_000);
 
         let (mut first, mut second) = (fences.begin_many(), fences.begin_many());
-        fences.publish(&mut second, "a", |calm| assert!(calm));
-        fences.publish(&mut first, "a", |calm| assert!(!calm));
+        fences.publish(&mut second, "a", false, |calm| assert!(calm));
+        fences.publish(&mut first, "a", false, |calm| assert!(!calm));
+
+        let mut third = fences.begin_many();
+        fences.touch("a", || {});
+        fences.publish(&mut third, "a", true, |calm| assert!(calm, "the one touch was its own"));
     }
 }

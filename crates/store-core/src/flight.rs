@@ -14,17 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 type Outcome<V> = Option<Result<V, Arc<Error>>>;
 
-#[derive(Debug)]
-struct Flight<V> {
-    number: u64,
-    outcome: watch::Receiver<Outcome<V>>,
-}
-
-#[derive(Debug)]
-struct Board<K, V> {
-    next: u64,
-    flights: HashMap<K, Flight<V>>,
-}
+/// The loads that later readers may join.
+type Board<K, V> = HashMap<K, watch::Receiver<Outcome<V>>>;
 
 /// The loads under way. A load runs in a task of its own: a reader that gives up stops nobody.
 #[derive(Debug)]
@@ -42,7 +33,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new() -> Self {
-        Flights { board: Arc::new(Mutex::new(Board { next: 0, flights: HashMap::new() })) }
+        Flights { board: Arc::new(Mutex::new(HashMap::new())) }
     }
 
     /// Joins the key's flight, or starts `load` as one.
@@ -60,21 +51,27 @@ where
         }
     }
 
+    /// Starts `load` as the key's flight unless there is one, and waits for neither.
+    pub(crate) fn start<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F)
+    where
+        F: Future<Output = Result<V>> + Send + 'static,
+    {
+        drop(self.join_or_start(runtime, key, load));
+    }
+
     fn join_or_start<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F) -> watch::Receiver<Outcome<V>>
     where
         F: Future<Output = Result<V>> + Send + 'static,
     {
         let mut board = lock(&self.board);
-        if let Some(flight) = board.flights.get(&key) {
-            return flight.outcome.clone();
+        if let Some(outcome) = board.get(&key) {
+            return outcome.clone();
         }
         let (sender, receiver) = watch::channel(None);
-        let number = board.next;
-        board.next += 1;
-        board.flights.insert(key.clone(), Flight { number, outcome: receiver.clone() });
+        board.insert(key.clone(), receiver.clone());
         drop(board);
 
-        let landing = Landing { board: Arc::clone(&self.board), key, number };
+        let landing = Landing { board: Arc::clone(&self.board), key };
         let load = load();
         runtime.spawn(async move {
             let panicked = |_| Err(Error::new(ErrorKind::Internal, "a load panicked; the panic's own message says where"));
@@ -88,28 +85,25 @@ where
 
     /// Lets later readers of the key start anew. Those already waiting keep the flight.
     pub(crate) fn forget(&self, key: &K) {
-        lock(&self.board).flights.remove(key);
+        lock(&self.board).remove(key);
     }
 
     /// Lets later readers of every key start anew.
     pub(crate) fn forget_all(&self) {
-        lock(&self.board).flights.clear();
+        lock(&self.board).clear();
     }
 }
 
-/// Takes a flight off the board when its task ends, however it ends.
+/// Takes the key's flight off the board when a load ends, however it ends. If the load was forgotten, that is a later one, which may know less all the same:
+/// readers that come from here on must not join it either.
 struct Landing<K: Eq + Hash, V> {
     board: Arc<Mutex<Board<K, V>>>,
     key: K,
-    number: u64,
 }
 
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
-        let mut board = lock(&self.board);
-        if board.flights.get(&self.key).is_some_and(|flight| flight.number == self.number) {
-            board.flights.remove(&self.key);
-        }
+        lock(&self.board).remove(&self.key);
     }
 }
 
@@ -151,7 +145,7 @@ mod tests {
                 assert_eq!(reader.await.unwrap().unwrap_err().kind(), ErrorKind::L3Unavailable);
             }
             assert_eq!(loads.load(Ordering::SeqCst), 1);
-            assert!(lock(&flights.board).flights.is_empty());
+            assert!(lock(&flights.board).is_empty());
         });
     }
 
@@ -213,6 +207,6 @@ mod tests {
             assert_eq!(reader.await.unwrap_err().kind(), ErrorKind::Closed);
             assert_eq!(flights.run(&handle, 1, || async { Ok(1) }).await.unwrap_err().kind(), ErrorKind::Closed);
         });
-        assert!(lock(&flights.board).flights.is_empty());
+        assert!(lock(&flights.board).is_empty());
     }
 }

@@ -4,9 +4,12 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod answer;
+mod breaker;
 mod builder;
 mod clock;
 mod codec;
+mod coherence;
 mod collection;
 mod deferred;
 mod error;
@@ -14,8 +17,12 @@ pub mod facet;
 mod fence;
 mod field;
 mod flight;
+mod freshness;
 mod gate;
+mod guard;
+mod health;
 mod key;
+mod page;
 mod pipeline;
 mod query;
 mod reader;
@@ -34,17 +41,22 @@ mod version;
 #[path = "private.rs"]
 pub mod __private;
 
+pub use answer::Answer;
+pub use breaker::{BreakerSettings, BreakerState};
 pub use builder::{SchemaOptions, StoreBuilder};
 pub use clock::{Clock, SystemClock};
 pub use codec::*;
-pub use collection::{Collection, Page};
+pub use collection::Collection;
 pub use deferred::Deferred;
 pub use error::{Error, ErrorKind, Result};
 pub use facet::{EvictionCause, NearTier, NoNear};
 pub use field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scalar};
+pub use freshness::{Freshness, Token};
+pub use health::{Health, HealthChange, TierHealth};
 pub use key::{AsKey, Key, KeyPart, key_text};
+pub use page::Page;
 pub use pipeline::WarmProgress;
-pub use query::{Column, Columns, Comparison, Cursor, DEFAULT_LIMIT, Direction, Filter, Operand, Order, Projection, Query};
+pub use query::{Column, ColumnName, Columns, Comparison, Cursor, DEFAULT_LIMIT, Direction, Filter, Operand, Order, Projection, Query};
 pub use reader::Reader;
 pub use record::{EncodedRecord, Record, StoredRow};
 pub use schema::{

@@ -1,42 +1,48 @@
 //! How reads and writes of one schema travel through the tiers.
 
 mod backing;
+mod call;
 mod delete;
+mod follow;
+mod fresh;
 mod invalidate;
 mod read;
 mod read_many;
-mod repair;
 mod search;
 mod slots;
+mod stale;
 mod warm;
 mod write;
 
 pub(crate) use backing::{Backing, MemoryVersions};
-pub(crate) use read::View;
+pub(crate) use follow::Follow;
+pub(crate) use read::{Loaded, View};
 pub use warm::WarmProgress;
 
 use std::borrow::Borrow;
 use std::future::Future;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::codec::Codec;
+use crate::coherence::{Coherence, OwnCommits, Tasks, Trust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Records, Shelf};
 use crate::fence::Fences;
 use crate::flight::Flights;
 use crate::key::{Key, key_text};
-use crate::record::{EncodedRecord, Record};
+use crate::record::EncodedRecord;
 use crate::schema::{BoundSchema, Schema};
 use crate::settings::Settings;
 use crate::stats::Counters;
 use crate::tier::Role;
 use crate::value::{ColumnType, Row, Value};
 use crate::version::Version;
-use repair::Repairs;
 
 /// What all schemas of a store share.
 #[derive(Debug)]
@@ -47,6 +53,11 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) closed: AtomicBool,
     pub(crate) writes: crate::gate::Gate,
+    pub(crate) coherence: Arc<Coherence>,
+    /// Set when all schemas are there. The tasks go on as long as the store or a collection is kept.
+    pub(crate) tasks: OnceLock<Tasks>,
+    /// The right to read the truth by key.
+    pub(crate) truth_reads: Semaphore,
 }
 
 /// The stack as one schema sees it.
@@ -59,8 +70,10 @@ pub(crate) struct Pipeline<T: Schema> {
     pub(crate) backing: Backing<T>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) fences: Fences,
-    pub(crate) flights: Flights<T::Key, Option<Record<T>>>,
-    pub(crate) repairs: Arc<Repairs>,
+    pub(crate) flights: Flights<T::Key, Option<Loaded<T>>>,
+    /// What was heard, and whether the shared tier is believed; `None` where the truth has no log.
+    pub(crate) trust: Option<Trust>,
+    pub(crate) own: OwnCommits,
     shared_types: Vec<ColumnType>,
     warned_of_unreadable: AtomicBool,
 }
@@ -77,7 +90,10 @@ impl<T: Schema> Pipeline<T> {
     ) -> Self {
         let columns = schema.definition().columns();
         let shared_types = schema.shared_positions().iter().map(|&position| columns[position].column_type).collect();
-        let repairs = Arc::new(Repairs::new(cache.clone(), Arc::clone(&schema), Arc::clone(&shared)));
+        let trust = match &backing {
+            Backing::Tables { log, .. } => Some(Trust::new(Arc::clone(log))),
+            Backing::Records(_) | Backing::Memory(_) => None,
+        };
         Pipeline {
             schema,
             near,
@@ -86,7 +102,8 @@ impl<T: Schema> Pipeline<T> {
             shared,
             fences: Fences::new(),
             flights: Flights::new(),
-            repairs,
+            trust,
+            own: OwnCommits::default(),
             shared_types,
             warned_of_unreadable: AtomicBool::new(false),
         }
@@ -118,12 +135,6 @@ impl<T: Schema> Pipeline<T> {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store").with_schema(self.schema.name()));
         }
         Ok(())
-    }
-
-    /// Adds what every error of a call should say, and counts it.
-    pub(crate) fn report(&self, operation: &'static str, error: Error) -> Error {
-        self.counters().errors.add(1);
-        error.with_schema(self.schema.name()).with_operation(operation)
     }
 
     /// Tells of a tier's failure that another tier makes good.
@@ -166,29 +177,50 @@ impl<T: Schema> Pipeline<T> {
         self.schema.near_positions().len() < self.schema.definition().columns().len()
     }
 
+    /// A life time, shortened at random, so that what was loaded together does not end together. What memory or the shared tier is the truth of lives on.
+    fn jittered(&self, life: Duration) -> Duration {
+        let jitter = self.shared.settings.jitter;
+        if jitter <= 0.0 || !matches!(self.backing, Backing::Tables { .. }) {
+            return life;
+        }
+        let part = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
+        life.mul_f64(1.0 - jitter * part)
+    }
+
     /// When a record that is installed now stops being valid; `None` for never, and in a store without a shared tier.
     fn shared_deadline(&self) -> Option<std::time::SystemTime> {
         let is_shared = self.cache.is_some() || matches!(self.backing, Backing::Records(_));
         let ttl = self.schema.shared_ttl().filter(|_| is_shared)?;
-        self.shared.settings.clock.now().checked_add(ttl)
+        self.shared.settings.clock.now().checked_add(self.jittered(ttl))
     }
 
     /// The memory tier's deadline for an entry, on the monotonic scale: its own life time, and never beyond the record's.
-    fn near_deadline(&self, record_deadline: Option<std::time::SystemTime>) -> Option<Duration> {
+    ///
+    /// `began` is when its load or write began. What comes from a shared tier as the truth, which has no log to follow, lives no longer than the freshness
+    /// bound from then on.
+    fn near_deadline(&self, record_deadline: Option<std::time::SystemTime>, began: Duration) -> Option<Duration> {
         let clock = &self.shared.settings.clock;
         let left_of_record = record_deadline.map(|deadline| deadline.duration_since(clock.now()).unwrap_or_default());
-        let left = match (self.schema.near_ttl(), left_of_record) {
+        let left = match (self.schema.near_ttl().map(|ttl| self.jittered(ttl)), left_of_record) {
             (Some(ttl), Some(left)) => Some(ttl.min(left)),
             (ttl, left) => ttl.or(left),
         };
-        left.and_then(|left| clock.monotonic().checked_add(left))
+        let deadline = left.and_then(|left| clock.monotonic().checked_add(left));
+        match &self.backing {
+            Backing::Records(_) => {
+                let bound = began.saturating_add(self.shared.settings.freshness);
+                Some(deadline.map_or(bound, |deadline| deadline.min(bound)))
+            }
+            Backing::Tables { .. } | Backing::Memory(_) => deadline,
+        }
     }
 
-    fn encode(&self, row: &[Value<'_>], version: Version) -> Result<EncodedRecord> {
+    fn encode(&self, row: &[Value<'_>], version: Version, generation: u64) -> Result<EncodedRecord> {
         let held: Vec<Value<'_>> = self.schema.shared_positions().iter().map(|&position| row[position].as_borrowed()).collect();
         let codec = &self.shared.settings.codec;
         Ok(EncodedRecord {
             version,
+            generation,
             fingerprint: self.schema.fingerprint(),
             codec: codec.id(),
             deadline: self.shared_deadline(),

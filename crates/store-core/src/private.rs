@@ -220,6 +220,14 @@ pub fn decode_column<T, F>(column: Column<T, F>, value: Value<'static>) -> Resul
     column.decode_value(value)
 }
 
+/// No model has this: what asks for it names a column that the model lacks.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no column of this name",
+    label = "no column of `{Self}`",
+    note = "name the field as one of the model's fields that are not skipped, or say which one it reads: `#[projection(column = \"…\")]`"
+)]
+pub trait HasColumn {}
+
 /// Takes a row apart, refusing one of another length.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Queries: typed columns, raw SQL for the rest, order, limits, cursors and projections.
 
 mod column;
+mod column_name;
 mod cursor;
 mod filter;
 mod operand;
@@ -8,7 +9,9 @@ mod order;
 mod projection;
 
 pub use column::Column;
+pub use column_name::ColumnName;
 pub use cursor::Cursor;
+pub(crate) use filter::DEEPEST;
 pub use filter::{Comparison, Filter};
 pub use operand::Operand;
 pub use order::{Direction, Order};
@@ -36,10 +39,11 @@ enum Limit {
 /// The values for a raw condition's `$1`, `$2`, …
 ///
 /// ```
+/// use std::time::SystemTime;
 /// use store_core::{params, Value};
 ///
-/// let values: Vec<Value<'static>> = params![10, "eu-west", true, None::<i64>];
-/// assert_eq!(values.len(), 4);
+/// let values: Vec<Value<'static>> = params![10, "eu-west", true, None::<i64>, SystemTime::now()];
+/// assert_eq!(values.len(), 5);
 /// ```
 #[macro_export]
 macro_rules! params {
@@ -102,7 +106,8 @@ impl<T> Query<T> {
 
     /// Adds a condition in SQL, with `$1`, `$2`, … for the values; several conditions are joined by AND.
     ///
-    /// The text is sent to the database as it is, so it must come from the program, never from a user; values belong into `params`.
+    /// The text is sent to the database as it is, so it must come from the program, never from a user; values belong into `params`. It means what it means
+    /// there: `LIKE` in such a text heeds case in PostgreSQL and not in SQLite.
     #[must_use]
     pub fn where_sql(self, condition: impl Into<String>, params: Vec<Value<'static>>) -> Self {
         self.filter(Filter::Raw { sql: condition.into(), params })
@@ -177,7 +182,7 @@ impl<T: Schema> Query<T> {
                 None => beyond,
             });
         }
-        Ok(Select { columns: None, filter, order, limit, offset: self.offset, from_primary: false })
+        Ok(Select { columns: None, filter, order, limit, offset: self.offset, from_primary: false, after: None })
     }
 
     /// The condition alone, for counting.

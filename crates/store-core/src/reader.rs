@@ -7,6 +7,7 @@ use futures_core::stream::BoxStream;
 
 use crate::collection::owned_keys;
 use crate::error::Result;
+use crate::freshness::Freshness;
 use crate::key::{AsKey, Key};
 use crate::pipeline::{Pipeline, View};
 use crate::query::Query;
@@ -61,6 +62,13 @@ impl<T: Schema> Reader<T> {
         }
     }
 
+    fn freshness(&self) -> Freshness {
+        match self.view() {
+            View::Truth => Freshness::Strong,
+            View::Near | View::Shared => Freshness::Bounded(self.pipeline.shared.settings.freshness),
+        }
+    }
+
     /// The record of a key, or `None`.
     ///
     /// # Errors
@@ -69,7 +77,7 @@ impl<T: Schema> Reader<T> {
     pub async fn get(&self, key: impl AsKey<T::Key>) -> Result<Option<Record<T>>> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
-        self.pipeline.get_from(self.role, key).await.map_err(|error| self.pipeline.report("get", error.with_key(text)))
+        self.pipeline.call_for("get", text, self.pipeline.get_from(self.role, key)).await
     }
 
     /// The records of many keys, in their order.
@@ -79,7 +87,7 @@ impl<T: Schema> Reader<T> {
     /// As [`Collection::get`](crate::Collection::get).
     pub async fn get_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Record<T>>>> {
         let keys = owned_keys::<T, K>(keys);
-        self.pipeline.get_many_from(self.role, keys).await.map_err(|error| self.pipeline.report("get_many", error))
+        self.pipeline.call("get_many", self.pipeline.get_many_from(self.role, keys)).await
     }
 
     /// The records that a query finds.
@@ -88,7 +96,7 @@ impl<T: Schema> Reader<T> {
     ///
     /// As [`Collection::search`](crate::Collection::search).
     pub async fn search(&self, query: Query<T>) -> Result<Vec<Record<T>>> {
-        self.pipeline.search(&query, self.view()).await.map_err(|error| self.pipeline.report("search", error))
+        self.pipeline.call("search", self.pipeline.search(&query, self.view(), &self.freshness())).await
     }
 
     /// The records that a query finds, one by one.
@@ -97,7 +105,7 @@ impl<T: Schema> Reader<T> {
     ///
     /// As [`Collection::stream`](crate::Collection::stream).
     pub fn stream(&self, query: Query<T>) -> Result<BoxStream<'static, Result<Arc<T>>>> {
-        self.pipeline.stream(&query, self.view()).map_err(|error| self.pipeline.report("stream", error))
+        self.pipeline.stream(&query, self.view(), &self.freshness()).map_err(|error| self.pipeline.report("stream", error))
     }
 
     /// The number of records that a query's conditions hold for.
@@ -106,8 +114,7 @@ impl<T: Schema> Reader<T> {
     ///
     /// As [`Collection::count`](crate::Collection::count).
     pub async fn count(&self, query: Query<T>) -> Result<u64> {
-        let from_primary = self.view() == View::Truth;
-        self.pipeline.count(query.condition(), from_primary).await.map_err(|error| self.pipeline.report("count", error))
+        self.pipeline.call("count", self.pipeline.count(query.condition(), &self.freshness())).await
     }
 }
 

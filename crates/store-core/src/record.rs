@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -27,12 +27,13 @@ use crate::version::Version;
 pub struct Record<T> {
     model: Arc<T>,
     version: Version,
+    expires: Option<Duration>,
 }
 
 impl<T> Record<T> {
     /// Pairs a model with the version that the truth tier gave it.
     pub fn new(model: Arc<T>, version: Version) -> Self {
-        Record { model, version }
+        Record { model, version, expires: None }
     }
 
     /// The model.
@@ -49,11 +50,22 @@ impl<T> Record<T> {
     pub fn version(&self) -> Version {
         self.version
     }
+
+    /// The same record in memory, whose life time ends at this time of the monotonic clock, though it is kept beyond.
+    pub(crate) fn expiring(mut self, expires: Option<Duration>) -> Self {
+        self.expires = expires;
+        self
+    }
+
+    /// The end of its life time in memory, where it is kept beyond.
+    pub(crate) fn expires(&self) -> Option<Duration> {
+        self.expires
+    }
 }
 
 impl<T> Clone for Record<T> {
     fn clone(&self) -> Self {
-        Record { model: Arc::clone(&self.model), version: self.version }
+        Record { model: Arc::clone(&self.model), version: self.version, expires: self.expires }
     }
 }
 
@@ -72,6 +84,7 @@ impl<T> Deref for Record<T> {
 ///
 /// let record = EncodedRecord {
 ///     version: Version::new(3),
+///     generation: 0,
 ///     fingerprint: 0x5f3c_90d1_77aa_0e42,
 ///     codec: PostcardCodec.id(),
 ///     deadline: None,
@@ -80,10 +93,12 @@ impl<T> Deref for Record<T> {
 /// assert_eq!(PostcardCodec.decode(&[ColumnType::Text], &record.payload)?, [Value::from("Lima")]);
 /// # Ok::<(), store_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EncodedRecord {
     /// What orders writes of the key.
     pub version: Version,
+    /// The generation of the slots that the record belongs to ([`Mark`](crate::facet::Mark)); 0 where the shared tier is the truth.
+    pub generation: u64,
     /// The layout of the payload.
     pub fingerprint: u64,
     /// The codec of the payload ([`Codec::id`](crate::Codec::id)).

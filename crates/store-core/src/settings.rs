@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::breaker::BreakerSettings;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, PostcardCodec};
 use crate::schema::{Eviction, WriteMode};
@@ -30,8 +31,32 @@ pub struct Settings {
     pub write_mode: WriteMode,
     /// How long a reader that missed in the shared tier keeps the right to fill the slot. Longer than any read of the truth should take. Default: 10 seconds.
     pub fill_lease: Duration,
+    /// How stale memory may be: a read whose [`Freshness`](crate::Freshness) says nothing else reflects every commit made longer ago than this, whichever
+    /// instance made it. The log of commits is read four times in this time, at most every 10 ms. Default: 1 second.
+    pub freshness: Duration,
+    /// Whether a read whose tiers fail, or that takes longer than the soft time limit, is answered by the last known record, and for how long after the record's
+    /// end or the loss of touch with the log. What was deleted or invalidated is never answered. Default: never.
+    pub stale_on_error: Option<Duration>,
+    /// After this long, a read for which the last known record may be answered (`stale_on_error`) is, while the load goes on. Default: no such limit.
+    pub soft_timeout: Option<Duration>,
+    /// How long before its end a record in memory that is read is loaded anew in the background, as a part of its life time from 0 to 1; 0 for never. Default: 0.
+    pub refresh_ahead: f64,
+    /// By how much life times differ at random, as a part of them from 0 to 1, so that what was loaded together does not expire together: each is shortened
+    /// by up to this part. Default: 0.1.
+    pub jitter: f64,
+    /// The most reads of the truth at one time that single-record reads and batches of this store make; others wait. Default: 256.
+    pub truth_reads: usize,
+    /// How long the log of commits is kept. An instance that was away longer drops its caches. At least ten minutes. Default: 15 minutes.
+    pub log_retention: Duration,
+    /// How long a reader waits for another process that is loading the same record, before it asks the truth as well. Default: 1 second.
+    pub flight_wait: Duration,
     /// The most time that one call on a single record may take. Default: 15 seconds.
     pub operation_timeout: Duration,
+    /// When a tier that fails is left alone, and for how long.
+    pub breaker: BreakerSettings,
+    /// How often a call that a tier refused or lost is made again, 5 to 25 ms later, where repeating it is safe: reads, and telling the shared tier of
+    /// writes. Calls that ran into a time limit are not. At most 10. Default: 1.
+    pub retries: u32,
     /// Whether [`build`](crate::StoreBuilder::build) makes missing tables and indexes. Default: yes.
     pub create_tables: bool,
     /// The codec that records are written with. Records of every other codec that this build knows are read all the same. Default: postcard.
@@ -49,7 +74,17 @@ impl Default for Settings {
             l2_ttl: Some(Duration::from_secs(30 * 60)),
             write_mode: WriteMode::WriteThrough,
             fill_lease: Duration::from_secs(10),
+            freshness: Duration::from_secs(1),
+            stale_on_error: None,
+            soft_timeout: None,
+            refresh_ahead: 0.0,
+            jitter: 0.1,
+            truth_reads: 256,
+            log_retention: Duration::from_secs(15 * 60),
+            flight_wait: Duration::from_secs(1),
             operation_timeout: Duration::from_secs(15),
+            breaker: BreakerSettings::default(),
+            retries: 1,
             create_tables: true,
             codec: Arc::new(PostcardCodec),
             clock: Arc::new(SystemClock),
@@ -65,12 +100,50 @@ impl Settings {
             ("l1_ttl", self.l1_ttl),
             ("l2_ttl", self.l2_ttl),
             ("fill_lease", Some(self.fill_lease)),
+            ("freshness", Some(self.freshness)),
+            ("log_retention", Some(self.log_retention)),
+            ("stale_on_error", self.stale_on_error),
+            ("soft_timeout", self.soft_timeout),
+            ("flight_wait", Some(self.flight_wait)),
             ("operation_timeout", Some(self.operation_timeout)),
+            ("breaker.cool_down", Some(self.breaker.cool_down)),
+            ("breaker.longest_cool_down", Some(self.breaker.longest_cool_down)),
         ];
         for (name, duration) in durations {
             if let Some(problem) = duration.and_then(out_of_range) {
                 problems.push(format!("the setting `{name}` {problem}; `None` means no end where the setting takes it"));
             }
+        }
+        for (name, part) in [("refresh_ahead", self.refresh_ahead), ("jitter", self.jitter)] {
+            if !(0.0..1.0).contains(&part) {
+                problems.push(format!("the setting `{name}` is {part}; give a part of the life time, from 0 to below 1"));
+            }
+        }
+        if self.truth_reads == 0 {
+            problems.push(
+                "the setting `truth_reads` is 0, so that nothing could be read; give the most reads of the truth at one time".to_owned(),
+            );
+        }
+        if self.soft_timeout.is_some() && self.stale_on_error.is_none() {
+            problems.push(
+                "the setting `soft_timeout` has no effect without `stale_on_error`, which says what may be answered instead; set both"
+                    .to_owned(),
+            );
+        }
+        if self.log_retention < LEAST_LOG_RETENTION {
+            problems.push(
+                "the setting `log_retention` is below ten minutes; a follower that is away for a moment would lose its caches".to_owned(),
+            );
+        }
+        if self.breaker.failures == 0 {
+            problems
+                .push("the setting `breaker.failures` is 0; give at least 1, or turn the breakers off with `breaker.enabled`".to_owned());
+        }
+        if self.breaker.longest_cool_down < self.breaker.cool_down {
+            problems.push("the setting `breaker.longest_cool_down` is below `breaker.cool_down`; give a longer time".to_owned());
+        }
+        if self.retries > MOST_RETRIES {
+            problems.push(format!("the setting `retries` is above {MOST_RETRIES}; give fewer, the breakers wait for a tier that is away"));
         }
         if self.l1_max_entries == Some(0) {
             problems
@@ -80,6 +153,8 @@ impl Settings {
     }
 }
 
+const LEAST_LOG_RETENTION: Duration = Duration::from_secs(10 * 60);
+const MOST_RETRIES: u32 = 10;
 const SHORTEST: Duration = Duration::from_millis(1);
 /// A century: what is added to a moment stays within every clock.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3_600);

@@ -47,6 +47,7 @@ pub(crate) struct Counters {
     pub(crate) searches: Counter,
     pub(crate) fills_refused: Counter,
     pub(crate) errors: Counter,
+    pub(crate) stale_answers: Counter,
 }
 
 /// A moment's view of what the store has done since it was built. Records count one by one, also in batches.
@@ -103,6 +104,8 @@ pub struct Stats {
     pub l3_misses: u64,
     /// Installs into a cache that were refused because a write overtook the load.
     pub fills_refused: u64,
+    /// Last known records that were answered because the tiers failed or took too long.
+    pub stale_answers: u64,
     /// Entries in memory now.
     pub l1_entries: u64,
     /// Writes that the tier of truth has not confirmed yet.
@@ -126,6 +129,7 @@ impl Counters {
             l3_hits: self.l3_hits.total(),
             l3_misses: self.l3_misses.total(),
             fills_refused: self.fills_refused.total(),
+            stale_answers: self.stale_answers.total(),
             l1_entries,
             dirty_entries: 0,
         }

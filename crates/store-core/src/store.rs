@@ -8,10 +8,12 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 
+use crate::breaker::Breaker;
 use crate::builder::StoreBuilder;
 use crate::collection::Collection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Near, NoNear};
+use crate::health::Health;
 use crate::pipeline::{Pipeline, Shared};
 use crate::schema::Schema;
 use crate::stats::Stats;
@@ -56,6 +58,8 @@ pub struct Store {
 struct Inner {
     /// From near to far.
     tiers: Vec<Arc<dyn Tier>>,
+    /// Those of the tiers below memory, from near to far.
+    breakers: Vec<Arc<Breaker>>,
     near: Option<Arc<dyn Near>>,
     pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     shared: Arc<Shared>,
@@ -69,11 +73,12 @@ impl Store {
 
     pub(crate) fn new(
         tiers: Vec<Arc<dyn Tier>>,
+        breakers: Vec<Arc<Breaker>>,
         near: Option<Arc<dyn Near>>,
         pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
         shared: Arc<Shared>,
     ) -> Self {
-        Store { inner: Arc::new(Inner { tiers, near, pipelines, shared }) }
+        Store { inner: Arc::new(Inner { tiers, breakers, near, pipelines, shared }) }
     }
 
     /// The handle of one model.
@@ -97,15 +102,54 @@ impl Store {
         self.inner.shared.counters.view(l1_entries)
     }
 
-    /// Asks every tier for a sign of life, all at once.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    pub(crate) fn check_open(&self, operation: &'static str) -> Result<()> {
+        if self.inner.shared.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store").with_operation(operation));
+        }
+        Ok(())
+    }
+
+    /// What is known of the tiers, without asking them: whether calls reach each of them, and how long ago the log of commits was read.
+    ///
+    /// ```
+    /// use store_core::Store;
+    /// # use store_derive::Schema;
+    /// # use store_testkit::ModelRecords;
+    /// # #[derive(Schema)]
+    /// # #[schema(cache_only)]
+    /// # struct Session {
+    /// #     #[schema(primary_key)]
+    /// #     id: String,
+    /// #     user: i64,
+    /// # }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> store_core::Result<()> {
+    /// # let redis = ModelRecords::new();
+    /// let store = Store::builder().tier(redis).schema::<Session>().build().await?;
+    /// for tier in store.health().tiers {
+    ///     println!("{} ({}): {}", tier.name, tier.role, tier.state);
+    /// }
+    /// assert!(store.health().is_healthy());
+    /// # store.close().await
+    /// # }
+    /// ```
+    pub fn health(&self) -> Health {
+        let tiers = self.inner.breakers.iter().map(|breaker| breaker.health()).collect();
+        Health { tiers, freshness_age: self.inner.shared.coherence.age() }
+    }
+
+    /// Asks every tier for a sign of life, all at once, also one whose breaker is open.
     ///
     /// # Errors
     ///
     /// What the nearest tier that does not answer said; [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
     pub async fn ping(&self) -> Result<()> {
-        if self.inner.shared.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store").with_operation("ping"));
-        }
+        self.check_open("ping")?;
         let answers = join_all(self.inner.tiers.iter().map(|tier| tier.ping())).await;
         for (tier, answer) in self.inner.tiers.iter().zip(answers) {
             answer.map_err(|error| error.with_tier(tier.role()).with_operation("ping"))?;
@@ -123,6 +167,9 @@ impl Store {
         let shared = &self.inner.shared;
         shared.closed.store(true, Ordering::Release);
         shared.writes.close().await;
+        if let Some(tasks) = shared.tasks.get() {
+            tasks.close().await;
+        }
         let mut first_error = Ok(());
         for tier in &self.inner.tiers {
             let closed = tier.close().await.map_err(|error| error.with_tier(tier.role()).with_operation("close"));

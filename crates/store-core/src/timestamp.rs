@@ -50,6 +50,12 @@ impl Timestamp {
         Self::from_microseconds(microseconds)
     }
 
+    /// Makes a timestamp of nanoseconds since the Unix epoch, cut off towards the past.
+    #[cfg(any(feature = "jiff", feature = "time"))]
+    pub(crate) fn from_nanoseconds(nanoseconds: i128) -> Result<Self> {
+        i64::try_from(nanoseconds.div_euclid(1_000)).map_err(|_| out_of_range()).and_then(Self::from_microseconds)
+    }
+
     /// Microseconds since the Unix epoch, negative before it.
     pub const fn as_microseconds(self) -> i64 {
         self.0

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
+use crate::field::Scalar;
 use crate::timestamp::Timestamp;
 
 /// One column's value, borrowed from the model where it can be.
@@ -17,7 +19,8 @@ use crate::timestamp::Timestamp;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
-    /// Not given: a deferred field that was not loaded. A write leaves the stored column alone.
+    /// Not given: a deferred field that was not loaded, or a time of a condition that no column holds. A write leaves the stored column alone, a
+    /// condition is refused.
     Unset,
     /// SQL's NULL.
     Null,
@@ -177,6 +180,24 @@ impl From<Timestamp> for Value<'_> {
         Value::Time(value)
     }
 }
+
+/// A time outside [`Timestamp`]'s range becomes [`Value::Unset`], which every query refuses.
+macro_rules! from_time {
+    ($($time:ty),*) => {$(
+        impl From<$time> for Value<'_> {
+            fn from(value: $time) -> Self {
+                Scalar::to_value(&value).map_or(Value::Unset, Value::into_owned)
+            }
+        }
+    )*};
+}
+from_time!(SystemTime);
+#[cfg(feature = "jiff")]
+from_time!(jiff::Timestamp);
+#[cfg(feature = "chrono")]
+from_time!(chrono::DateTime<chrono::Utc>);
+#[cfg(feature = "time")]
+from_time!(time::OffsetDateTime);
 
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {

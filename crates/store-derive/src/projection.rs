@@ -1,7 +1,7 @@
 //! `#[derive(Projection)]`: a struct that is read from some columns of a model.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{DeriveInput, LitStr, Path, Type};
@@ -98,8 +98,14 @@ fn function_name(text: &LitStr) -> Option<Ident> {
 fn expand(projection: &Projection<'_>) -> TokenStream {
     let Projection { ident, model, fields, .. } = projection;
     let runtime = projection.runtime.path();
-    let columns: Vec<TokenStream> =
-        fields.iter().map(|Field { column, .. }| quote_spanned!(at(column.span())=> <#model>::#column())).collect();
+    let columns: Vec<TokenStream> = fields
+        .iter()
+        .map(|Field { column, .. }| {
+            let model = located_at(model.to_token_stream(), column.span());
+            quote_spanned!(at(column.span())=> <#model>::#column())
+        })
+        .collect();
+    let missing = missing_columns(projection);
     let types = fields.iter().map(|Field { field_type, .. }| {
         let runtime = projection.runtime.path_at(field_type.span());
         quote_spanned!(at(field_type.span())=> #runtime::Column<#model, #field_type>)
@@ -110,6 +116,8 @@ fn expand(projection: &Projection<'_>) -> TokenStream {
     let count = fields.len();
     let name = ident.to_string();
     projection.runtime.scope(&quote! {
+        #missing
+
         #[automatically_derived]
         impl #runtime::Projection<#model> for #ident {
             fn columns() -> #runtime::std::vec::Vec<&'static #runtime::std::primitive::str> {
@@ -123,4 +131,34 @@ fn expand(projection: &Projection<'_>) -> TokenStream {
             }
         }
     })
+}
+
+/// The same tokens, reported elsewhere.
+fn located_at(tokens: TokenStream, position: Span) -> TokenStream {
+    tokens
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(token.span().located_at(position));
+            token
+        })
+        .collect()
+}
+
+/// Functions that are called in place of those that the model lacks, and cannot be: they say that the model has no such column. Its own ones count
+/// before those of a trait.
+fn missing_columns(projection: &Projection<'_>) -> TokenStream {
+    let runtime = projection.runtime.path();
+    let mut columns: Vec<Ident> = projection.fields.iter().map(|field| field.column.clone()).collect();
+    columns.sort();
+    columns.dedup();
+    for column in &mut columns {
+        column.set_span(at(column.span()));
+    }
+    quote! {
+        #[allow(dead_code, non_snake_case)]
+        trait __MissingColumns: #runtime::std::marker::Sized {
+            #(fn #columns<__Field>() -> #runtime::Column<Self, __Field> where Self: #runtime::HasColumn { #runtime::std::unreachable!() })*
+        }
+        impl<__Model> __MissingColumns for __Model {}
+    }
 }

@@ -5,6 +5,7 @@ mod hold;
 mod log;
 mod records;
 mod tables;
+mod wakes;
 
 use std::sync::Arc;
 
@@ -18,12 +19,15 @@ use faults::Ordered;
 use log::FaultyLog;
 use records::FaultyRecords;
 use tables::FaultyTables;
+use wakes::FaultyWakes;
 
 /// A call that a tier can be made to fail, by facet and method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// [`Records::fetch`](store_core::facet::Records::fetch).
+    /// [`Records::fetch`](store_core::facet::Records::fetch) and [`Records::fetch_marked`](store_core::facet::Records::fetch_marked).
     Fetch,
+    /// [`Records::take_over`](store_core::facet::Records::take_over).
+    TakeOver,
     /// [`Records::fill`](store_core::facet::Records::fill).
     Fill,
     /// [`Records::replace`](store_core::facet::Records::replace).
@@ -32,6 +36,10 @@ pub enum Operation {
     Remove,
     /// [`Records::clear`](store_core::facet::Records::clear).
     Clear,
+    /// [`Records::marks`](store_core::facet::Records::marks).
+    Marks,
+    /// [`Records::relay`](store_core::facet::Records::relay).
+    Relay,
     /// [`Records::put`](store_core::facet::Records::put).
     Put,
     /// [`Records::delete`](store_core::facet::Records::delete).
@@ -58,6 +66,10 @@ pub enum Operation {
     LogAppend,
     /// [`Log::prune`](store_core::facet::Log::prune).
     LogPrune,
+    /// [`Log::lead`](store_core::facet::Log::lead).
+    LogLead,
+    /// [`Wakes::publish`](store_core::facet::Wakes::publish).
+    Publish,
     /// [`Tier::ping`].
     Ping,
     /// [`Tier::close`].
@@ -75,7 +87,7 @@ pub enum Fault {
 
 /// A tier around another one, whose calls fail or wait as a test orders through [`Faults`].
 ///
-/// The near facet is passed through as it is.
+/// The near facet is passed through as it is, and so is what a listener hears.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -123,13 +135,14 @@ impl Tier for FaultTier {
 
     fn facets(self: Arc<Self>) -> Facets {
         // Every facet by name, so that a new one is not passed through unnoticed.
-        let Facets { near, records, tables, log } = Arc::clone(&self.tier).facets();
+        let Facets { near, records, tables, log, wakes } = Arc::clone(&self.tier).facets();
         let faults = &self.faults;
         Facets {
             near,
             records: records.map(|inner| Arc::new(FaultyRecords { inner, faults: faults.clone() }) as _),
             tables: tables.map(|inner| Arc::new(FaultyTables { inner, faults: faults.clone() }) as _),
             log: log.map(|inner| Arc::new(FaultyLog { inner, faults: faults.clone() }) as _),
+            wakes: wakes.map(|inner| Arc::new(FaultyWakes { inner, faults: faults.clone() }) as _),
         }
     }
 

@@ -1,16 +1,20 @@
 //! A shared tier in memory, plain enough to be right at a glance.
 
+mod wakes;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::facet::{Fill, FillLease, Records, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, Records, Relay, Slot, SlotState};
 use store_core::{BoundSchema, Clock, EncodedRecord, Facets, Result, Role, SystemClock, Tier, Version};
+
+use self::wakes::{Channel, Listening};
 
 /// The model of a shared tier: what every implementation of [`Records`] is checked against, and an L2 for tests that want no server.
 ///
-/// Clones share their content, as several processes share a server.
+/// Clones share their content and hear each other's messages, as several processes share a server. Closing one ends what it listens to.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -18,28 +22,31 @@ use store_core::{BoundSchema, Clock, EncodedRecord, Facets, Result, Role, System
 /// use store_testkit::ModelRecords;
 ///
 /// let facets = Arc::new(ModelRecords::new()).facets();
-/// assert!(facets.records.is_some());
+/// assert!(facets.records.is_some() && facets.wakes.is_some());
 /// ```
 #[derive(Debug, Clone)]
 pub struct ModelRecords {
     content: Arc<Mutex<Content>>,
     clock: Arc<dyn Clock>,
+    channel: Channel,
+    listening: Listening,
 }
 
 #[derive(Debug, Default)]
 struct Content {
     places: HashMap<(String, String), Place>,
+    /// By the schemas' prefixes. There is one shard.
+    marks: HashMap<String, Arc<Mark>>,
     last_version: u64,
     last_lease: u128,
 }
 
-/// What is in a slot that is not empty.
-#[derive(Debug, Clone)]
-enum Place {
-    /// A lease, and when it ends on the monotonic clock.
-    Lease(FillLease, Duration),
-    Record(EncodedRecord),
-    Foreign,
+/// A slot that is not empty.
+#[derive(Debug, Default)]
+struct Place {
+    state: SlotState,
+    /// When the lease ends on the monotonic clock.
+    lease_end: Duration,
 }
 
 impl Default for ModelRecords {
@@ -56,32 +63,50 @@ impl ModelRecords {
 
     /// An empty tier on a clock of the test's.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        ModelRecords { content: Arc::default(), clock }
+        ModelRecords { content: Arc::default(), clock, channel: Channel::default(), listening: Listening::default() }
     }
 
     /// Puts something in the place of a key that no version of Strata writes.
     pub fn put_foreign_content(&self, schema: &BoundSchema, key: &str) {
-        self.live().places.insert(place(schema, key), Place::Foreign);
+        self.change(&mut self.live(), schema, key, |place| place.state = SlotState::Foreign);
     }
 
-    /// Empties all slots of all schemas, as a server does that restarts.
+    /// Loses all slots and marks of all schemas, as a server does that restarts.
     pub fn lose_everything(&self) {
-        self.live().places.clear();
+        let mut content = self.live();
+        content.places.clear();
+        content.marks.clear();
     }
 
-    /// The content without what has expired.
+    /// The content without what has ended.
     fn live(&self) -> MutexGuard<'_, Content> {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        content.places.retain(|_, place| match place {
-            Place::Lease(_, end) => self.clock.monotonic() < *end,
-            Place::Record(record) => self.is_valid(record),
-            Place::Foreign => true,
-        });
+        content.places.retain(|_, place| self.is_live(place));
         content
+    }
+
+    fn is_live(&self, place: &Place) -> bool {
+        match &place.state {
+            SlotState::Empty => false,
+            SlotState::Leased(_) => self.clock.monotonic() < place.lease_end,
+            SlotState::Record(record) => self.is_valid(record),
+            SlotState::Foreign => true,
+        }
     }
 
     fn is_valid(&self, record: &EncodedRecord) -> bool {
         record.deadline.is_none_or(|deadline| self.clock.now() < deadline)
+    }
+
+    /// Applies a transition to one slot.
+    fn change<R>(&self, content: &mut Content, schema: &BoundSchema, key: &str, transition: impl FnOnce(&mut Place) -> R) -> R {
+        let name = place(schema, key);
+        let mut place = content.places.remove(&name).unwrap_or_default();
+        let answer = transition(&mut place);
+        if self.is_live(&place) {
+            content.places.insert(name, place);
+        }
+        answer
     }
 }
 
@@ -89,11 +114,20 @@ impl Content {
     /// A version that no write of the place has had.
     fn draw_version(&mut self, place: &(String, String)) -> Version {
         let present = match self.places.get(place) {
-            Some(Place::Record(record)) => record.version.get(),
+            Some(Place { state: SlotState::Record(record), .. }) => record.version.get(),
             _ => 0,
         };
         self.last_version = self.last_version.max(present) + 1;
         Version::new(self.last_version)
+    }
+
+    fn draw_lease(&mut self) -> FillLease {
+        self.last_lease += 1;
+        FillLease::new(self.last_lease)
+    }
+
+    fn mark(&self, schema: &BoundSchema) -> Option<&Arc<Mark>> {
+        self.marks.get(schema.key_prefix())
     }
 }
 
@@ -106,59 +140,55 @@ impl Records for ModelRecords {
     async fn fetch(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Slot>> {
         let mut content = self.live();
         let fetch = |key: &String| {
-            let place = place(schema, key);
-            match (content.places.get(&place), lease) {
-                (Some(Place::Record(record)), _) => Slot::Record(record.clone()),
-                (Some(Place::Lease(..)), _) => Slot::Busy,
-                (Some(Place::Foreign), _) => Slot::Foreign,
-                (None, None) => Slot::Empty,
-                (None, Some(length)) => {
-                    content.last_lease += 1;
-                    let lease = FillLease::new(content.last_lease);
-                    content.places.insert(place, Place::Lease(lease, self.clock.monotonic().saturating_add(length)));
-                    Slot::Leased(lease)
+            let Some(length) = lease else { return self.change(&mut content, schema, key, |place| place.state.read()) };
+            let lease = content.draw_lease();
+            self.change(&mut content, schema, key, |place| {
+                let slot = place.state.lease(lease);
+                if slot == Slot::Leased(lease) {
+                    place.lease_end = self.clock.monotonic().saturating_add(length);
                 }
-            }
+                slot
+            })
         };
         Ok(keys.iter().map(fetch).collect())
     }
 
+    async fn fetch_marked(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Fetched>> {
+        let mark = self.live().mark(schema).cloned();
+        let slots = self.fetch(schema, keys, lease).await?;
+        Ok(slots.into_iter().map(|slot| Fetched { slot, mark: mark.clone() }).collect())
+    }
+
+    async fn take_over(
+        &self,
+        schema: &BoundSchema,
+        records: &[(String, EncodedRecord)],
+        lease: Duration,
+    ) -> Result<Vec<Option<FillLease>>> {
+        let mut content = self.live();
+        let take_over = |(key, record): &(String, EncodedRecord)| {
+            let granted = content.draw_lease();
+            self.change(&mut content, schema, key, |place| {
+                let taken = place.state.take_over(record, granted);
+                if taken {
+                    place.lease_end = self.clock.monotonic().saturating_add(lease);
+                }
+                taken.then_some(granted)
+            })
+        };
+        Ok(records.iter().map(take_over).collect())
+    }
+
     async fn fill(&self, schema: &BoundSchema, fills: &[Fill]) -> Result<Vec<bool>> {
         let mut content = self.live();
-        let fill = |fill: &Fill| {
-            let place = place(schema, &fill.key);
-            let held = matches!(content.places.get(&place), Some(Place::Lease(lease, _)) if *lease == fill.lease);
-            if held && self.is_valid(&fill.record) {
-                content.places.insert(place, Place::Record(fill.record.clone()));
-            } else if held {
-                content.places.remove(&place);
-            }
-            held
-        };
+        let fill = |fill: &Fill| self.change(&mut content, schema, &fill.key, |place| place.state.fill(fill.lease, &fill.record));
         Ok(fills.iter().map(fill).collect())
     }
 
     async fn replace(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<bool>> {
         let mut content = self.live();
         let replace = |(key, record): &(String, EncodedRecord)| {
-            let place = place(schema, key);
-            match content.places.get(&place) {
-                None => false,
-                Some(Place::Record(present))
-                    if present.version > record.version
-                        || (present.version == record.version && present.fingerprint == record.fingerprint) =>
-                {
-                    present == record && self.is_valid(record)
-                }
-                Some(Place::Record(_)) if self.is_valid(record) => {
-                    content.places.insert(place, Place::Record(record.clone()));
-                    true
-                }
-                Some(_) => {
-                    content.places.remove(&place);
-                    false
-                }
-            }
+            self.change(&mut content, schema, key, |place| place.state.replace(record)) && self.is_valid(record)
         };
         Ok(records.iter().map(replace).collect())
     }
@@ -166,7 +196,7 @@ impl Records for ModelRecords {
     async fn remove(&self, schema: &BoundSchema, keys: &[String]) -> Result<()> {
         let mut content = self.live();
         for key in keys {
-            content.places.remove(&place(schema, key));
+            self.change(&mut content, schema, key, |place| place.state.remove());
         }
         Ok(())
     }
@@ -178,16 +208,34 @@ impl Records for ModelRecords {
         Ok((before - content.places.len()) as u64)
     }
 
+    async fn marks(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Vec<Option<Mark>>>> {
+        let content = self.live();
+        Ok(schemas.iter().map(|schema| vec![content.mark(schema).map(|mark| Mark::clone(mark))]).collect())
+    }
+
+    async fn relay(&self, relay: &Relay) -> Result<()> {
+        let mut content = self.live();
+        for removal in &relay.removals {
+            match &removal.key {
+                None => content.places.retain(|(prefix, _), _| prefix != removal.schema.key_prefix()),
+                Some(key) => self.change(&mut content, &removal.schema, key, |place| match removal.below {
+                    None => place.state.remove(),
+                    Some(below) => place.state.remove_older(below),
+                }),
+            }
+        }
+        for (schema, mark) in &relay.marks {
+            content.marks.insert(schema.key_prefix().to_owned(), Arc::new(mark.clone()));
+        }
+        Ok(())
+    }
+
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {
         let mut content = self.live();
         let put = |(key, record): &(String, EncodedRecord)| {
-            let place = place(schema, key);
-            let version = content.draw_version(&place);
-            if self.is_valid(record) {
-                content.places.insert(place, Place::Record(EncodedRecord { version, ..record.clone() }));
-            } else {
-                content.places.remove(&place);
-            }
+            let version = content.draw_version(&place(schema, key));
+            let record = EncodedRecord { version, ..record.clone() };
+            self.change(&mut content, schema, key, |place| place.state = SlotState::Record(record));
             version
         };
         Ok(records.iter().map(put).collect())
@@ -196,10 +244,9 @@ impl Records for ModelRecords {
     async fn delete(&self, schema: &BoundSchema, keys: &[String]) -> Result<Vec<Option<Version>>> {
         let mut content = self.live();
         let delete = |key: &String| {
-            let place = place(schema, key);
-            let version = content.draw_version(&place);
-            let removed = content.places.remove(&place);
-            matches!(removed, Some(Place::Record(_))).then_some(version)
+            let version = content.draw_version(&place(schema, key));
+            let removed = self.change(&mut content, schema, key, |place| std::mem::take(&mut place.state));
+            matches!(removed, SlotState::Record(_)).then_some(version)
         };
         Ok(keys.iter().map(delete).collect())
     }
@@ -216,7 +263,7 @@ impl Tier for ModelRecords {
     }
 
     fn facets(self: Arc<Self>) -> Facets {
-        Facets { records: Some(self), ..Facets::default() }
+        Facets { records: Some(Arc::clone(&self) as _), wakes: Some(self), ..Facets::default() }
     }
 
     async fn ping(&self) -> Result<()> {
@@ -224,6 +271,7 @@ impl Tier for ModelRecords {
     }
 
     async fn close(&self) -> Result<()> {
+        self.listening.end();
         Ok(())
     }
 }

@@ -5,10 +5,13 @@ mod postgres;
 mod variables;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store_core::{Codec, Eviction, PostcardCodec, Result, Settings, Store, StoreBuilder, WriteMode};
 use tier_mem::MemTier;
 use variables::{Variables, invalid};
+
+const LEAST_LOG_RETENTION: Duration = Duration::from_secs(10 * 60);
 
 /// Starts a builder from the variables of this process. Every variable must be known.
 pub(crate) async fn builder() -> Result<StoreBuilder<MemTier>> {
@@ -45,7 +48,7 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     };
     set(&mut settings.l1_ttl, variables.lifetime("STRATA_L1_TTL")?);
     set(&mut settings.l2_ttl, variables.lifetime("STRATA_L2_TTL")?);
-    if let Some(entries) = variables.parse("STRATA_L1_MAX_ENTRIES", "a whole number")? {
+    if let Some(entries) = variables.within("STRATA_L1_MAX_ENTRIES", 1.., "a whole number from 1 up; unset it for no limit")? {
         settings.l1_max_entries = Some(entries);
     }
     let evictions = [("lru", Eviction::Lru), ("lfu", Eviction::Lfu), ("fifo", Eviction::Fifo)];
@@ -58,11 +61,47 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     settings.write_mode = variables.choice("STRATA_WRITE_MODE", &modes)?.unwrap_or(settings.write_mode);
     settings.fill_lease = variables.duration("STRATA_FILL_LEASE")?.unwrap_or(settings.fill_lease);
     settings.operation_timeout = variables.duration("STRATA_OPERATION_TIMEOUT")?.unwrap_or(settings.operation_timeout);
+    settings.flight_wait = variables.duration("STRATA_FLIGHT_WAIT")?.unwrap_or(settings.flight_wait);
+    settings.freshness = variables.duration("STRATA_FRESHNESS")?.unwrap_or(settings.freshness);
+    settings.log_retention = variables.duration("STRATA_LOG_RETENTION")?.unwrap_or(settings.log_retention);
+    settings.stale_on_error = variables.duration("STRATA_STALE_ON_ERROR")?.or(settings.stale_on_error);
+    settings.soft_timeout = variables.duration("STRATA_SOFT_TIMEOUT")?.or(settings.soft_timeout);
+    settings.refresh_ahead =
+        variables.within("STRATA_REFRESH_AHEAD", 0.0..1.0, "a part from 0 to below 1")?.unwrap_or(settings.refresh_ahead);
+    settings.jitter = variables.within("STRATA_JITTER", 0.0..1.0, "a part from 0 to below 1")?.unwrap_or(settings.jitter);
+    settings.truth_reads = variables.within("STRATA_TRUTH_READS", 1.., "a whole number from 1 up")?.unwrap_or(settings.truth_reads);
+    let breaker = &mut settings.breaker;
+    breaker.enabled = variables.parse("STRATA_BREAKER", "`true` or `false`")?.unwrap_or(breaker.enabled);
+    let failures = "a whole number from 1 up; to turn the breakers off, set STRATA_BREAKER=false";
+    breaker.failures = variables.within("STRATA_BREAKER_FAILURES", 1.., failures)?.unwrap_or(breaker.failures);
+    breaker.cool_down = variables.duration("STRATA_BREAKER_COOL_DOWN")?.unwrap_or(breaker.cool_down);
+    breaker.longest_cool_down = variables.duration("STRATA_BREAKER_LONGEST_COOL_DOWN")?.unwrap_or(breaker.longest_cool_down);
+    settings.retries = variables.within("STRATA_RETRIES", 0..=10, "a whole number from 0 to 10")?.unwrap_or(settings.retries);
     settings.create_tables = variables.parse("STRATA_CREATE_TABLES", "`true` or `false`")?.unwrap_or(settings.create_tables);
     if let Some(name) = variables.take("STRATA_CODEC") {
         settings.codec = codec(&name)?;
     }
+    check(&settings)?;
     Ok(settings)
+}
+
+/// What settings must be to one another. `build` checks it too, in the words of [`Settings`].
+fn check(settings: &Settings) -> Result<()> {
+    if settings.breaker.longest_cool_down < settings.breaker.cool_down {
+        let (longest, cool_down) = (settings.breaker.longest_cool_down, settings.breaker.cool_down);
+        let problem = format!("is {longest:?}, below STRATA_BREAKER_COOL_DOWN, which is {cool_down:?}; set it to a longer time");
+        return Err(invalid("STRATA_BREAKER_LONGEST_COOL_DOWN", &problem));
+    }
+    if settings.soft_timeout.is_some() && settings.stale_on_error.is_none() {
+        return Err(invalid(
+            "STRATA_SOFT_TIMEOUT",
+            "has no effect without STRATA_STALE_ON_ERROR, which says what may be answered instead; set both",
+        ));
+    }
+    if settings.log_retention < LEAST_LOG_RETENTION {
+        return Err(invalid("STRATA_LOG_RETENTION", "is below ten minutes; a follower that is away for a moment would lose its caches"));
+    }
+    Ok(())
 }
 
 fn codec(name: &str) -> Result<Arc<dyn Codec>> {
@@ -97,16 +136,20 @@ fn redis(variables: &mut Variables) -> Result<Option<tier_redis::RedisConfig>> {
     let setting = variables.first_of("STRATA_REDIS_");
     let password = variables.take("STRATA_REDIS_PASSWORD");
     let database = variables.parse("STRATA_REDIS_DATABASE", "a database number")?;
-    let pool_size = variables.parse("STRATA_REDIS_POOL_SIZE", "a whole number")?;
+    let pool_size = variables.within("STRATA_REDIS_POOL_SIZE", 1..=1_024, "a whole number from 1 to 1024")?;
     let dial = variables.duration("STRATA_REDIS_DIAL_TIMEOUT")?;
     let read = variables.duration("STRATA_REDIS_READ_TIMEOUT")?;
     let write = variables.duration("STRATA_REDIS_WRITE_TIMEOUT")?;
+    let channel = variables.take("STRATA_REDIS_INVALIDATION_CHANNEL");
     let Some(url) = url else {
         return match setting {
             None => Ok(None),
             Some(name) => Err(invalid(&name, "is set, and REDIS_URL is not; set REDIS_URL to the server's address, or unset this one")),
         };
     };
+    if !url.contains("://") {
+        return Err(invalid("REDIS_URL", "has no scheme; put `redis://` in front of the server's address, as in redis://localhost:6379"));
+    }
     let mut config = tier_redis::RedisConfig::from_url(&url)?;
     if let Some(password) = password {
         config = config.with_password(password);
@@ -125,6 +168,9 @@ fn redis(variables: &mut Variables) -> Result<Option<tier_redis::RedisConfig>> {
     }
     if let Some(write) = write {
         config = config.with_write_timeout(write);
+    }
+    if let Some(channel) = channel {
+        config = config.with_invalidation_channel(channel);
     }
     Ok(Some(config))
 }
@@ -166,6 +212,10 @@ fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
         return Ok(Some(Truth::Sqlite(path.into())));
         #[cfg(not(feature = "sqlite"))]
         return Err(invalid("DATABASE_URL", &format!("names SQLite ({path}), which this build lacks; turn on Strata's feature `sqlite`")));
+    }
+    if !url.contains("://") {
+        let problem = "has no scheme; put `postgres://` in front of a server's address, or `sqlite:` in front of a file's path";
+        return Err(invalid("DATABASE_URL", problem));
     }
     Err(invalid("DATABASE_URL", "begins neither with `postgres://` nor with `sqlite:`"))
 }

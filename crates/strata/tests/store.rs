@@ -5,12 +5,14 @@
 mod store {
     mod bad_input;
     mod batches;
+    mod breakers;
     mod caches;
     mod checks;
     mod closing;
     mod codecs;
     mod coherence;
     mod environment;
+    mod health;
     mod models;
     #[cfg(all(feature = "redis", feature = "pg"))]
     mod outages;

@@ -105,6 +105,7 @@ impl fmt::Debug for Endpoint {
 /// | limit for making tables and indexes | 10 min |
 /// | TLS | `prefer` |
 /// | read replica | none |
+/// | watching for outside writers | no |
 ///
 /// ```
 /// use std::time::Duration;
@@ -122,6 +123,7 @@ pub struct PgConfig {
     pub(crate) primary: Endpoint,
     pub(crate) replica: Option<Endpoint>,
     pub(crate) limits: Limits,
+    pub(crate) outside_writers: bool,
 }
 
 /// The sizes and times of a pool.
@@ -156,6 +158,7 @@ impl PgConfig {
         Ok(PgConfig {
             primary: url::parse(url)?,
             replica: None,
+            outside_writers: false,
             limits: Limits {
                 max_connections: DEFAULT_MAX_CONNECTIONS,
                 min_connections: 0,
@@ -179,7 +182,30 @@ impl PgConfig {
         Ok(self)
     }
 
-    /// Sets the most connections that are open at once; each running query and stream takes one.
+    /// Watches for what others than Strata write, such as a migration, `psql` or another program. Making the tables
+    /// ([`Tables::prepare`](store_core::facet::Tables::prepare)) then also makes triggers on them, so that their `INSERT`, `UPDATE`, `DELETE`,
+    /// `TRUNCATE`, `MERGE` and `COPY` are in the log, and every instance drops its copies.
+    ///
+    /// Each row that such a writer inserts is written twice, and its statement keeps the rows it changes once more, in the server's memory or temporary
+    /// files; Strata's own writes cost a little more. A statement of more than a thousand keys drops all copies of the schema. Other writers need no
+    /// rights beyond those on the table.
+    ///
+    /// Not seen are: writes while the triggers are disabled or `session_replication_role` is `replica`, what logical replication applies, statements
+    /// that name a partition instead of its table, and sessions that set `strata.writer` to `on`.
+    ///
+    /// The triggers stay when this is turned off. To remove them:
+    ///
+    /// ```sql
+    /// DROP FUNCTION _strata_watch_row, _strata_watch_statement, _strata_key_part CASCADE;
+    /// ```
+    #[must_use]
+    pub fn with_outside_writers(mut self, watched: bool) -> Self {
+        self.outside_writers = watched;
+        self
+    }
+
+    /// Sets the most connections that are open at once; each running query and stream takes one. The two that a tier may need beside them (see
+    /// [`PgTier`](crate::PgTier)) are not counted.
     #[must_use]
     pub fn with_max_connections(mut self, connections: usize) -> Self {
         self.limits.max_connections = connections;

@@ -1,13 +1,17 @@
 //! Opening connections.
 
+use std::future::poll_fn;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use store_core::{Error, ErrorKind, Result, Role};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode as DriverSslMode;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Connection, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{Endpoint, SslMode};
@@ -19,8 +23,10 @@ const OLDEST_SERVER: u32 = 14;
 /// A session writes only within transactions that say so: should the `BEGIN` in front of pipelined statements fail, they fail too, instead of taking
 /// effect one by one. An acknowledged write must survive a crash, whatever the server's default. A statement
 /// whose connection was closed ends within a second, also where the request to cancel it came too early; servers on Windows cannot look after that.
+/// The triggers that watch for writes of other programs know a session of Strata's by `strata.writer`.
 const SESSION: &str = "SET default_transaction_read_only = on; \
     SET standard_conforming_strings = on; \
+    SET strata.writer = 'on'; \
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'; \
     SELECT set_config('client_connection_check_interval', '1s', false) WHERE version() !~* 'mingw|visual c'";
 
@@ -52,34 +58,64 @@ impl Connector {
         self.endpoint.addresses()
     }
 
-    /// Opens a connection and sets its session up.
+    /// Opens a connection and sets its session up, within the limit.
     pub(crate) async fn open(&self) -> Result<OpenConnection> {
+        self.open_with(None).await
+    }
+
+    /// Opens a connection, with something to receive from whenever it was notified. A burst of notifications may be received as one; the end of the
+    /// connection is the end of what is received.
+    pub(crate) async fn open_notified(&self) -> Result<(OpenConnection, mpsc::Receiver<()>)> {
+        let (sender, receiver) = mpsc::channel(1);
+        Ok((self.open_with(Some(sender)).await?, receiver))
+    }
+
+    async fn open_with(&self, notified: Option<mpsc::Sender<()>>) -> Result<OpenConnection> {
+        match tokio::time::timeout(self.limit, self.set_up(notified)).await {
+            Ok(connection) => connection,
+            Err(_) => {
+                let message = format!(
+                    "no connection to PostgreSQL at {} within {:?}; check that it runs and can be reached, or raise the limit for connecting",
+                    self.addresses(),
+                    self.limit
+                );
+                Err(Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth))
+            }
+        }
+    }
+
+    async fn set_up(&self, notified: Option<mpsc::Sender<()>>) -> Result<OpenConnection> {
         let addresses = self.addresses();
         let to_error = |failure: Failure| failure.into_error(Attempt::Connect(&addresses));
-        let (connection, version) = self.greet().await.map_err(|error| to_error(error.into()))?;
+        let (connection, version) = self.greet(notified).await.map_err(|error| to_error(error.into()))?;
         check_version(&version)?;
         connection.client.batch_execute(SESSION).await.map_err(|error| to_error(error.into()))?;
         Ok(connection)
     }
 
     /// Tries the ways that the mode allows, in its order.
-    async fn greet(&self) -> Result<(OpenConnection, String), tokio_postgres::Error> {
-        let Some(tls) = &self.tls else { return self.dial(DriverSslMode::Disable, NoTls).await };
+    async fn greet(&self, notified: Option<mpsc::Sender<()>>) -> Result<(OpenConnection, String), tokio_postgres::Error> {
+        let Some(tls) = &self.tls else { return self.dial(DriverSslMode::Disable, NoTls, &notified).await };
         match self.endpoint.ssl_mode {
-            SslMode::Disable => self.dial(DriverSslMode::Disable, NoTls).await,
-            SslMode::Allow => match self.dial(DriverSslMode::Disable, NoTls).await {
-                Err(error) if error.as_db_error().is_some() => self.dial(DriverSslMode::Require, tls.clone()).await,
+            SslMode::Disable => self.dial(DriverSslMode::Disable, NoTls, &notified).await,
+            SslMode::Allow => match self.dial(DriverSslMode::Disable, NoTls, &notified).await {
+                Err(error) if error.as_db_error().is_some() => self.dial(DriverSslMode::Require, tls.clone(), &notified).await,
                 result => result,
             },
-            SslMode::Prefer => match self.dial(DriverSslMode::Prefer, tls.clone()).await {
-                Err(error) if is_about_encryption(&error) => self.dial(DriverSslMode::Disable, NoTls).await,
+            SslMode::Prefer => match self.dial(DriverSslMode::Prefer, tls.clone(), &notified).await {
+                Err(error) if is_about_encryption(&error) => self.dial(DriverSslMode::Disable, NoTls, &notified).await,
                 result => result,
             },
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => self.dial(DriverSslMode::Require, tls.clone()).await,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => self.dial(DriverSslMode::Require, tls.clone(), &notified).await,
         }
     }
 
-    async fn dial<T>(&self, mode: DriverSslMode, tls: T) -> Result<(OpenConnection, String), tokio_postgres::Error>
+    async fn dial<T>(
+        &self,
+        mode: DriverSslMode,
+        tls: T,
+        notified: &Option<mpsc::Sender<()>>,
+    ) -> Result<(OpenConnection, String), tokio_postgres::Error>
     where
         T: MakeTlsConnect<Socket>,
         T::Stream: Send + 'static,
@@ -88,8 +124,9 @@ impl Connector {
         driver.ssl_mode(mode);
         let (client, connection): (Client, Connection<Socket, T::Stream>) = driver.connect(tls).await?;
         let version = connection.parameter("server_version").unwrap_or_default().to_owned();
+        let notified = notified.clone();
         let task = tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = drive(connection, notified).await {
                 // The report of the server may hold content of rows.
                 let code = error.code().map_or("none", |code| code.code());
                 tracing::debug!(%error, code, "a connection to PostgreSQL ended");
@@ -116,6 +153,29 @@ impl Connector {
             }
         });
     }
+}
+
+/// Reads and writes a connection's socket until it ends.
+async fn drive<S, T>(mut connection: Connection<S, T>, notified: Option<mpsc::Sender<()>>) -> Result<(), tokio_postgres::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    poll_fn(|context| {
+        loop {
+            match ready!(connection.poll_message(context)).transpose()? {
+                Some(AsyncMessage::Notification(_)) => {
+                    // Where one is still to be received, it stands for this one too.
+                    if let Some(sender) = &notified {
+                        let _ = sender.try_send(());
+                    }
+                }
+                Some(_) => {}
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    })
+    .await
 }
 
 /// Whether an unencrypted connection may fare better: the handshake failed, or the server's rules turned this kind of connection away.

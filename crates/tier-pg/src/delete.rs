@@ -120,7 +120,11 @@ async fn run(
         match log_schema.filter(|_| !rows.is_empty()) {
             None => lease.batch_execute("COMMIT").await?,
             Some(name) => {
-                let params: [&(dyn ToSql + Sync); 2] = [&name, &kind::DELETE];
+                let mut newest = 0_i64;
+                for row in &rows {
+                    newest = newest.max(row.try_get(1)?);
+                }
+                let params: [&(dyn ToSql + Sync); 3] = [&name, &kind::DELETE, &newest];
                 let (logged, committed) = join(lease.execute(&statements[1], &params), lease.batch_execute("COMMIT")).await;
                 logged?;
                 committed?;

@@ -227,8 +227,8 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
 /// A table or column that is not there.
 fn missing(report: &DbError, attempt: Attempt<'_>) -> Error {
     let remedy = match attempt {
-        Attempt::Query(_) => "check the conditions in SQL, let Strata make the tables (`create_tables`), or compare them with the model",
-        _ => "let Strata make the tables (`create_tables`), or compare them with the model",
+        Attempt::Query(_) => "check the conditions in SQL, or build the store again: it makes what is missing",
+        _ => "build the store again: it makes missing tables, and says how to mend others",
     };
     new(ErrorKind::SchemaMismatch, format!("PostgreSQL said `{}` (SQLSTATE {}); {remedy}", report.message(), report.code().code()))
 }

@@ -1,25 +1,31 @@
 //! Strata's tier of truth on PostgreSQL: [`PgTier`], configured by [`PgConfig`].
 //!
 //! It keeps rows in tables, draws a version for each write and writes each commit to a log in the same transaction, from which caches everywhere learn what
-//! changed. Searches and counts may go to a read replica.
+//! changed. Searches and counts may go to a read replica; who must read its own writes is answered by one that has replayed them, or by the primary.
+//! Triggers bring the writes of other programs into the log, if that is asked for.
 
 mod catalog;
+mod closing;
 mod config;
 mod connect;
 mod delete;
 mod error;
 mod json;
+mod leader;
 mod log;
 mod pool;
 mod prepare;
 mod read;
+mod replica;
 mod select;
 mod snapshot;
 mod statements;
 mod tier;
 mod tls;
+mod triggers;
 mod url;
 mod value;
+mod wakes;
 mod write;
 
 pub use config::{PgConfig, SslMode};

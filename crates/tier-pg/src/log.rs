@@ -20,23 +20,37 @@ use crate::error::{Attempt, Failure};
 use crate::pool::{Pool, within};
 use crate::snapshot::Place;
 use crate::statements::kind;
-use crate::write::Params;
+use crate::write::{Params, version};
 
-/// One statement sees one snapshot: the one that it answers, and the one that its rows are chosen by.
-const END: &str = "SELECT pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)";
+/// What a place is made of. One statement sees one snapshot: the one that it answers, and the one that its rows are chosen by. The position in the WAL is
+/// read after the snapshot was taken, so it is behind the commits of all that the snapshot sees.
+macro_rules! place_columns {
+    () => {
+        "pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), \
+         pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::BIGINT"
+    };
+}
 
-const READ: &str = "SELECT pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), \
-    EXISTS (SELECT FROM _strata_log_pruned WHERE is_floor AND xid > $1::TEXT::XID8) \
+const END: &str = concat!("SELECT ", place_columns!());
+
+const READ: &str = concat!(
+    "SELECT ",
+    place_columns!(),
+    ", EXISTS (SELECT FROM _strata_log_pruned WHERE is_floor AND xid > $1::TEXT::XID8) \
     OR EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid >= $2::TEXT::XID8) \
     OR EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid = ANY ($3::TEXT[]::XID8[])), \
     NULL::TEXT, NULL::TEXT, NULL::BIGINT, NULL::SMALLINT \
     UNION ALL \
-    SELECT NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
+    SELECT NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
     UNION ALL \
-    SELECT NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])";
+    SELECT NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])"
+);
 
-const APPEND: &str = "INSERT INTO _strata_log (schema, key, version, kind) \
-    SELECT e.schema, e.key, nextval('_strata_version'), e.kind FROM unnest($1::TEXT[], $2::TEXT[], $3::SMALLINT[]) AS e (schema, key, kind)";
+/// The versions are drawn once and answered in the order of the entries.
+const APPEND: &str = "WITH drawn AS MATERIALIZED (SELECT e.*, nextval('_strata_version') AS version \
+    FROM unnest($1::TEXT[], $2::TEXT[], $3::SMALLINT[]) WITH ORDINALITY AS e (schema, key, kind, n)), \
+    written AS (INSERT INTO _strata_log (schema, key, version, kind) SELECT schema, key, version, kind FROM drawn) \
+    SELECT version FROM drawn ORDER BY n";
 
 const PRUNE: &str = "WITH old AS (SELECT xid, id FROM _strata_log WHERE at <= statement_timestamp() - make_interval(secs => $1::FLOAT8) LIMIT $2::BIGINT), \
     gone AS (DELETE FROM _strata_log AS l USING old WHERE l.xid = old.xid AND l.id = old.id RETURNING l.xid), \
@@ -73,7 +87,7 @@ fn batch(before: &Place, rows: &[PgRow]) -> Result<LogBatch, Failure> {
     for row in rows {
         if row.try_get::<_, Option<&str>>(0)?.is_some() {
             now = Some(place(row)?);
-            is_pruned = row.try_get(2)?;
+            is_pruned = row.try_get(3)?;
         } else {
             entries.push(entry(row)?);
         }
@@ -82,14 +96,23 @@ fn batch(before: &Place, rows: &[PgRow]) -> Result<LogBatch, Failure> {
     Ok(LogBatch { entries, gap: is_pruned || before.is_foreign_to(&now), cursor: now.to_cursor() })
 }
 
-pub(crate) async fn append(pool: &Pool, entries: &[LogEntry]) -> Result<()> {
+/// Whether a follower at `place` has read all that one at `earlier` had.
+pub(crate) fn covers(place: &LogCursor, earlier: &LogCursor) -> bool {
+    match (Place::parse(place), Place::parse(earlier)) {
+        (Ok(place), Ok(earlier)) => place.covers(&earlier),
+        _ => false,
+    }
+}
+
+pub(crate) async fn append(pool: &Pool, entries: &[LogEntry]) -> Result<Vec<Version>> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let schemas: Vec<&str> = entries.iter().map(|entry| entry.schema.as_str()).collect();
     let keys: Vec<Option<&str>> = entries.iter().map(|entry| entry.key.as_deref()).collect();
     let kinds = entries.iter().map(|entry| number_of(entry.kind)).collect::<Result<Vec<i16>>>()?;
-    run(pool, APPEND, &vec![&schemas, &keys, &kinds]).await.map(drop)
+    let rows = run(pool, APPEND, &vec![&schemas, &keys, &kinds]).await?;
+    rows.iter().map(|row| version(row, 0)).collect::<Result<_, _>>().map_err(|failure| failure.into_error(Attempt::Log))
 }
 
 pub(crate) async fn prune(pool: &Pool, age: Duration) -> Result<u64> {
@@ -125,11 +148,9 @@ async fn run(pool: &Pool, text: &str, params: &Params<'_>) -> Result<Vec<PgRow>>
 }
 
 fn place(row: &PgRow) -> Result<Place, Failure> {
-    let (snapshot, timeline): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
-    let unreadable =
-        || Error::new(ErrorKind::Internal, "PostgreSQL answered a place in the log that cannot be read").with_tier(Role::Truth);
+    let (snapshot, timeline, lsn): (&str, &str, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let timeline = u32::from_str_radix(timeline, 16).map_err(|_| unreadable())?;
-    Ok(Place { timeline, snapshot: snapshot.parse().map_err(|_| unreadable())? })
+    Ok(Place { timeline, lsn: lsn.unsigned_abs(), snapshot: snapshot.parse().map_err(|_| unreadable())? })
 }
 
 fn unreadable() -> Error {
@@ -137,12 +158,11 @@ fn unreadable() -> Error {
 }
 
 fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
-    let version: i64 = row.try_get(5)?;
     Ok(LogEntry {
-        schema: row.try_get(3)?,
-        key: row.try_get(4)?,
-        version: Version::new(version.unsigned_abs()),
-        kind: match row.try_get::<_, i16>(6)? {
+        schema: row.try_get(4)?,
+        key: row.try_get(5)?,
+        version: version(row, 6)?,
+        kind: match row.try_get::<_, i16>(7)? {
             kind::PUT => LogKind::Put,
             kind::DELETE => LogKind::Delete,
             // What a later version may write: to drop the copy is right whatever happened to the record.

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
+use crate::closing::closed;
 use crate::config::{Endpoint, Limits};
 use crate::connect::{Connector, OpenConnection};
 use crate::error::{Attempt, Failure};
@@ -47,17 +48,7 @@ impl managed::Manager for Manager {
     type Error = Error;
 
     async fn create(&self) -> Result<Kept> {
-        let connection = match tokio::time::timeout(self.limits.connect, self.connector.open()).await {
-            Ok(connection) => connection?,
-            Err(_) => {
-                let message = format!(
-                    "no connection to PostgreSQL at {} within {:?}; check that it runs and can be reached, or raise the limit for connecting",
-                    self.connector.addresses(),
-                    self.limits.connect
-                );
-                return Err(Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth));
-            }
-        };
+        let connection = self.connector.open().await?;
         let now = Instant::now();
         Ok(Kept { connection, connector: Arc::clone(&self.connector), opened: now, returned: now, is_spoiled: false })
     }
@@ -113,10 +104,8 @@ impl Pool {
             Ok(Ok(object)) => object,
             Ok(Err(error)) => return Err(self.not_lent(error)),
             Err(_) => {
-                let message = format!(
-                    "PostgreSQL at {} gave no connection within {limit:?}; check that it answers",
-                    self.pool.manager().connector.addresses()
-                );
+                let message =
+                    format!("PostgreSQL at {} gave no connection within {limit:?}; check that it answers", self.connector().addresses());
                 return Err(Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth));
             }
         };
@@ -170,6 +159,11 @@ impl Pool {
         &self.begin
     }
 
+    /// What opens connections that are none of the pool's.
+    pub(crate) fn connector(&self) -> &Arc<Connector> {
+        &self.pool.manager().connector
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -177,7 +171,7 @@ impl Pool {
     fn not_lent(&self, error: PoolError<Error>) -> Error {
         let error = match error {
             PoolError::Backend(error) => error,
-            PoolError::Closed => Error::new(ErrorKind::Closed, "the PostgreSQL tier was closed; connect anew"),
+            PoolError::Closed => closed(),
             PoolError::Timeout(TimeoutType::Wait) => Error::new(
                 ErrorKind::Timeout,
                 format!(
@@ -199,10 +193,7 @@ impl Drop for Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("addresses", &self.pool.manager().connector.addresses())
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Pool").field("addresses", &self.connector().addresses()).field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 

@@ -8,10 +8,10 @@ use store_core::{BoundSchema, Result};
 
 use tokio_postgres::error::SqlState;
 
-use crate::catalog;
 use crate::error::{Attempt, Failure};
 use crate::pool::{Lease, Pool, begin, within};
 use crate::write::end;
+use crate::{catalog, triggers};
 
 /// The advisory lock that every process takes while it makes tables: "strata" in ASCII.
 const LOCK: i64 = 0x7374_7261_7461;
@@ -40,7 +40,9 @@ const OWN: [(&str, &str); 3] = [
 ];
 
 /// Makes what is missing and checks what is there, in one transaction. Where nothing is missing, the right to make tables is not needed.
-pub(crate) async fn prepare(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+///
+/// With `outside_writers`, also the triggers by which writes of other programs reach the log.
+pub(crate) async fn prepare(pool: &Pool, schemas: &[Arc<BoundSchema>], outside_writers: bool) -> Result<()> {
     let lease = pool.lease().await?;
     let limit = pool.limits().prepare;
     let begin = begin(limit);
@@ -51,9 +53,15 @@ pub(crate) async fn prepare(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result
         begun?;
         locked?;
         make_own(&lease).await?;
+        if outside_writers {
+            triggers::make_functions(&lease).await?;
+        }
         for schema in schemas {
             at_work = Some(schema);
             make(&lease, schema).await?;
+            if outside_writers && let Some(relation) = catalog::relation(&lease, schema.table()).await? {
+                triggers::make(&lease, schema, &relation).await?;
+            }
         }
         at_work = None;
         Ok(lease.batch_execute("COMMIT").await?)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::stream::BoxStream;
+use futures_util::future::join;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use store_core::facet::{Count, Select};
 use store_core::sql::{self, Dialect};
@@ -15,18 +16,20 @@ use tokio_postgres::types::ToSql;
 use crate::error::{Attempt, Failure};
 use crate::pool::{ATTEMPTS, Lease, Pool, check_count, within};
 use crate::read::selected_row;
+use crate::replica::{Replayed, let_finish};
 use crate::tier::PgTier;
 use crate::value::Param;
 
 pub(crate) fn select(tier: Arc<PgTier>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {
     let opened = async move {
         let statement = sql::select(Dialect::Postgres, &schema, &select).map_err(|error| error.with_tier(Role::Truth))?;
-        let (first, reader) = match tier.replica(select.from_primary) {
-            Some(replica) => match replica.judge(open(replica.pool(), &schema, &statement).await) {
-                Some(answer) => answer?,
-                None => open(tier.primary(), &schema, &statement).await?,
-            },
-            None => open(tier.primary(), &schema, &statement).await?,
+        let opened = match tier.replica(select.from_primary, select.after.as_ref()) {
+            Some((replica, replayed)) => replica.judge(open(replica.pool(), &schema, &statement, replayed).await),
+            None => None,
+        };
+        let (first, reader) = match opened {
+            Some(answer) => answer?,
+            None => open(tier.primary(), &schema, &statement, None).await?.unwrap_or_default(),
         };
         let rest = stream::try_unfold(reader, async |reader| match reader {
             Some(reader) => Ok(reader.advance().await?.map(|(row, reader)| (row, Some(reader)))),
@@ -42,8 +45,8 @@ pub(crate) async fn count(tier: &PgTier, schema: &BoundSchema, count: &Count) ->
     let params = Param::all(&statement.params);
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
     let attempt = Attempt::Query(schema);
-    let counted = match tier.replica(count.from_primary) {
-        Some(replica) => replica.judge(replica.pool().read(&statement.sql, &params, attempt).await),
+    let counted = match tier.replica(count.from_primary, count.after.as_ref()) {
+        Some((replica, replayed)) => replica.judge(replica.read(&statement.sql, &params, attempt, replayed).await),
         None => None,
     };
     let rows = match counted {
@@ -57,28 +60,45 @@ pub(crate) async fn count(tier: &PgTier, schema: &BoundSchema, count: &Count) ->
     Ok(counted.unsigned_abs())
 }
 
-/// Begins a query. The first row is fetched too, so that whatever fails before it can be tried elsewhere.
-async fn open(pool: &Pool, schema: &Arc<BoundSchema>, statement: &sql::Statement) -> Result<(Option<StoredRow>, Option<Reader>)> {
+/// The first row of a query, and the reader of the others.
+type Opened = (Option<StoredRow>, Option<Reader>);
+
+/// Begins a query; `None` if the replica has not replayed what it must. The first row is fetched too, so that whatever fails before it can be tried
+/// elsewhere.
+async fn open(pool: &Pool, schema: &Arc<BoundSchema>, statement: &sql::Statement, replayed: Option<Replayed>) -> Result<Option<Opened>> {
     let attempt = Attempt::Query(schema);
     let limit = pool.limits().statement;
+    let mut texts = vec![statement.sql.as_str()];
+    texts.extend(replayed.map(|_| Replayed::statement()));
     let mut begun = 0;
     loop {
         begun += 1;
-        let (lease, prepared) = pool.lease_prepared(&[&statement.sql], attempt).await?;
+        let (lease, prepared) = pool.lease_prepared(&texts, attempt).await?;
         let started = within(limit, async {
             check_count(&prepared[0], statement.params.len())?;
-            Ok(Box::pin(lease.query_raw(&prepared[0], Param::all(&statement.params)).await?))
+            let holds = async {
+                match replayed {
+                    Some(replayed) => replayed.holds(&lease, &prepared[1]).await,
+                    None => Ok(true),
+                }
+            };
+            let (holds, rows) = join(holds, lease.query_raw(&prepared[0], Param::all(&statement.params))).await;
+            Ok(if holds? { Some(Box::pin(rows?)) } else { None })
         })
         .await;
         let rows = match started {
-            Ok(rows) => rows,
+            Ok(Some(rows)) => rows,
+            Ok(None) => {
+                let_finish(lease);
+                return Ok(None);
+            }
             Err(failure) if failure.is_connection_loss() && begun < ATTEMPTS => continue,
             Err(failure) => return lease.settle(Err(failure)).map_err(|failure| failure.into_error(attempt)),
         };
         let reader = Reader { lease, rows, schema: Arc::clone(schema), columns: statement.columns.clone(), limit };
         return match reader.step().await {
-            Ok(Some((row, reader))) => Ok((Some(row), Some(reader))),
-            Ok(None) => Ok((None, None)),
+            Ok(Some((row, reader))) => Ok(Some((Some(row), Some(reader)))),
+            Ok(None) => Ok(Some((None, None))),
             Err(failure) if failure.is_connection_loss() && begun < ATTEMPTS => continue,
             Err(failure) => Err(failure.into_error(attempt)),
         };

@@ -7,9 +7,13 @@ use store_core::facet::LogCursor;
 use store_core::{Error, ErrorKind, Role};
 
 /// A place in the log: a snapshot, and the timeline that it belongs to. After a standby took over, the same numbers mean other transactions.
+///
+/// As a cursor: `timeline/lsn/begin:end:running,running`, the first two in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) timeline: u32,
+    /// A position in the WAL behind the commits of all transactions that had ended in the snapshot: a replica that has replayed it shows them.
+    pub(crate) lsn: u64,
     pub(crate) snapshot: Snapshot,
 }
 
@@ -36,6 +40,15 @@ impl Snapshot {
     pub(crate) fn running(&self) -> &[u64] {
         &self.running
     }
+
+    /// Whether every transaction that had ended in `earlier` had ended here.
+    fn covers(&self, earlier: &Snapshot) -> bool {
+        let was_running = |transaction: &u64| earlier.running.binary_search(transaction).is_ok();
+        let ran_on = self.running.iter().take_while(|transaction| **transaction < earlier.end).all(was_running);
+        // Those that are unknown here, being at or above the end, must have been running there.
+        let unknown = earlier.running.len() - earlier.running.partition_point(|transaction| *transaction < self.end);
+        ran_on && unknown as u64 == earlier.end.saturating_sub(self.end)
+    }
 }
 
 impl Place {
@@ -44,14 +57,20 @@ impl Place {
         self.timeline != now.timeline || self.snapshot.end > now.snapshot.end
     }
 
+    /// Whether a follower here has read all that one at `earlier` had.
+    pub(crate) fn covers(&self, earlier: &Place) -> bool {
+        self.timeline == earlier.timeline && self.snapshot.covers(&earlier.snapshot)
+    }
+
     pub(crate) fn parse(cursor: &LogCursor) -> Result<Self, Error> {
-        let (timeline, snapshot) = cursor.as_str().split_once('/').ok_or_else(malformed)?;
-        let timeline = u32::from_str_radix(timeline, 16).map_err(|_| malformed())?;
-        Ok(Place { timeline, snapshot: snapshot.parse()? })
+        let mut parts = cursor.as_str().splitn(3, '/');
+        let (Some(timeline), Some(lsn), Some(snapshot)) = (parts.next(), parts.next(), parts.next()) else { return Err(malformed()) };
+        let timeline = u32::try_from(hexadecimal(timeline)?).map_err(|_| malformed())?;
+        Ok(Place { timeline, lsn: hexadecimal(lsn)?, snapshot: snapshot.parse()? })
     }
 
     pub(crate) fn to_cursor(&self) -> LogCursor {
-        LogCursor::new(format!("{:08X}/{}", self.timeline, self.snapshot))
+        LogCursor::new(format!("{:08X}/{:X}/{}", self.timeline, self.lsn, self.snapshot))
     }
 }
 
@@ -92,6 +111,13 @@ impl fmt::Display for Snapshot {
     }
 }
 
+fn hexadecimal(text: &str) -> Result<u64, Error> {
+    match text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => u64::from_str_radix(text, 16).map_err(|_| malformed()),
+        false => Err(malformed()),
+    }
+}
+
 fn malformed() -> Error {
     Error::new(ErrorKind::InvalidQuery, "the log cursor is not one of this tier; start again from the end of the log, with empty caches")
         .with_tier(Role::Truth)
@@ -107,25 +133,32 @@ mod tests {
 
     #[test]
     fn cursors_survive_their_notation_and_others_are_refused() {
-        for text in ["00000001/5:5:", "0000000A/740:760:740,755"] {
+        for text in ["00000001/0/5:5:", "0000000A/16B3740/740:760:740,755", "FFFFFFFF/FFFFFFFFFFFFFFFF/1:1:"] {
             assert_eq!(place(text).to_cursor().as_str(), text);
         }
         for text in [
             "",
             "5:5:",
-            "1/",
-            "1/5:5",
-            "1/5:5:5",
-            "1/9:5:",
-            "1/0:5:",
-            "1/5:9:6,5",
-            "1/5:9:5,5",
-            "1/5:9:9",
-            "1/5:9:5:",
-            "1/+5:9:",
-            "1/5:9:x",
-            "g/5:9:",
-            "1/5:99999999999999999999:",
+            "1/5:5:",
+            "1/0/",
+            "1/0/5:5",
+            "1/0/5:5:5",
+            "1/0/9:5:",
+            "1/0/0:5:",
+            "1/0/5:9:6,5",
+            "1/0/5:9:5,5",
+            "1/0/5:9:9",
+            "1/0/5:9:5:",
+            "1/0/+5:9:",
+            "1/0/5:9:x",
+            "1/0/0/5:9:",
+            "1/+1/5:9:",
+            "1//5:9:",
+            "/0/5:9:",
+            "g/0/5:9:",
+            "1/0/5:99999999999999999999:",
+            "1/10000000000000000/5:9:",
+            "100000000/0/5:9:",
             "' OR TRUE",
         ] {
             let error = Place::parse(&LogCursor::new(text)).unwrap_err();
@@ -135,9 +168,48 @@ mod tests {
 
     #[test]
     fn a_place_of_another_history_is_told() {
-        let now = place("2/100:200:");
-        assert!(!place("2/50:200:").is_foreign_to(&now));
-        assert!(place("1/50:90:").is_foreign_to(&now));
-        assert!(place("2/50:201:").is_foreign_to(&now));
+        let now = place("2/0/100:200:");
+        assert!(!place("2/0/50:200:").is_foreign_to(&now));
+        assert!(place("1/0/50:90:").is_foreign_to(&now));
+        assert!(place("2/0/50:201:").is_foreign_to(&now));
+    }
+
+    #[test]
+    fn a_place_covers_what_had_ended_before_it() {
+        for (later, earlier, expected) in [
+            ("1/9/5:5:", "1/9/5:5:", true),
+            ("1/0/5:9:5,7", "1/9/5:9:5,7", true),
+            ("1/9/8:9:", "1/9/5:9:5,7", true),
+            ("1/9/5:9:5,7", "1/9/8:9:", false),
+            ("1/9/5:12:5,7,10", "1/9/5:9:5,7", true),
+            ("1/9/5:12:6,7,10", "1/9/5:9:5,7", false),
+            ("1/9/5:8:", "1/9/5:9:", false),
+            ("2/9/8:9:", "1/9/5:9:5,7", false),
+        ] {
+            assert_eq!(place(later).covers(&place(earlier)), expected, "{later} after {earlier}");
+        }
+    }
+
+    /// A snapshot from which transactions are running, by position from 1 on; the last few may not have begun.
+    fn snapshot_of(running: &[bool], begun: usize) -> Snapshot {
+        let end = begun.min(running.len()) as u64 + 1;
+        let running: Vec<u64> = (1..end).filter(|transaction| running[*transaction as usize - 1]).collect();
+        Snapshot { begin: running.first().copied().unwrap_or(end), end, running }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn covering_is_inclusion_of_what_had_ended(
+            left in proptest::collection::vec(proptest::bool::ANY, 8), left_begun in 0_usize..9,
+            right in proptest::collection::vec(proptest::bool::ANY, 8), right_begun in 0_usize..9,
+        ) {
+            let ended = |running: &[bool], begun: usize| -> std::collections::BTreeSet<usize> {
+                (0..begun).filter(|position| !running[*position]).collect()
+            };
+            let included = ended(&right, right_begun).is_subset(&ended(&left, left_begun));
+            let (left, right) = (snapshot_of(&left, left_begun), snapshot_of(&right, right_begun));
+            proptest::prop_assert_eq!(left.covers(&right), included, "{} after {}", left, right);
+            proptest::prop_assert_eq!(left.to_string().parse::<Snapshot>().unwrap(), left);
+        }
     }
 }

@@ -22,9 +22,9 @@ pub(crate) mod kind {
 pub(crate) const LOG_KEYS: &str = "INSERT INTO _strata_log (schema, key, version, kind) \
     SELECT $1::TEXT, l.key, l.version, $4::SMALLINT FROM unnest($2::TEXT[], $3::BIGINT[]) AS l (key, version)";
 
-/// Writes the log row of a whole schema: schema, kind. Its version is drawn last, so that it is above those of all rows of the transaction.
+/// Writes the log row of a whole schema: schema, kind, and the newest version among the rows of the transaction, by which its writer knows it again.
 pub(crate) const LOG_SCHEMA: &str = "INSERT INTO _strata_log (schema, key, version, kind) \
-    VALUES ($1::TEXT, NULL, nextval('_strata_version'), $2::SMALLINT)";
+    VALUES ($1::TEXT, NULL, $3::BIGINT, $2::SMALLINT)";
 
 /// The statements of one table.
 #[derive(Debug)]

@@ -1,28 +1,32 @@
 //! The tier itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use store_core::facet::{Count, Log, LogBatch, LogCursor, LogEntry, Select, Tables};
-use store_core::{BoundSchema, Error, ErrorKind, Facets, Result, Role, Row, StoredRow, Tier, Version};
+use store_core::facet::{Count, Heard, Log, LogBatch, LogCursor, LogEntry, Select, Tables, Wake, Wakes};
+use store_core::{BoundSchema, Facets, Result, Role, Row, StoredRow, Tier, Version};
 
+use crate::closing::Closing;
 use crate::config::PgConfig;
 use crate::error::Attempt;
+use crate::leader::Leader;
 use crate::pool::{Pool, within};
+use crate::replica::{Replayed, Replica};
 use crate::statements::Statements;
-use crate::{delete, log, prepare, read, select, write};
-
-/// How long a replica that could not answer is left alone.
-const REST: Duration = Duration::from_secs(5);
+use crate::wakes::Notifier;
+use crate::{delete, log, prepare, read, select, wakes, write};
 
 /// The tier of truth on PostgreSQL 14 and later.
 ///
 /// Rows lie in one table for each schema, with a hidden column `_version`. Strata's own are the sequence `_strata_version` and the tables `_strata_log` and
-/// `_strata_log_pruned`. All lie in the first schema of the search path.
+/// `_strata_log_pruned`, and functions `_strata_…` if it watches for [outside writers](PgConfig::with_outside_writers). All lie in the first schema of the
+/// search path.
 ///
 /// Each connection has a session of its own, in which statements stay prepared: behind a pooler such as PgBouncer, use its session mode.
+/// Beyond those of its pool, a tier opens two connections for a store that caches: one holds the locks by which one instance is chosen to relay the log, one
+/// listens for notifications of commits. They count against the server's `max_connections`, not against the pool's.
 ///
 /// Every call ends within the limits of its [`PgConfig`]. A call whose future is dropped is cancelled on the server as far as it still can be; it leaves
 /// all of its writes or none.
@@ -41,12 +45,10 @@ pub struct PgTier {
     primary: Pool,
     replica: Option<Replica>,
     statements: Statements,
-}
-
-#[derive(Debug)]
-pub(crate) struct Replica {
-    pool: Pool,
-    rests_until: Mutex<Option<Instant>>,
+    leader: Leader,
+    notifier: Notifier,
+    closing: Closing,
+    outside_writers: bool,
 }
 
 impl PgTier {
@@ -54,20 +56,23 @@ impl PgTier {
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for settings that make no sense, a root certificate that cannot be read, a database that does not exist or a
-    /// server older than PostgreSQL 14; [`L3Unavailable`](ErrorKind::L3Unavailable), [`Timeout`](ErrorKind::Timeout) or [`AccessDenied`](ErrorKind::AccessDenied) where
-    /// the primary cannot be reached.
+    /// [`InvalidConfig`](store_core::ErrorKind::InvalidConfig) for settings that make no sense, a root certificate that cannot be read, a database that does
+    /// not exist or a server older than PostgreSQL 14; [`L3Unavailable`](store_core::ErrorKind::L3Unavailable),
+    /// [`Timeout`](store_core::ErrorKind::Timeout) or [`AccessDenied`](store_core::ErrorKind::AccessDenied) where the primary cannot be reached.
     pub async fn connect(config: PgConfig) -> Result<Self> {
         config.validate()?;
         let primary = Pool::new(config.primary, config.limits)?;
         let replica = match config.replica {
-            Some(endpoint) => Some(Replica { pool: Pool::new(endpoint, config.limits)?, rests_until: Mutex::default() }),
+            Some(endpoint) => Some(Replica::new(Pool::new(endpoint, config.limits)?)),
             None => None,
         };
-        let tier = PgTier { primary, replica, statements: Statements::default() };
-        ping(&tier.primary).await?;
+        let leader = Leader::new(Arc::clone(primary.connector()), config.limits.statement);
+        let (statements, notifier, closing) = (Statements::default(), Notifier::default(), Closing::new());
+        let tier = PgTier { primary, replica, statements, leader, notifier, closing, outside_writers: config.outside_writers };
+        // On the heap, so that a caller's own future does not grow by all of it.
+        Box::pin(ping(&tier.primary)).await?;
         if let Some(replica) = &tier.replica
-            && let Err(error) = ping(&replica.pool).await
+            && let Err(error) = Box::pin(ping(replica.pool())).await
         {
             tracing::warn!(%error, "the read replica cannot be reached; the primary answers in its place");
             replica.rest();
@@ -79,41 +84,13 @@ impl PgTier {
         &self.primary
     }
 
-    /// The replica, if a read may try it now.
-    pub(crate) fn replica(&self, from_primary: bool) -> Option<&Replica> {
-        self.replica.as_ref().filter(|replica| !from_primary && !replica.is_resting())
-    }
-}
-
-/// Not so for what is wrong with the query itself. A table may be missing because the replica lags behind.
-fn may_fare_better_elsewhere(error: &Error) -> bool {
-    !matches!(error.kind(), ErrorKind::InvalidQuery | ErrorKind::InvalidValue | ErrorKind::DecodeFailed | ErrorKind::Closed)
-}
-
-impl Replica {
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    /// What the replica answered; `None` if the primary is to be asked instead.
-    pub(crate) fn judge<T>(&self, answer: Result<T>) -> Option<Result<T>> {
-        let error = match answer {
-            Err(error) if may_fare_better_elsewhere(&error) => error,
-            answer => return Some(answer),
-        };
-        tracing::warn!(%error, "the read replica could not answer; the primary does");
-        if matches!(error.kind(), ErrorKind::L3Unavailable | ErrorKind::Timeout | ErrorKind::AccessDenied) {
-            self.rest();
+    /// The replica, if a read may try it now, and what it must have replayed.
+    pub(crate) fn replica(&self, from_primary: bool, after: Option<&LogCursor>) -> Option<(&Replica, Option<Replayed>)> {
+        let replica = self.replica.as_ref().filter(|replica| !from_primary && replica.may_be_asked())?;
+        match after {
+            None => Some((replica, None)),
+            Some(place) => Some((replica, Some(Replayed::parse(place)?))),
         }
-        None
-    }
-
-    fn rest(&self) {
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
-    }
-
-    fn is_resting(&self) -> bool {
-        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until)
     }
 }
 
@@ -134,7 +111,7 @@ impl Tier for PgTier {
     }
 
     fn facets(self: Arc<Self>) -> Facets {
-        Facets { tables: Some(Arc::clone(&self) as _), log: Some(self), ..Facets::default() }
+        Facets { tables: Some(Arc::clone(&self) as _), log: Some(Arc::clone(&self) as _), wakes: Some(self), ..Facets::default() }
     }
 
     /// Asks the primary.
@@ -145,8 +122,10 @@ impl Tier for PgTier {
     async fn close(&self) -> Result<()> {
         self.primary.close();
         if let Some(replica) = &self.replica {
-            replica.pool.close();
+            replica.pool().close();
         }
+        self.closing.close();
+        self.leader.close().await;
         Ok(())
     }
 }
@@ -154,7 +133,7 @@ impl Tier for PgTier {
 #[async_trait]
 impl Tables for PgTier {
     async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        prepare::prepare(&self.primary, schemas).await
+        prepare::prepare(&self.primary, schemas, self.outside_writers).await
     }
 
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
@@ -196,11 +175,34 @@ impl Log for PgTier {
         log::read(&self.primary, after).await
     }
 
-    async fn append(&self, entries: &[LogEntry]) -> Result<()> {
+    fn covers(&self, place: &LogCursor, earlier: &LogCursor) -> bool {
+        log::covers(place, earlier)
+    }
+
+    async fn append(&self, entries: &[LogEntry]) -> Result<Vec<Version>> {
         log::append(&self.primary, entries).await
     }
 
     async fn prune(&self, age: Duration) -> Result<u64> {
         log::prune(&self.primary, age).await
+    }
+
+    async fn lead(&self, names: &[String]) -> Result<Vec<bool>> {
+        self.leader.lead(names, &self.closing).await
+    }
+}
+
+#[async_trait]
+impl Wakes for PgTier {
+    /// Tells the listeners that there is something to read in the log; calls close to each other share one message.
+    async fn publish(&self, wakes: &[Wake]) -> Result<()> {
+        match wakes {
+            [] => Ok(()),
+            _ => self.notifier.notify(&self.primary).await,
+        }
+    }
+
+    fn listen(self: Arc<Self>) -> BoxStream<'static, Heard> {
+        wakes::listen(Arc::clone(self.primary.connector()), self.primary.limits().statement, self.closing.watch())
     }
 }

@@ -26,6 +26,9 @@ const CHUNK_ROWS: usize = 5_000;
 /// … and about so many bytes of them, so that neither side needs much memory for a large batch.
 const CHUNK_BYTES: usize = 8 << 20;
 
+/// The server, not the caller, chooses who loses a deadlock, and where many insert one key it may choose the same one again.
+const ATTEMPTS_AFTER_DEADLOCK: usize = 6;
+
 pub(crate) type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
 
 /// Inserts or updates rows.
@@ -41,7 +44,7 @@ pub(crate) async fn put_many(pool: &Pool, statements: &Statements, schema: &Boun
             _ => batch.put(pool, &sql, schema, rows).await,
         };
         match result {
-            Err(Put { error, may_be_raced: true }) if begun < ATTEMPTS => drop(error),
+            Err(Put { attempts, .. }) if begun < attempts => {}
             Err(Put { error, .. }) => return Err(error),
             Ok(stored) => return Ok(stored),
         }
@@ -51,13 +54,13 @@ pub(crate) async fn put_many(pool: &Pool, statements: &Statements, schema: &Boun
 /// Why a put failed.
 struct Put {
     error: Error,
-    /// Whether the failure may come from a race that is lost only once.
-    may_be_raced: bool,
+    /// How often the work is begun in all: more than once if the failure may come from a race.
+    attempts: usize,
 }
 
 impl From<Error> for Put {
     fn from(error: Error) -> Self {
-        Put { error, may_be_raced: false }
+        Put { error, attempts: 1 }
     }
 }
 
@@ -66,12 +69,13 @@ impl Put {
     /// column's present content was looked for, the row may have appeared since. And batches whose rows have different columns unset do not lock in
     /// the order of keys alone. All is well once the other writer is done.
     fn new(failure: Failure, schema: &BoundSchema, only_updates: bool) -> Self {
-        let may_be_raced = match failure.code() {
-            Some("23505") => true,
-            Some("23502") => only_updates,
-            _ => failure.is_rolled_back(),
+        let attempts = match failure.code() {
+            Some("23505") => ATTEMPTS,
+            Some("23502") if only_updates => ATTEMPTS,
+            _ if failure.is_rolled_back() => ATTEMPTS_AFTER_DEADLOCK,
+            _ => 1,
         };
-        Put { error: failure.into_error(Attempt::Table(schema)), may_be_raced }
+        Put { error: failure.into_error(Attempt::Table(schema)), attempts }
     }
 }
 
@@ -285,7 +289,8 @@ impl BatchWrite<'_> {
             return Err(suppressed().into());
         }
         let by_key: [&(dyn ToSql + Sync); 4] = [&name, &self.batch.texts, &versions, &kind::PUT];
-        let by_schema: [&(dyn ToSql + Sync); 2] = [&name, &kind::PUT];
+        let newest = versions.iter().copied().max().unwrap_or_default();
+        let by_schema: [&(dyn ToSql + Sync); 3] = [&name, &kind::PUT, &newest];
         let params: &[&(dyn ToSql + Sync)] = if versions.len() > BULK_LOG_LIMIT { &by_schema } else { &by_key };
         let work = async {
             let (logged, committed) = join(self.lease.execute(statement, params), self.lease.batch_execute("COMMIT")).await;

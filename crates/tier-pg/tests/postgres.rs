@@ -6,6 +6,8 @@
 mod database;
 #[path = "postgres/faults.rs"]
 mod faults;
+#[path = "postgres/leader.rs"]
+mod leader;
 #[path = "postgres/log.rs"]
 mod log;
 #[path = "postgres/pool.rs"]
@@ -18,10 +20,14 @@ mod replica;
 mod table;
 #[path = "postgres/tls.rs"]
 mod tls;
+#[path = "postgres/triggers.rs"]
+mod triggers;
 #[path = "postgres/values.rs"]
 mod values;
 #[path = "postgres/versions.rs"]
 mod versions;
+#[path = "postgres/wakes.rs"]
+mod wakes;
 
 use database::Database;
 

@@ -1,6 +1,7 @@
 //! Commands, and how many of them go into one round trip.
 
 use bytes::Bytes;
+use fred::types::config::{Options, Server};
 use fred::types::{ClusterHash, CustomCommand, Value};
 use fred::util::redis_keyslot;
 
@@ -16,16 +17,34 @@ pub(crate) struct Command {
     /// Where among the arguments the key stands that decides the node of a cluster.
     key_position: Option<usize>,
     arguments: Vec<Bytes>,
+    node: Option<Server>,
 }
 
 impl Command {
     pub(crate) fn new(name: &'static str, key_position: Option<usize>, arguments: Vec<Bytes>) -> Self {
-        Command { name, key_position, arguments }
+        Command { name, key_position, arguments, node: None }
+    }
+
+    /// Sends it to this node of a cluster and to no other: it follows no redirection, and is not sent again over another connection.
+    pub(crate) fn on(mut self, node: Option<&Server>) -> Self {
+        self.node = node.cloned();
+        self
+    }
+
+    /// How the driver is to send it, unless as usual.
+    pub(crate) fn options(&self) -> Option<Options> {
+        let node = self.node.clone()?;
+        // A redirection would be another attempt.
+        Some(Options { cluster_node: Some(node), max_attempts: Some(1), ..Options::default() })
     }
 
     /// A command whose first argument is its key.
     pub(crate) fn of_key<const N: usize>(name: &'static str, arguments: [Bytes; N]) -> Self {
         Self::new(name, Some(0), arguments.into())
+    }
+
+    pub(crate) fn key(&self) -> Option<&Bytes> {
+        self.arguments.get(self.key_position?)
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -34,8 +53,7 @@ impl Command {
 
     pub(crate) fn into_parts(self) -> (CustomCommand, Vec<Value>) {
         // Of the rules that the driver offers, it follows no other one for custom commands.
-        let slot_of_key = |position: usize| self.arguments.get(position).map(|key| ClusterHash::Custom(redis_keyslot(key)));
-        let hash = self.key_position.and_then(slot_of_key).unwrap_or_default();
+        let hash = self.key().map(|key| ClusterHash::Custom(redis_keyslot(key))).unwrap_or_default();
         (CustomCommand::new_static(self.name, hash, false), self.arguments.into_iter().map(Value::Bytes).collect())
     }
 }

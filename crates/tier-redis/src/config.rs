@@ -25,6 +25,7 @@ const MOST_CONNECTIONS: usize = 1_024;
 /// | read limit | 1 s |
 /// | write limit | 1 s |
 /// | key root | `strata` |
+/// | invalidation channel | `strata:invalidate`, with the key root in place of `strata` |
 /// | username, password, database, TLS | none |
 ///
 /// ```
@@ -48,6 +49,7 @@ pub struct RedisConfig {
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
     pub(crate) key_root: String,
+    pub(crate) invalidation_channel: Option<String>,
 }
 
 /// Which servers there are.
@@ -115,6 +117,7 @@ impl RedisConfig {
             read_timeout: DEFAULT_READ_TIMEOUT,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             key_root: DEFAULT_KEY_ROOT.to_owned(),
+            invalidation_channel: None,
         }
     }
 
@@ -190,6 +193,16 @@ impl RedisConfig {
         self
     }
 
+    /// The pub/sub channel by which instances wake each other, and other programs invalidate records. Unless set, it is `{key root}:invalidate`.
+    ///
+    /// All instances of a store must have the same. Pub/sub knows no databases: applications that share a server, in whatever databases, need key roots
+    /// or channels of their own.
+    #[must_use]
+    pub fn with_invalidation_channel(mut self, channel: impl Into<String>) -> Self {
+        self.invalidation_channel = Some(channel.into());
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         let addresses = match &self.topology {
             Topology::Standalone(address) => std::slice::from_ref(address),
@@ -225,6 +238,12 @@ impl RedisConfig {
         }
         if self.key_root.is_empty() || self.key_root.contains(|character: char| character.is_whitespace() || character.is_control()) {
             return Err(invalid("the key root is empty or holds white space"));
+        }
+        if matches!(self.topology, Topology::Cluster(_)) && self.key_root.contains("{}") {
+            return Err(invalid("the key root holds `{}`, which keeps a Redis Cluster from seeing hash tags; leave it out"));
+        }
+        if self.invalidation_channel.as_ref().is_some_and(String::is_empty) {
+            return Err(invalid("the invalidation channel is empty; name one, or leave it out"));
         }
         Ok(())
     }
@@ -301,6 +320,7 @@ impl fmt::Debug for RedisConfig {
             .field("read_timeout", &self.read_timeout)
             .field("write_timeout", &self.write_timeout)
             .field("key_root", &self.key_root)
+            .field("invalidation_channel", &self.invalidation_channel)
             .finish()
     }
 }
@@ -335,6 +355,8 @@ mod tests {
             (base().with_write_timeout(Duration::from_micros(1)), "write limit"),
             (base().with_key_root(""), "key root"),
             (base().with_key_root("a b"), "key root"),
+            (RedisConfig::cluster([("localhost", 7000)]).with_key_root("a{}"), "key root"),
+            (base().with_invalidation_channel(""), "invalidation channel"),
         ] {
             let error = config.validate().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);

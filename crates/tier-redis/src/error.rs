@@ -8,6 +8,9 @@ use store_core::{Error, ErrorKind, Role};
 /// What the driver says of a call that met the end of its connection.
 const WORDS_OF_A_LOST_DRIVER: [&str; 3] = ["channel closed", "Client is not initialized.", "Failed to send command to router."];
 
+/// What the driver says of a command that it may send to one node only, once, and that it would have to send again.
+const WORDS_OF_A_SECOND_ATTEMPT: &str = "Too many failed write attempts.";
+
 /// What the driver says where it found none of the sentinels.
 const WORDS_OF_MISSING_SENTINELS: &str = "Failed to connect to all sentinel nodes.";
 
@@ -135,6 +138,11 @@ pub(crate) fn is_missing_script(error: &RedisError) -> bool {
 /// Whether the connection leads to a server that is no primary any more.
 pub(crate) fn is_demoted(error: &RedisError) -> bool {
     has_code(error, "READONLY") || has_code(error, "MASTERDOWN")
+}
+
+/// Whether a command went to a node of a cluster that does not hold its key, or not any more.
+pub(crate) fn is_redirection(error: &RedisError) -> bool {
+    error.details() == WORDS_OF_A_SECOND_ATTEMPT || has_code(error, "MOVED") || has_code(error, "ASK")
 }
 
 fn access_denied(reply: &str) -> Failure {

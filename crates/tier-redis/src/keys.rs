@@ -1,8 +1,8 @@
-//! How keys are named in Redis.
+//! How keys, and the channel of messages, are named in Redis.
 
 use store_core::BoundSchema;
 
-/// Names keys: `{root}:{schema prefix}:{key}`.
+/// Names slots `{root}:{schema prefix}:{key}`, and marks `{root}:_mark:{schema prefix}`. No schema's prefix begins with `_`.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     root: String,
@@ -11,6 +11,24 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new(root: String) -> Self {
         Keys { root }
+    }
+
+    /// What the names of marks begin with; the schema's prefix follows. In a cluster, the number in braces decides the hash slot.
+    pub(crate) fn mark_stem(&self, number: Option<u32>) -> String {
+        match number {
+            None => format!("{}:_mark:", self.root),
+            Some(number) => format!("{}:_mark:{{{number}}}:", self.root),
+        }
+    }
+
+    /// Whether the root alone decides the hash slot, so that all keys lie in one.
+    pub(crate) fn lie_in_one_hash_slot(&self) -> bool {
+        self.root.split_once('{').and_then(|(_, rest)| rest.split_once('}')).is_some_and(|(tag, _)| !tag.is_empty())
+    }
+
+    /// The channel of messages, unless another is chosen. Pub/sub knows no databases, so the root keeps applications apart.
+    pub(crate) fn channel(&self) -> String {
+        format!("{}:invalidate", self.root)
     }
 
     /// The slot of one key of a schema.
@@ -41,6 +59,13 @@ fn escape_glob(text: &str, pattern: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_tag_in_the_root_is_seen() {
+        for (root, expected) in [("strata", false), ("{app}", true), ("a{b}c", true), ("a{}", false), ("a{b", false), ("}a{", false)] {
+            assert_eq!(Keys::new(root.to_owned()).lie_in_one_hash_slot(), expected, "{root}");
+        }
+    }
 
     #[test]
     fn glob_characters_lose_their_meaning() {

@@ -2,12 +2,13 @@
 //!
 //! | offset | lease | record |
 //! |---|---|---|
-//! | 0 | `0xB1` | `0xA1` |
+//! | 0 | `0xB2` | `0xA2` |
 //! | 1 | the lease, 16 bytes | codec, 1 byte |
 //! | 2 | | fingerprint, 8 bytes |
 //! | 10 | | version, 8 bytes |
-//! | 18 | | deadline in Unix milliseconds, 8 bytes signed, 0 for none |
-//! | 26 | | payload |
+//! | 18 | | generation, 8 bytes |
+//! | 26 | | deadline in Unix milliseconds, 8 bytes signed, 0 for none |
+//! | 34 | | payload |
 //!
 //! Numbers are big-endian. The low half of the first byte is the version of this layout; no UTF-8 text begins with such a byte. The scripts read the
 //! same offsets, counted from 1.
@@ -18,10 +19,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use store_core::facet::FillLease;
 use store_core::{EncodedRecord, Version};
 
-const LEASE: u8 = 0xB1;
+const LEASE: u8 = 0xB2;
 const LEASE_LENGTH: usize = 17;
-const RECORD: u8 = 0xA1;
-const HEADER_LENGTH: usize = 26;
+const RECORD: u8 = 0xA2;
+const HEADER_LENGTH: usize = 34;
 const NO_DEADLINE: i64 = 0;
 
 /// What the bytes of a slot say.
@@ -44,13 +45,25 @@ pub(crate) fn encode_lease(lease: FillLease) -> Bytes {
 
 pub(crate) fn encode_record(record: &EncodedRecord) -> Bytes {
     let mut bytes = BytesMut::with_capacity(HEADER_LENGTH + record.payload.len());
+    put_header(record, &mut bytes);
+    bytes.put_slice(&record.payload);
+    bytes.freeze()
+}
+
+/// What stands before the payload.
+pub(crate) fn encode_header(record: &EncodedRecord) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(HEADER_LENGTH);
+    put_header(record, &mut bytes);
+    bytes.freeze()
+}
+
+fn put_header(record: &EncodedRecord, bytes: &mut BytesMut) {
     bytes.put_u8(RECORD);
     bytes.put_u8(record.codec);
     bytes.put_u64(record.fingerprint);
     bytes.put_u64(record.version.get());
+    bytes.put_u64(record.generation);
     bytes.put_i64(record.deadline.map_or(NO_DEADLINE, |deadline| unix_milliseconds(deadline).max(1)));
-    bytes.put_slice(&record.payload);
-    bytes.freeze()
 }
 
 /// Reads a slot. The payload shares the memory of `bytes`.
@@ -58,7 +71,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Content {
     match bytes.first() {
         Some(&LEASE) if bytes.len() == LEASE_LENGTH => Content::Lease(FillLease::new(u128::from_be_bytes(array(bytes, 1)))),
         Some(&RECORD) if bytes.len() >= HEADER_LENGTH => {
-            let deadline = match i64::from_be_bytes(array(bytes, 18)) {
+            let deadline = match i64::from_be_bytes(array(bytes, 26)) {
                 NO_DEADLINE => None,
                 milliseconds => match from_unix_milliseconds(milliseconds) {
                     Some(deadline) => Some(deadline),
@@ -67,6 +80,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Content {
             };
             Content::Record(EncodedRecord {
                 version: Version::new(u64::from_be_bytes(array(bytes, 10))),
+                generation: u64::from_be_bytes(array(bytes, 18)),
                 fingerprint: u64::from_be_bytes(array(bytes, 2)),
                 codec: bytes[1],
                 deadline,
@@ -106,6 +120,7 @@ mod tests {
     fn record(deadline: Option<SystemTime>) -> EncodedRecord {
         EncodedRecord {
             version: Version::new(0x0102_0304_0506_0708),
+            generation: 0x2122_2324_2526_2728,
             fingerprint: 0x1112_1314_1516_1718,
             codec: 3,
             deadline,
@@ -117,8 +132,9 @@ mod tests {
     fn the_layout_of_a_record_is_fixed() {
         let deadline = UNIX_EPOCH + Duration::from_millis(0x0203);
         let bytes = encode_record(&record(Some(deadline)));
-        let expected = b"\xA1\x03\x11\x12\x13\x14\x15\x16\x17\x18\x01\x02\x03\x04\x05\x06\x07\x08\x00\x00\x00\x00\x00\x00\x02\x03payload";
+        let expected = b"\xA2\x03\x11\x12\x13\x14\x15\x16\x17\x18\x01\x02\x03\x04\x05\x06\x07\x08\x21\x22\x23\x24\x25\x26\x27\x28\x00\x00\x00\x00\x00\x00\x02\x03payload";
         assert_eq!(&bytes[..], expected);
+        assert_eq!(encode_header(&record(Some(deadline))), expected[..HEADER_LENGTH]);
         assert_eq!(decode(&bytes), Content::Record(record(Some(deadline))));
     }
 
@@ -126,7 +142,7 @@ mod tests {
     fn the_layout_of_a_lease_is_fixed() {
         let lease = FillLease::new(0x0102_0304_0506_0708_090A_0B0C_0D0E_0F10);
         let bytes = encode_lease(lease);
-        assert_eq!(&bytes[..], b"\xB1\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0A\x0B\x0C\x0D\x0E\x0F\x10");
+        assert_eq!(&bytes[..], b"\xB2\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0A\x0B\x0C\x0D\x0E\x0F\x10");
         assert_eq!(decode(&bytes), Content::Lease(lease));
     }
 
@@ -142,11 +158,11 @@ mod tests {
     fn another_layout_is_told_from_foreign_content() {
         let record = encode_record(&record(None));
         let lease = encode_lease(FillLease::new(1));
-        for other in [[&[0xA2], &record[1..]].concat(), [&[0xB0], &lease[1..]].concat(), vec![0xAF]] {
+        for other in [[&[0xA1], &record[1..]].concat(), [&[0xB0], &lease[1..]].concat(), vec![0xAF]] {
             assert_eq!(decode(&Bytes::copy_from_slice(&other)), Content::OtherLayout, "{other:?}");
         }
         let long_lease = [&lease[..], &[0]].concat();
-        for foreign in [b"".as_slice(), b"text", &record[..25], &lease[..16], &long_lease, &[0xC1]] {
+        for foreign in [b"".as_slice(), b"text", &record[..33], &lease[..16], &long_lease, &[0xC1]] {
             assert_eq!(decode(&Bytes::copy_from_slice(foreign)), Content::Foreign, "{foreign:?}");
         }
     }

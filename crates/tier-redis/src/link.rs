@@ -1,22 +1,23 @@
 //! One live connection to Redis; in a cluster, one to each master.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use fred::clients::Client;
 use fred::error::Error as RedisError;
-use fred::interfaces::{ClientLike, ClusterInterface};
-use fred::types::Value;
-use fred::types::config::{Options, Server};
+use fred::interfaces::{ClientLike, ClusterInterface, EventInterface, PubsubInterface};
+use fred::types::config::Server;
+use fred::types::{Message, Value};
 use store_core::{ErrorKind, Result};
 use tokio::sync::Notify;
+use tokio::sync::broadcast::Receiver;
 
 use crate::command::{Command, round_trips};
-use crate::error::{Failure, is_demoted, is_missing_script};
-use crate::scripts::Script;
+use crate::error::{Failure, is_demoted, is_redirection};
+use crate::keys::Keys;
+use crate::shards::Shards;
 
 /// What the server said to one command.
 pub(crate) type Reply = std::result::Result<Value, RedisError>;
@@ -30,27 +31,7 @@ pub(crate) struct Link {
     /// Told when the connection should be given up.
     stale: Notify,
     knows_leasing_set: AtomicBool,
-}
-
-/// The arguments of a script that touches one key.
-#[derive(Debug, Clone)]
-pub(crate) struct ScriptCall {
-    pub(crate) key: Bytes,
-    pub(crate) arguments: Vec<Bytes>,
-}
-
-impl ScriptCall {
-    fn size(&self) -> usize {
-        self.key.len() + self.arguments.iter().map(Bytes::len).sum::<usize>()
-    }
-
-    /// The command that runs a script, given by its hash or by its source.
-    fn command(&self, name: &'static str, script: &'static [u8]) -> Command {
-        let mut arguments = Vec::with_capacity(3 + self.arguments.len());
-        arguments.extend([Bytes::from_static(script), Bytes::from_static(b"1"), self.key.clone()]);
-        arguments.extend(self.arguments.iter().cloned());
-        Command::new(name, Some(2), arguments)
-    }
+    shards: Mutex<Option<Arc<Shards>>>,
 }
 
 impl Link {
@@ -61,6 +42,7 @@ impl Link {
             last_reply: AtomicU64::new(0),
             stale: Notify::new(),
             knows_leasing_set: AtomicBool::new(true),
+            shards: Mutex::default(),
         })
     }
 
@@ -82,12 +64,45 @@ impl Link {
         self.stale.notified().await;
     }
 
+    /// The shards, as this connection last saw them.
+    pub(crate) fn shards(&self, keys: &Keys) -> Arc<Shards> {
+        let mut known = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let cluster = self.client.cached_cluster_state();
+        let ranges = cluster.as_ref().map(|cluster| cluster.slots()).unwrap_or_default();
+        match &*known {
+            Some(shards) if shards.is_of_cluster(ranges) => Arc::clone(shards),
+            _ => {
+                let shards = Arc::new(if cluster.is_some() { Shards::of_cluster(ranges, keys) } else { Shards::of_server(keys) });
+                *known = Some(Arc::clone(&shards));
+                shards
+            }
+        }
+    }
+
+    pub(crate) fn is_of_cluster(&self) -> bool {
+        self.client.is_clustered()
+    }
+
     /// The masters of a cluster; `None` for the one server of anything else.
     pub(crate) fn masters(&self) -> Vec<Option<Server>> {
         match self.client.cached_cluster_state() {
             Some(state) => state.unique_primary_nodes().into_iter().map(Some).collect(),
             None => vec![None],
         }
+    }
+
+    /// Asks the cluster which master owns what.
+    pub(crate) async fn refresh_shards(&self, limit: Duration) -> Result<()> {
+        self.within(limit, self.client.sync_cluster()).await?.map_err(|error| Failure::from(error).into())
+    }
+
+    /// Subscribes to a channel. Messages come once this has succeeded.
+    pub(crate) async fn subscribe(&self, channel: &str, limit: Duration) -> Result<Receiver<Message>> {
+        let messages = self.client.message_rx();
+        self.within(limit, self.client.subscribe(channel)).await?.map_err(Failure::from)?;
+        // The driver does not wait for the server's consent, which comes before this reply.
+        self.run_one(Command::new("PING", None, Vec::new()), limit).await?;
+        Ok(messages)
     }
 
     /// Runs commands in their order, in as few round trips as their number and size allow.
@@ -99,42 +114,53 @@ impl Link {
         Ok(replies)
     }
 
-    /// Runs one command, if wanted on a certain node.
-    pub(crate) async fn run_on(&self, node: Option<&Server>, command: Command, limit: Duration) -> Result<Value> {
+    /// Runs commands, none of which should be answered by an error.
+    pub(crate) async fn run_checked(&self, commands: Vec<Command>, limit: Duration) -> Result<Vec<Value>> {
+        values(self.run(commands, limit).await?)
+    }
+
+    /// Runs one command.
+    pub(crate) async fn run_one(&self, command: Command, limit: Duration) -> Result<Value> {
+        let options = command.options().unwrap_or_default();
         let (command, arguments) = command.into_parts();
-        let options = Options { cluster_node: node.cloned(), ..Options::default() };
         let client = self.client.with_options(&options);
         let reply = self.within(limit, client.custom::<Value, Value>(command, arguments)).await?;
         reply.map_err(|error| Failure::from(error).into())
     }
 
-    /// Runs a script for each of several keys, in their order.
-    pub(crate) async fn run_script(&self, script: &'static Script, calls: Vec<ScriptCall>, limit: Duration) -> Result<Vec<Reply>> {
-        let mut answers = Vec::with_capacity(calls.len());
-        for trip in round_trips(calls, ScriptCall::size) {
-            let commands = trip.iter().map(|call| call.command("EVALSHA", script.sha1().as_bytes())).collect();
-            let mut replies = self.round_trip(commands, limit).await?;
-            let missing: Vec<usize> = (0..replies.len()).filter(|&index| replies[index].as_ref().is_err_and(is_missing_script)).collect();
-            if !missing.is_empty() {
-                // The server restarted, failed over, or flushed its scripts. Running one by its source makes the server keep it.
-                let commands = missing.iter().map(|&index| trip[index].command("EVAL", script.source.as_bytes())).collect();
-                for (index, reply) in missing.into_iter().zip(self.round_trip(commands, limit).await?) {
-                    replies[index] = reply;
-                }
-            }
-            answers.append(&mut replies);
+    /// Runs commands in one round trip, each on its node and no other; `None` if one of them has moved to another. Some may have been done then.
+    pub(crate) async fn pinned_trip(&self, commands: Vec<Command>, limit: Duration) -> Result<Option<Vec<Reply>>> {
+        let expected = commands.len();
+        let replies = self.send(commands, limit).await?;
+        if replies.iter().any(|reply| reply.as_ref().is_err_and(is_redirection)) {
+            return Ok(None);
         }
-        Ok(answers)
+        self.complete(expected, replies).map(Some)
     }
 
-    async fn round_trip(&self, commands: Vec<Command>, limit: Duration) -> Result<Vec<Reply>> {
+    /// Runs commands in one round trip.
+    pub(crate) async fn round_trip(&self, commands: Vec<Command>, limit: Duration) -> Result<Vec<Reply>> {
         let expected = commands.len();
+        let replies = self.send(commands, limit).await?;
+        self.complete(expected, replies)
+    }
+
+    async fn send(&self, commands: Vec<Command>, limit: Duration) -> Result<Vec<Reply>> {
         let pipeline = self.client.pipeline();
         for command in commands {
+            let options = command.options();
             let (command, arguments) = command.into_parts();
-            pipeline.custom::<(), Value>(command, arguments).await.map_err(Failure::from)?;
+            match options {
+                None => pipeline.custom::<(), Value>(command, arguments).await,
+                Some(options) => pipeline.with_options(&options).custom::<(), Value>(command, arguments).await,
+            }
+            .map_err(Failure::from)?;
         }
-        let mut replies = self.within(limit, pipeline.try_all::<Value>()).await?;
+        self.within(limit, pipeline.try_all::<Value>()).await
+    }
+
+    /// Makes sure that each command was answered.
+    fn complete(&self, expected: usize, mut replies: Vec<Reply>) -> Result<Vec<Reply>> {
         if replies.len() != expected {
             // The driver answers a broken connection by one error for all.
             let failure = match replies.pop() {
@@ -169,6 +195,11 @@ impl Link {
     fn microseconds(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// The values of replies of which none should be an error.
+pub(crate) fn values(replies: impl IntoIterator<Item = Reply>) -> Result<Vec<Value>> {
+    replies.into_iter().map(|reply| reply.map_err(|error| Failure::from(error).into())).collect()
 }
 
 impl fmt::Debug for Link {

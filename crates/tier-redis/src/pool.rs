@@ -9,8 +9,8 @@ use std::time::Duration;
 use fred::clients::Client;
 use fred::error::Error as RedisError;
 use fred::interfaces::ClientLike;
-use fred::types::config::{Config, TcpConfig};
-use fred::types::{Builder, ConnectHandle};
+use fred::types::config::{Config, Server, ServerConfig, TcpConfig};
+use fred::types::{Builder, ConnectHandle, RespVersion};
 use store_core::{Error, ErrorKind, Result, Role};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,8 +24,12 @@ use crate::link::Link;
 /// what a broken connection had taken.
 const SEND_ATTEMPTS: u32 = 6;
 
+/// How many messages a listener may lag behind before some are lost.
+const MOST_WAITING_MESSAGES: usize = 16_384;
+
 /// The connections of a tier.
 pub(crate) struct Pool {
+    plan: Arc<Plan>,
     places: Vec<watch::Receiver<State>>,
     next: AtomicUsize,
     closed: watch::Sender<bool>,
@@ -39,8 +43,8 @@ enum State {
     Down(Failure),
 }
 
-/// What a keeper needs to know.
-struct Plan {
+/// How connections are made.
+pub(crate) struct Plan {
     builder: Builder,
     dial_timeout: Duration,
     servers: String,
@@ -61,7 +65,7 @@ impl Pool {
             keepers.push(runtime.spawn(keep_until_closed(number, Arc::clone(&plan), state, closed.subscribe())));
             places.push(place);
         }
-        Ok(Pool { places, next: AtomicUsize::new(0), closed, keepers: Mutex::new(keepers) })
+        Ok(Pool { plan, places, next: AtomicUsize::new(0), closed, keepers: Mutex::new(keepers) })
     }
 
     /// Waits until every connection was tried once; an error if none came up.
@@ -76,7 +80,7 @@ impl Pool {
     /// The next of the connections that are up.
     pub(crate) fn link(&self) -> Result<Arc<Link>> {
         if *self.closed.borrow() {
-            return Err(Error::new(ErrorKind::Closed, "the Redis tier was closed").with_tier(Role::Shared));
+            return Err(Self::closed_error());
         }
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut failure = None;
@@ -88,6 +92,25 @@ impl Pool {
             }
         }
         Err(failure.unwrap_or_else(|| Error::new(ErrorKind::L2Unavailable, "Redis is not connected yet").with_tier(Role::Shared)))
+    }
+
+    /// How its connections are made.
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Waits until the pool is closed or dropped.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closed = self.closed.subscribe();
+        async move {
+            // An error says that the pool was dropped.
+            let _ = closed.wait_for(|closed| *closed).await;
+        }
+    }
+
+    /// What calls of a closed tier answer.
+    pub(crate) fn closed_error() -> Error {
+        Error::new(ErrorKind::Closed, "the Redis tier was closed").with_tier(Role::Shared)
     }
 
     /// Ends all connections. Calls under way fail.
@@ -132,8 +155,35 @@ impl Plan {
         Ok(Plan { builder, dial_timeout: config.dial_timeout, servers: config.addresses() })
     }
 
+    /// Connects as configured.
     async fn connect(&self) -> std::result::Result<(Arc<Link>, Driver), Failure> {
-        let client = self.builder.build().map_err(Failure::from)?;
+        self.connect_client(self.builder.build().map_err(Failure::from)?).await
+    }
+
+    /// Opens one connection of its own to a node of a cluster, or to the one server of anything else. It is never opened anew.
+    pub(crate) async fn connect_to(&self, node: Option<&Server>) -> std::result::Result<(Arc<Link>, Driver), Failure> {
+        self.connect_client(self.client_of(node, RespVersion::RESP2)?).await
+    }
+
+    /// A client for a node of a cluster, or for the one server of anything else, that listens to messages.
+    pub(crate) async fn connect_listener(&self, node: Option<&Server>) -> std::result::Result<(Arc<Link>, Driver), Failure> {
+        // The older protocol can send hardly anything on a connection that listens.
+        self.connect_client(self.client_of(node, RespVersion::RESP3)?).await
+    }
+
+    fn client_of(&self, node: Option<&Server>, version: RespVersion) -> std::result::Result<Client, Failure> {
+        let mut builder = self.builder.clone();
+        builder.with_config(|config| {
+            config.version = version;
+            if let Some(server) = node {
+                config.server = ServerConfig::Centralized { server: server.clone() };
+            }
+        });
+        builder.with_performance_config(|performance| performance.broadcast_channel_capacity = MOST_WAITING_MESSAGES);
+        builder.build().map_err(Failure::from)
+    }
+
+    async fn connect_client(&self, client: Client) -> std::result::Result<(Arc<Link>, Driver), Failure> {
         let attempt = tokio::time::timeout(self.dial_timeout, first_connection(&client)).await;
         let driver = attempt.map_err(|_| Failure::timeout("accept a connection", self.dial_timeout))?.map_err(Failure::from)?;
         Ok((Link::new(client), driver))
@@ -149,11 +199,12 @@ async fn first_connection(client: &Client) -> std::result::Result<Driver, RedisE
 }
 
 /// The task that drives one client's sockets; they close when it is dropped.
-struct Driver(ConnectHandle);
+#[derive(Debug)]
+pub(crate) struct Driver(ConnectHandle);
 
 impl Driver {
     /// Waits until the connection is lost, and says why.
-    async fn end(&mut self) -> Failure {
+    pub(crate) async fn end(&mut self) -> Failure {
         match (&mut self.0).await {
             Ok(Err(error)) => Failure::from(error),
             Ok(Ok(())) | Err(_) => Failure::new(ErrorKind::L2Unavailable, "the connection to Redis was closed"),

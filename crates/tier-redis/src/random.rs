@@ -21,6 +21,14 @@ pub(crate) fn fraction() -> f64 {
     f64::from(u32::from_be_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }
 
+/// An index of a list of this length, which is not 0.
+pub(crate) fn below(length: usize) -> usize {
+    // The product of a fraction and a length is below the length.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "lists are short")]
+    let index = (fraction() * length as f64) as usize;
+    index
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

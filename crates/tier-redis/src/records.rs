@@ -1,32 +1,50 @@
 //! The records facet.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use fred::types::Value;
-use store_core::facet::{Fill, FillLease, Records, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, Records, Relay, Slot};
 use store_core::{BoundSchema, EncodedRecord, Error, ErrorKind, Result, Role, Version};
 
+use crate::batch::{Answer, Batch, Marks, ScriptCall};
 use crate::command::Command;
 use crate::error::{Failure, is_out_of_memory, is_syntax_error, is_wrong_type};
-use crate::layout::{Content, decode, encode_lease, encode_record, unix_milliseconds};
-use crate::link::{Link, Reply, ScriptCall};
+use crate::layout::{Content, decode, encode_header, encode_lease, encode_record, unix_milliseconds};
+use crate::link::{Reply, values};
 use crate::{RedisTier, lifetime, random, scan, scripts};
 
 #[async_trait]
 impl Records for RedisTier {
     async fn fetch(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Slot>> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let link = self.pool.link()?;
-        let keys: Vec<Bytes> = keys.iter().map(|key| self.slot_key(schema, key)).collect();
-        match lease {
-            Some(length) => self.fetch_leasing(&link, &keys, length).await,
-            None => self.fetch_plainly(&link, keys).await,
-        }
-        .map_err(|error| error.with_schema(schema.name()))
+        Ok(self.fetch_slots(schema, keys, lease, false).await?.into_iter().map(|fetched| fetched.slot).collect())
+    }
+
+    async fn fetch_marked(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Fetched>> {
+        self.fetch_slots(schema, keys, lease, true).await
+    }
+
+    async fn take_over(
+        &self,
+        schema: &BoundSchema,
+        records: &[(String, EncodedRecord)],
+        lease: Duration,
+    ) -> Result<Vec<Option<FillLease>>> {
+        let leases = random::leases(records.len())?;
+        let length = lifetime::lease_argument(lease);
+        let calls = records.iter().zip(&leases).map(|((key, record), lease)| ScriptCall {
+            key: self.slot_key(schema, key),
+            arguments: vec![encode_header(record), encode_lease(*lease), length.clone()],
+        });
+        let replies = self.script_replies(schema, &scripts::TAKE_OVER, calls.collect()).await?;
+        let taken = |(reply, lease): (Reply, FillLease)| match reply {
+            // A full server takes no lease.
+            Err(error) if is_out_of_memory(&error) => Ok(None),
+            reply => Ok(is_one(&reply.map_err(Failure::from)?).then_some(lease)),
+        };
+        replies.into_iter().zip(leases).map(taken).collect()
     }
 
     async fn fill(&self, schema: &BoundSchema, fills: &[Fill]) -> Result<Vec<bool>> {
@@ -54,7 +72,7 @@ impl Records for RedisTier {
             return Ok(());
         }
         let commands = keys.iter().map(|key| Command::of_key("UNLINK", [self.slot_key(schema, key)])).collect();
-        let removed = async { values(self.pool.link()?.run(commands, self.write_timeout).await?) };
+        let removed = async { self.pool.link()?.run_checked(commands, self.write_timeout).await };
         removed.await.map(drop).map_err(|error| error.with_schema(schema.name()))
     }
 
@@ -62,6 +80,14 @@ impl Records for RedisTier {
         let link = self.pool.link()?;
         let cleared = scan::clear(&link, self.keys.slot_pattern(schema), self.read_timeout, self.write_timeout).await;
         cleared.map_err(|error| error.with_schema(schema.name()))
+    }
+
+    async fn marks(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Vec<Option<Mark>>>> {
+        self.read_marks(schemas).await
+    }
+
+    async fn relay(&self, relay: &Relay) -> Result<()> {
+        self.relay_removals(relay).await
     }
 
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {
@@ -84,73 +110,97 @@ impl Records for RedisTier {
 }
 
 impl RedisTier {
-    fn slot_key(&self, schema: &BoundSchema, key: &str) -> Bytes {
+    pub(crate) fn slot_key(&self, schema: &BoundSchema, key: &str) -> Bytes {
         Bytes::from(self.keys.slot(schema, key))
     }
 
-    async fn run_script(&self, schema: &BoundSchema, script: &'static scripts::Script, calls: Vec<ScriptCall>) -> Result<Vec<Value>> {
+    async fn script_replies(&self, schema: &BoundSchema, script: &'static scripts::Script, calls: Vec<ScriptCall>) -> Result<Vec<Reply>> {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = async { values(self.pool.link()?.run_script(script, calls, self.write_timeout).await?) };
-        answers.await.map_err(|error| error.with_schema(schema.name()))
-    }
-
-    async fn fetch_plainly(&self, link: &Link, keys: Vec<Bytes>) -> Result<Vec<Slot>> {
-        let commands = keys.into_iter().map(|key| Command::of_key("GET", [key])).collect();
-        let replies = link.run(commands, self.read_timeout).await?;
-        let now = SystemTime::now();
-        replies.into_iter().map(|reply| slot(reply, now)).collect()
-    }
-
-    async fn fetch_leasing(&self, link: &Link, keys: &[Bytes], length: Duration) -> Result<Vec<Slot>> {
-        let leases = random::leases(keys.len())?;
-        let replies = self.lease(link, keys, &leases, lifetime::lease_argument(length)).await?;
-
-        // A full server takes no lease, but can be read.
-        let full: Vec<usize> = (0..keys.len()).filter(|&index| replies[index].as_ref().is_err_and(is_out_of_memory)).collect();
-        let read = match full.is_empty() {
-            true => Vec::new(),
-            false => self.fetch_plainly(link, full.iter().map(|&index| keys[index].clone()).collect()).await?,
+        let answers = async {
+            let link = self.pool.link()?;
+            Batch { link: &link, limit: self.write_timeout, marks: None }.run_script(script, &calls).await
         };
-
-        let now = SystemTime::now();
-        let mut slots = Vec::with_capacity(keys.len());
-        for (reply, lease) in replies.into_iter().zip(leases) {
-            slots.push(match reply {
-                Ok(Value::Null) => Slot::Leased(lease),
-                Err(error) if is_out_of_memory(&error) => Slot::Empty,
-                reply => slot(reply, now)?,
-            });
-        }
-        for (index, slot) in full.into_iter().zip(read) {
-            slots[index] = slot;
-        }
-        Ok(slots)
+        let answers = answers.await.map_err(|error| error.with_schema(schema.name()))?;
+        Ok(answers.into_iter().map(|answer| answer.reply).collect())
     }
 
-    /// Reads each slot, or puts the lease there: by one plain command where the server knows it, else by a script.
-    async fn lease(&self, link: &Link, keys: &[Bytes], leases: &[FillLease], length: Bytes) -> Result<Vec<Reply>> {
-        if link.knows_leasing_set() {
-            let command = |(key, lease): (&Bytes, &FillLease)| {
-                let [nx, get, px] = [b"NX".as_slice(), b"GET", b"PX"].map(Bytes::from_static);
-                Command::of_key("SET", [key.clone(), encode_lease(*lease), nx, get, px, length.clone()])
-            };
-            let replies = link.run(keys.iter().zip(leases).map(command).collect(), self.read_timeout).await?;
-            if !replies.iter().any(|reply| reply.as_ref().is_err_and(is_syntax_error)) {
-                return Ok(replies);
-            }
-            link.lacks_leasing_set();
+    async fn run_script(&self, schema: &BoundSchema, script: &'static scripts::Script, calls: Vec<ScriptCall>) -> Result<Vec<Value>> {
+        let replies = self.script_replies(schema, script, calls).await?;
+        values(replies).map_err(|error| error.with_schema(schema.name()))
+    }
+
+    async fn fetch_slots(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>, marked: bool) -> Result<Vec<Fetched>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
         }
-        let call =
-            |(key, lease): (&Bytes, &FillLease)| ScriptCall { key: key.clone(), arguments: vec![encode_lease(*lease), length.clone()] };
-        link.run_script(&scripts::LEASE, keys.iter().zip(leases).map(call).collect(), self.read_timeout).await
+        let keys: Vec<Bytes> = keys.iter().map(|key| self.slot_key(schema, key)).collect();
+        let fetched = async {
+            let link = self.pool.link()?;
+            let marks = marked.then(|| Marks { shards: link.shards(&self.keys), prefix: schema.key_prefix(), known: &self.known_marks });
+            let batch = Batch { link: &link, limit: self.read_timeout, marks };
+            match lease {
+                Some(length) => fetch_leasing(&batch, &keys, length).await,
+                None => fetch_plainly(&batch, keys).await,
+            }
+        };
+        fetched.await.map_err(|error: Error| error.with_schema(schema.name()))
     }
 }
 
-/// The values of replies of which none should be an error.
-fn values(replies: Vec<Reply>) -> Result<Vec<Value>> {
-    replies.into_iter().map(|reply| reply.map_err(|error| Failure::from(error).into())).collect()
+async fn fetch_plainly(batch: &Batch<'_>, keys: Vec<Bytes>) -> Result<Vec<Fetched>> {
+    let commands = keys.into_iter().map(|key| Command::of_key("GET", [key])).collect();
+    let answers = batch.run(commands).await?;
+    let now = SystemTime::now();
+    answers.into_iter().map(|Answer { reply, mark }| Ok(Fetched { slot: slot(reply, now)?, mark })).collect()
+}
+
+async fn fetch_leasing(batch: &Batch<'_>, keys: &[Bytes], length: Duration) -> Result<Vec<Fetched>> {
+    let leases = random::leases(keys.len())?;
+    let answers = lease(batch, keys, &leases, lifetime::lease_argument(length)).await?;
+
+    // A full server takes no lease, but can be read.
+    let full: Vec<usize> = (0..keys.len()).filter(|&index| answers[index].reply.as_ref().is_err_and(is_out_of_memory)).collect();
+    let read = match full.is_empty() {
+        true => Vec::new(),
+        false => fetch_plainly(batch, full.iter().map(|&index| keys[index].clone()).collect()).await?,
+    };
+
+    let now = SystemTime::now();
+    let mut fetched = Vec::with_capacity(keys.len());
+    for (Answer { reply, mark }, lease) in answers.into_iter().zip(leases) {
+        let slot = match reply {
+            Ok(Value::Null) => Slot::Leased(lease),
+            Err(error) if is_out_of_memory(&error) => Slot::Empty,
+            // The batch was sent again.
+            Ok(value) if value.as_bytes().is_some_and(|bytes| *bytes == encode_lease(lease)) => Slot::Leased(lease),
+            reply => slot(reply, now)?,
+        };
+        fetched.push(Fetched { slot, mark });
+    }
+    for (index, read) in full.into_iter().zip(read) {
+        fetched[index] = read;
+    }
+    Ok(fetched)
+}
+
+/// Reads each slot, or puts the lease there: by one plain command where the server knows it, else by a script.
+async fn lease(batch: &Batch<'_>, keys: &[Bytes], leases: &[FillLease], length: Bytes) -> Result<Vec<Answer>> {
+    if batch.link.knows_leasing_set() {
+        let command = |(key, lease): (&Bytes, &FillLease)| {
+            let [nx, get, px] = [b"NX".as_slice(), b"GET", b"PX"].map(Bytes::from_static);
+            Command::of_key("SET", [key.clone(), encode_lease(*lease), nx, get, px, length.clone()])
+        };
+        let answers = batch.run(keys.iter().zip(leases).map(command).collect()).await?;
+        if !answers.iter().any(|answer| answer.reply.as_ref().is_err_and(is_syntax_error)) {
+            return Ok(answers);
+        }
+        batch.link.lacks_leasing_set();
+    }
+    let call = |(key, lease): (&Bytes, &FillLease)| ScriptCall { key: key.clone(), arguments: vec![encode_lease(*lease), length.clone()] };
+    let calls: Vec<ScriptCall> = keys.iter().zip(leases).map(call).collect();
+    batch.run_script(&scripts::LEASE, &calls).await
 }
 
 /// What the reply to a read says of a slot.

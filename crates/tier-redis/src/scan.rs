@@ -23,7 +23,8 @@ pub(crate) async fn clear(link: &Link, pattern: String, read_timeout: Duration, 
     Ok(try_join_all(cleared).await?.into_iter().sum())
 }
 
-async fn clear_master(
+/// The same on one master, or on the one server that the connection leads to.
+pub(crate) async fn clear_master(
     link: &Link,
     master: Option<&Server>,
     pattern: &Bytes,
@@ -36,7 +37,7 @@ async fn clear_master(
         let [match_, count] = [b"MATCH".as_slice(), b"COUNT"].map(Bytes::from_static);
         let command = Command::new("SCAN", None, vec![cursor, match_, pattern.clone(), count, Bytes::from_static(STEP)]);
         let keys;
-        (cursor, keys) = page(link.run_on(master, command, read_timeout).await?)?;
+        (cursor, keys) = page(link.run_one(command.on(master), read_timeout).await?)?;
         // One by one, since the keys of one command must lie in one hash slot of a cluster.
         let commands = keys.into_iter().map(|key| Command::of_key("UNLINK", [key])).collect();
         for reply in link.run(commands, write_timeout).await? {

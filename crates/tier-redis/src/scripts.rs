@@ -37,6 +37,10 @@ scripts! {
     LEASE = "scripts/lease.lua";
     /// Fills a leased slot.
     FILL = "scripts/fill.lua";
+    /// Leases a slot over a record.
+    TAKE_OVER = "scripts/take_over.lua";
+    /// Empties a slot, unless its record is new enough.
+    REMOVE_OLDER = "scripts/remove_older.lua";
     /// Tells a slot of a newer record.
     REPLACE = "scripts/replace.lua";
     /// Stores a record as truth.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{Facets, Result, Role, Tier};
+use tokio::sync::Mutex;
 
 use crate::command::Command;
 use crate::config::RedisConfig;
 use crate::keys::Keys;
+use crate::marks::KnownMarks;
 use crate::pool::Pool;
+use crate::relay::Kept;
 
 /// The shared tier (L2) on Redis or Valkey.
 ///
@@ -32,6 +35,10 @@ use crate::pool::Pool;
 pub struct RedisTier {
     pub(crate) pool: Pool,
     pub(crate) keys: Keys,
+    /// The channel of messages between instances.
+    pub(crate) channel: String,
+    pub(crate) known_marks: KnownMarks,
+    pub(crate) kept: Mutex<Kept>,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
 }
@@ -59,9 +66,14 @@ impl RedisTier {
     /// [`InvalidConfig`](store_core::ErrorKind::InvalidConfig) for settings that cannot work, and outside of a Tokio runtime.
     pub fn connect_lazily(config: RedisConfig) -> Result<Self> {
         config.validate()?;
+        let pool = Pool::start(&config)?;
+        let keys = Keys::new(config.key_root);
         Ok(RedisTier {
-            pool: Pool::start(&config)?,
-            keys: Keys::new(config.key_root),
+            pool,
+            channel: config.invalidation_channel.unwrap_or_else(|| keys.channel()),
+            keys,
+            known_marks: KnownMarks::default(),
+            kept: Mutex::default(),
             read_timeout: config.read_timeout,
             write_timeout: config.write_timeout,
         })
@@ -79,15 +91,16 @@ impl Tier for RedisTier {
     }
 
     fn facets(self: Arc<Self>) -> Facets {
-        Facets { records: Some(self), ..Facets::default() }
+        Facets { records: Some(Arc::clone(&self) as _), wakes: Some(self), ..Facets::default() }
     }
 
     async fn ping(&self) -> Result<()> {
-        self.pool.link()?.run_on(None, Command::new("PING", None, Vec::new()), self.read_timeout).await.map(drop)
+        self.pool.link()?.run_one(Command::new("PING", None, Vec::new()), self.read_timeout).await.map(drop)
     }
 
     async fn close(&self) -> Result<()> {
         self.pool.close().await;
+        self.close_lines().await;
         Ok(())
     }
 }

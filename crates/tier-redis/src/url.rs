@@ -18,6 +18,9 @@ enum Deployment {
 }
 
 pub(crate) fn parse(text: &str) -> Result<RedisConfig> {
+    if !text.contains("://") {
+        return Err(invalid("the Redis URL has no scheme; put `redis://` in front of the server's address, as in redis://localhost:6379"));
+    }
     let url = Url::parse(text).map_err(|error| invalid(format!("the Redis URL cannot be read: {error}")))?;
     let (deployment, is_tls) = deployment(url.scheme())?;
     let default_port = match deployment {
@@ -214,8 +217,10 @@ mod tests {
     #[test]
     fn each_mistake_is_named_and_the_password_is_not() {
         for (url, part) in [
-            ("", "cannot be read"),
-            ("localhost:6379", "scheme"),
+            ("", "has no scheme"),
+            ("localhost:6379", "put `redis://` in front"),
+            ("127.0.0.1:6379", "put `redis://` in front"),
+            ("redis://[", "cannot be read"),
             ("http://localhost", "scheme"),
             ("redis://", "host"),
             ("redis://:secret@host:port", "port"),

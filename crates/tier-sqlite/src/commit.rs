@@ -10,6 +10,7 @@ use store_core::facet::LogKind;
 use store_core::{Result, Version};
 
 use crate::error::{self, Origin};
+use crate::workers::Worker;
 
 /// Strata's own tables. `pruned` is the highest version that was ever dropped from the log; `timeline` tells this file from others.
 pub(crate) const OWN_TABLES: &str = "
@@ -34,12 +35,18 @@ pub(crate) const OWN_TABLES: &str = "
 pub(crate) const FORMAT: i64 = 1;
 
 /// Runs a write as one transaction: all of it or nothing.
-pub(crate) fn transaction<T>(connection: &Connection, origin: Origin<'_>, write: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+pub(crate) fn transaction<T>(worker: &Worker, origin: Origin<'_>, write: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    let connection = &worker.connection;
     let run = |sql: &str| {
         connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(|error| error::from_sqlite(error, origin))
     };
     run("BEGIN IMMEDIATE")?;
-    let result = write(connection).and_then(|value| run("COMMIT").map(|_| value));
+    let commit = |value| {
+        // A commit to a file that lost its name would be acknowledged and lost with the file.
+        worker.file.check()?;
+        run("COMMIT").map(|_| value)
+    };
+    let result = write(connection).and_then(commit);
     // SQLite itself takes a transaction back after some errors. The error that began it is the one to tell.
     if result.is_err() && !connection.is_autocommit() {
         let _ = run("ROLLBACK");
@@ -105,4 +112,38 @@ pub(crate) fn microseconds_before_now(age: Duration) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let microseconds = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     microseconds(now).saturating_sub(microseconds(age))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use store_core::facet::{Log, LogEntry};
+    use store_core::{ErrorKind, Tier};
+
+    use super::*;
+    use crate::tier::SqliteTier;
+
+    #[tokio::test]
+    async fn a_file_that_loses_its_name_during_a_write_takes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, aside) = (directory.path().join("app.db"), directory.path().join("aside.db"));
+        let tier = SqliteTier::open(&path).await.unwrap();
+        store_core::facet::Tables::prepare(&tier, &[]).await.unwrap();
+        let entry = LogEntry { schema: "note".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+        let before = tier.append(std::slice::from_ref(&entry)).await.unwrap();
+        let (from, to) = (path.clone(), aside.clone());
+        let written: Result<i64> = tier
+            .writer()
+            .run(move |worker| {
+                transaction(worker, Origin::Own, |connection| {
+                    let version = draw_versions(connection, 7)?;
+                    std::fs::rename(from, to).unwrap();
+                    Ok(version)
+                })
+            })
+            .await;
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::L3Unavailable);
+        std::fs::rename(&aside, &path).unwrap();
+        assert_eq!(tier.append(&[entry]).await.unwrap()[0].get(), before[0].get() + 1);
+        tier.close().await.unwrap();
+    }
 }

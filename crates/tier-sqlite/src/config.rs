@@ -81,6 +81,10 @@ impl SqliteConfig {
                 "SQLite in memory cannot be shared by connections; give a file's path, or build the store on the memory tier alone".into(),
             );
         }
+        if self.path.as_os_str().as_encoded_bytes().contains(&0) {
+            let shown = self.path.display().to_string();
+            return refuse(format!("the path `{}` holds a NUL character, which no path can; leave it out", shown.escape_debug()));
+        }
         if self.path.as_os_str().as_encoded_bytes().starts_with(b"file:") {
             return refuse(format!("`{}` is a URI; give the file's path without `file:`", self.path.display()));
         }

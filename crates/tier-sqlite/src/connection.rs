@@ -10,6 +10,7 @@ use store_core::{Error, ErrorKind, Result, Role};
 
 use crate::config::{SqliteConfig, Synchronous};
 use crate::error::{self, Origin};
+use crate::file;
 
 /// Statements kept prepared on each connection: some for each schema, and the searches that come again.
 const STATEMENTS: usize = 256;
@@ -21,6 +22,8 @@ const WAL_SIZE_LIMIT: i64 = 64 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Read,
+    /// Looking for commits of other connections.
+    Listen,
     Write,
 }
 
@@ -29,6 +32,10 @@ pub(crate) fn open(config: &SqliteConfig, purpose: Purpose) -> Result<Connection
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if purpose == Purpose::Write {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    if fs::metadata(&config.path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        let reason = format!("`{}` is a device, a pipe or a socket; give the path of a file", config.path.display());
+        return Err(Error::new(ErrorKind::InvalidConfig, reason).with_tier(Role::Truth));
     }
     let cannot_open = |error| cannot_open(config, purpose, error);
     let connection = Connection::open_with_flags(&config.path, flags).map_err(cannot_open)?;
@@ -95,20 +102,16 @@ fn cannot_open(config: &SqliteConfig, purpose: Purpose, error: rusqlite::Error) 
         (ErrorKind::InvalidConfig, format!("the directory `{}` does not exist; create it first", directory.display()))
     } else if let Some(directory) = directory.filter(|directory| unable && !directory.is_dir()) {
         (ErrorKind::InvalidConfig, format!("`{}` is not a directory; give a path in one", directory.display()))
-    } else if unable && fs::OpenOptions::new().read(true).write(true).open(&config.path).is_err_and(|error| denied(&error)) {
+    } else if unable && fs::OpenOptions::new().read(true).write(true).open(&config.path).is_err_and(|error| error::denied(&error)) {
         (ErrorKind::AccessDenied, format!("this user may not read and write `{path}`; change its owner or mode"))
-    } else if unable && purpose == Purpose::Read && !config.path.exists() {
-        (ErrorKind::L3Unavailable, format!("`{path}` was moved or deleted while it was open; put it back, or open the store again"))
+    } else if unable && purpose != Purpose::Write && !config.path.exists() {
+        return file::moved(&config.path).with_source(error);
     } else if unable && !config.path.exists() {
         (ErrorKind::AccessDenied, format!("`{path}` does not exist and cannot be made; let this user write to its directory"))
     } else {
         return error::from_sqlite(error, Origin::Opening(&config.path));
     };
     Error::new(kind, reason).with_tier(Role::Truth).with_source(error)
-}
-
-fn denied(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! SQLite's errors in Strata's words.
 
+use std::io;
 use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
@@ -90,12 +91,24 @@ fn from_code(failure: ffi::Error, message: &str, origin: Origin<'_>) -> Error {
 
 /// An error in SQL text, which SQLite tells apart in words only.
 fn from_sql(message: &str, origin: Origin<'_>) -> Error {
-    const MISSING: [&str; 3] = ["no such table", "no such column", "has no column named"];
-    if MISSING.iter().any(|missing| message.contains(missing)) {
+    const LITERAL_HINT: &str = " - should this be a string literal in single-quotes?";
+    const MISSING_COLUMN: [&str; 2] = ["no such column", "has no column named"];
+    // Strata quotes every name, so the hint is of use to conditions of the program's own alone.
+    let message = if matches!(origin, Origin::Query(_)) { message } else { message.trim_end_matches(LITERAL_HINT) };
+    let is_table = message.contains("no such table");
+    if is_table || MISSING_COLUMN.iter().any(|missing| message.contains(missing)) {
         let hint = match origin {
-            Origin::Own => "Strata's own tables are missing: prepare the tier first",
-            Origin::Query(_) => "let the store make missing tables (`create_tables`), and check the names in raw conditions",
-            _ => "let the store make missing tables (`create_tables`), or add the column",
+            Origin::Own => "Strata's own tables are missing; build the store again, which makes them",
+            Origin::Query(_) if is_table => {
+                "build the store again, which makes missing tables unless `create_tables` is off; or mend the name in the condition"
+            }
+            _ if is_table => {
+                "it was dropped while the store was open; build the store again, which makes missing tables unless `create_tables` is off"
+            }
+            Origin::Query(_) => {
+                "mend the name in the condition; or, if the table lost the column, build the store again, which says how to add it"
+            }
+            _ => "the table lost the column while the store was open; build the store again, which says how to add it",
         };
         return Error::new(ErrorKind::SchemaMismatch, format!("{message}; {hint}"));
     }
@@ -150,6 +163,11 @@ fn columns_of(message: &str, plan: &Plan) -> Vec<&'static str> {
     columns
 }
 
+/// Whether the system refuses this user.
+pub(crate) fn denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 /// The error of calls after the tier was closed.
 pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the SQLite tier was closed; open the store again").with_tier(Role::Truth)
@@ -161,10 +179,31 @@ pub(crate) fn lost() -> Error {
 }
 
 /// The error where no thread can be started for a worker.
-pub(crate) fn no_thread(error: std::io::Error) -> Error {
+pub(crate) fn no_thread(error: io::Error) -> Error {
     Error::new(ErrorKind::L3Unavailable, "no thread can be started for the SQLite tier; raise the system's limit")
         .with_tier(Role::Truth)
         .with_source(error)
+}
+
+/// The error where the file whose lock the leader holds cannot be opened or locked.
+pub(crate) fn cannot_lead(path: &Path, error: io::Error) -> Error {
+    let path = path.display();
+    let mapped = if denied(&error) {
+        let reason = format!(
+            "this user may not open or make `{path}`, whose lock elects the leader of the processes on the database; let this user write to its \
+             directory, and give the file the owner and mode of the database"
+        );
+        Error::new(ErrorKind::AccessDenied, reason)
+    } else if error.kind() == io::ErrorKind::Unsupported {
+        let reason = format!("`{path}` cannot be locked, as its file system has no locks; move the database to a local disk");
+        Error::new(ErrorKind::L3Unavailable, reason).with_retryable(false)
+    } else {
+        let reason = format!(
+            "`{path}` cannot be opened or locked to elect a leader; check that the database is still there, and the limit on open files"
+        );
+        Error::new(ErrorKind::L3Unavailable, reason)
+    };
+    mapped.with_tier(Role::Truth).with_source(error)
 }
 
 #[cfg(test)]
@@ -195,6 +234,20 @@ mod tests {
         ] {
             let error = mapped(code, "told");
             assert_eq!((error.kind(), error.is_retryable(), error.tier()), (kind, retryable, Some(Role::Truth)), "{code}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_leader_that_cannot_be_elected_has_a_reason() {
+        for (cause, kind, hint) in [
+            (io::ErrorKind::PermissionDenied, ErrorKind::AccessDenied, "give the file the owner and mode of the database"),
+            (io::ErrorKind::ReadOnlyFilesystem, ErrorKind::AccessDenied, "let this user write to its directory"),
+            (io::ErrorKind::Unsupported, ErrorKind::L3Unavailable, "move the database to a local disk"),
+            (io::ErrorKind::NotFound, ErrorKind::L3Unavailable, "check that the database is still there"),
+        ] {
+            let error = cannot_lead(Path::new("app.db-leader"), cause.into());
+            assert_eq!((error.kind(), error.tier()), (kind, Some(Role::Truth)), "{cause:?}: {error:?}");
+            assert!(error.to_string().contains(hint) && error.to_string().contains("`app.db-leader`"), "{error}");
         }
     }
 }

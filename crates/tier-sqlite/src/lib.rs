@@ -11,6 +11,9 @@
 //! - **Types.** Whole numbers, booleans (0 and 1) and times (microseconds since 1970) are INTEGER, floating-point numbers REAL, text and JSON TEXT,
 //!   bytes and UUIDs BLOB. NaN is refused, since SQLite would store NULL; minus zero is stored as the zero it is equal to.
 //! - **Versions** are drawn from a counter in the table `_strata_version`; `_strata_log` names every key that was written, for whoever follows.
+//! - **Processes.** Tiers on one file, in one process or in several, follow each other's commits: whoever listens notices one within about 20 ms. What need
+//!   be done once for all of them is done by one, the holder of a lock on an empty file beside the database (`app.db-leader`), which is made when a
+//!   leader is first sought. The file stays; leave it alone while a process has the database open.
 
 #![doc(test(attr(deny(warnings))))]
 
@@ -18,6 +21,8 @@ mod commit;
 mod config;
 mod connection;
 mod error;
+mod file;
+mod leader;
 mod log;
 mod plan;
 mod prepare;
@@ -25,6 +30,7 @@ mod read;
 mod tables;
 mod tier;
 mod value;
+mod wakes;
 mod workers;
 mod write;
 

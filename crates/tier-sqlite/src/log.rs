@@ -1,11 +1,12 @@
 //! The log of commits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use store_core::facet::{Log, LogBatch, LogCursor, LogEntry};
-use store_core::{Error, ErrorKind, Result, Role};
+use store_core::{Error, ErrorKind, Result, Role, Version};
 
 use crate::commit::{draw_versions, kind_of, microseconds_before_now, snapshot, to_version, transaction, write_entry};
 use crate::error::{self, Origin};
@@ -23,19 +24,27 @@ impl Log for SqliteTier {
         self.readers().run(move |worker| read(&worker.connection, &after)).await
     }
 
-    async fn append(&self, entries: &[LogEntry]) -> Result<()> {
+    fn covers(&self, place: &LogCursor, earlier: &LogCursor) -> bool {
+        let (Ok(place), Ok(earlier)) = (Position::parse(place), Position::parse(earlier)) else { return false };
+        place.timeline == earlier.timeline && place.version >= earlier.version
+    }
+
+    async fn append(&self, entries: &[LogEntry]) -> Result<Vec<Version>> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let entries = entries.to_vec();
         self.writer()
             .run(move |worker| {
-                transaction(&worker.connection, Origin::Own, |connection| {
+                transaction(worker, Origin::Own, |connection| {
                     let at = microseconds_before_now(Duration::ZERO);
-                    for (version, entry) in (draw_versions(connection, entries.len())?..).zip(&entries) {
-                        write_entry(connection, version, at, &entry.schema, entry.key.as_deref(), entry.kind)?;
-                    }
-                    Ok(())
+                    let drawn = (draw_versions(connection, entries.len())?..).zip(&entries);
+                    drawn
+                        .map(|(version, entry)| {
+                            write_entry(connection, version, at, &entry.schema, entry.key.as_deref(), entry.kind)?;
+                            Ok(to_version(version))
+                        })
+                        .collect()
                 })
             })
             .await
@@ -46,12 +55,22 @@ impl Log for SqliteTier {
         let mut dropped = 0;
         loop {
             // In steps, so that other writes need not wait for a long log.
-            let prune = move |worker: &mut Worker| transaction(&worker.connection, Origin::Own, |connection| prune(connection, before));
+            let prune = move |worker: &mut Worker| transaction(worker, Origin::Own, |connection| prune(connection, before));
             match self.writer().run(prune).await? {
                 0 => return Ok(dropped),
                 step => dropped += step,
             }
         }
+    }
+
+    /// One lock serves all names: a tier leads all that it asks for, or none. So tiers on one file should ask for the same names.
+    async fn lead(&self, names: &[String]) -> Result<Vec<bool>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let leadership = Arc::clone(self.leadership());
+        let leads = self.readers().run(move |_| leadership.seek()).await?;
+        Ok(vec![leads; names.len()])
     }
 }
 

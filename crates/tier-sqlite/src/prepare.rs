@@ -10,14 +10,15 @@ use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error,
 use crate::commit::{FORMAT, OWN_TABLES, transaction};
 use crate::error::{self, Origin};
 use crate::plan::quote;
+use crate::workers::Worker;
 
 /// What no table of a schema may begin with: SQLite's own names and Strata's.
 const RESERVED: [&str; 2] = ["sqlite_", "_strata_"];
 
 /// Makes what is missing, in one transaction.
-pub(crate) fn prepare(connection: &Connection, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+pub(crate) fn prepare(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<()> {
     check_names(schemas)?;
-    transaction(connection, Origin::Own, |connection| {
+    transaction(worker, Origin::Own, |connection| {
         connection.execute_batch(OWN_TABLES).map_err(|error| error::from_sqlite(error, Origin::Own))?;
         check_format(connection)?;
         for schema in schemas {

@@ -22,7 +22,7 @@ use crate::write::{self, LogKeys};
 impl Tables for SqliteTier {
     async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
         let schemas = schemas.to_vec();
-        self.writer().run(move |worker| prepare::prepare(&worker.connection, &schemas)).await
+        self.writer().run(move |worker| prepare::prepare(worker, &schemas)).await
     }
 
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
@@ -50,7 +50,7 @@ impl Tables for SqliteTier {
         let plan = self.plan(schema);
         let new = rows.iter().map(|row| row_to_stored(row, &plan)).collect::<Result<Vec<_>>>()?;
         let keys = LogKeys::of(rows.iter().map(|row| key_of(row, &plan))).map_err(|error| of_schema(error, &plan))?;
-        self.on_table(self.writer(), plan, move |worker, plan| write::put(&worker.connection, plan, new, &keys)).await
+        self.on_table(self.writer(), plan, move |worker, plan| write::put(worker, plan, new, &keys)).await
     }
 
     async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
@@ -61,7 +61,7 @@ impl Tables for SqliteTier {
         let stored = keys.iter().map(|key| key_to_stored(key, &plan)).collect::<Result<Vec<_>>>()?;
         let keys = LogKeys::of(keys.iter().map(|key| key.iter().map(Value::as_borrowed).collect()));
         let keys = keys.map_err(|error| of_schema(error, &plan))?;
-        self.on_table(self.writer(), plan, move |worker, plan| write::delete(&worker.connection, plan, &stored, &keys)).await
+        self.on_table(self.writer(), plan, move |worker, plan| write::delete(worker, plan, &stored, &keys)).await
     }
 
     fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {

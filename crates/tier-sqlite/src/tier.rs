@@ -10,6 +10,8 @@ use store_core::{BoundSchema, ErrorKind, Facets, Result, Role, Tier};
 use crate::config::SqliteConfig;
 use crate::connection::Purpose;
 use crate::error::{self, Origin};
+use crate::file::DatabaseFile;
+use crate::leader::Leadership;
 use crate::plan::{Plan, Plans};
 use crate::workers::Workers;
 
@@ -33,7 +35,9 @@ pub struct SqliteTier {
     config: SqliteConfig,
     plans: Plans,
     readers: Workers,
+    listeners: Workers,
     writer: Workers,
+    leadership: Arc<Leadership>,
 }
 
 impl SqliteTier {
@@ -47,10 +51,13 @@ impl SqliteTier {
     pub async fn open(config: impl Into<SqliteConfig>) -> Result<Self> {
         let config = config.into();
         config.check()?;
+        let file = Arc::new(DatabaseFile::new(config.path.clone()));
         let tier = SqliteTier {
             plans: Plans::default(),
-            readers: Workers::new(&config, Purpose::Read),
-            writer: Workers::new(&config, Purpose::Write),
+            readers: Workers::new(&config, &file, Purpose::Read),
+            listeners: Workers::new(&config, &file, Purpose::Listen),
+            writer: Workers::new(&config, &file, Purpose::Write),
+            leadership: Arc::new(Leadership::new(config.path.clone())),
             config,
         };
         // The first job opens the file; readers follow when they are needed.
@@ -71,8 +78,16 @@ impl SqliteTier {
         &self.readers
     }
 
+    pub(crate) fn listeners(&self) -> &Workers {
+        &self.listeners
+    }
+
     pub(crate) fn writer(&self) -> &Workers {
         &self.writer
+    }
+
+    pub(crate) fn leadership(&self) -> &Arc<Leadership> {
+        &self.leadership
     }
 }
 
@@ -87,7 +102,7 @@ impl Tier for SqliteTier {
     }
 
     fn facets(self: Arc<Self>) -> Facets {
-        Facets { tables: Some(Arc::clone(&self) as _), log: Some(self), ..Facets::default() }
+        Facets { tables: Some(Arc::clone(&self) as _), log: Some(Arc::clone(&self) as _), wakes: Some(self), ..Facets::default() }
     }
 
     async fn ping(&self) -> Result<()> {
@@ -101,10 +116,12 @@ impl Tier for SqliteTier {
             .await
     }
 
-    /// Ends streams and long reads as [`Closed`](ErrorKind::Closed), finishes the writes that were asked for, and moves the write-ahead log into
-    /// the file.
+    /// Ends streams and long reads as [`Closed`](ErrorKind::Closed), gives up leaderships, finishes the writes that were asked for, and moves the
+    /// write-ahead log into the file.
     async fn close(&self) -> Result<()> {
         self.readers.close().await;
+        self.listeners.close().await;
+        self.leadership.release();
         let checkpoint = self
             .writer
             .run(|worker| {

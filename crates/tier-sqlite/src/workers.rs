@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use rusqlite::Connection;
@@ -21,6 +22,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use crate::config::SqliteConfig;
 use crate::connection::{self, Purpose};
 use crate::error::{self, Origin};
+use crate::file::DatabaseFile;
 
 /// Jobs that may wait for a worker; calls beyond them wait before they hand their job over.
 const QUEUE: usize = 1_024;
@@ -37,6 +39,7 @@ pub(crate) struct Workers {
 
 struct Shared {
     config: SqliteConfig,
+    file: Arc<DatabaseFile>,
     purpose: Purpose,
     size: usize,
     state: Mutex<State>,
@@ -58,6 +61,7 @@ struct State {
 /// A connection and the thread that it lives in.
 pub(crate) struct Worker {
     pub(crate) connection: Connection,
+    pub(crate) file: Arc<DatabaseFile>,
     shared: Arc<Shared>,
     abandoned: Abandoned,
     lent: bool,
@@ -67,14 +71,17 @@ pub(crate) struct Worker {
 type Abandoned = Arc<Mutex<Option<Arc<AtomicBool>>>>;
 
 impl Workers {
-    pub(crate) fn new(config: &SqliteConfig, purpose: Purpose) -> Self {
+    pub(crate) fn new(config: &SqliteConfig, file: &Arc<DatabaseFile>, purpose: Purpose) -> Self {
         let size = match purpose {
             Purpose::Read => config.readers,
+            // A listener keeps its worker.
+            Purpose::Listen => usize::MAX,
             Purpose::Write => 1,
         };
         Workers {
             shared: Arc::new(Shared {
                 config: config.clone(),
+                file: Arc::clone(file),
                 purpose,
                 size,
                 state: Mutex::new(State { jobs: VecDeque::new(), idle: 0, ready: 0, closed: false }),
@@ -110,6 +117,11 @@ impl Workers {
         state.jobs.push_back(Box::new(job));
         Shared::wake_or_start(&self.shared, state);
         Ok(())
+    }
+
+    /// Whether jobs are refused.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.lock().closed
     }
 
     /// Refuses further jobs, runs the queued ones, ends long reads, and waits until the last connection is closed.
@@ -152,6 +164,7 @@ impl Shared {
         let of_thread = Arc::clone(shared);
         let name = match shared.purpose {
             Purpose::Read => "strata-sqlite-r",
+            Purpose::Listen => "strata-sqlite-l",
             Purpose::Write => "strata-sqlite-w",
         };
         if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(move || run_worker(&of_thread)) {
@@ -160,12 +173,12 @@ impl Shared {
         }
     }
 
-    /// Counts a worker out that could not start. If it was the last, the queued jobs are told: nobody else would take them.
+    /// Counts a worker out that could not start. If no other will be free, the queued jobs are told: nobody would take them.
     fn lose_worker(&self, error: Error) {
         let orphans = {
             let mut state = self.lock();
             state.ready -= 1;
-            if state.ready == 0 { std::mem::take(&mut state.jobs) } else { VecDeque::new() }
+            if state.ready == 0 || self.purpose == Purpose::Listen { std::mem::take(&mut state.jobs) } else { VecDeque::new() }
         };
         tracing::warn!(%error, "a worker of the SQLite tier cannot start");
         self.slots.add_permits(orphans.len());
@@ -191,6 +204,7 @@ fn run_worker(shared: &Arc<Shared>) {
 impl Worker {
     fn open(shared: &Arc<Shared>) -> Result<Self> {
         let mut connection = connection::open(&shared.config, shared.purpose)?;
+        shared.file.check()?;
         let abandoned = Abandoned::default();
         if shared.purpose == Purpose::Read {
             let (of_shared, of_job) = (Arc::clone(shared), Arc::clone(&abandoned));
@@ -198,19 +212,27 @@ impl Worker {
                 move || *of_shared.closing.borrow() || lock(&of_job).as_ref().is_some_and(|abandoned| abandoned.load(Ordering::Relaxed));
             connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(is_in_vain)).map_err(|error| error::from_sqlite(error, Origin::Own))?;
         }
-        Ok(Worker { connection, shared: Arc::clone(shared), abandoned, lent: false })
+        Ok(Worker { connection, file: Arc::clone(&shared.file), shared: Arc::clone(shared), abandoned, lent: false })
     }
 
     fn serve(mut self) {
         while let Some(job) = self.next_job() {
             self.shared.slots.add_permits(1);
             // Whoever waits for the job learns of the panic by its dropped sender.
-            let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(&mut self))));
+            let _ = catch_unwind(AssertUnwindSafe(|| match self.check() {
+                Ok(()) => job(Ok(&mut self)),
+                Err(error) => job(Err(error)),
+            }));
             *lock(&self.abandoned) = None;
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
         }
+    }
+
+    /// Whether the connection is one to the file at the path. Writers ask again before they commit.
+    fn check(&self) -> Result<()> {
+        if self.shared.purpose == Purpose::Write { Ok(()) } else { self.file.check() }
     }
 
     /// The next job; `None` when this worker is to end.
@@ -244,6 +266,13 @@ impl Worker {
         let result = long(self);
         *lock(&self.abandoned) = None;
         result
+    }
+
+    /// Waits. `false` if the pool was closed before the time was over.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let state = self.shared.lock();
+        let waited = self.shared.wake.wait_timeout_while(state, time, |state| !state.closed);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
     /// The connection, and the way out for what is read from it.

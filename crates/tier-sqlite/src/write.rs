@@ -9,6 +9,7 @@ use crate::commit::{draw_versions, microseconds_before_now, to_version, transact
 use crate::error::{self, Origin};
 use crate::plan::Plan;
 use crate::value::{self, NewRow};
+use crate::workers::Worker;
 
 /// What the log is told of the keys of one call.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ impl LogKeys {
 }
 
 /// Inserts or updates rows in one transaction, and gives what the table then holds.
-pub(crate) fn put(connection: &Connection, plan: &Plan, mut rows: Vec<NewRow>, keys: &LogKeys) -> Result<Vec<StoredRow>> {
-    transaction(connection, Origin::Table(plan), |connection| {
+pub(crate) fn put(worker: &Worker, plan: &Plan, mut rows: Vec<NewRow>, keys: &LogKeys) -> Result<Vec<StoredRow>> {
+    transaction(worker, Origin::Table(plan), |connection| {
         let first = draw_versions(connection, rows.len())?;
         let mut stored = Vec::with_capacity(rows.len());
         let mut statements = Statements::default();
@@ -93,9 +94,9 @@ fn write_and_read(connection: &Connection, plan: &Plan, sql: &str, values: &[Sto
 }
 
 /// Deletes rows by key in one transaction, and gives the version of each deletion.
-pub(crate) fn delete(connection: &Connection, plan: &Plan, keys: &[Vec<Stored>], log_keys: &LogKeys) -> Result<Vec<Option<Version>>> {
+pub(crate) fn delete(worker: &Worker, plan: &Plan, keys: &[Vec<Stored>], log_keys: &LogKeys) -> Result<Vec<Option<Version>>> {
     let from_sqlite = |error| error::from_sqlite(error, Origin::Table(plan));
-    transaction(connection, Origin::Table(plan), |connection| {
+    transaction(worker, Origin::Table(plan), |connection| {
         let first = draw_versions(connection, keys.len())?;
         let mut versions = Vec::with_capacity(keys.len());
         let mut statement = connection.prepare_cached(&plan.delete).map_err(from_sqlite)?;

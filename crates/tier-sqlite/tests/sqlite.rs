@@ -8,10 +8,14 @@ mod crash;
 mod life;
 #[path = "sqlite/outside.rs"]
 mod outside;
+#[path = "sqlite/processes.rs"]
+mod processes;
 #[path = "sqlite/streams.rs"]
 mod streams;
 #[path = "sqlite/support.rs"]
 mod support;
+#[path = "sqlite/wakes.rs"]
+mod wakes;
 
 use support::database;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::registration::Registration;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Log, Records, Tables};
+use crate::facet::{Log, Records, Tables, Wakes};
+use crate::guard::Guard;
 use crate::schema::{BoundSchema, Lifetime, WriteMode};
 use crate::settings::out_of_range;
 use crate::sql::index_plans;
@@ -24,12 +25,15 @@ pub(super) struct Stack {
     pub(super) records: Option<Arc<dyn Records>>,
     pub(super) tables: Option<Arc<dyn Tables>>,
     pub(super) log: Option<Arc<dyn Log>>,
+    /// From near to far.
+    pub(super) wakes: Vec<Arc<dyn Wakes>>,
 }
 
-pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], problems: &mut Vec<String>) -> Stack {
+/// `guards` stand before the tiers, in the same order.
+pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], guards: &[Guard], problems: &mut Vec<String>) -> Stack {
     let mut stack = Stack::default();
     let mut last: Option<Role> = None;
-    for tier in tiers {
+    for (tier, guard) in tiers.iter().zip(guards) {
         let (name, role) = (tier.name(), tier.role());
         if last.is_some_and(|last| last == role) {
             problems.push(format!("two tiers have the role {role}; the second is `{name}`: leave one out"));
@@ -37,12 +41,14 @@ pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], problems: &mut Vec<
             problems.push(format!("`{name}` ({role}) stands below a farther tier; give tiers from near to far"));
         }
         last = Some(role);
-        let facets = Arc::clone(tier).facets();
+        let facets = guard.facets(Arc::clone(tier).facets());
+        stack.wakes.extend(facets.wakes);
         match role {
             Role::Near => problems.push(format!("`{name}` is a memory tier; give it to `near`, not to `tier`")),
             Role::Shared if facets.records.is_none() => problems.push(format!("`{name}` cannot be the shared tier: it has no `records`")),
             Role::Shared => stack.records = facets.records,
             Role::Truth if facets.tables.is_none() => problems.push(format!("`{name}` cannot be the tier of truth: it has no `tables`")),
+            Role::Truth if facets.log.is_none() => problems.push(format!("`{name}` cannot be the tier of truth: it has no `log`")),
             Role::Truth => (stack.tables, stack.log) = (facets.tables, facets.log),
             Role::Ledger => problems.push(format!("`{name}`: a ledger tier is not supported by this version; leave it out")),
         }

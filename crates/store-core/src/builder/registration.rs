@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::checks::Stack;
 use crate::facet::{EvictionCause, NearTier, OnEvict, ShelfOptions, Weigher};
-use crate::pipeline::{Backing, MemoryVersions, Pipeline, Shared};
+use crate::pipeline::{Backing, Follow, MemoryVersions, Pipeline, Shared};
 use crate::schema::{BoundSchema, Policies, Schema, SchemaDefinition};
 use crate::settings::Settings;
 
@@ -82,13 +82,20 @@ pub(super) struct Context<'a, N> {
     pub(super) shared: &'a Arc<Shared>,
 }
 
+/// A schema's pipeline, by the type of its model.
+pub(super) struct Registered {
+    pub(super) model: TypeId,
+    pub(super) pipeline: Arc<dyn Any + Send + Sync>,
+    pub(super) follow: Arc<dyn Follow>,
+}
+
 pub(super) trait Registration<N>: Send {
     fn definition(&self) -> &'static SchemaDefinition;
     fn type_id(&self) -> TypeId;
     fn policies(&self) -> &Policies;
     fn max_weight(&self) -> Option<u64>;
     fn bind(&self, settings: &Settings) -> Arc<BoundSchema>;
-    fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> (TypeId, Arc<dyn Any + Send + Sync>);
+    fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> Registered;
 }
 
 pub(super) struct Typed<T: Schema> {
@@ -122,7 +129,7 @@ impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
         Arc::new(BoundSchema::bind(T::definition(), &self.options.policies, settings))
     }
 
-    fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> (TypeId, Arc<dyn Any + Send + Sync>) {
+    fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> Registered {
         let shelf = context.near.map(|near| {
             near.shelf::<T>(
                 schema.name(),
@@ -137,12 +144,13 @@ impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
             )
         });
         let records = context.stack.records.clone();
-        let (cache, backing) = match (schema.is_cache_only(), records, &context.stack.tables) {
-            (false, records, Some(tables)) => (records, Backing::Tables { tables: Arc::clone(tables), log: context.stack.log.clone() }),
+        let truth = context.stack.tables.as_ref().zip(context.stack.log.as_ref());
+        let (cache, backing) = match (schema.is_cache_only(), records, truth) {
+            (false, records, Some((tables, log))) => (records, Backing::Tables { tables: Arc::clone(tables), log: Arc::clone(log) }),
             (_, Some(records), _) => (None, Backing::Records(records)),
             (_, None, _) => (None, Backing::Memory(MemoryVersions::new())),
         };
-        let pipeline = Pipeline::new(schema, shelf, cache, backing, Arc::clone(context.shared));
-        (TypeId::of::<T>(), Arc::new(pipeline))
+        let pipeline = Arc::new(Pipeline::new(schema, shelf, cache, backing, Arc::clone(context.shared)));
+        Registered { model: TypeId::of::<T>(), follow: Arc::clone(&pipeline) as _, pipeline }
     }
 }

@@ -62,7 +62,7 @@ pub struct LogEntry {
 /// let cursor = LogCursor::new("1042:");
 /// assert_eq!(cursor.as_str(), "1042:");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogCursor(String);
 
 impl LogCursor {
@@ -132,17 +132,28 @@ pub struct LogBatch {
 ///         Ok(LogBatch { entries: new.to_vec(), cursor: LogCursor::new(entries.len().to_string()), gap: false })
 ///     }
 ///
-///     async fn append(&self, entries: &[LogEntry]) -> Result<()> {
+///     fn covers(&self, place: &LogCursor, earlier: &LogCursor) -> bool {
+///         let number = |place: &LogCursor| place.as_str().parse::<usize>().ok();
+///         number(place).zip(number(earlier)).is_some_and(|(place, earlier)| place >= earlier)
+///     }
+///
+///     async fn append(&self, entries: &[LogEntry]) -> Result<Vec<Version>> {
 ///         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///         let mut versions = Vec::new();
 ///         for entry in entries {
 ///             let version = Version::new(list.len() as u64 + 1);
 ///             list.push(LogEntry { version, ..entry.clone() });
+///             versions.push(version);
 ///         }
-///         Ok(())
+///         Ok(versions)
 ///     }
 ///
 ///     async fn prune(&self, _: Duration) -> Result<u64> {
 ///         Ok(0)
+///     }
+///
+///     async fn lead(&self, names: &[String]) -> Result<Vec<bool>> {
+///         Ok(vec![true; names.len()])
 ///     }
 /// }
 ///
@@ -164,10 +175,19 @@ pub trait Log: Debug + Send + Sync {
     /// Everything committed since a cursor. One that is not of this tier's log is refused as [`InvalidQuery`](crate::ErrorKind::InvalidQuery).
     async fn read(&self, after: &LogCursor) -> Result<LogBatch>;
 
+    /// Whether a follower at `place` has read everything that one at `earlier` had. `false` if that cannot be said, as of places of different histories.
+    fn covers(&self, place: &LogCursor, earlier: &LogCursor) -> bool;
+
     /// Writes entries that stand for no data, in a transaction of their own: invalidations.
-    /// Each draws a version; that in the given entries is ignored.
-    async fn append(&self, entries: &[LogEntry]) -> Result<()>;
+    /// Each draws a version, which is returned; that in the given entries is ignored.
+    async fn append(&self, entries: &[LogEntry]) -> Result<Vec<Version>>;
 
     /// Drops entries older than `age` and returns how many. Followers that had not read them learn of a gap.
     async fn prune(&self, age: Duration) -> Result<u64>;
+
+    /// Seeks or confirms leaderships by name, among all tiers on the same log: `true` for each that this tier now leads.
+    ///
+    /// A leadership lasts until the tier is closed or loses touch with its backend, which this call finds out. It saves work and promises nothing: for a
+    /// moment two may believe that they lead.
+    async fn lead(&self, names: &[String]) -> Result<Vec<bool>>;
 }

@@ -1,10 +1,12 @@
 //! The shared tier: encoded records by key, in slots.
 
 use std::fmt::{self, Debug};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::mark::{Fetched, Mark, Relay};
 use crate::error::Result;
 use crate::record::EncodedRecord;
 use crate::schema::BoundSchema;
@@ -65,7 +67,7 @@ impl Debug for FillLease {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// A record whose deadline has not passed.
     Record(EncodedRecord),
@@ -97,7 +99,7 @@ pub enum Slot {
 /// # async fn main() -> store_core::Result<()> {
 /// # let redis = ModelRecords::new();
 /// # let schema = BoundSchema::standalone(City::definition());
-/// # let record = EncodedRecord { version: Version::new(3), fingerprint: 1, codec: 1, deadline: None, payload: Vec::new().into() };
+/// # let record = EncodedRecord { version: Version::new(3), generation: 0, fingerprint: 1, codec: 1, deadline: None, payload: Vec::new().into() };
 /// let key = String::from("7");
 /// let slots = redis.fetch(&schema, std::slice::from_ref(&key), Some(Duration::from_secs(10))).await?;
 /// if let [Slot::Leased(lease)] = slots[..] {
@@ -122,7 +124,7 @@ pub struct Fill {
 ///
 /// Implementations MUST keep these rules, which make a delayed caller harmless:
 ///
-/// - A slot is created only by [`fetch`](Self::fetch) (a lease), by [`fill`](Self::fill) of the holder of the lease that is in the slot, and by
+/// - A slot is created only by [`fetch`](Self::fetch) and [`fetch_marked`](Self::fetch_marked) (a lease), by [`fill`](Self::fill) of the holder of the lease that is in the slot, and by
 ///   [`put`](Self::put). [`replace`](Self::replace) never creates one.
 /// - Every change to one slot is atomic. Batches are not: a failed batch may have been done in part, and repeating any call is safe.
 /// - Results stand in the order of what was asked, one for each.
@@ -147,7 +149,7 @@ pub struct Fill {
 /// # async fn main() -> store_core::Result<()> {
 /// # let redis = ModelRecords::new();
 /// # let schema = BoundSchema::standalone(City::definition());
-/// # let record = EncodedRecord { version: Version::new(3), fingerprint: 1, codec: 1, deadline: None, payload: Vec::new().into() };
+/// # let record = EncodedRecord { version: Version::new(3), generation: 0, fingerprint: 1, codec: 1, deadline: None, payload: Vec::new().into() };
 /// let key = String::from("7");
 /// let told = redis.replace(&schema, &[(key.clone(), record.clone())]).await?;
 /// assert_eq!(told, [false], "an empty slot is filled by those who hold its lease alone");
@@ -165,11 +167,19 @@ pub trait Records: Debug + Send + Sync {
     /// A slot with the content of another version of Strata answers [`Slot::Empty`], one with content of none [`Slot::Foreign`]. Neither can be leased.
     async fn fetch(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Slot>>;
 
+    /// As [`fetch`](Self::fetch), with the mark of each slot's shard, which was read first and over the same connection.
+    async fn fetch_marked(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Fetched>>;
+
+    /// Leases slots over records that are of no use to the caller, being of another generation, layout or codec. `None` where the slot does not hold exactly
+    /// that record any more.
+    async fn take_over(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)], lease: Duration)
+    -> Result<Vec<Option<FillLease>>>;
+
     /// Fills leased slots. `false` where the lease in the slot is not the caller's any more; nothing is changed there.
     async fn fill(&self, schema: &BoundSchema, fills: &[Fill]) -> Result<Vec<bool>>;
 
     /// Tells slots of newer records: one that holds an older record (or an equal version with another fingerprint) takes the new one, one that holds a
-    /// lease is emptied, an empty or newer one stays as it is. `true` where the slot now holds exactly the given record.
+    /// lease or a record of another generation is emptied, an empty or newer one stays as it is. `true` where the slot now holds exactly the given record.
     ///
     /// Content that is no record of this version of Strata is emptied too, as it may be an older record of another.
     async fn replace(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<bool>>;
@@ -179,6 +189,14 @@ pub trait Records: Debug + Send + Sync {
 
     /// Empties every slot of the schema without blocking the server, and returns how many there were.
     async fn clear(&self, schema: &BoundSchema) -> Result<u64>;
+
+    /// The marks of schemas: for each, one for each shard, `None` where a shard has none.
+    async fn marks(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Vec<Option<Mark>>>>;
+
+    /// Removes what the relayer read in the log, and then moves the marks. In each shard both go over the connection that the last [`marks`](Self::marks)
+    /// was answered over, and the call fails where that has ended: an older copy may have taken over, with an older mark. No mark is moved in any shard
+    /// before all removals are done in every one; a call that fails may have done some of the removals.
+    async fn relay(&self, relay: &Relay) -> Result<()>;
 
     /// Stores records as the tier of truth of a schema that has no other, whatever the slots hold. The tier issues each version; that in the given
     /// record is ignored. Of calls that meet in one slot, the later one has the newer version.

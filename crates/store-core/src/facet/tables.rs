@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
+use super::LogCursor;
 use crate::error::Result;
 use crate::query::{Filter, Order};
 use crate::record::StoredRow;
@@ -48,6 +49,8 @@ pub struct Select {
     pub offset: u64,
     /// Whether only the primary may answer, and no replica.
     pub from_primary: bool,
+    /// A replica answers only if it has replayed this place of the log; else the primary does.
+    pub after: Option<LogCursor>,
 }
 
 /// A count without its model.
@@ -63,7 +66,7 @@ pub struct Select {
 /// #     population: i64,
 /// # }
 ///
-/// let large = Count { filter: Some(City::population().gt(1_000_000)), from_primary: true };
+/// let large = Count { filter: Some(City::population().gt(1_000_000)), from_primary: true, after: None };
 /// assert!(large.filter.is_some());
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -72,6 +75,8 @@ pub struct Count {
     pub filter: Option<Filter>,
     /// Whether only the primary may answer, and no replica.
     pub from_primary: bool,
+    /// A replica answers only if it has replayed this place of the log; else the primary does.
+    pub after: Option<LogCursor>,
 }
 
 /// Rows in SQL tables, with versions and the log of commits.

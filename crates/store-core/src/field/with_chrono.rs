@@ -11,7 +11,15 @@ impl Scalar for DateTime<Utc> {
     const COLUMN_TYPE: ColumnType = ColumnType::Time;
 
     fn to_value(&self) -> Result<Value<'_>> {
-        Timestamp::from_microseconds(self.timestamp_micros()).map(Value::Time)
+        let microseconds = self.timestamp_micros();
+        if DateTime::from_timestamp_micros(microseconds).is_none() {
+            // A leap second at the end of the last day is counted into a day that chrono lacks.
+            return Err(Error::new(
+                ErrorKind::InvalidValue,
+                "the time lies in a leap second behind chrono's last day; give an earlier one",
+            ));
+        }
+        Timestamp::from_microseconds(microseconds).map(Value::Time)
     }
 
     fn from_value(value: Value<'static>) -> Result<Self> {

@@ -9,13 +9,13 @@ impl Scalar for jiff::Timestamp {
     const COLUMN_TYPE: ColumnType = ColumnType::Time;
 
     fn to_value(&self) -> Result<Value<'_>> {
-        let microseconds = self.as_nanosecond().div_euclid(1_000);
-        Timestamp::from_microseconds(microseconds as i64).map(Value::Time)
+        Timestamp::from_nanoseconds(self.as_nanosecond()).map(Value::Time)
     }
 
     fn from_value(value: Value<'static>) -> Result<Self> {
-        let moment = Timestamp::from_value(value)?;
-        jiff::Timestamp::from_microsecond(moment.as_microseconds())
+        let microseconds = Timestamp::from_value(value)?.as_microseconds();
+        // `from_microsecond` refuses most of jiff's last second, this does not.
+        jiff::Timestamp::new(microseconds.div_euclid(1_000_000), (microseconds.rem_euclid(1_000_000) * 1_000) as i32)
             .map_err(|error| Error::new(ErrorKind::DecodeFailed, "the stored time lies outside jiff's range").with_source(error))
     }
 }

@@ -11,8 +11,13 @@ impl Scalar for OffsetDateTime {
     const COLUMN_TYPE: ColumnType = ColumnType::Time;
 
     fn to_value(&self) -> Result<Value<'_>> {
-        let microseconds = self.unix_timestamp_nanos().div_euclid(1_000);
-        Timestamp::from_microseconds(microseconds as i64).map(Value::Time)
+        let nanoseconds = self.unix_timestamp_nanos();
+        if let Err(error) = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds) {
+            let reason =
+                "the time lies in a year of UTC that the crate time lacks, although its own offset has it; give a time within UTC's range";
+            return Err(Error::new(ErrorKind::InvalidValue, reason).with_source(error));
+        }
+        Timestamp::from_nanoseconds(nanoseconds).map(Value::Time)
     }
 
     fn from_value(value: Value<'static>) -> Result<Self> {

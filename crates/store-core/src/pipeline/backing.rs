@@ -16,7 +16,7 @@ pub(crate) enum Backing<T: Schema> {
         /// The rows.
         tables: Arc<dyn Tables>,
         /// The log.
-        log: Option<Arc<dyn Log>>,
+        log: Arc<dyn Log>,
     },
     /// The shared tier, for schemas that are declared `cache_only`.
     Records(Arc<dyn Records>),

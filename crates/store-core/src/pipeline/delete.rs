@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::write::may_have_taken_effect;
 use super::{Backing, Pipeline};
 use crate::error::Result;
+use crate::facet::LogKind;
 use crate::key::Key;
 use crate::schema::Schema;
 use crate::value::Row;
@@ -48,6 +49,8 @@ impl<T: Schema> Pipeline<T> {
         };
         match erased {
             Ok(versions) => {
+                self.hear_own(&keys, versions.iter().copied());
+                self.announce(LogKind::Delete, &keys, versions.iter().copied());
                 self.distrust(&keys).await;
                 Ok(versions.iter().flatten().map(|_: &Version| 1).sum())
             }

@@ -11,7 +11,7 @@ use crate::tier::Role;
 use crate::version::Version;
 
 impl<T: Schema> Pipeline<T> {
-    /// Drops the cached copies of one key.
+    /// Drops the cached copies of one key, on every instance.
     pub(crate) async fn invalidate(self: &Arc<Self>, key: T::Key) -> Result<()> {
         self.check(key.borrow())?;
         // What memory is the truth of is no copy.
@@ -22,49 +22,55 @@ impl<T: Schema> Pipeline<T> {
         self.in_task(async move {
             pipeline.forget_near(&key);
             let text = Self::text(&key);
-            let emptied = match &pipeline.cache {
-                Some(cache) => cache.remove(&pipeline.schema, std::slice::from_ref(&text)).await,
-                None => Ok(()),
-            };
-            if emptied.is_err() {
-                pipeline.repairs.add([text.clone()]);
-            }
-            let logged = pipeline.log_invalidation(Some(text)).await;
+            let logged = pipeline.log_invalidation(Some(&text)).await;
+            pipeline.remove_from_cache(vec![text]).await;
             // A load that read the slot before it was emptied is voided only now.
             pipeline.forget_near(&key);
-            emptied.and(logged)
+            logged
         })
         .await
     }
 
-    /// Drops the cached copies of every record of the schema, and answers how many the shared tier held.
+    /// Drops the cached copies of every record of the schema, on every instance, and answers how many the shared tier held.
     pub(crate) async fn invalidate_all(self: &Arc<Self>) -> Result<u64> {
         self.check_open()?;
         let pipeline = Arc::clone(self);
         self.in_task(async move {
             pipeline.forget_all_near();
-            let emptied = match &pipeline.cache {
-                Some(cache) => cache.clear(&pipeline.schema).await,
-                None => Ok(0),
-            };
-            if emptied.is_err() {
-                pipeline.repairs.add_all();
-            }
             let logged = pipeline.log_invalidation(None).await;
+            let emptied = match &pipeline.cache {
+                Some(cache) => cache.clear(&pipeline.schema).await.unwrap_or_else(|error| {
+                    pipeline.tolerate(
+                        Role::Shared,
+                        "the shared tier was not emptied; it is read past until the relayer has done it",
+                        &error,
+                    );
+                    0
+                }),
+                None => 0,
+            };
             pipeline.forget_all_near();
-            let emptied = emptied?;
-            logged?;
-            Ok(emptied)
+            logged.map(|()| emptied)
         })
         .await
     }
 
-    async fn log_invalidation(&self, key: Option<String>) -> Result<()> {
-        let Backing::Tables { log: Some(log), .. } = &self.backing else { return Ok(()) };
-        let entry = LogEntry { schema: self.schema.name().to_owned(), key, version: Version::default(), kind: LogKind::Invalidate };
-        log.append(&[entry]).await.inspect_err(|error| {
-            self.tolerate(Role::Truth, "an invalidation could not be written to the log; other instances do not learn of it", error);
-        })
+    /// Writes an invalidation to the log, from which every instance and the relayer learn of it.
+    async fn log_invalidation(&self, key: Option<&str>) -> Result<()> {
+        let (key, kind) = (key.map(str::to_owned), LogKind::Invalidate);
+        let mut version = None;
+        if let Backing::Tables { log, .. } = &self.backing {
+            let entry = LogEntry { schema: self.schema.name().to_owned(), key: key.clone(), version: Version::default(), kind };
+            version = log.append(&[entry]).await?.into_iter().next();
+            if let Some(version) = version {
+                self.own.add(version);
+                if let Some(trust) = &self.trust {
+                    trust.hear(key.as_deref(), version);
+                }
+            }
+        }
+        self.shared.coherence.announce(self.schema.name(), kind, [(key, version)]);
+        Ok(())
     }
 
     pub(crate) fn forget_all_near(&self) {

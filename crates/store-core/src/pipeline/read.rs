@@ -2,16 +2,23 @@
 
 use std::borrow::Borrow;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
+
+use super::slots::Verdict;
 use super::{Backing, Borrowed, Pipeline};
+use crate::coherence::memory;
 use crate::error::Result;
-use crate::facet::{Fill, FillLease, Records, Slot};
+use crate::facet::{Fill, Records, Shelf};
 use crate::fence::FenceToken;
+use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::record::{Record, StoredRow};
 use crate::schema::{Residence, Schema};
 use crate::tier::Role;
 use crate::value::Row;
+use crate::version::Version;
 
 /// Which columns a read shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,36 +46,69 @@ pub(super) struct Found {
     pub(super) stored: StoredRow,
     /// The record's end in every tier, where the shared tier gave one.
     pub(super) deadline: Option<std::time::SystemTime>,
+    /// Where it was found.
+    pub(super) tier: Role,
+}
+
+/// What a read found, and where and when.
+#[derive(Debug)]
+pub(crate) struct Loaded<T> {
+    pub(crate) record: Record<T>,
+    pub(crate) tier: Role,
+    /// When the reading began, on the clock's monotonic scale.
+    pub(crate) began: Duration,
+    /// Whether this is the last known record, because the tiers failed.
+    pub(crate) is_stale: bool,
+}
+
+impl<T> Clone for Loaded<T> {
+    fn clone(&self) -> Self {
+        Loaded { record: self.record.clone(), ..*self }
+    }
+}
+
+/// What a load may do with the caches between memory and the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caches {
+    /// Answer from them.
+    Use,
+    /// Read past them, since they may be too old, and fill memory.
+    Fill,
 }
 
 impl<T: Schema> Pipeline<T> {
-    /// The record in memory, if there is one.
-    pub(crate) fn peek(&self, key: &Borrowed<T>) -> Option<Record<T>> {
-        let near = self.near.as_ref().filter(|_| !self.is_closed());
-        let found = near.and_then(|near| near.get(key));
-        let counters = self.counters();
-        if found.is_some() {
-            counters.l1_hits.add(1)
-        } else {
-            counters.l1_misses.add(1)
-        }
-        found
+    /// The record as fresh as was asked for, through the key's flight where that is fresh enough; the last known one if the tiers fail and the user allows it.
+    pub(crate) async fn get_below(self: &Arc<Self>, key: T::Key, freshness: &Freshness) -> Result<Option<Loaded<T>>> {
+        self.check(key.borrow())?;
+        let found = self.or_last_known(&key, freshness, self.within_limit(self.get_fresh(key.clone(), freshness)));
+        found.await
     }
 
-    /// The record below memory, through the key's flight.
-    pub(crate) async fn get_below(self: &Arc<Self>, key: T::Key) -> Result<Option<Record<T>>> {
-        self.check(key.borrow())?;
+    async fn get_fresh(self: &Arc<Self>, key: T::Key, freshness: &Freshness) -> Result<Option<Loaded<T>>> {
+        let was_fresh = self.is_fresh(freshness);
+        if !was_fresh {
+            if !self.may_use_caches(freshness).await {
+                return self.load_alone(key, View::Near, Caches::Fill).await;
+            }
+            if let Some(record) = self.near.as_ref().and_then(|near| self.live(&**near, key.borrow())) {
+                return Ok(Some(self.loaded_near(record)));
+            }
+        }
+        if matches!(freshness, Freshness::Bounded(bound) if *bound < self.shared.settings.freshness) {
+            // A flight may have begun when less was known.
+            return self.load_alone(key, View::Near, Caches::Use).await;
+        }
         let load = {
-            let (pipeline, key) = (Arc::clone(self), key.clone());
+            let (pipeline, key, freshness) = (Arc::clone(self), key.clone(), freshness.clone());
             move || async move {
                 // An earlier flight may have landed since the caller looked into memory.
-                match pipeline.near.as_ref().and_then(|near| near.get(key.borrow())) {
-                    Some(record) => Ok(Some(record)),
-                    None => pipeline.load(key, View::Near).await,
+                match pipeline.fresh_near(&freshness).and_then(|near| pipeline.live(&**near, key.borrow())) {
+                    Some(record) => Ok(Some(pipeline.loaded_near(record))),
+                    None => pipeline.load(key, View::Near, Caches::Use).await,
                 }
             }
         };
-        self.within_limit(self.flights.run(&self.shared.runtime, key, load)).await
+        self.flights.run(&self.shared.runtime, key, load).await
     }
 
     /// The record from the shared tier or below, with the columns that memory leaves out.
@@ -79,10 +119,17 @@ impl<T: Schema> Pipeline<T> {
             return Ok(self.near.as_ref().and_then(|near| near.get(key.borrow())));
         }
         match role {
-            Role::Near | Role::Shared => self.within_limit(self.load(key, View::Shared)).await,
+            Role::Near | Role::Shared => {
+                let read = async {
+                    let caches = self.caches_for(&self.usual_freshness()).await;
+                    self.load_alone(key, View::Shared, caches).await
+                };
+                Ok(self.within_limit(read).await?.map(|loaded| loaded.record))
+            }
             Role::Truth | Role::Ledger => {
                 let read = async {
                     let found = self.read_backing(&key).await?;
+                    self.learn(&key, found.as_ref());
                     found.map(|found| self.record(found, View::Truth)).transpose()
                 };
                 self.within_limit(read).await
@@ -91,78 +138,24 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Loads from the shared tier or the truth, and fills the tiers above.
-    async fn load(self: &Arc<Self>, key: T::Key, view: View) -> Result<Option<Record<T>>> {
+    pub(super) async fn load(self: &Arc<Self>, key: T::Key, view: View, caches: Caches) -> Result<Option<Loaded<T>>> {
+        let began = self.shared.settings.clock.monotonic();
         let token = self.fences.begin::<Borrowed<T>>(key.borrow());
-        let Some(found) = self.find(&key).await? else { return Ok(None) };
-        let (near, answer) = self.records(found.stored, view)?;
-        self.install(token, key, near, found.deadline);
-        Ok(Some(answer))
-    }
-
-    /// Loads below memory.
-    async fn find(self: &Arc<Self>, key: &T::Key) -> Result<Option<Found>> {
-        let Some(cache) = &self.cache else { return self.read_backing(key).await };
-        let text = Self::text(key);
-        let lease = match self.look_in_cache(&**cache, &text).await {
-            Looked::Found(found) => return Ok(Some(found)),
-            Looked::Leased(lease) => Some(lease),
-            Looked::Missed => None,
-        };
-        let found = match self.read_backing(key).await {
-            Ok(found) => found,
-            Err(error) => {
-                if lease.is_some() {
-                    self.give_back(&**cache, vec![text]).await;
-                }
-                return Err(error);
+        let found = match &self.cache {
+            Some(cache) if caches == Caches::Use => {
+                self.find_many(&**cache, std::slice::from_ref(&key)).await?.into_iter().next().flatten()
             }
+            _ => self.read_backing(&key).await?,
         };
-        let Some(lease) = lease else { return Ok(found) };
-        let Some(Found { stored, .. }) = found else {
-            self.give_back(&**cache, vec![text]).await;
+        let Some(found) = found else {
+            self.learn_absence(&key, caches).await;
             return Ok(None);
         };
-        let deadline = match self.encode(&stored.row, stored.version) {
-            Ok(record) => {
-                let deadline = record.deadline;
-                self.fill(&**cache, vec![Fill { key: text, lease, record }]).await;
-                deadline
-            }
-            Err(error) => {
-                self.tolerate(Role::Shared, "a record cannot be encoded and is not cached", &error);
-                self.give_back(&**cache, vec![text]).await;
-                None
-            }
-        };
-        Ok(Some(Found { stored, deadline }))
-    }
-
-    async fn look_in_cache(&self, cache: &dyn Records, text: &String) -> Looked {
-        if self.repairs.is_pending(text) {
-            self.counters().l2_misses.add(1);
-            return Looked::Missed;
-        }
-        let lease = Some(self.shared.settings.fill_lease);
-        let slot = match cache.fetch(&self.schema, std::slice::from_ref(text), lease).await {
-            Ok(slots) => slots.into_iter().next().unwrap_or(Slot::Empty),
-            Err(error) => {
-                self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error);
-                Slot::Empty
-            }
-        };
-        let looked = match slot {
-            Slot::Leased(lease) => Looked::Leased(lease),
-            slot => self.found_in_slot(slot).map_or(Looked::Missed, Looked::Found),
-        };
-        // A write that began to mend the slot meanwhile may be younger than what was read.
-        let looked = if self.repairs.is_pending(text) { Looked::Missed } else { looked };
-        let counters = self.counters();
-        if matches!(looked, Looked::Found(_)) {
-            counters.l2_hits.add(1)
-        } else {
-            counters.l2_misses.add(1)
-        }
-        looked
+        let (tier, deadline) = (found.tier, found.deadline);
+        self.hear_version(&key, found.stored.version);
+        let (near, answer) = self.records(found.stored, view)?;
+        self.install(token, key, near, deadline, began);
+        Ok(Some(Loaded { record: answer, tier, began, is_stale: false }))
     }
 
     /// Fills leased slots; a failure costs a later miss.
@@ -178,9 +171,18 @@ impl<T: Schema> Pipeline<T> {
 
     /// Empties slots whose lease will not be used, so that the next reader need not wait for its end.
     pub(super) async fn give_back(&self, cache: &dyn Records, keys: Vec<String>) {
+        if keys.is_empty() {
+            return;
+        }
         if let Err(error) = cache.remove(&self.schema, &keys).await {
             self.tolerate(Role::Shared, "the shared tier did not take a lease back", &error);
         }
+    }
+
+    /// Waits for the right to read the truth by key.
+    pub(super) async fn truth_permit(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.shared.truth_reads.acquire().await.ok()
     }
 
     /// Reads the truth.
@@ -189,13 +191,14 @@ impl<T: Schema> Pipeline<T> {
         match &self.backing {
             Backing::Tables { tables, .. } => {
                 let values: Row<'_> = <T::Key as Key>::to_values(key.borrow())?;
+                let _permit = self.truth_permit().await;
                 let stored = tables.get_many(&self.schema, &[values]).await?.into_iter().next().flatten();
                 if stored.is_some() {
                     counters.l3_hits.add(1)
                 } else {
                     counters.l3_misses.add(1)
                 }
-                Ok(stored.map(|stored| Found { stored, deadline: None }))
+                Ok(stored.map(|stored| Found { stored, deadline: None, tier: Role::Truth }))
             }
             Backing::Records(records) => {
                 let slot = records.fetch(&self.schema, &[Self::text(key)], None).await?.into_iter().next();
@@ -229,28 +232,95 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Installs into memory unless a write overtook the load.
-    fn install(&self, token: FenceToken, key: T::Key, record: Record<T>, deadline: Option<std::time::SystemTime>) {
+    fn install(&self, token: FenceToken, key: T::Key, record: Record<T>, deadline: Option<std::time::SystemTime>, began: Duration) {
         let Some(near) = &self.near else { return };
-        let deadline = self.near_deadline(deadline);
-        if !self.fences.install(token, || near.install(key, record, deadline)) {
+        let (deadline, version) = (self.near_deadline(deadline, began), record.version());
+        if !self.fences.install(token, || self.install_newer(&**near, key.clone(), record, deadline)) {
             self.counters().fills_refused.add(1);
+            self.drop_below(&key, version);
+        }
+    }
+
+    /// Loads outside of the key's flight, which later readers must not join: it may answer something older.
+    async fn load_alone(self: &Arc<Self>, key: T::Key, view: View, caches: Caches) -> Result<Option<Loaded<T>>> {
+        let loaded = self.load(key.clone(), view, caches).await?;
+        self.flights.forget(&key);
+        Ok(loaded)
+    }
+
+    /// Hears of a version that a read outside of the key's flight is about to answer: nobody is to read anything older from here on.
+    pub(super) fn hear_read(&self, key: &T::Key, version: Version) {
+        self.flights.forget(key);
+        self.hear_version(key, version);
+    }
+
+    /// Hears of a version that a read is about to answer: nothing older is read from the shared tier from here on.
+    fn hear_version(&self, key: &T::Key, version: Version) {
+        if let Some(trust) = &self.trust {
+            trust.hear_record(&Self::text(key), version);
+        }
+    }
+
+    /// Lets memory forget what is older than a version that a read is about to answer and that was not installed, and voids loads that may bring it back.
+    pub(super) fn drop_below(&self, key: &T::Key, version: Version) {
+        let Some(near) = &self.near else { return };
+        let borrowed: &Borrowed<T> = key.borrow();
+        self.fences.touch(borrowed, || {
+            if near.version(borrowed).is_some_and(|present| present < version) {
+                near.remove(borrowed);
+            }
+        });
+    }
+
+    /// Learns from a read of the truth that installs nothing.
+    pub(super) fn learn(&self, key: &T::Key, found: Option<&Found>) {
+        if matches!(self.backing, Backing::Memory(_)) {
+            return;
+        }
+        match found {
+            Some(found) => {
+                self.hear_read(key, found.stored.version);
+                self.drop_below(key, found.stored.version);
+            }
+            None if self.near.as_ref().is_some_and(|near| near.version(key.borrow()).is_some()) => self.forget_near(key),
+            None => {}
+        }
+    }
+
+    /// Lets the caches forget what the truth does not hold any more.
+    async fn learn_absence(&self, key: &T::Key, caches: Caches) {
+        self.learn(key, None);
+        // Who read through the shared tier has found nothing there.
+        if caches == Caches::Fill && matches!(self.backing, Backing::Tables { .. }) {
+            self.remove_from_cache(vec![Self::text(key)]).await;
+        }
+    }
+
+    /// Installs unless another load brought a newer record meanwhile, or told of one.
+    pub(super) fn install_newer(&self, near: &dyn Shelf<T>, key: T::Key, record: Record<T>, deadline: Option<Duration>) {
+        let is_admitted = self.trust.as_ref().is_none_or(|trust| trust.admits_install(&Self::text(&key), record.version()));
+        if !memory::takes_load(near.version(key.borrow()), record.version()) {
+            return;
+        }
+        if is_admitted {
+            let (record, deadline) = self.kept_beyond(record, deadline);
+            near.install(key, record, deadline);
+        } else {
+            // What is there is older still.
+            near.remove(key.borrow());
         }
     }
 
     /// Whether any tier holds the key.
-    pub(crate) async fn exists(self: &Arc<Self>, key: T::Key) -> Result<bool> {
+    pub(crate) async fn exists(self: &Arc<Self>, key: T::Key, freshness: &Freshness) -> Result<bool> {
         self.check(key.borrow())?;
-        if self.near.as_ref().is_some_and(|near| near.version(key.borrow()).is_some()) {
-            return Ok(true);
-        }
         let look = async {
-            let text = Self::text(&key);
-            if let Some(cache) = self.cache.as_ref().filter(|_| !self.repairs.is_pending(&text)) {
-                match cache.fetch(&self.schema, std::slice::from_ref(&text), None).await {
-                    Ok(slots) if matches!(slots.first(), Some(Slot::Record(_))) && !self.repairs.is_pending(&text) => return Ok(true),
-                    Ok(slots) if matches!(slots.first(), Some(Slot::Foreign)) => self.tolerate_foreign(),
-                    Ok(_) => {}
-                    Err(error) => self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error),
+            if self.may_use_caches(freshness).await {
+                if self.near.as_ref().is_some_and(|near| self.live(&**near, key.borrow()).is_some()) {
+                    return Ok(true);
+                }
+                if self.is_in_cache(&Self::text(&key)).await {
+                    return Ok(true);
                 }
             }
             match &self.backing {
@@ -263,10 +333,26 @@ impl<T: Schema> Pipeline<T> {
         };
         self.within_limit(look).await
     }
-}
 
-enum Looked {
-    Found(Found),
-    Leased(FillLease),
-    Missed,
+    async fn is_in_cache(&self, text: &String) -> bool {
+        match &self.cache {
+            Some(cache) => self.read_slot(&**cache, text).await.is_some(),
+            None => false,
+        }
+    }
+
+    /// The record of a slot, if this instance can believe it.
+    pub(super) async fn read_slot(&self, cache: &dyn Records, text: &String) -> Option<Found> {
+        let trust = self.trust.as_ref()?;
+        match cache.fetch_marked(&self.schema, std::slice::from_ref(text), None).await {
+            Ok(fetched) => fetched.into_iter().find_map(|fetched| match self.judge(trust, text, fetched) {
+                Verdict::Found(found) => Some(found),
+                _ => None,
+            }),
+            Err(error) => {
+                self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error);
+                None
+            }
+        }
+    }
 }

@@ -3,11 +3,14 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::read::Found;
+use super::read::{Caches, Found};
+use super::slots::Verdict;
 use super::{Backing, Borrowed, Pipeline, View};
 use crate::error::Result;
-use crate::facet::{Fill, FillLease, Records, Slot};
+use crate::facet::{Fill, FillLease, Records};
+use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::record::Record;
 use crate::schema::Schema;
@@ -16,18 +19,24 @@ use crate::value::Row;
 
 /// The most keys that one call to a tier carries.
 const CHUNK: usize = 5_000;
+/// How often a reader looks for what another process is loading.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl<T: Schema> Pipeline<T> {
     /// The records of many keys, in the order of the keys; a key may come twice.
-    pub(crate) async fn get_many(self: &Arc<Self>, keys: Vec<T::Key>) -> Result<Vec<Option<Record<T>>>> {
+    pub(crate) async fn get_many(self: &Arc<Self>, keys: Vec<T::Key>, freshness: &Freshness) -> Result<Vec<Option<Record<T>>>> {
         for key in &keys {
             self.check(key.borrow())?;
         }
+        let caches = self.caches_for(freshness).await;
+        // What the log has just been read for needs no second look.
+        let near_freshness = if caches == Caches::Use { &Freshness::Any } else { &Freshness::Strong };
         let mut found: HashMap<T::Key, Option<Record<T>>> = HashMap::with_capacity(keys.len());
         let mut missing = Vec::new();
         for key in &keys {
             if !found.contains_key::<Borrowed<T>>(key.borrow()) {
-                let record = self.peek(key.borrow());
+                let record = self.peek(key.borrow(), near_freshness);
                 if record.is_none() {
                     missing.push(key.clone());
                 }
@@ -35,7 +44,7 @@ impl<T: Schema> Pipeline<T> {
             }
         }
         for chunk in missing.chunks(CHUNK) {
-            for (key, record) in chunk.iter().zip(self.load_chunk(chunk, View::Near).await?) {
+            for (key, record) in chunk.iter().zip(self.load_chunk(chunk, View::Near, caches).await?) {
                 found.insert(key.clone(), record);
             }
         }
@@ -51,6 +60,10 @@ impl<T: Schema> Pipeline<T> {
         if matches!(self.backing, Backing::Memory(_)) {
             return Ok(keys.iter().map(|key| self.near.as_ref().and_then(|near| near.get(key.borrow()))).collect());
         }
+        let caches = match role {
+            Role::Near | Role::Shared => self.caches_for(&self.usual_freshness()).await,
+            Role::Truth | Role::Ledger => Caches::Fill,
+        };
         let mut records = Vec::with_capacity(keys.len());
         let mut distinct: Vec<T::Key> = Vec::with_capacity(keys.len());
         let mut position_of: HashMap<T::Key, usize> = HashMap::with_capacity(keys.len());
@@ -65,9 +78,10 @@ impl<T: Schema> Pipeline<T> {
             .collect();
         for chunk in distinct.chunks(CHUNK) {
             match role {
-                Role::Near | Role::Shared => records.extend(self.load_chunk(chunk, View::Shared).await?),
+                Role::Near | Role::Shared => records.extend(self.load_chunk(chunk, View::Shared, caches).await?),
                 Role::Truth | Role::Ledger => {
                     for (key, found) in chunk.iter().zip(self.read_backing_many(chunk).await?) {
+                        self.learn(key, found.as_ref());
                         let record = found.map(|found| self.record(found, View::Truth)).transpose();
                         records.push(record.map_err(|error| error.with_key(Self::text(key)))?);
                     }
@@ -78,25 +92,29 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// One batched call to each tier below memory, for distinct keys.
-    async fn load_chunk(self: &Arc<Self>, keys: &[T::Key], view: View) -> Result<Vec<Option<Record<T>>>> {
+    async fn load_chunk(self: &Arc<Self>, keys: &[T::Key], view: View, caches: Caches) -> Result<Vec<Option<Record<T>>>> {
+        let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_keys::<Borrowed<T>>(keys.iter().map(Borrow::borrow));
         let found = match &self.cache {
-            Some(cache) => self.find_many(&**cache, keys).await?,
-            None => self.read_backing_many(keys).await?,
+            Some(cache) if caches == Caches::Use => self.find_many(&**cache, keys).await?,
+            _ => self.read_backing_many(keys).await?,
         };
         let mut records = Vec::with_capacity(keys.len());
         for (key, found) in keys.iter().zip(found) {
             let Some(found) = found else {
+                self.learn(key, None);
                 records.push(None);
                 continue;
             };
-            let deadline = found.deadline;
+            let (deadline, version) = (found.deadline, found.stored.version);
+            self.hear_read(key, version);
             let (near, answer) = self.records(found.stored, view).map_err(|error| error.with_key(Self::text(key)))?;
             if let Some(shelf) = &self.near {
-                let deadline = self.near_deadline(deadline);
-                let install = || shelf.install(key.clone(), near, deadline);
+                let deadline = self.near_deadline(deadline, began);
+                let install = || self.install_newer(&**shelf, key.clone(), near, deadline);
                 if !self.fences.install_one::<Borrowed<T>>(&mut snapshot, key.borrow(), install) {
                     self.counters().fills_refused.add(1);
+                    self.drop_below(key, version);
                 }
             }
             records.push(Some(answer));
@@ -104,9 +122,70 @@ impl<T: Schema> Pipeline<T> {
         Ok(records)
     }
 
-    async fn find_many(&self, cache: &dyn Records, keys: &[T::Key]) -> Result<Vec<Option<Found>>> {
+    /// Looks keys up in the shared tier, and in the truth where it holds nothing to use.
+    pub(super) async fn find_many(&self, cache: &dyn Records, keys: &[T::Key]) -> Result<Vec<Option<Found>>> {
+        let found = self.find_or_wait(cache, keys).await?;
+        let hits = found.iter().flatten().filter(|found| found.tier == Role::Shared).count() as u64;
+        self.counters().l2_hits.add(hits);
+        self.counters().l2_misses.add(keys.len() as u64 - hits);
+        Ok(found)
+    }
+
+    /// Slots whose lease was granted are filled. What another process is loading is waited for.
+    async fn find_or_wait(&self, cache: &dyn Records, keys: &[T::Key]) -> Result<Vec<Option<Found>>> {
         let texts: Vec<String> = keys.iter().map(Self::text).collect();
-        let (mut found, leases) = self.look_in_cache_many(cache, &texts).await;
+        let looked = self.look_in_cache(cache, &texts).await;
+        if looked.busy.is_empty() {
+            return self.find_missing(cache, keys, &texts, looked.found, looked.leases).await;
+        }
+        // Its own leases first: others wait for them.
+        let waiting: Vec<(T::Key, String)> =
+            looked.busy.iter().map(|&position| (keys[position].clone(), texts[position].clone())).collect();
+        let (mut own, mut own_keys, mut own_texts, mut leases) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut found, mut known) = (looked.found, Vec::new());
+        for position in (0..keys.len()).filter(|position| !looked.busy.contains(position)) {
+            own.push(position);
+            own_keys.push(keys[position].clone());
+            own_texts.push(texts[position].clone());
+            leases.push(looked.leases[position]);
+            known.push(found[position].take());
+        }
+        for (position, answer) in own.into_iter().zip(self.find_missing(cache, &own_keys, &own_texts, known, leases).await?) {
+            found[position] = answer;
+        }
+        for (position, answer) in looked.busy.into_iter().zip(self.wait_for_others(cache, waiting).await?) {
+            found[position] = answer;
+        }
+        Ok(found)
+    }
+
+    /// Waits for other processes to fill slots; what they do not fill in time is read from the truth.
+    async fn wait_for_others(&self, cache: &dyn Records, waiting: Vec<(T::Key, String)>) -> Result<Vec<Option<Found>>> {
+        let (keys, texts): (Vec<T::Key>, Vec<String>) = waiting.into_iter().unzip();
+        let begun = tokio::time::Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            let looked = self.look_in_cache(cache, &texts).await;
+            let is_over = begun.elapsed() >= self.shared.settings.flight_wait;
+            if looked.busy.is_empty() || is_over {
+                // Who was loading has filled, has failed, or takes too long. In the last case its lease is voided, so that later readers need not wait.
+                self.give_back(cache, looked.busy.iter().map(|&position| texts[position].clone()).collect()).await;
+                return self.find_missing(cache, &keys, &texts, looked.found, looked.leases).await;
+            }
+        }
+    }
+
+    /// Reads from the truth what was not found, and fills slots whose lease was granted.
+    async fn find_missing(
+        &self,
+        cache: &dyn Records,
+        keys: &[T::Key],
+        texts: &[String],
+        mut found: Vec<Option<Found>>,
+        leases: Vec<Option<(FillLease, u64)>>,
+    ) -> Result<Vec<Option<Found>>> {
         let missing: Vec<usize> = (0..keys.len()).filter(|&position| found[position].is_none()).collect();
         if missing.is_empty() {
             return Ok(found);
@@ -115,7 +194,7 @@ impl<T: Schema> Pipeline<T> {
         let rows = match self.read_backing_many(&missing_keys).await {
             Ok(rows) => rows,
             Err(error) => {
-                let leased = leases.iter().zip(texts).filter(|(lease, _)| lease.is_some()).map(|(_, text)| text).collect();
+                let leased = leases.iter().zip(texts).filter(|(lease, _)| lease.is_some()).map(|(_, text)| text.clone()).collect();
                 self.give_back(cache, leased).await;
                 return Err(error);
             }
@@ -129,8 +208,8 @@ impl<T: Schema> Pipeline<T> {
                 }
                 continue;
             };
-            if let Some(lease) = leases[position] {
-                match self.encode(&row.stored.row, row.stored.version) {
+            if let Some((lease, generation)) = leases[position] {
+                match self.encode(&row.stored.row, row.stored.version, generation) {
                     Ok(record) => {
                         row.deadline = record.deadline;
                         fills.push(Fill { key: text.clone(), lease, record });
@@ -146,49 +225,57 @@ impl<T: Schema> Pipeline<T> {
         if !fills.is_empty() {
             self.fill(cache, fills).await;
         }
-        if !unused.is_empty() {
-            self.give_back(cache, unused).await;
-        }
+        self.give_back(cache, unused).await;
         Ok(found)
     }
 
-    async fn look_in_cache_many(&self, cache: &dyn Records, texts: &[String]) -> (Vec<Option<Found>>, Vec<Option<FillLease>>) {
-        let mut found: Vec<Option<Found>> = texts.iter().map(|_| None).collect();
-        let mut leases = vec![None; texts.len()];
-        let (positions, trusted): (Vec<usize>, Vec<String>) =
-            texts.iter().cloned().enumerate().filter(|(_, text)| !self.repairs.is_pending(text)).unzip();
-        let slots = if trusted.is_empty() {
-            Ok(Vec::new())
-        } else {
-            cache.fetch(&self.schema, &trusted, Some(self.shared.settings.fill_lease)).await
-        };
-        let slots = slots.unwrap_or_else(|error| {
+    /// Reads slots, and takes leases where there is nothing to use.
+    async fn look_in_cache(&self, cache: &dyn Records, texts: &[String]) -> Looked {
+        let mut looked = Looked { found: texts.iter().map(|_| None).collect(), leases: vec![None; texts.len()], busy: Vec::new() };
+        let Some(trust) = &self.trust else { return looked };
+        let length = self.shared.settings.fill_lease;
+        // Without a trusted mark no lease could be used.
+        let fetched = cache.fetch_marked(&self.schema, texts, trust.generation().map(|_| length)).await.unwrap_or_else(|error| {
             self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error);
             Vec::new()
         });
-        for (position, slot) in positions.into_iter().zip(slots) {
-            match slot {
-                Slot::Leased(lease) => leases[position] = Some(lease),
-                // A write that began to mend the slot meanwhile may be younger than what was read.
-                Slot::Record(_) if self.repairs.is_pending(&texts[position]) => {}
-                slot => found[position] = self.found_in_slot(slot),
+        let (mut unusable, mut dead) = (Vec::new(), Vec::new());
+        for (position, fetched) in fetched.into_iter().enumerate() {
+            let text = &texts[position];
+            match self.judge(trust, text, fetched) {
+                Verdict::Found(found) => looked.found[position] = Some(found),
+                Verdict::Leased(lease, generation) => looked.leases[position] = Some((lease, generation)),
+                Verdict::Unusable => unusable.push(text.clone()),
+                Verdict::Dead(record, generation) => dead.push((position, generation, (text.clone(), record))),
+                Verdict::Busy => looked.busy.push(position),
+                Verdict::Missed => {}
             }
         }
-        let hits = found.iter().flatten().count() as u64;
-        self.counters().l2_hits.add(hits);
-        self.counters().l2_misses.add(texts.len() as u64 - hits);
-        (found, leases)
+        self.give_back(cache, unusable).await;
+        if !dead.is_empty() {
+            let records: Vec<_> = dead.iter().map(|(_, _, record)| record.clone()).collect();
+            match cache.take_over(&self.schema, &records, length).await {
+                Ok(leases) => {
+                    for ((position, generation, _), lease) in dead.into_iter().zip(leases) {
+                        looked.leases[position] = lease.map(|lease| (lease, generation));
+                    }
+                }
+                Err(error) => self.tolerate(Role::Shared, "the shared tier did not lease slots over records of no use", &error),
+            }
+        }
+        looked
     }
 
     async fn read_backing_many(&self, keys: &[T::Key]) -> Result<Vec<Option<Found>>> {
         match &self.backing {
             Backing::Tables { tables, .. } => {
                 let values = keys.iter().map(|key| <T::Key as Key>::to_values(key.borrow())).collect::<Result<Vec<Row<'_>>>>()?;
+                let _permit = self.truth_permit().await;
                 let rows = tables.get_many(&self.schema, &values).await?;
                 let hits = rows.iter().flatten().count() as u64;
                 self.counters().l3_hits.add(hits);
                 self.counters().l3_misses.add(keys.len() as u64 - hits);
-                Ok(rows.into_iter().map(|row| row.map(|stored| Found { stored, deadline: None })).collect())
+                Ok(rows.into_iter().map(|row| row.map(|stored| Found { stored, deadline: None, tier: Role::Truth })).collect())
             }
             Backing::Records(records) => {
                 let texts: Vec<String> = keys.iter().map(Self::text).collect();
@@ -202,4 +289,13 @@ impl<T: Schema> Pipeline<T> {
             Backing::Memory(_) => Ok(keys.iter().map(|_| None).collect()),
         }
     }
+}
+
+/// What the shared tier holds of some keys, in their order.
+struct Looked {
+    found: Vec<Option<Found>>,
+    /// The rights to fill, each with the generation that its record must be of.
+    leases: Vec<Option<(FillLease, u64)>>,
+    /// The positions of those that somebody else is loading.
+    busy: Vec<usize>,
 }

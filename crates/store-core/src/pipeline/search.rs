@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
@@ -10,6 +11,7 @@ use super::{Backing, Borrowed, Pipeline, View, named_by_values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Count, Select, Shelf, Tables};
 use crate::fence::FenceSnapshot;
+use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::query::{Filter, Query};
 use crate::record::{Record, StoredRow};
@@ -30,56 +32,64 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Rows of a query as the tier gives them.
-    pub(crate) fn rows(&self, mut select: Select, view: View) -> Result<BoxStream<'static, Result<StoredRow>>> {
+    pub(crate) fn rows(&self, mut select: Select, view: View, freshness: &Freshness) -> Result<BoxStream<'static, Result<StoredRow>>> {
         let tables = Arc::clone(self.tables()?);
         self.counters().searches.add(1);
         if view == View::Near && select.columns.is_none() && self.has_deferred() {
             select.columns = Some(self.schema.near_positions().to_vec());
         }
-        select.from_primary |= view == View::Truth;
-        Ok(tables.select(Arc::clone(&self.schema), select))
+        (select.from_primary, select.after) = self.replica_for(if view == View::Truth { &Freshness::Strong } else { freshness });
+        Ok(self.within_runtime(tables.select(Arc::clone(&self.schema), select)))
     }
 
     /// The records of a query, which memory takes in as well.
-    pub(crate) async fn search(self: &Arc<Self>, query: &Query<T>, view: View) -> Result<Vec<Record<T>>> {
+    pub(crate) async fn search(self: &Arc<Self>, query: &Query<T>, view: View, freshness: &Freshness) -> Result<Vec<Record<T>>> {
         let select = query.to_select(query.search_limit())?;
+        let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_many();
-        let rows: Vec<StoredRow> = self.rows(select, view)?.try_collect().await?;
+        let rows: Vec<StoredRow> = self.rows(select, view, freshness)?.try_collect().await?;
         let mut records = Vec::with_capacity(rows.len());
         let fills = view == View::Near && !self.tables()?.reads_from_replica();
         for row in rows {
             let key = self.key_values(&row.row);
             let (near, answer) = self.records(row, view).map_err(|error| named_by_values(error, &key))?;
             if let Some(shelf) = self.near.as_ref().filter(|_| fills) {
-                self.fill_from_search(shelf.as_ref(), &mut snapshot, near);
+                self.fill_from_search(shelf.as_ref(), &mut snapshot, near, began);
             }
             records.push(answer);
         }
         Ok(records)
     }
 
-    fn fill_from_search(&self, shelf: &dyn Shelf<T>, snapshot: &mut FenceSnapshot, record: Record<T>) {
+    fn fill_from_search(&self, shelf: &dyn Shelf<T>, snapshot: &mut FenceSnapshot, record: Record<T>, began: Duration) {
         let key = record.key();
         let borrowed: &Borrowed<T> = key.borrow();
         // Another program may have written a row that no reader can ask for.
         if <T::Key as Key>::is_empty(borrowed) {
             return;
         }
-        let deadline = self.near_deadline(None);
+        let (deadline, version) = (self.near_deadline(None, began), record.version());
+        self.hear_read(&key, version);
         let install = || {
             // The same version is kept where it is, with the end that it has.
-            if shelf.version(borrowed).is_none_or(|present| present < record.version()) {
-                shelf.install(key.clone(), record, deadline);
+            if shelf.version(borrowed) != Some(version) {
+                self.install_newer(shelf, key.clone(), record, deadline);
             }
         };
         if !self.fences.install_one(snapshot, borrowed, install) {
             self.counters().fills_refused.add(1);
+            self.drop_below(&key, version);
         }
     }
 
     /// The records of a query one by one, as the reader takes them.
-    pub(crate) fn stream(self: &Arc<Self>, query: &Query<T>, view: View) -> Result<BoxStream<'static, Result<Arc<T>>>> {
-        let rows = self.rows(query.to_select(query.stream_limit())?, view)?;
+    pub(crate) fn stream(
+        self: &Arc<Self>,
+        query: &Query<T>,
+        view: View,
+        freshness: &Freshness,
+    ) -> Result<BoxStream<'static, Result<Arc<T>>>> {
+        let rows = self.rows(query.to_select(query.stream_limit())?, view, freshness)?;
         let pipeline = Arc::clone(self);
         Ok(rows
             .map(move |row| {
@@ -95,12 +105,13 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn project<R>(
         &self,
         query: &Query<T>,
+        freshness: &Freshness,
         names: Vec<&'static str>,
         decode: impl Fn(Row<'static>) -> Result<R>,
     ) -> Result<Vec<R>> {
         let positions = self.positions(&names)?;
         let select = Select { columns: Some(distinct(&positions)), ..query.to_select(query.search_limit())? };
-        let mut rows = self.rows(select, View::Shared)?;
+        let mut rows = self.rows(select, View::Shared, freshness)?;
         let mut answers = Vec::new();
         while let Some(mut stored) = rows.try_next().await? {
             let values = positions.iter().enumerate().map(|(index, &position)| {
@@ -124,10 +135,11 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// The number of records that a condition holds for.
-    pub(crate) async fn count(&self, filter: Option<Filter>, from_primary: bool) -> Result<u64> {
+    pub(crate) async fn count(&self, filter: Option<Filter>, freshness: &Freshness) -> Result<u64> {
         let tables = self.tables()?;
         self.counters().searches.add(1);
-        tables.count(&self.schema, Count { filter, from_primary }).await
+        let (from_primary, after) = self.replica_for(freshness);
+        tables.count(&self.schema, Count { filter, from_primary, after }).await
     }
 }
 

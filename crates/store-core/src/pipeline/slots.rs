@@ -4,21 +4,60 @@ use std::sync::atomic::Ordering;
 
 use super::Pipeline;
 use super::read::Found;
+use crate::coherence::{self, Trust};
 use crate::error::{Error, ErrorKind};
-use crate::facet::Slot;
+use crate::facet::{Fetched, FillLease, Slot};
 use crate::record::{EncodedRecord, StoredRow};
 use crate::schema::Schema;
 use crate::tier::Role;
 use crate::value::{Row, Value};
 
+/// What a slot of a cache is worth to a reader.
+pub(super) enum Verdict {
+    /// A record that is no older than what the instance has heard.
+    Found(Found),
+    /// The reader may fill the slot, with a record of this generation.
+    Leased(FillLease, u64),
+    /// The reader was granted a lease that it cannot use.
+    Unusable,
+    /// A record that no reader of this build can use. One of this generation may take its place.
+    Dead(EncodedRecord, u64),
+    /// Somebody else is loading the key.
+    Busy,
+    /// Nothing to use, and nothing to fill.
+    Missed,
+}
+
 impl<T: Schema> Pipeline<T> {
+    /// Judges a slot by what the instance has heard of its key and of the relayer's mark.
+    pub(super) fn judge(&self, trust: &Trust, key: &str, fetched: Fetched) -> Verdict {
+        let generation = trust.judge(fetched.mark.as_ref());
+        match coherence::verdict(fetched.slot, generation, |version| trust.admits(key, version)) {
+            coherence::Verdict::Record(record, generation) => match self.found_in_record(&record) {
+                Some(found) => Verdict::Found(found),
+                None => Verdict::Dead(record, generation),
+            },
+            coherence::Verdict::Leased(lease, generation) => Verdict::Leased(lease, generation),
+            coherence::Verdict::Unusable => Verdict::Unusable,
+            coherence::Verdict::Dead(record, generation) => Verdict::Dead(record, generation),
+            coherence::Verdict::Busy => Verdict::Busy,
+            coherence::Verdict::Missed => Verdict::Missed,
+            coherence::Verdict::Foreign => {
+                self.tolerate_foreign();
+                Verdict::Missed
+            }
+        }
+    }
+
+    fn found_in_record(&self, record: &EncodedRecord) -> Option<Found> {
+        let row = self.decode(record)?;
+        Some(Found { stored: StoredRow { row, version: record.version }, deadline: record.deadline, tier: Role::Shared })
+    }
+
     /// The record in a slot; `None` for anything else, and for a record of a layout or codec that this build does not know.
     pub(super) fn found_in_slot(&self, slot: Slot) -> Option<Found> {
         match slot {
-            Slot::Record(record) => {
-                let row = self.decode(&record)?;
-                Some(Found { stored: StoredRow { row, version: record.version }, deadline: record.deadline })
-            }
+            Slot::Record(record) => self.found_in_record(&record),
             Slot::Foreign => {
                 self.tolerate_foreign();
                 None
@@ -28,7 +67,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Tells of content that no version of Strata writes.
-    pub(super) fn tolerate_foreign(&self) {
+    fn tolerate_foreign(&self) {
         let message = "a slot holds what no version of Strata writes; a write or an invalidation of its key empties it";
         self.tolerate_unreadable(&Error::new(ErrorKind::DecodeFailed, message));
     }

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 
 use super::{Pipeline, View};
 use crate::error::Result;
+use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::query::Query;
 use crate::schema::Schema;
@@ -45,11 +46,11 @@ pub struct WarmProgress {
 impl<T: Schema> Pipeline<T> {
     /// Reads up to `limit` records, in the order of their keys, through the tiers. The keys are streamed, so the table may be larger than memory.
     pub(crate) async fn warm(self: &Arc<Self>, limit: Option<u64>, mut progress: impl FnMut(WarmProgress)) -> Result<u64> {
-        let count = self.count(None, true).await?;
+        let count = self.count(None, &Freshness::Strong).await?;
         let total = limit.map_or(count, |limit| limit.min(count));
         let mut select = Query::<T>::new().to_select(limit)?;
         select.columns = Some(self.schema.definition().key_positions().to_vec());
-        let rows = self.rows(select, View::Truth)?;
+        let rows = self.rows(select, View::Truth, &Freshness::Strong)?;
         let positions = self.schema.definition().key_positions();
         let mut chunks = rows.try_chunks(CHUNK);
         let mut loaded = 0;
@@ -69,7 +70,7 @@ impl<T: Schema> Pipeline<T> {
                     keys.push(key);
                 }
             }
-            loaded += self.get_many(keys).await?.iter().flatten().count() as u64;
+            loaded += self.get_many(keys, &self.usual_freshness()).await?.iter().flatten().count() as u64;
             progress(WarmProgress { loaded, total: total.max(loaded) });
         }
     }

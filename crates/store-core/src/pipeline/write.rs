@@ -1,18 +1,21 @@
 //! Writing records: truth first, then the nearer tiers, with what the truth returned.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Backing, Borrowed, Pipeline, View};
+use crate::coherence::memory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::Records;
+use crate::facet::{BULK_LOG_LIMIT, LogKind, Records};
 use crate::fence::FenceSnapshot;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{Schema, Stamp, WriteMode};
 use crate::tier::Role;
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Value};
+use crate::version::Version;
 
 impl<T: Schema> Pipeline<T> {
     /// Writes records and answers what is stored, in their order. Of several with one key the last wins.
@@ -59,6 +62,7 @@ impl<T: Schema> Pipeline<T> {
             (0..keys.len()).filter(|&position| last.get::<Borrowed<T>>(keys[position].borrow()) == Some(&position)).collect();
         let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
 
+        let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_keys::<Borrowed<T>>(distinct.iter().map(Borrow::borrow));
         let mut rows = Vec::with_capacity(written.len());
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
@@ -75,13 +79,18 @@ impl<T: Schema> Pipeline<T> {
             }
         };
         let mut unpublished = Unpublished { pipeline: &self, keys: distinct.iter() };
+        let versions = || stored.iter().map(|stored| Some(stored.version));
+        let heard = self.hear_own(&distinct, versions());
+        self.announce(LogKind::Put, &distinct, versions());
         self.update_cache(&distinct, &stored).await;
         let mut records = HashMap::with_capacity(distinct.len());
         for stored in stored {
             let Some(key) = unpublished.keys.as_slice().first() else { break };
-            let (near, answer) = self.records(stored, View::Truth).map_err(|error| error.with_key(Self::text(key)))?;
+            let (near, answer) =
+                self.records(stored, View::Truth).map_err(|error| stored_but_unreadable(error).with_key(Self::text(key)))?;
             unpublished.keys.next();
-            self.publish(&mut snapshot, key, near);
+            let was_heard = heard.contains(&near.version());
+            self.publish(&mut snapshot, key, near, began, was_heard);
             records.insert(key.clone(), answer);
         }
         drop(unpublished);
@@ -128,7 +137,7 @@ impl<T: Schema> Pipeline<T> {
         let merged: Vec<Row<'static>> = rows.iter().zip(present).map(|(row, present)| self.merged(row, present)).collect();
         let mut encoded = Vec::with_capacity(rows.len());
         for (key, row) in keys.iter().zip(&merged) {
-            encoded.push((Self::text(key), self.encode(row, Default::default())?));
+            encoded.push((Self::text(key), self.encode(row, Version::default(), 0)?));
         }
         let versions = records.put(&self.schema, &encoded).await?;
         Ok(merged.into_iter().zip(versions).map(|(row, version)| StoredRow { row, version }).collect())
@@ -148,13 +157,49 @@ impl<T: Schema> Pipeline<T> {
         merged
     }
 
-    /// Tells the shared tier of newer records; where it cannot be told, its slots are distrusted until they are emptied.
+    /// Hears of this instance's own commits, as of those of others: from here on nothing older is read from the shared tier.
+    ///
+    /// Answers the versions that the log told of before.
+    pub(super) fn hear_own(&self, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) -> HashSet<Version> {
+        let mut heard = HashSet::new();
+        for (key, version) in keys.iter().zip(versions) {
+            let Some(version) = version else { continue };
+            if self.own.add(version) {
+                heard.insert(version);
+            }
+            if let Some(trust) = &self.trust {
+                trust.hear(Some(&Self::text(key)), version);
+            }
+        }
+        heard
+    }
+
+    /// Tells the other instances of commits.
+    pub(super) fn announce(&self, kind: LogKind, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) {
+        let coherence = &self.shared.coherence;
+        match &self.backing {
+            Backing::Memory(_) => {}
+            // The log has one row for all of them, too.
+            Backing::Tables { .. } if keys.len() > BULK_LOG_LIMIT => {
+                coherence.announce(self.schema.name(), kind, [(None, versions.flatten().max())]);
+            }
+            Backing::Tables { .. } | Backing::Records(_) => {
+                let written = keys.iter().zip(versions).filter(|(_, version)| version.is_some());
+                coherence.announce(self.schema.name(), kind, written.map(|(key, version)| (Some(Self::text(key)), version)));
+            }
+        }
+    }
+
+    /// Tells the shared tier of newer records. Where it cannot be told, this instance reads past what it holds, and the relayer tells it later.
     async fn update_cache(&self, keys: &[T::Key], stored: &[StoredRow]) {
-        let Some(cache) = &self.cache else { return };
+        let (Some(cache), Some(trust)) = (&self.cache, &self.trust) else { return };
+        let Some(generation) = trust.generation() else {
+            return self.remove_from_cache(keys.iter().map(Self::text).collect()).await;
+        };
         let mut records: Vec<(String, EncodedRecord)> = Vec::with_capacity(keys.len());
         let mut unencodable = Vec::new();
         for (key, stored) in keys.iter().zip(stored) {
-            match self.encode(&stored.row, stored.version) {
+            match self.encode(&stored.row, stored.version, generation) {
                 Ok(record) => records.push((Self::text(key), record)),
                 Err(error) => {
                     self.tolerate(Role::Shared, "a record cannot be encoded and is not cached", &error);
@@ -166,22 +211,20 @@ impl<T: Schema> Pipeline<T> {
             self.remove_from_cache(unencodable).await;
         }
         if let Err(error) = cache.replace(&self.schema, &records).await {
-            self.tolerate(Role::Shared, "the shared tier did not take a write; it is read past until it is mended", &error);
-            self.repairs.add(records.into_iter().map(|(key, _)| key));
+            self.tolerate(Role::Shared, "the shared tier did not take a write; it is read past until the relayer has told it", &error);
         }
     }
 
-    /// Empties slots of the shared tier, at once or as soon as it answers again.
+    /// Empties slots of the shared tier; where that fails, the relayer does it.
     pub(super) async fn remove_from_cache(&self, keys: Vec<String>) {
         let Some(cache) = &self.cache else { return };
         if let Err(error) = cache.remove(&self.schema, &keys).await {
-            self.tolerate(Role::Shared, "the shared tier did not take a removal; it is read past until it is mended", &error);
-            self.repairs.add(keys);
+            self.tolerate(Role::Shared, "the shared tier did not take a removal; it is read past until the relayer has told it", &error);
         }
     }
 
     /// Puts a written record into memory, and voids every load that began before.
-    fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>) {
+    fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>, began: Duration, was_heard: bool) {
         self.flights.forget(key);
         let borrowed: &Borrowed<T> = key.borrow();
         let Some(near) = &self.near else {
@@ -190,16 +233,17 @@ impl<T: Schema> Pipeline<T> {
         };
         let memory_is_truth = matches!(self.backing, Backing::Memory(_));
         let lazy = self.schema.write_mode() == WriteMode::WriteThroughLazyL1;
-        let deadline = self.near_deadline(self.shared_deadline());
-        self.fences.publish(snapshot, borrowed, |undisturbed| {
-            let newer_is_there = near.version(borrowed).is_some_and(|present| present > record.version());
-            if memory_is_truth && newer_is_there {
+        let deadline = self.near_deadline(self.shared_deadline(), began);
+        // The log may have told of this very write first, which touched the fence once.
+        self.fences.publish(snapshot, borrowed, was_heard, |undisturbed| {
+            if memory_is_truth && near.version(borrowed).is_some_and(|present| present > record.version()) {
                 return;
             }
-            if memory_is_truth || (undisturbed && !lazy && !newer_is_there) {
+            let is_admitted = self.trust.as_ref().is_none_or(|trust| trust.admits_install(&Self::text(key), record.version()));
+            if memory_is_truth || (!lazy && is_admitted && memory::takes_write(near.version(borrowed), record.version(), undisturbed)) {
+                let (record, deadline) = self.kept_beyond(record, deadline);
                 near.install(key.clone(), record, deadline);
             } else {
-                // A newer one leaves too: it may be from before a restore of the truth, which issues smaller versions again.
                 near.remove(borrowed);
             }
         });
@@ -257,6 +301,17 @@ pub(super) fn may_have_taken_effect(error: &Error) -> bool {
             | ErrorKind::TransactionFailed
             | ErrorKind::Closed
     )
+}
+
+/// The error of a write that the truth has taken.
+fn stored_but_unreadable(error: Error) -> Error {
+    let told =
+        Error::new(error.kind(), format!("the write was stored, but what the truth holds now cannot be read back: {}", error.summary()));
+    match error.column().map(str::to_owned) {
+        Some(column) => told.with_column(column),
+        None => told,
+    }
+    .with_source(error)
 }
 
 fn owned(row: Row<'_>) -> Row<'static> {

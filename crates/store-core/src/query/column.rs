@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::column_name::ColumnName;
 use super::filter::{Comparison, Filter};
 use super::operand::Operand;
 use super::order::{Direction, Order};
@@ -28,6 +29,7 @@ use crate::value::Value;
 /// # Ok::<(), store_core::Error>(())
 /// ```
 pub struct Column<T, F> {
+    schema: &'static str,
     name: &'static str,
     decode: fn(Value<'static>) -> Result<F>,
     model: PhantomData<fn() -> T>,
@@ -35,8 +37,12 @@ pub struct Column<T, F> {
 
 impl<T, F> Column<T, F> {
     #[doc(hidden)]
-    pub const fn new(name: &'static str, decode: fn(Value<'static>) -> Result<F>) -> Self {
-        Column { name, decode, model: PhantomData }
+    pub const fn new(schema: &'static str, name: &'static str, decode: fn(Value<'static>) -> Result<F>) -> Self {
+        Column { schema, name, decode, model: PhantomData }
+    }
+
+    const fn full_name(&self) -> ColumnName {
+        ColumnName::of_schema(self.schema, self.name)
     }
 
     pub(crate) fn decode_value(&self, value: Value<'static>) -> Result<F> {
@@ -50,17 +56,17 @@ impl<T, F> Column<T, F> {
 
     /// Lowest first; NULL last.
     pub fn asc(self) -> Order {
-        Order { column: self.name.into(), direction: Direction::Ascending }
+        Order { column: self.full_name(), direction: Direction::Ascending }
     }
 
     /// Highest first; NULL first.
     pub fn desc(self) -> Order {
-        Order { column: self.name.into(), direction: Direction::Descending }
+        Order { column: self.full_name(), direction: Direction::Descending }
     }
 
     /// The column is NULL.
     pub fn is_null(self) -> Filter {
-        Filter::IsNull { column: self.name }
+        Filter::IsNull { column: self.full_name() }
     }
 
     /// The column is not NULL.
@@ -71,12 +77,12 @@ impl<T, F> Column<T, F> {
     fn with_operand(self, operand: &impl Operand<F>, build: impl FnOnce(Value<'static>) -> Filter) -> Filter {
         match operand.to_operand() {
             Ok(value) => build(value),
-            Err(error) => Filter::Invalid { column: self.name, reason: error.to_string() },
+            Err(error) => Filter::Invalid { column: self.full_name(), reason: error.to_string() },
         }
     }
 
     fn compare(self, comparison: Comparison, operand: &impl Operand<F>) -> Filter {
-        self.with_operand(operand, |value| Filter::Compare { column: self.name, comparison, value })
+        self.with_operand(operand, |value| Filter::Compare { column: self.full_name(), comparison, value })
     }
 
     /// Equal.
@@ -117,21 +123,21 @@ impl<T, F> Column<T, F> {
     /// One of the values; no row if there are none.
     pub fn one_of<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter {
         match values.into_iter().map(|value| value.to_operand()).collect() {
-            Ok(values) => Filter::OneOf { column: self.name, values },
-            Err(error) => Filter::Invalid { column: self.name, reason: crate::Error::to_string(&error) },
+            Ok(values) => Filter::OneOf { column: self.full_name(), values },
+            Err(error) => Filter::Invalid { column: self.full_name(), reason: crate::Error::to_string(&error) },
         }
     }
 }
 
 impl<T> Column<T, String> {
-    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those, and before a `\`, meant literally.
+    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those, and before a `\`, meant literally. Case counts.
     pub fn like(self, pattern: &str) -> Filter {
         self.compare(Comparison::Like, &pattern)
     }
 }
 
 impl<T> Column<T, Option<String>> {
-    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those, and before a `\`, meant literally.
+    /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those, and before a `\`, meant literally. Case counts.
     pub fn like(self, pattern: &str) -> Filter {
         self.compare(Comparison::Like, &pattern)
     }

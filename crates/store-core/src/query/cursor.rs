@@ -59,7 +59,7 @@ impl Cursor {
                 }
             };
             let refused = Error::new(ErrorKind::InvalidQuery, problem);
-            return Err(refused.with_schema(definition.name()).with_column(criterion.column.clone()));
+            return Err(refused.with_schema(definition.name()).with_column(criterion.column.to_name()));
         }
         Ok(Cursor { order: order_hash(order, definition), encoded: PostcardCodec.encode(&values)? })
     }
@@ -95,8 +95,8 @@ impl Cursor {
                 alternatives.push(Filter::All(parts));
             }
             equal_so_far.push(match value {
-                Value::Null => Filter::IsNull { column: name },
-                value => Filter::Compare { column: name, comparison: Comparison::Equal, value },
+                Value::Null => Filter::IsNull { column: name.into() },
+                value => Filter::Compare { column: name.into(), comparison: Comparison::Equal, value },
             });
         }
         Ok(Filter::Any(alternatives))
@@ -107,12 +107,14 @@ impl Cursor {
 fn strictly_behind(column: &'static str, nullable: bool, direction: Direction, value: &Value<'static>) -> Option<Filter> {
     match (direction, value) {
         (Direction::Ascending, Value::Null) => None,
-        (Direction::Descending, Value::Null) => Some(!Filter::IsNull { column }),
+        (Direction::Descending, Value::Null) => Some(!Filter::IsNull { column: column.into() }),
         (Direction::Ascending, value) => {
-            let greater = Filter::Compare { column, comparison: Comparison::Greater, value: value.clone() };
-            Some(if nullable { greater.or(Filter::IsNull { column }) } else { greater })
+            let greater = Filter::Compare { column: column.into(), comparison: Comparison::Greater, value: value.clone() };
+            Some(if nullable { greater.or(Filter::IsNull { column: column.into() }) } else { greater })
         }
-        (Direction::Descending, value) => Some(Filter::Compare { column, comparison: Comparison::Less, value: value.clone() }),
+        (Direction::Descending, value) => {
+            Some(Filter::Compare { column: column.into(), comparison: Comparison::Less, value: value.clone() })
+        }
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::ops::Not;
 
+use super::column_name::ColumnName;
 use crate::value::Value;
+
+/// Conditions nested deeper than any person or cursor writes, well before the stack or SQLite's own limit ends.
+pub(crate) const DEEPEST: usize = 200;
 
 /// How two values are compared.
 ///
@@ -17,7 +21,7 @@ use crate::value::Value;
 /// #     population: i64,
 /// # }
 ///
-/// let large = Filter::Compare { column: "population", comparison: Comparison::Greater, value: 1_000_000.into() };
+/// let large = Filter::Compare { column: "population".into(), comparison: Comparison::Greater, value: 1_000_000.into() };
 /// assert_eq!(City::population().gt(1_000_000), large);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,7 +38,7 @@ pub enum Comparison {
     Greater,
     /// `>=`
     GreaterOrEqual,
-    /// `LIKE`, with `%` and `_` as wildcards and `\` before those, and before a `\`, meant literally. PostgreSQL heeds case, SQLite does not for ASCII letters.
+    /// `LIKE`, with `%` and `_` as wildcards and `\` before those, and before a `\`, meant literally. Case counts.
     Like,
 }
 
@@ -71,7 +75,7 @@ pub enum Filter {
     /// A column against a value.
     Compare {
         /// The column's name in the schema.
-        column: &'static str,
+        column: ColumnName,
         /// How.
         comparison: Comparison,
         /// The value.
@@ -80,14 +84,14 @@ pub enum Filter {
     /// A column among values.
     OneOf {
         /// The column's name in the schema.
-        column: &'static str,
+        column: ColumnName,
         /// The values.
         values: Vec<Value<'static>>,
     },
     /// A column that is NULL.
     IsNull {
         /// The column's name in the schema.
-        column: &'static str,
+        column: ColumnName,
     },
     /// SQL of the program's own.
     Raw {
@@ -99,10 +103,12 @@ pub enum Filter {
     /// A condition that could not be built, kept until the query runs: the column, and why.
     Invalid {
         /// The column's name in the schema.
-        column: &'static str,
+        column: ColumnName,
         /// What was wrong with the value.
         reason: String,
     },
+    /// A condition that was nested more than 200 levels deep, dropped when it was built; a query refuses it.
+    TooDeep,
 }
 
 impl Filter {
@@ -110,11 +116,12 @@ impl Filter {
     #[must_use]
     pub fn and(self, other: Filter) -> Filter {
         match self {
-            Filter::All(mut parts) => {
+            Filter::All(mut parts) if other.fits(1) => {
                 parts.push(other);
                 Filter::All(parts)
             }
-            first => Filter::All(vec![first, other]),
+            first if other.fits(1) && first.fits(1) => Filter::All(vec![first, other]),
+            _ => Filter::TooDeep,
         }
     }
 
@@ -122,12 +129,24 @@ impl Filter {
     #[must_use]
     pub fn or(self, other: Filter) -> Filter {
         match self {
-            Filter::Any(mut parts) => {
+            Filter::Any(mut parts) if other.fits(1) => {
                 parts.push(other);
                 Filter::Any(parts)
             }
-            first => Filter::Any(vec![first, other]),
+            first if other.fits(1) && first.fits(1) => Filter::Any(vec![first, other]),
+            _ => Filter::TooDeep,
         }
+    }
+
+    /// Whether it may stand so many levels deep. What cannot is never built, since its drop would end the stack.
+    fn fits(&self, depth: usize) -> bool {
+        depth <= DEEPEST
+            && match self {
+                Filter::All(parts) | Filter::Any(parts) => parts.iter().all(|part| part.fits(depth + 1)),
+                Filter::Not(inner) => inner.fits(depth + 1),
+                Filter::TooDeep => false,
+                _ => true,
+            }
     }
 }
 
@@ -135,6 +154,34 @@ impl Not for Filter {
     type Output = Filter;
 
     fn not(self) -> Filter {
-        Filter::Not(Box::new(self))
+        if self.fits(1) { Filter::Not(Box::new(self)) } else { Filter::TooDeep }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf() -> Filter {
+        Filter::IsNull { column: "level".into() }
+    }
+
+    #[test]
+    fn conditions_of_any_length_are_built_and_those_of_any_depth_end() {
+        let wide = (0..30_000).fold(leaf(), |list, _| list.or(leaf()));
+        assert!(matches!(&wide, Filter::Any(parts) if parts.len() == 30_001));
+        assert!(matches!((0..DEEPEST).fold(leaf(), |inner, _| !inner), Filter::Not(_)));
+        for deep in [
+            (0..30_000).fold(leaf(), |inner, _| !inner),
+            (0..30_000).fold(leaf(), |inner, _| inner.or(leaf()).and(leaf())),
+            (0..30_000).fold(leaf(), |inner, _| leaf().and(leaf().or(inner))),
+            (0..=DEEPEST).fold(leaf(), |inner, _| !inner),
+        ] {
+            assert_eq!(deep, Filter::TooDeep);
+        }
+        assert_eq!(
+            (!Filter::TooDeep, leaf().and(Filter::TooDeep), Filter::TooDeep.or(leaf())),
+            (Filter::TooDeep, Filter::TooDeep, Filter::TooDeep)
+        );
     }
 }

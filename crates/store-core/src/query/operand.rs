@@ -13,7 +13,10 @@ use crate::value::Value;
 /// assert_eq!(text, <String as Operand<Option<String>>>::to_operand(&String::from("Lima"))?);
 /// # Ok::<(), store_core::Error>(())
 /// ```
-#[diagnostic::on_unimplemented(message = "a column of type `{F}` cannot be compared with `{Self}`")]
+#[diagnostic::on_unimplemented(
+    message = "a column of type `{F}` cannot be compared with `{Self}`",
+    note = "compare with a bare value of the column's type, without `Some`; find NULL with `is_null()`, other values with `is_not_null()`"
+)]
 pub trait Operand<F> {
     /// The value to send.
     ///
@@ -23,12 +26,14 @@ pub trait Operand<F> {
     fn to_operand(&self) -> Result<Value<'static>>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F: Scalar> Operand<F> for F {
     fn to_operand(&self) -> Result<Value<'static>> {
         self.to_value().map(Value::into_owned)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F: Scalar> Operand<Option<F>> for F {
     fn to_operand(&self) -> Result<Value<'static>> {
         self.to_value().map(Value::into_owned)

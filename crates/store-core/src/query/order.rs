@@ -1,7 +1,6 @@
 //! The order of a query's rows.
 
-use std::borrow::Cow;
-
+use super::column_name::ColumnName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::SchemaDefinition;
 
@@ -51,7 +50,7 @@ impl Direction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     /// The column's name in the schema.
-    pub column: Cow<'static, str>,
+    pub column: ColumnName,
     /// Which way.
     pub direction: Direction,
 }
@@ -72,13 +71,9 @@ impl From<String> for Order {
 pub(super) fn complete(order: &[Order], definition: &SchemaDefinition) -> Result<Vec<Order>> {
     let mut complete: Vec<Order> = Vec::with_capacity(order.len() + definition.key_positions().len());
     for criterion in order {
-        if definition.position(&criterion.column).is_none() {
-            let known: Vec<_> = definition.columns().iter().map(|column| column.name).collect();
-            return Err(Error::new(
-                ErrorKind::InvalidQuery,
-                format!("cannot order by `{}`: the columns are {}", criterion.column.escape_debug(), known.join(", ")),
-            )
-            .with_schema(definition.name()));
+        if let Err(reason) = criterion.column.position_in(definition) {
+            let shown = criterion.column.escape_debug();
+            return Err(Error::new(ErrorKind::InvalidQuery, format!("cannot order by `{shown}`: {reason}")).with_schema(definition.name()));
         }
         if complete.iter().all(|present| present.column != criterion.column) {
             complete.push(criterion.clone());
@@ -86,7 +81,7 @@ pub(super) fn complete(order: &[Order], definition: &SchemaDefinition) -> Result
     }
     let direction = complete.last().map_or(Direction::Ascending, |last| last.direction);
     for key in definition.key_columns() {
-        if complete.iter().all(|present| present.column != key.name) {
+        if complete.iter().all(|present| *present.column != *key.name) {
             complete.push(Order { column: key.name.into(), direction });
         }
     }

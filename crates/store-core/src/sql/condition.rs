@@ -3,15 +3,12 @@
 use super::dialect::Dialect;
 use super::placeholders::renumber;
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{Comparison, Filter};
+use crate::query::{ColumnName, Comparison, DEEPEST, Filter};
 use crate::schema::BoundSchema;
 use crate::value::Value;
 
 /// Both databases take at least this many values in one statement.
 const MOST_PARAMS: usize = 32_000;
-
-/// Conditions nested deeper than any person or cursor writes, well before the stack or SQLite's own limit ends.
-const DEEPEST: usize = 200;
 
 pub(super) struct ConditionWriter<'a> {
     pub(super) dialect: Dialect,
@@ -26,9 +23,7 @@ impl ConditionWriter<'_> {
 
     fn write_at(&mut self, filter: &Filter, sql: &mut String, depth: usize) -> Result<()> {
         if depth > DEEPEST {
-            return Err(
-                self.refuse(format!("the condition is nested more than {DEEPEST} levels deep; join lists with `Filter::Any` or `one_of`"))
-            );
+            return Err(self.too_deep());
         }
         match filter {
             Filter::All(parts) => self.join(parts, " AND ", "TRUE", sql, depth),
@@ -41,10 +36,6 @@ impl ConditionWriter<'_> {
             }
             Filter::Compare { column, comparison, value } => {
                 sql.push_str(&self.column(column)?);
-                if *comparison == Comparison::Like && value.as_text().is_some_and(ends_with_lone_escape) {
-                    let reason = "the pattern of LIKE ends with a `\\` that escapes nothing; write `\\\\` for one backslash";
-                    return Err(self.refuse(reason.to_owned()).with_column(*column));
-                }
                 sql.push_str(match comparison {
                     Comparison::Equal => " = ",
                     Comparison::NotEqual => " <> ",
@@ -52,15 +43,12 @@ impl ConditionWriter<'_> {
                     Comparison::LessOrEqual => " <= ",
                     Comparison::Greater => " > ",
                     Comparison::GreaterOrEqual => " >= ",
-                    Comparison::Like => " LIKE ",
+                    Comparison::Like => return self.like(column, value, sql),
                 });
-                self.value(value.clone(), sql)?;
-                if *comparison == Comparison::Like {
-                    sql.push_str(" ESCAPE '\\'");
-                }
-                Ok(())
+                self.value(value.clone(), sql)
             }
-            Filter::OneOf { values, .. } if values.is_empty() => {
+            Filter::OneOf { column, values } if values.is_empty() => {
+                self.column(column)?;
                 sql.push_str("FALSE");
                 Ok(())
             }
@@ -85,7 +73,7 @@ impl ConditionWriter<'_> {
                 let renumbered = renumber(condition, params.len(), self.params.len() + 1, self.dialect)
                     .map_err(|error| error.with_schema(self.schema.name()))?;
                 if let Some(unset) = params.iter().position(|value| matches!(value, Value::Unset)) {
-                    return Err(self.refuse(format!("value {} is unset; give a value or NULL", unset + 1)));
+                    return Err(self.refuse(format!("value {} is unset, or a time that no column holds; give a value or NULL", unset + 1)));
                 }
                 self.params.extend(params.iter().cloned());
                 self.check_count()?;
@@ -94,7 +82,8 @@ impl ConditionWriter<'_> {
                 sql.push(')');
                 Ok(())
             }
-            Filter::Invalid { column, reason } => Err(self.refuse(reason.clone()).with_column(*column)),
+            Filter::Invalid { column, reason } => Err(self.refuse(reason.clone()).with_column(column.to_name())),
+            Filter::TooDeep => Err(self.too_deep()),
         }
     }
 
@@ -132,10 +121,30 @@ impl ConditionWriter<'_> {
         Ok(())
     }
 
-    pub(super) fn column(&self, name: &str) -> Result<String> {
-        match self.schema.definition().position(name) {
-            Some(_) => Ok(self.dialect.quote(name)),
-            None => Err(self.refuse(format!("there is no column `{}`", name.escape_debug()))),
+    /// `LIKE` heeds case in PostgreSQL and not in SQLite, whose `GLOB` does, and can use an index for a prefix.
+    fn like(&mut self, column: &ColumnName, pattern: &Value<'static>, sql: &mut String) -> Result<()> {
+        if pattern.as_text().is_some_and(ends_with_lone_escape) {
+            let reason = "the pattern of LIKE ends with a `\\` that escapes nothing; write `\\\\` for one backslash";
+            return Err(self.refuse(reason.to_owned()).with_column(column.to_name()));
+        }
+        match (self.dialect, pattern) {
+            (Dialect::Sqlite, Value::Text(pattern)) => {
+                sql.push_str(" GLOB ");
+                self.value(Value::Text(to_glob(pattern).into()), sql)
+            }
+            (_, pattern) => {
+                sql.push_str(" LIKE ");
+                self.value(pattern.clone(), sql)?;
+                sql.push_str(" ESCAPE '\\'");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn column(&self, column: &ColumnName) -> Result<String> {
+        match column.position_in(self.schema.definition()) {
+            Ok(_) => Ok(self.dialect.quote(column)),
+            Err(reason) => Err(self.refuse(reason)),
         }
     }
 
@@ -147,6 +156,10 @@ impl ConditionWriter<'_> {
         }
     }
 
+    fn too_deep(&self) -> Error {
+        self.refuse(format!("the condition is nested more than {DEEPEST} levels deep; join lists with `Filter::Any` or `one_of`"))
+    }
+
     fn refuse(&self, reason: String) -> Error {
         Error::new(ErrorKind::InvalidQuery, reason).with_schema(self.schema.name())
     }
@@ -155,4 +168,41 @@ impl ConditionWriter<'_> {
 /// PostgreSQL refuses such a pattern for some rows, SQLite for none.
 fn ends_with_lone_escape(pattern: &str) -> bool {
     pattern.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
+}
+
+/// The pattern of `GLOB` that matches what a pattern of `LIKE` does. The pattern does not end within an escape.
+fn to_glob(pattern: &str) -> String {
+    let mut glob = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '%' => glob.push('*'),
+            '_' => glob.push('?'),
+            '\\' => push_literal(&mut glob, characters.next().unwrap_or('\\')),
+            other => push_literal(&mut glob, other),
+        }
+    }
+    glob
+}
+
+fn push_literal(glob: &mut String, character: char) {
+    if matches!(character, '*' | '?' | '[') {
+        glob.extend(['[', character, ']']);
+    } else {
+        glob.push(character);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_like_become_those_of_glob() {
+        for (like, glob) in
+            [("San %", "San *"), ("_a%", "?a*"), ("50\\%\\_\\\\", "50%_\\"), ("*?[a]", "[*][?][[]a]"), ("\\*", "[*]"), ("", "")]
+        {
+            assert_eq!(to_glob(like), glob);
+        }
+    }
 }

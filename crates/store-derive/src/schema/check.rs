@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proc_macro2::Span;
 
-use super::model::{Field, Index, Model, Tag};
+use super::model::{DefaultValue, Field, Index, Model, Tag};
 use crate::context::Context;
 use crate::{input, name, suggestion};
 
@@ -81,6 +81,13 @@ fn check_column(context: &Context, model: &Model, field: &Field) {
             field_type.span,
             "a record owns its values; use `String` for text, `Vec<u8>` for bytes, or skip the field with `#[schema(skip)]`",
         );
+    }
+    if let Some(default) = &tags.default
+        && matches!(default.value, DefaultValue::Integer(number) if number < 0)
+        && field_type.is_unsigned()
+    {
+        let reason = format!("`{}` holds no number below 0; give a default from 0 up, or make the field signed", field_type.inner);
+        context.error(default.span, reason);
     }
     let omitted = [Tag::OmitCache, Tag::OmitL1].into_iter().find_map(|tag| tags.span(tag).map(|span| (tag, span)));
     match (omitted, field_type.is_deferred) {

@@ -41,6 +41,13 @@ impl FieldType {
     }
 }
 
+impl FieldType {
+    /// Whether the column's type is spelled as one of the unsigned integers.
+    pub(crate) fn is_unsigned(&self) -> bool {
+        ["u8", "u16", "u32", "u64", "usize"].contains(&&*self.inner.to_string())
+    }
+}
+
 /// The `F` of `path::to::Wrapper<F>`.
 fn argument_of<'a>(candidate: &'a Type, wrapper: &str) -> Option<&'a Type> {
     match candidate {

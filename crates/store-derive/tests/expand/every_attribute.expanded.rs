@@ -263,6 +263,7 @@ const _: () = {
         #[must_use]
         fn user_id() -> __strata::Column<Self, Uuid> {
             __strata::Column::new(
+                "orders",
                 "user_id",
                 |__value| __strata::decode(
                     __strata::fitting::<Uuid, _>((&&&&__strata::Probe::<Uuid>::NEW).strata_codec()),
@@ -276,6 +277,7 @@ const _: () = {
         #[must_use]
         fn number() -> __strata::Column<Self, i32> {
             __strata::Column::new(
+                "orders",
                 "number",
                 |__value| __strata::decode(
                     __strata::fitting::<i32, _>((&&&&__strata::Probe::<i32>::NEW).strata_codec()),
@@ -289,6 +291,7 @@ const _: () = {
         #[must_use]
         fn code() -> __strata::Column<Self, String> {
             __strata::Column::new(
+                "orders",
                 "code",
                 |__value| __strata::decode(
                     __strata::fitting::<String, _>((&&&&__strata::Probe::<String>::NEW).strata_codec()),
@@ -302,6 +305,7 @@ const _: () = {
         #[must_use]
         fn r#type() -> __strata::Column<Self, Option<String>> {
             __strata::Column::new(
+                "orders",
                 "type",
                 |__value| __strata::decode(
                     __strata::fitting::<Option<String>, _>((&&&&__strata::Probe::<Option<String>>::NEW).strata_codec()),
@@ -315,6 +319,7 @@ const _: () = {
         #[must_use]
         fn level() -> __strata::Column<Self, i16> {
             __strata::Column::new(
+                "orders",
                 "level",
                 |__value| __strata::decode(
                     __strata::fitting::<i16, _>((&&&&__strata::Probe::<i16>::NEW).strata_codec()),
@@ -328,6 +333,7 @@ const _: () = {
         #[must_use]
         fn notes() -> __strata::Column<Self, String> {
             __strata::Column::new(
+                "orders",
                 "notes",
                 |__value| __strata::decode(
                     __strata::or_default(__strata::fitting::<String, _>((&&&&__strata::Probe::<String>::NEW).strata_codec())),
@@ -341,6 +347,7 @@ const _: () = {
         #[must_use]
         fn created_at() -> __strata::Column<Self, SystemTime> {
             __strata::Column::new(
+                "orders",
                 "created_at",
                 |__value| __strata::decode(
                     __strata::fitting::<SystemTime, _>((&&&&__strata::Probe::<SystemTime>::NEW).strata_codec()),
@@ -354,6 +361,7 @@ const _: () = {
         #[must_use]
         fn updated_at() -> __strata::Column<Self, SystemTime> {
             __strata::Column::new(
+                "orders",
                 "updated_at",
                 |__value| __strata::decode(
                     __strata::fitting::<SystemTime, _>((&&&&__strata::Probe::<SystemTime>::NEW).strata_codec()),
@@ -367,6 +375,7 @@ const _: () = {
         #[must_use]
         fn document() -> __strata::Column<Self, Vec<u8>> {
             __strata::Column::new(
+                "orders",
                 "document",
                 |__value| __strata::decode(
                     __strata::fitting::<Vec<u8>, _>((&&&&__strata::Probe::<Vec<u8>>::NEW).strata_codec()),
@@ -380,6 +389,7 @@ const _: () = {
         #[must_use]
         fn weight() -> __strata::Column<Self, f64> {
             __strata::Column::new(
+                "orders",
                 "weight",
                 |__value| __strata::decode(
                     __strata::or_default(__strata::fitting::<f64, _>((&&&&__strata::Probe::<f64>::NEW).strata_codec())),
@@ -393,6 +403,7 @@ const _: () = {
         #[must_use]
         fn parts() -> __strata::Column<Self, Vec<Order>> {
             __strata::Column::new(
+                "orders",
                 "parts",
                 |__value| __strata::decode(
                     __strata::fitting::<Vec<Order>, _>((&&&&__strata::Probe::<Vec<Order>>::NEW).strata_codec()),

@@ -96,6 +96,7 @@ const _: () = {
         #[must_use]
         pub fn id() -> __strata::Column<Self, i64> {
             __strata::Column::new(
+                "city",
                 "id",
                 |__value| __strata::decode(__strata::fitting::<i64, _>((&&&&__strata::Probe::<i64>::NEW).strata_codec()), __value, "city", "id")
             )
@@ -104,6 +105,7 @@ const _: () = {
         #[must_use]
         pub fn name() -> __strata::Column<Self, String> {
             __strata::Column::new(
+                "city",
                 "name",
                 |__value| __strata::decode(
                     __strata::fitting::<String, _>((&&&&__strata::Probe::<String>::NEW).strata_codec()),
@@ -117,6 +119,7 @@ const _: () = {
         #[must_use]
         pub fn population() -> __strata::Column<Self, Option<i64>> {
             __strata::Column::new(
+                "city",
                 "population",
                 |__value| __strata::decode(
                     __strata::fitting::<Option<i64>, _>((&&&&__strata::Probe::<Option<i64>>::NEW).strata_codec()),

@@ -1,5 +1,11 @@
 const _: () = {
     use ::strata::__private as __strata;
+    #[allow(dead_code, non_snake_case)]
+    trait __MissingColumns: __strata::std::marker::Sized {
+        fn name<__Field>() -> __strata::Column<Self, __Field> where Self: __strata::HasColumn { __strata::std::unreachable!() }
+        fn r#type<__Field>() -> __strata::Column<Self, __Field> where Self: __strata::HasColumn { __strata::std::unreachable!() }
+    }
+    impl<__Model> __MissingColumns for __Model { }
     #[automatically_derived]
     impl __strata::Projection<geography::City> for Summary {
         fn columns() -> __strata::std::vec::Vec<&'static __strata::std::primitive::str> { __strata::std::vec![<geography::City>::name().name(),<geography::City>::r#type().name()] }

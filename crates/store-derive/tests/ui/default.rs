@@ -18,6 +18,10 @@ struct Literals {
     infinite: f64,
     #[schema(default = -true)]
     negated: bool,
+    #[schema(default = -5)]
+    unsigned: u64,
+    #[schema(default = -1)]
+    byte: Option<u8>,
 }
 
 fn main() {}

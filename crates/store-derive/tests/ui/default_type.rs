@@ -12,8 +12,6 @@ struct Numbers {
     number: Option<i64>,
     #[schema(default = 0.5)]
     whole: i64,
-    #[schema(default = -1)]
-    unsigned: u64,
     #[schema(omit_cache, default = 1)]
     deferred: Deferred<bool>,
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::Result;
 use store_core::facet::{Log, LogBatch, LogCursor, LogEntry};
+use store_core::{Result, Version};
 
 use super::{Faults, Operation};
 
@@ -25,11 +25,19 @@ impl Log for FaultyLog {
         self.faults.run(Operation::LogRead, self.inner.read(after)).await
     }
 
-    async fn append(&self, entries: &[LogEntry]) -> Result<()> {
+    fn covers(&self, place: &LogCursor, earlier: &LogCursor) -> bool {
+        self.inner.covers(place, earlier)
+    }
+
+    async fn append(&self, entries: &[LogEntry]) -> Result<Vec<Version>> {
         self.faults.run(Operation::LogAppend, self.inner.append(entries)).await
     }
 
     async fn prune(&self, age: Duration) -> Result<u64> {
         self.faults.run(Operation::LogPrune, self.inner.prune(age)).await
+    }
+
+    async fn lead(&self, names: &[String]) -> Result<Vec<bool>> {
+        self.faults.run(Operation::LogLead, self.inner.lead(names)).await
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::facet::{Fill, Records, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, Records, Relay, Slot};
 use store_core::{BoundSchema, EncodedRecord, Result, Version};
 
 use super::{Faults, Operation};
@@ -21,6 +21,19 @@ impl Records for FaultyRecords {
         self.faults.run(Operation::Fetch, self.inner.fetch(schema, keys, lease)).await
     }
 
+    async fn fetch_marked(&self, schema: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Fetched>> {
+        self.faults.run(Operation::Fetch, self.inner.fetch_marked(schema, keys, lease)).await
+    }
+
+    async fn take_over(
+        &self,
+        schema: &BoundSchema,
+        records: &[(String, EncodedRecord)],
+        lease: Duration,
+    ) -> Result<Vec<Option<FillLease>>> {
+        self.faults.run(Operation::TakeOver, self.inner.take_over(schema, records, lease)).await
+    }
+
     async fn fill(&self, schema: &BoundSchema, fills: &[Fill]) -> Result<Vec<bool>> {
         self.faults.run(Operation::Fill, self.inner.fill(schema, fills)).await
     }
@@ -35,6 +48,14 @@ impl Records for FaultyRecords {
 
     async fn clear(&self, schema: &BoundSchema) -> Result<u64> {
         self.faults.run(Operation::Clear, self.inner.clear(schema)).await
+    }
+
+    async fn marks(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Vec<Option<Mark>>>> {
+        self.faults.run(Operation::Marks, self.inner.marks(schemas)).await
+    }
+
+    async fn relay(&self, relay: &Relay) -> Result<()> {
+        self.faults.run(Operation::Relay, self.inner.relay(relay)).await
     }
 
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {

@@ -4,6 +4,7 @@
 
 pub mod entries;
 pub mod following;
+pub mod leading;
 pub mod pruning;
 
 use store_core::facet::{LogCursor, LogEntry};
@@ -34,14 +35,21 @@ macro_rules! log_suite {
                 entries_name_the_schema_and_the_key,
                 a_large_call_is_one_entry,
                 a_refused_write_has_no_entry,
+                appended_entries_have_their_versions_in_order,
                 invalidations_are_appended,
             }
             $crate::suite_cases! { $make, log::following:
                 a_cursor_can_be_read_from_again,
                 a_cursor_survives_as_text,
                 a_foreign_cursor_is_refused,
+                a_place_covers_those_before_it,
                 a_follower_meets_each_entry_once,
                 a_follower_meets_large_calls_once,
+            }
+            $crate::suite_cases! { $make, log::leading:
+                each_name_has_one_leader,
+                a_leader_keeps_its_names,
+                a_closed_leader_is_followed,
             }
             $crate::suite_cases! { $make, log::pruning:
                 pruning_drops_by_age,
@@ -57,7 +65,12 @@ mod tests {
     #[test]
     fn the_macro_lists_every_case() {
         let listed = include_str!("log.rs");
-        for source in [include_str!("log/entries.rs"), include_str!("log/following.rs"), include_str!("log/pruning.rs")] {
+        for source in [
+            include_str!("log/entries.rs"),
+            include_str!("log/following.rs"),
+            include_str!("log/leading.rs"),
+            include_str!("log/pruning.rs"),
+        ] {
             for line in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
                 let case = line.split('(').next().unwrap();
                 assert!(listed.contains(&format!("                {case},\n")), "`log_suite!` lacks {case}");

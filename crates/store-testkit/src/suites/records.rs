@@ -30,11 +30,14 @@ pub mod clear;
 pub mod fetch;
 pub mod fill;
 pub mod keys;
+pub mod marks;
 pub mod model;
 pub mod races;
 pub mod replace;
+pub mod take_over;
 pub mod tier;
 pub mod truth;
+pub mod wakes;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -45,7 +48,7 @@ pub use bench::Bench;
 
 /// A server, as far as the suite needs one: open to several tiers at once. It may hold other content, which the suite leaves alone.
 pub trait RecordsServer: Send + Sync {
-    /// Opens one more tier on the server. It must have the facet `records`.
+    /// Opens one more tier on the server. It must have the facets `records` and `wakes`.
     fn open(&self) -> impl Future<Output = Arc<dyn Tier>> + Send;
 
     /// Puts something that no version of Strata writes in the place of a key, behind the tiers' backs.
@@ -74,7 +77,7 @@ macro_rules! records_suite {
     ($server:expr) => {
         $crate::records_suite! { @cases $server;
             tier {
-                is_shared_and_has_that_facet_alone,
+                is_shared_and_has_records_and_wakes,
                 answers_a_ping,
                 no_items_are_no_work,
             }
@@ -104,11 +107,19 @@ macro_rules! records_suite {
                 the_same_record_is_there_already,
                 an_equal_version_of_the_same_layout_stays,
                 an_equal_version_of_another_layout_is_replaced,
+                a_record_of_another_generation_leaves,
                 a_lease_is_voided,
                 foreign_content_is_emptied,
                 versions_are_compared_over_their_whole_range,
                 a_record_past_its_deadline_empties_the_slot_of_an_older_one,
                 each_record_of_a_batch_stands_for_itself,
+            }
+            take_over {
+                a_record_gives_way_to_a_lease,
+                another_record_stays,
+                what_is_no_record_stays,
+                a_record_is_taken_over_once,
+                a_lease_over_a_record_ends_with_its_time,
             }
             clear {
                 a_removed_slot_is_empty,
@@ -118,6 +129,22 @@ macro_rules! records_suite {
                 cleared_leases_are_void,
                 schemas_of_similar_prefixes_are_left_alone,
                 characters_of_patterns_are_plain,
+            }
+            marks {
+                there_is_no_mark_at_first,
+                a_mark_is_the_one_set_last,
+                each_slot_comes_with_its_mark,
+                schemas_have_marks_of_their_own,
+                marks_survive_removals,
+                a_removal_empties_its_slot,
+                a_removal_below_a_version_keeps_what_is_newer,
+                a_removal_without_a_key_empties_the_schema,
+                a_step_may_be_large,
+            }
+            wakes {
+                messages_come_whole_and_in_order,
+                what_was_said_before_is_not_heard,
+                listening_ends_with_the_tier,
             }
             truth {
                 a_put_record_is_found_under_the_version_issued,

@@ -16,11 +16,12 @@ pub(super) struct PgVariables {
     acquire_timeout: Option<Duration>,
     statement_timeout: Option<Duration>,
     read_replica: Option<String>,
+    outside_writers: Option<bool>,
 }
 
 pub(super) fn take(variables: &mut Variables) -> Result<PgVariables> {
     Ok(PgVariables {
-        max_connections: variables.parse("STRATA_PG_MAX_CONNECTIONS", "a whole number")?,
+        max_connections: variables.within("STRATA_PG_MAX_CONNECTIONS", 1..=10_000, "a whole number from 1 to 10000")?,
         min_connections: variables.parse("STRATA_PG_MIN_CONNECTIONS", "a whole number")?,
         max_connection_lifetime: variables.duration("STRATA_PG_MAX_CONNECTION_LIFETIME")?,
         max_connection_idle_time: variables.duration("STRATA_PG_MAX_CONNECTION_IDLE_TIME")?,
@@ -28,6 +29,7 @@ pub(super) fn take(variables: &mut Variables) -> Result<PgVariables> {
         acquire_timeout: variables.duration("STRATA_PG_ACQUIRE_TIMEOUT")?,
         statement_timeout: variables.duration("STRATA_PG_STATEMENT_TIMEOUT")?,
         read_replica: variables.take("STRATA_PG_READ_REPLICA_URL"),
+        outside_writers: variables.parse("STRATA_PG_OUTSIDE_WRITERS", "`true` or `false`")?,
     })
 }
 
@@ -54,6 +56,9 @@ impl PgVariables {
         }
         if let Some(limit) = self.statement_timeout {
             config = config.with_statement_timeout(limit);
+        }
+        if let Some(watched) = self.outside_writers {
+            config = config.with_outside_writers(watched);
         }
         match self.read_replica {
             Some(url) => config.with_read_replica(&url),

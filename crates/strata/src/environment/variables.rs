@@ -1,6 +1,7 @@
 //! Environment variables with the checks that a setting needs.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -42,6 +43,19 @@ impl Variables {
         self.take(name).map(|text| text.parse().map_err(|_| invalid(name, &format!("is not {wanted}")))).transpose()
     }
 
+    /// A number in a range.
+    pub(super) fn within<V: FromStr + PartialOrd>(
+        &mut self,
+        name: &'static str,
+        range: impl RangeBounds<V>,
+        wanted: &str,
+    ) -> Result<Option<V>> {
+        match self.parse(name, wanted)? {
+            Some(value) if !range.contains(&value) => Err(invalid(name, &format!("is not {wanted}"))),
+            value => Ok(value),
+        }
+    }
+
     pub(super) fn duration(&mut self, name: &'static str) -> Result<Option<Duration>> {
         self.take(name).map(|text| duration(&text).ok_or_else(|| invalid(name, DURATION))).transpose()
     }
@@ -73,7 +87,10 @@ impl Variables {
     }
 }
 
-const DURATION: &str = "is not a duration above zero such as `500ms`, `60s`, `5m`, `4h` or `7d`";
+const DURATION: &str = "is not a duration above zero and up to a century such as `500ms`, `60s`, `5m`, `4h` or `7d`";
+
+/// 100 leap years, in milliseconds.
+const CENTURY: u64 = 100 * 366 * 86_400_000;
 
 fn is_ours(name: &str) -> bool {
     let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
@@ -97,7 +114,7 @@ fn duration(text: &str) -> Option<Duration> {
         "d" => 86_400_000,
         _ => return None,
     };
-    number.checked_mul(milliseconds).filter(|total| *total > 0).map(Duration::from_millis)
+    number.checked_mul(milliseconds).filter(|total| (1..=CENTURY).contains(total)).map(Duration::from_millis)
 }
 
 #[cfg(test)]
@@ -110,10 +127,12 @@ mod tests {
 
     #[test]
     fn durations_have_a_number_and_a_unit() {
-        for (text, milliseconds) in [("500ms", 500), ("60s", 60_000), ("5m", 300_000), ("4h", 14_400_000), ("7d", 604_800_000)] {
+        for (text, milliseconds) in
+            [("500ms", 500), ("60s", 60_000), ("5m", 300_000), ("4h", 14_400_000), ("7d", 604_800_000), ("36600d", CENTURY)]
+        {
             assert_eq!(of("STRATA_A", text).duration("STRATA_A").unwrap(), Some(Duration::from_millis(milliseconds)));
         }
-        for text in ["5", "s", "0s", "-1s", "1.5s", "5 m", "99999999999999999999s", "99999999999999d"] {
+        for text in ["5", "s", "0s", "-1s", "1.5s", "5 m", "99999999999999999999s", "99999999999999d", "36601d"] {
             assert_eq!(of("STRATA_A", text).duration("STRATA_A").unwrap_err().kind(), ErrorKind::InvalidConfig, "{text}");
         }
         assert_eq!(of("STRATA_A", "never").lifetime("STRATA_A").unwrap(), Some(None));

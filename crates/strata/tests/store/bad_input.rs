@@ -18,7 +18,8 @@ async fn malformed_queries_are_refused_and_say_why(bench: &Bench) {
     let players = bench.players();
     players.set(player("a", 1)).await.unwrap();
     let raw = |sql: &str, params| Query::new().where_sql(sql, params);
-    let compare = |column, value| Query::from(Filter::Compare { column, comparison: Comparison::Equal, value });
+    let compare =
+        |column: &'static str, value| Query::from(Filter::Compare { column: column.into(), comparison: Comparison::Equal, value });
     let nested = (0..500).fold(Player::level().eq(1), |inner, _| !inner);
     let cases: Vec<(Query<Player>, &str)> = vec![
         (raw("level > $1", params![]), "0 value(s) were given"),
@@ -44,13 +45,23 @@ async fn malformed_queries_are_refused_and_say_why(bench: &Bench) {
         (raw("level = 1 ORDER BY level", params![]), ""),
         (compare("nonsense", Value::Integer(1)), "there is no column `nonsense`"),
         (compare("level", Value::Unset), "unset"),
-        (Query::from(Filter::IsNull { column: "x\"y" }), "there is no column"),
-        (Query::from(Filter::OneOf { column: "nonsense", values: vec![Value::Integer(1)] }), "there is no column"),
+        (Query::from(Filter::IsNull { column: "x\"y".into() }), "there is no column"),
+        (Query::from(Filter::OneOf { column: "nonsense".into(), values: vec![Value::Integer(1)] }), "there is no column"),
         (Query::from(Player::score().gt(f64::NAN)), "NaN"),
         (Query::from(Player::username().like("50\\")), "the pattern of LIKE ends with a `\\`"),
         (Query::from(Player::level().one_of(0..40_000)), "more than 32000 values"),
         (Query::from(nested), "nested more than"),
-        (Query::from(!Filter::Invalid { column: "level", reason: "no good".to_owned() }), "no good"),
+        (Query::from((0..30_000).fold(Player::level().eq(1), |inner, _| !inner)), "nested more than 200 levels"),
+        (
+            Query::from((0..30_000).fold(Player::level().eq(1), |inner, _| inner.and(Player::level().eq(2)).or(Player::level().eq(3)))),
+            "nested more than 200 levels",
+        ),
+        (
+            Query::from(City::name().eq("Lima")),
+            "the column `name` is one of `city`, and the query is for `player`; name a column of that model",
+        ),
+        (Query::from(City::id().one_of([0_i64; 0])), "is one of `city`"),
+        (Query::from(!Filter::Invalid { column: "level".into(), reason: "no good".to_owned() }), "no good"),
     ];
     for (query, said) in cases {
         let shown = format!("{query:?}");
@@ -76,7 +87,10 @@ async fn malformed_queries_are_refused_and_say_why(bench: &Bench) {
     let error = players.search(Query::new().order_by(String::from("level; --"))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidQuery);
     assert!(error.to_string().contains("cannot order by `level; --`") && error.to_string().contains("username"), "{error}");
-    let too_large = Query::<City>::from(City::id().eq(1)).filter(strata::Column::<City, u64>::new("id", |_| Ok(0)).eq(u64::MAX));
+    let error = players.search(Query::new().order_by(City::id())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+    assert!(error.to_string().contains("cannot order by `id`: the column `id` is one of `city`"), "{error}");
+    let too_large = Query::<City>::from(City::id().eq(1)).filter(strata::Column::<City, u64>::new("city", "id", |_| Ok(0)).eq(u64::MAX));
     let error = bench.of::<City>().search(too_large).await.unwrap_err();
     assert_eq!((error.kind(), error.column()), (ErrorKind::InvalidQuery, Some("id")));
     assert_eq!(players.count(Query::new()).await.unwrap(), 1, "nothing of it ran");
@@ -92,7 +106,8 @@ async fn a_file_that_cannot_be_a_database_is_refused() {
     )
     .unwrap();
     let missing = directory.path().join("missing").join("a.db");
-    for path in [directory.path(), &missing, &file] {
+    let nul = directory.path().join("a\0b");
+    for path in [directory.path(), &missing, &file, &nul] {
         for error in [SqliteTier::open(path).await.map(drop).unwrap_err(), Store::open(path).await.map(drop).unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}");
             assert!(error.to_string().contains(directory.path().to_str().unwrap()), "{error}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use store_testkit::{Fault, Operation};
 use strata::{Error, ErrorKind, Query, Role, Schema};
 
@@ -11,6 +12,7 @@ use super::stacks::{Bench, FaultyBench, on_stacks};
 on_stacks!(everywhere: [
     a_closed_store_refuses_every_call,
     handles_of_one_store_are_one,
+    calls_may_be_polled_outside_of_a_runtime,
 ]);
 
 async fn a_closed_store_refuses_every_call(bench: &Bench) {
@@ -175,5 +177,45 @@ fn a_store_that_outlives_its_runtime_refuses_what_it_cannot_do() {
             assert!(error.to_string().contains("the runtime that the store was built in has ended") && !error.is_retryable(), "{error}");
         }
         assert_eq!(players.get("a").await.unwrap().unwrap().level, 1, "memory needs no task");
+    });
+}
+
+/// Another executor than tokio's: it polls on a thread that belongs to no runtime.
+fn elsewhere<R: Send>(future: impl Future<Output = R> + Send) -> R {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let run = || {
+        let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+        let mut context = std::task::Context::from_waker(&waker);
+        let mut future = std::pin::pin!(future);
+        loop {
+            match future.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(answer) => return answer,
+                std::task::Poll::Pending => std::thread::park(),
+            }
+        }
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+}
+
+async fn calls_may_be_polled_outside_of_a_runtime(bench: &Bench) {
+    let players = bench.players();
+    elsewhere(async {
+        players.set(player("a", 1)).await.unwrap();
+        assert_eq!(players.get("a").await.unwrap().unwrap().level, 1);
+        assert!(players.get("nobody").await.unwrap().is_none());
+        assert_eq!(players.get_many(["a", "b"]).await.unwrap().iter().flatten().count(), 1);
+        assert!(players.exists("a").await.unwrap());
+        if bench.stack.has_tables() {
+            assert_eq!(players.search(Query::new()).await.unwrap().len(), 1);
+            let streamed: Vec<_> = players.stream(Query::new()).unwrap().collect().await;
+            assert_eq!(streamed.len(), 1);
+        }
+        players.invalidate("a").await.unwrap();
+        assert!(players.delete("a").await.unwrap());
     });
 }

@@ -147,7 +147,7 @@ async fn a_codec_that_a_build_does_not_know_is_a_miss() {
     let others = reading.store.collection::<Document>().unwrap();
     assert!(others.exists(id).await.unwrap());
     assert_eq!(others.from(Role::Shared).get_many([id]).await.unwrap()[0].as_deref(), Some(&document(id)));
-    assert_eq!(servers.record::<Document>(&id.to_string()).await.codec, 200, "what is valid for others stays");
+    assert_eq!(servers.record::<Document>(&id.to_string()).await.codec, 1, "what is of no use here gives way to what is");
     assert_eq!(reading.store.stats().errors, 0, "a deploy is no error");
 
     let changed = Document { small: 7, ..document(id) };

@@ -4,6 +4,7 @@ mod cache_only;
 mod distrusted;
 mod dropped;
 mod flights;
+mod instances;
 mod model;
 mod overtaken;
 mod soak;
@@ -34,7 +35,7 @@ async fn slot(shared: &ModelRecords, id: &str) -> Slot {
 }
 
 /// Waits for something that the store does in the background.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let patience = tokio::time::Instant::now() + Duration::from_secs(30);
     while !holds().await {
         assert!(tokio::time::Instant::now() < patience, "it never came that {what}");

@@ -96,6 +96,19 @@ fn every_setting_has_a_variable() {
         ("STRATA_WRITE_MODE", "write_through_lazy_l1"),
         ("STRATA_FILL_LEASE", "250ms"),
         ("STRATA_OPERATION_TIMEOUT", "2m"),
+        ("STRATA_FLIGHT_WAIT", "80ms"),
+        ("STRATA_FRESHNESS", "400ms"),
+        ("STRATA_LOG_RETENTION", "20m"),
+        ("STRATA_STALE_ON_ERROR", "1h"),
+        ("STRATA_SOFT_TIMEOUT", "30ms"),
+        ("STRATA_REFRESH_AHEAD", "0.25"),
+        ("STRATA_JITTER", "0.5"),
+        ("STRATA_TRUTH_READS", "32"),
+        ("STRATA_BREAKER", "false"),
+        ("STRATA_BREAKER_FAILURES", "9"),
+        ("STRATA_BREAKER_COOL_DOWN", "3s"),
+        ("STRATA_BREAKER_LONGEST_COOL_DOWN", "1m"),
+        ("STRATA_RETRIES", "4"),
         ("STRATA_CREATE_TABLES", "false"),
         ("STRATA_CODEC", "postcard"),
         ("STRATA_TEST_ANYTHING", "is not looked at"),
@@ -108,6 +121,16 @@ fn every_setting_has_a_variable() {
         "write_mode: WriteThroughLazyL1",
         "fill_lease: 250ms",
         "operation_timeout: 120s",
+        "flight_wait: 80ms",
+        "freshness: 400ms",
+        "log_retention: 1200s",
+        "stale_on_error: Some(3600s)",
+        "soft_timeout: Some(30ms)",
+        "refresh_ahead: 0.25",
+        "jitter: 0.5",
+        "truth_reads: 32",
+        "breaker: BreakerSettings { enabled: false, failures: 9, cool_down: 3s, longest_cool_down: 60s }",
+        "retries: 4",
         "create_tables: false",
         "codec: Postcard",
     ];
@@ -124,8 +147,8 @@ fn every_setting_has_a_variable() {
 fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
     for (name, value, said) in [
         ("STRATA_L1_TLL", "5s", "is not a setting; the settings are"),
-        ("STRATA_L1_TTL", "5 hunter2", "is not a duration above zero such as"),
-        ("STRATA_L1_TTL", "0s", "is not a duration above zero such as"),
+        ("STRATA_L1_TTL", "5 hunter2", "is not a duration above zero and up to a century such as"),
+        ("STRATA_L1_TTL", "0s", "is not a duration above zero and up to a century such as"),
         ("STRATA_L2_TTL", "hunter2", "never"),
         ("STRATA_L1_MAX_ENTRIES", "-1", "is not a whole number"),
         ("STRATA_L1_EVICTION", "hunter2", "is none of: lru, lfu, fifo"),
@@ -135,6 +158,15 @@ fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
         ("DATABASE_URL", "sqlite:", "a file's path"),
         ("DATABASE_URL", "sqlite:a.db?mode=hunter2", "without options"),
         ("DATABASE_URL", "mysql://root:hunter2@localhost/x", "begins neither with `postgres://` nor with `sqlite:`"),
+        ("DATABASE_URL", "root:hunter2@localhost/x", "put `postgres://` in front of a server's address"),
+        ("STRATA_L1_MAX_ENTRIES", "0", "is not a whole number from 1 up; unset it for no limit"),
+        ("STRATA_BREAKER_FAILURES", "0", "is not a whole number from 1 up; to turn the breakers off, set STRATA_BREAKER=false"),
+        ("STRATA_BREAKER_LONGEST_COOL_DOWN", "1ms", "is 1ms, below STRATA_BREAKER_COOL_DOWN, which is 1s"),
+        ("STRATA_RETRIES", "11", "is not a whole number from 0 to 10"),
+        ("STRATA_FILL_LEASE", "99999d", "up to a century"),
+        ("STRATA_JITTER", "1", "is not a part from 0 to below 1"),
+        ("STRATA_SOFT_TIMEOUT", "1s", "has no effect without STRATA_STALE_ON_ERROR"),
+        ("STRATA_LOG_RETENTION", "1m", "is below ten minutes"),
     ] {
         let printed = with_text(&[(name, value)]);
         check(&printed, &["refused: InvalidConfig", name, said]);
@@ -145,6 +177,8 @@ fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
         use std::os::unix::ffi::OsStrExt;
         check(&with(&[("STRATA_L1_TTL", OsStr::from_bytes(b"\xFF"))]), &["refused: InvalidConfig", "STRATA_L1_TTL is not valid Unicode"]);
     }
+    #[cfg(feature = "redis")]
+    check(&with_text(&[("REDIS_URL", "127.0.0.1:6379")]), &["refused: InvalidConfig", "REDIS_URL has no scheme; put `redis://` in front"]);
     #[cfg(not(feature = "redis"))]
     check(&with_text(&[("REDIS_URL", "redis://localhost")]), &["refused: InvalidConfig", "REDIS_URL", "turn on Strata's feature `redis`"]);
     #[cfg(not(feature = "pg"))]

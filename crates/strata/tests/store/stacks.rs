@@ -6,6 +6,7 @@ pub(crate) mod postgres;
 pub(crate) mod redis;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store_testkit::{FaultTier, Faults, ManualClock, ModelRecords};
 use strata::facet::NearTier;
@@ -37,60 +38,57 @@ pub(crate) enum Stack {
 pub(crate) struct Bench {
     pub(crate) stack: Stack,
     pub(crate) store: Store,
-    _storage: Storage,
+    storage: Storage,
 }
 
 #[derive(Debug, Default)]
 struct Storage {
-    _directory: Option<TempDir>,
+    directory: Option<TempDir>,
+    model: Option<ModelRecords>,
     #[cfg(feature = "redis")]
-    _redis: Option<redis::Namespace>,
+    redis: Option<redis::Namespace>,
     #[cfg(feature = "pg")]
-    _postgres: Option<postgres::Database>,
+    postgres: Option<postgres::Database>,
 }
 
 impl Stack {
     pub(crate) async fn open(self) -> Bench {
         let mut storage = Storage::default();
+        let store = self.store(&mut storage).await;
+        Bench { stack: self, store, storage }
+    }
+
+    /// A store on the storage, which is made where it is not there yet.
+    async fn store(self, storage: &mut Storage) -> Store {
         let store = match self {
             Stack::MemSqlite => {
-                let builder = Store::builder().near(MemTier::new()).tier(self.sqlite(&mut storage).await);
+                let builder = Store::builder().near(MemTier::new()).tier(storage.sqlite().await);
                 self.schemas(builder).build().await
             }
-            Stack::Sqlite => self.schemas(Store::builder().tier(self.sqlite(&mut storage).await)).build().await,
+            Stack::Sqlite => self.schemas(Store::builder().tier(storage.sqlite().await)).build().await,
             Stack::MemModelSqlite => {
-                let builder = Store::builder().near(MemTier::new()).tier(ModelRecords::new()).tier(self.sqlite(&mut storage).await);
+                let builder = Store::builder().near(MemTier::new()).tier(storage.model()).tier(storage.sqlite().await);
                 self.schemas(builder).build().await
             }
             #[cfg(feature = "pg")]
             Stack::MemPostgres => {
-                let (database, postgres) = postgres::open().await;
-                storage._postgres = Some(database);
+                let postgres = storage.postgres().await;
                 self.schemas(Store::builder().near(MemTier::new()).tier(postgres)).build().await
             }
             #[cfg(all(feature = "redis", feature = "pg"))]
             Stack::MemRedisPostgres => {
-                let (namespace, redis) = redis::open().await;
-                let (database, postgres) = postgres::open().await;
-                (storage._redis, storage._postgres) = (Some(namespace), Some(database));
+                let (redis, postgres) = (storage.redis().await, storage.postgres().await);
                 self.schemas(Store::builder().near(MemTier::new()).tier(redis).tier(postgres)).build().await
             }
             #[cfg(feature = "redis")]
             Stack::MemRedis => {
-                let (namespace, redis) = redis::open().await;
-                storage._redis = Some(namespace);
+                let redis = storage.redis().await;
                 self.schemas(Store::builder().near(MemTier::new()).tier(redis)).build().await
             }
-            Stack::ModelAlone => self.schemas(Store::builder().tier(ModelRecords::new())).build().await,
+            Stack::ModelAlone => self.schemas(Store::builder().tier(storage.model())).build().await,
             Stack::MemAlone => self.schemas(Store::builder().near(MemTier::new())).build().await,
         };
-        Bench { stack: self, store: store.expect("the stack is sound"), _storage: storage }
-    }
-
-    async fn sqlite(self, storage: &mut Storage) -> SqliteTier {
-        let (directory, tier) = sqlite().await;
-        storage._directory = Some(directory);
-        tier
+        store.expect("the stack is sound")
     }
 
     pub(crate) fn has_near(self) -> bool {
@@ -129,7 +127,53 @@ impl Stack {
     }
 }
 
+impl Storage {
+    async fn sqlite(&mut self) -> SqliteTier {
+        match &self.directory {
+            Some(directory) => open_sqlite(directory).await,
+            None => {
+                let (directory, tier) = sqlite().await;
+                self.directory = Some(directory);
+                tier
+            }
+        }
+    }
+
+    fn model(&mut self) -> ModelRecords {
+        self.model.get_or_insert_with(ModelRecords::new).clone()
+    }
+
+    #[cfg(feature = "redis")]
+    async fn redis(&mut self) -> strata::redis::RedisTier {
+        match &self.redis {
+            Some(namespace) => namespace.tier().await,
+            None => {
+                let (namespace, tier) = redis::open().await;
+                self.redis = Some(namespace);
+                tier
+            }
+        }
+    }
+
+    #[cfg(feature = "pg")]
+    async fn postgres(&mut self) -> strata::pg::PgTier {
+        match &self.postgres {
+            Some(database) => database.tier().await,
+            None => {
+                let (database, tier) = postgres::open().await;
+                self.postgres = Some(database);
+                tier
+            }
+        }
+    }
+}
+
 impl Bench {
+    /// A second store on the same storage, with a memory of its own: another instance.
+    pub(crate) async fn another(&mut self) -> Store {
+        self.stack.store(&mut self.storage).await
+    }
+
     pub(crate) fn of<T: Schema>(&self) -> Collection<T> {
         self.store.collection().expect("the stack has the model")
     }
@@ -174,8 +218,17 @@ impl FaultyBench {
         let (directory, sqlite) = sqlite().await;
         let (records, tables) = (FaultTier::new(shared.clone()), FaultTier::new(sqlite));
         let (shared_faults, truth_faults) = (records.faults(), tables.faults());
-        let builder = Store::builder().near(MemTier::new()).tier(records).tier(tables);
-        let builder = schemas(builder).configure(|settings| settings.clock = Arc::new(clock.clone()));
+        // Each fault meets the call that it was ordered for, and no other.
+        let builder = Store::builder().near(MemTier::new()).tier(records).tier(tables).configure(|settings| {
+            settings.breaker.enabled = false;
+            settings.retries = 0;
+        });
+        let builder = schemas(builder).configure(|settings| {
+            settings.clock = Arc::new(clock.clone());
+            settings.jitter = 0.0;
+            // A lease that a fault left behind ends only when the test turns the hands.
+            settings.flight_wait = Duration::from_millis(10);
+        });
         let store = builder.build().await.expect("the stack is sound");
         FaultyBench { store, clock, shared, shared_faults, truth_faults, directory }
     }

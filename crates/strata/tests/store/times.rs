@@ -14,10 +14,10 @@ const MOMENTS: [(i128, i128); 4] = [
 ];
 
 macro_rules! times {
-    ($($feature:literal $module:ident $time:ty, $of_nanoseconds:expr;)*) => {$(
+    ($($feature:literal $module:ident $time:ty, $of_nanoseconds:expr, $ends:expr;)*) => {$(
         #[cfg(feature = $feature)]
         mod $module {
-            use strata::{Query, Role, Schema};
+            use strata::{ErrorKind, Query, Role, Schema, params};
 
             use super::*;
 
@@ -59,6 +59,28 @@ macro_rules! times {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn the_ends_of_the_range_are_kept_or_refused() {
+                let (_directory, tier) = sqlite().await;
+                let builder = Store::builder().near(MemTier::new()).tier(store_testkit::ModelRecords::new()).tier(tier);
+                let events: Collection<Event> = builder.schema::<Event>().build().await.unwrap().collection().unwrap();
+                let ends: [($time, Option<$time>); 3] = $ends;
+                for (id, (given, kept)) in (1..).zip(ends) {
+                    let event = Event { id, at: given, until: Some(given), touched: moment(0) };
+                    if let Some(kept) = kept {
+                        assert_eq!(events.set(event).await.unwrap().at, kept);
+                        assert_eq!(events.from(Role::Truth).get(id).await.unwrap().unwrap().until, Some(kept));
+                        assert_eq!(events.count(Query::new().where_sql("at = $1", params![given])).await.unwrap(), 1);
+                    } else {
+                        let error = events.set(event).await.unwrap_err();
+                        assert_eq!((error.kind(), error.column()), (ErrorKind::InvalidValue, Some("at")), "{given:?}: {error}");
+                        let error = events.count(Query::new().where_sql("at = $1", params![given])).await.unwrap_err();
+                        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{given:?}: {error}");
+                    }
+                }
+                events.search(Query::new()).await.unwrap();
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn moments_travel_through_sqlite() {
                 let (_directory, tier) = sqlite().await;
                 let builder = Store::builder().near(MemTier::new()).tier(store_testkit::ModelRecords::new()).tier(tier);
@@ -76,10 +98,23 @@ macro_rules! times {
     )*};
 }
 times! {
-    "jiff" with_jiff jiff::Timestamp, |nanoseconds| jiff::Timestamp::from_nanosecond(nanoseconds).unwrap();
+    "jiff" with_jiff jiff::Timestamp, |nanoseconds| jiff::Timestamp::from_nanosecond(nanoseconds).unwrap(),
+        [
+            (jiff::Timestamp::MAX, Some(jiff::Timestamp::constant(253_402_207_200, 999_999_000))),
+            (jiff::Timestamp::constant(253_402_207_200, 1), Some(jiff::Timestamp::constant(253_402_207_200, 0))),
+            (jiff::Timestamp::MIN, None),
+        ];
     "chrono" with_chrono chrono::DateTime<chrono::Utc>, |nanoseconds: i128| {
         let seconds = nanoseconds.div_euclid(1_000_000_000);
         chrono::DateTime::from_timestamp(seconds as i64, nanoseconds.rem_euclid(1_000_000_000) as u32).unwrap()
-    };
-    "time" with_time time::OffsetDateTime, |nanoseconds| time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap();
+    }, [
+        (chrono::DateTime::<chrono::Utc>::MAX_UTC, chrono::Timelike::with_nanosecond(&chrono::DateTime::<chrono::Utc>::MAX_UTC, 999_999_000)),
+        (chrono::DateTime::from_timestamp(chrono::DateTime::<chrono::Utc>::MAX_UTC.timestamp(), 1_999_999_999).unwrap(), None),
+        (chrono::DateTime::<chrono::Utc>::MIN_UTC, None),
+    ];
+    "time" with_time time::OffsetDateTime, |nanoseconds| time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap(), [
+        (time::PrimitiveDateTime::MAX.assume_utc(), time::PrimitiveDateTime::MAX.assume_utc().replace_nanosecond(999_999_000).ok()),
+        (time::PrimitiveDateTime::MAX.assume_offset(time::UtcOffset::from_hms(-23, 0, 0).unwrap()), None),
+        (time::PrimitiveDateTime::MIN.assume_utc(), None),
+    ];
 }

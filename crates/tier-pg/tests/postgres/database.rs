@@ -46,6 +46,13 @@ impl Database {
         format!("{scheme}://{user}:{password}@{host}")
     }
 
+    /// The URL with another search path.
+    pub(crate) fn url_in(&self, schema: &str) -> String {
+        let url = self.url();
+        let separator = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{separator}options=-c%20search_path%3D{schema}")
+    }
+
     /// With limits that a machine busy with other tests keeps.
     pub(crate) fn config(&self) -> PgConfig {
         let limit = Duration::from_secs(60);

@@ -40,6 +40,9 @@ async fn a_transaction_that_outlives_cursors_is_met_once_when_it_commits() {
     }
     slow.batch_execute("COMMIT").await.unwrap();
     undone.batch_execute("ROLLBACK").await.unwrap();
+    let later = tier.end().await.unwrap();
+    assert!(tier.covers(&later, &early) && !tier.covers(&early, &later), "only the later place has the slow transaction");
+    assert!(!tier.covers(&later, &LogCursor::new("elsewhere")) && !tier.covers(&LogCursor::new("elsewhere"), &early));
     assert_eq!(named(&since(&tier, &mut cursor).await), ["slow"]);
     assert!(since(&tier, &mut cursor).await.is_empty());
     assert_eq!(named(&tier.read(&early).await.unwrap().entries), ["1", "2", "3", "slow"]);
@@ -155,13 +158,39 @@ async fn a_cursor_of_another_history_is_a_gap() {
     let tier = database.tier().await;
     tier.prepare(&[]).await.unwrap();
     let end = tier.end().await.unwrap();
-    let (timeline, snapshot) = end.as_str().split_once('/').unwrap();
+    let (timeline, rest) = end.as_str().split_once('/').unwrap();
     assert_eq!(timeline, "00000001");
-    for foreign in [format!("00000002/{snapshot}"), format!("{timeline}/5:{}:", u64::MAX)] {
-        let batch = tier.read(&LogCursor::new(foreign)).await.unwrap();
+    for foreign in [format!("00000002/{rest}"), format!("{timeline}/0/5:{}:", u64::MAX)] {
+        let foreign = LogCursor::new(foreign);
+        let batch = tier.read(&foreign).await.unwrap();
         assert!(batch.gap);
+        assert!(!tier.covers(&batch.cursor, &foreign));
         assert!(!tier.read(&batch.cursor).await.unwrap().gap);
     }
+}
+
+#[tokio::test]
+async fn appended_entries_answer_their_versions_in_order() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[]).await.unwrap();
+    let mut cursor = tier.end().await.unwrap();
+    let entry = |number: u32| LogEntry {
+        schema: "account".into(),
+        key: (number != 7).then(|| number.to_string()),
+        version: Default::default(),
+        kind: LogKind::Invalidate,
+    };
+    let entries: Vec<_> = (0..500).map(entry).collect();
+    let versions = tier.append(&entries).await.unwrap();
+    let mut written: Vec<_> = entries.into_iter().zip(&versions).map(|(entry, version)| LogEntry { version: *version, ..entry }).collect();
+    let mut read = since(&tier, &mut cursor).await;
+    for entries in [&mut written, &mut read] {
+        entries.sort_by_key(|entry| entry.version);
+    }
+    assert_eq!(read, written);
+    assert!(versions.is_sorted_by(|left, right| left < right));
+    assert_eq!(tier.append(&[]).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
 //! Searches and counts on a read replica.
 //!
-//! The replica is a database of its own with other rows, so that each answer shows who gave it.
+//! Where nothing else is said, the replica is a database of its own with other rows, so that each answer shows who gave it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use store_core::ErrorKind;
-use store_core::facet::{Count, Select, Tables};
+use store_core::facet::{Count, Log, LogCursor, Select, Tables};
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use tier_pg::{PgConfig, PgTier};
 
-use crate::database::Database;
+use crate::database::{Database, wait_until};
 use crate::table::{account, get, ids, put, raw, row};
 
 async fn filled(url: &str, id: i64) {
@@ -41,7 +41,7 @@ async fn searches_and_counts_go_to_the_replica_unless_told_otherwise() {
     let rows: Vec<_> = Arc::clone(&tier).select(account(), of_primary).try_collect().await.unwrap();
     assert_eq!(rows[0].row[0], 1.into());
     for (from_primary, id) in [(false, 2), (true, 1)] {
-        let count = Count { filter: Some(raw(&format!("id = {id}"), vec![])), from_primary };
+        let count = Count { filter: Some(raw(&format!("id = {id}"), vec![])), from_primary, after: None };
         assert_eq!(tier.count(&account(), count).await.unwrap(), 1);
     }
     assert!(get(&tier, 1).await.unwrap().is_some());
@@ -82,4 +82,90 @@ async fn the_primary_answers_while_the_replica_cannot() {
     // Nor is a replica needed to begin with.
     let tier = Arc::new(PgTier::connect(config).await.unwrap());
     assert_eq!(ids(&tier, "TRUE", vec![]).await.unwrap(), [1]);
+}
+
+async fn seen(tier: &Arc<PgTier>, after: Option<LogCursor>) -> Vec<i64> {
+    let select = Select { after, ..Select::default() };
+    let rows: Vec<_> = Arc::clone(tier).select(account(), select).try_collect().await.unwrap();
+    let mut ids: Vec<i64> = rows.iter().map(|stored| crate::table::integer(&stored.row[0])).collect();
+    ids.sort_unstable();
+    ids
+}
+
+async fn counted(tier: &PgTier, after: Option<LogCursor>) -> u64 {
+    tier.count(&account(), Count { after, ..Count::default() }).await.unwrap()
+}
+
+/// The server's processes that serve the tier.
+fn processes(server: &PostgresServer) -> Vec<String> {
+    let text = server.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'strata'").unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_answers_after_a_place_only_if_it_has_replayed_it() {
+    let mut primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    filled(&primary.url(), 1).await;
+    let replica = primary.start_replica().unwrap();
+    let config = PgConfig::from_url(&primary.url()).and_then(|config| config.with_read_replica(&replica.url())).unwrap();
+    let tier = Arc::new(PgTier::connect(config.with_max_connections(4)).await.unwrap());
+    wait_until("the replica's table", async || seen(&tier, None).await == [1]).await;
+
+    let early = tier.end().await.unwrap();
+    replica.pause_replay().unwrap();
+    put(&tier, row(2)).await.unwrap();
+    let late = tier.end().await.unwrap();
+    let before = processes(&replica);
+    assert_eq!(seen(&tier, None).await, [1], "the replica lags, and is asked where nothing else is said");
+    for _ in 0..20 {
+        assert_eq!(seen(&tier, Some(late.clone())).await, [1, 2]);
+        assert_eq!(counted(&tier, Some(late.clone())).await, 2);
+    }
+    let after = processes(&replica);
+    assert!(before.iter().all(|process| after.contains(process)), "a connection to a lagging replica is kept");
+    // Places that nobody can say anything of are the primary's.
+    let (timeline, rest) = early.as_str().split_once('/').unwrap();
+    assert_eq!(timeline, "00000001");
+    for strange in [format!("00000002/{rest}"), "elsewhere".to_owned()] {
+        assert_eq!(seen(&tier, Some(LogCursor::new(strange.clone()))).await, [1, 2]);
+        assert_eq!(counted(&tier, Some(LogCursor::new(strange))).await, 2);
+    }
+
+    replica.resume_replay().unwrap();
+    wait_until("the replica catch up", async || seen(&tier, None).await == [1, 2]).await;
+    // From here on only the replica can answer.
+    wait_until("the replica replay the place", async || {
+        replica
+            .query(&format!(
+                "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0') >= {}",
+                i64::from_str_radix(late.as_str().split('/').nth(1).unwrap(), 16).unwrap()
+            ))
+            .unwrap()
+            == "t"
+    })
+    .await;
+    primary.kill().unwrap();
+    assert_eq!(seen(&tier, Some(late.clone())).await, [1, 2]);
+    assert_eq!(counted(&tier, Some(late)).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_follows_a_new_primary_answers_for_the_new_timeline_only() {
+    let mut first = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    filled(&first.url(), 1).await;
+    let second = first.start_replica().unwrap();
+    first.kill().unwrap();
+    second.promote().unwrap();
+    let third = second.start_replica().unwrap();
+    let config = PgConfig::from_url(&second.url()).and_then(|config| config.with_read_replica(&third.url())).unwrap();
+    let tier = Arc::new(PgTier::connect(config).await.unwrap());
+    put(&tier, row(2)).await.unwrap();
+    let place = tier.end().await.unwrap();
+    assert!(place.as_str().starts_with("00000002/"));
+    wait_until("the replica catch up", async || seen(&tier, None).await == [1, 2]).await;
+    third.pause_replay().unwrap();
+    put(&tier, row(3)).await.unwrap();
+    let old = LogCursor::new(place.as_str().replacen("00000002", "00000001", 1));
+    assert_eq!(seen(&tier, Some(old)).await, [1, 2, 3], "nobody knows whether it has what the old timeline had");
+    assert_eq!(seen(&tier, Some(place)).await, [1, 2], "the replica answers");
 }

@@ -3,11 +3,12 @@
 -- Returns the version, 8 bytes, or nil where there was no live record.
 local present = redis.pcall('GET', KEYS[1])
 redis.call('DEL', KEYS[1])
-if type(present) ~= 'string' or #present < 26 or string.byte(present) ~= 0xA1 then
+if type(present) ~= 'string' or #present < 34 or string.byte(present) ~= 0xA2 then
   return false
 end
 -- In halves, because a Lua number holds 53 bits; times need no more.
-local present_high, present_low, deadline_high, deadline_low = struct.unpack('>I4I4i4I4', present, 11)
+local present_high, present_low = struct.unpack('>I4I4', present, 11)
+local deadline_high, deadline_low = struct.unpack('>i4I4', present, 27)
 local deadline = deadline_high * 4294967296 + deadline_low
 if deadline ~= 0 and deadline <= tonumber(ARGV[1]) then
   return false

@@ -5,7 +5,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local high, low = math.floor(now / 4294967296), now % 4294967296
 local present = redis.pcall('GET', KEYS[1])
-if type(present) == 'string' and #present >= 26 and string.byte(present) == 0xA1 then
+if type(present) == 'string' and #present >= 34 and string.byte(present) == 0xA2 then
   -- In halves, because a Lua number holds 53 bits.
   local present_high, present_low = struct.unpack('>I4I4', present, 11)
   if present_high > high or (present_high == high and present_low >= low) then

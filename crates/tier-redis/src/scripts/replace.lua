@@ -1,11 +1,12 @@
--- Tells a slot of a newer record.
+-- Tells a slot of a newer record. Anything but a record of the same generation leaves.
 -- KEYS[1] slot; ARGV[1] the record as slot content; ARGV[2] life time in ms, '' for ever, '0' over
 -- Returns 1 where the slot then holds exactly this record, else 0.
 local present = redis.pcall('GET', KEYS[1])
 if not present then
   return 0
 end
-if type(present) == 'string' and #present >= 26 and string.byte(present) == 0xA1 then
+if type(present) == 'string' and #present >= 34 and string.byte(present) == 0xA2
+  and string.sub(present, 19, 26) == string.sub(ARGV[1], 19, 26) then
   -- In halves, because a Lua number holds 53 bits.
   local high, low = struct.unpack('>I4I4', present, 11)
   local given_high, given_low = struct.unpack('>I4I4', ARGV[1], 11)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use store_core::facet::{Fill, FillLease, Records, Slot};
+use store_core::facet::{Fill, FillLease, Records, Relay, Slot};
 use store_core::{EncodedRecord, ErrorKind, Tier};
 use tier_redis::RedisTier;
 use tokio::task::JoinSet;
@@ -25,6 +25,10 @@ async fn assert_all_calls_fail(tier: &RedisTier) {
     let begin = Instant::now();
     assert_unreachable(&tier.fetch(&schema, &keys, None).await.unwrap_err());
     assert_unreachable(&tier.fetch(&schema, &keys, Some(PATIENCE)).await.unwrap_err());
+    assert_unreachable(&tier.fetch_marked(&schema, &keys, Some(PATIENCE)).await.unwrap_err());
+    assert_unreachable(&tier.take_over(&schema, &records, PATIENCE).await.unwrap_err());
+    assert_unreachable(&tier.marks(&[Arc::new(self::schema())]).await.unwrap_err());
+    assert_unreachable(&tier.relay(&Relay::default()).await.unwrap_err());
     assert_unreachable(&tier.fill(&schema, &fills).await.unwrap_err());
     assert_unreachable(&tier.replace(&schema, &records).await.unwrap_err());
     assert_unreachable(&tier.remove(&schema, &keys).await.unwrap_err());
@@ -32,7 +36,7 @@ async fn assert_all_calls_fail(tier: &RedisTier) {
     assert_unreachable(&tier.put(&schema, &records).await.unwrap_err());
     assert_unreachable(&tier.delete(&schema, &keys).await.unwrap_err());
     assert_unreachable(&tier.ping().await.unwrap_err());
-    assert!(begin.elapsed() < 9 * LIMIT + SLACK, "nine calls took {:?}", begin.elapsed());
+    assert!(begin.elapsed() < 13 * LIMIT + SLACK, "thirteen calls took {:?}", begin.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,10 @@ async fn a_full_server_is_read_and_emptied_but_not_filled() {
     let slots = tier.fetch(&schema, &keys, Some(PATIENCE)).await.unwrap();
     assert_eq!(slots, [Slot::Empty, Slot::Record(record(1)), Slot::Busy]);
 
+    let fetched = tier.fetch_marked(&schema, &keys, Some(PATIENCE)).await.unwrap();
+    assert_eq!(fetched.into_iter().map(|fetched| fetched.slot).collect::<Vec<_>>(), slots);
+    assert_eq!(tier.take_over(&schema, &[("read".to_owned(), record(1))], PATIENCE).await.unwrap(), [None]);
+
     // What would take room is refused, and says why.
     let fill = Fill { key: "leased".to_owned(), lease, record: record(1) };
     let put = tier.put(&schema, &[("put".to_owned(), record(1))]).await.unwrap_err();

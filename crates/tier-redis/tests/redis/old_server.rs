@@ -1,9 +1,10 @@
 //! A server that has no `SET` with both `NX` and `GET`, as Redis 6: a real server of today, behind a relay that answers this one command as Redis 6
 //! does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::facet::{Fill, Records, Slot};
+use store_core::facet::{Fill, LogCursor, Mark, Records, Relay, Slot};
 use store_testkit::servers::RedisServer;
 use tier_redis::RedisTier;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -99,6 +100,14 @@ async fn leases_are_granted_all_the_same() {
     assert_eq!(fetch(&direct, "nothing", None).await.unwrap(), Slot::Record(record(1)));
     let Slot::Leased(_) = fetch(&tier, "short", Some(Duration::from_millis(1))).await.unwrap() else { panic!("it was empty") };
     until_some(async || (fetch(&direct, "short", None).await.unwrap() == Slot::Empty).then_some(())).await;
+
+    let mark = Mark { generation: 3, position: LogCursor::new("7") };
+    tier.relay(&Relay { removals: Vec::new(), marks: vec![(Arc::new(self::schema()), mark.clone())] }).await.unwrap();
+    for (key, leased) in [("marked", true), ("marked", false), ("nothing", false)] {
+        let fetched = tier.fetch_marked(&schema, &[key.to_owned()], Some(PATIENCE)).await.unwrap().remove(0);
+        assert_eq!(matches!(fetched.slot, Slot::Leased(_)), leased, "{key}");
+        assert_eq!(fetched.mark.as_deref(), Some(&mark));
+    }
 
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
     assert_eq!(fetch(&tier, "full", Some(PATIENCE)).await.unwrap(), Slot::Empty);

@@ -22,22 +22,28 @@ fn assert_about_a_day(milliseconds: i64) {
     assert!((day - 60_000..=day).contains(&milliseconds), "{milliseconds} ms");
 }
 
-/// A record of a layout that is part of the public format: tag, codec, fingerprint, version, deadline, payload.
-const BYTES: &[u8] = b"\xA1\x03\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\0payload";
+/// A record of a layout that is part of the public format: tag, codec, fingerprint, version, generation, deadline, payload.
+const BYTES: &[u8] = b"\xA2\x03\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\0payload";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_have_the_documented_names_and_bytes() {
     let server = start_server();
     let tier = RedisTier::connect(patient(&server.url())).await.unwrap();
     let raw = RawClient::connect(&server.url()).await;
-    let expected =
-        EncodedRecord { version: Version::new(0x0102), fingerprint: 7, codec: 3, deadline: None, payload: Bytes::from_static(b"payload") };
+    let expected = EncodedRecord {
+        version: Version::new(0x0102),
+        generation: 9,
+        fingerprint: 7,
+        codec: 3,
+        deadline: None,
+        payload: Bytes::from_static(b"payload"),
+    };
     raw.run("SET", vec!["strata:item:a".into(), Value::Bytes(Bytes::from_static(BYTES))]).await;
     assert_eq!(fetch(&tier, "a", None).await.unwrap(), Slot::Record(expected.clone()));
 
     let Slot::Leased(lease) = fetch(&tier, "b", Some(DAY)).await.unwrap() else { panic!("it was empty") };
     let bytes = raw.run("GET", vec!["strata:item:b".into()]).await.into_bytes().unwrap();
-    assert_eq!(bytes[..], [[0xB1].as_slice(), &lease.get().to_be_bytes()].concat());
+    assert_eq!(bytes[..], [[0xB2].as_slice(), &lease.get().to_be_bytes()].concat());
     tier.fill(&schema(), &[Fill { key: "b".to_owned(), lease, record: expected }]).await.unwrap();
     assert_eq!(raw.run("GET", vec!["strata:item:b".into()]).await.into_bytes().unwrap(), BYTES);
 
@@ -75,7 +81,7 @@ async fn a_record_that_redis_kept_past_its_deadline_is_none() {
     let raw = RawClient::connect(&server.url()).await;
     let mut bytes = BYTES.to_vec();
     let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - Duration::from_millis(1);
-    bytes[18..26].copy_from_slice(&u64::try_from(deadline.as_millis()).unwrap().to_be_bytes());
+    bytes[26..34].copy_from_slice(&u64::try_from(deadline.as_millis()).unwrap().to_be_bytes());
     raw.run("SET", vec!["strata:item:a".into(), Value::Bytes(Bytes::from(bytes))]).await;
     assert_eq!(fetch(&tier, "a", None).await.unwrap(), Slot::Empty);
     assert_eq!(fetch(&tier, "a", Some(DAY)).await.unwrap(), Slot::Empty, "it is not taken for a lease");
@@ -89,7 +95,7 @@ async fn a_record_of_another_layout_is_no_foreign_content() {
     let tier = RedisTier::connect(patient(&server.url())).await.unwrap();
     let raw = RawClient::connect(&server.url()).await;
     let mut bytes = BYTES.to_vec();
-    bytes[0] = 0xA2;
+    bytes[0] = 0xA1;
     raw.run("SET", vec!["strata:item:a".into(), Value::Bytes(Bytes::from(bytes))]).await;
     for lease in [None, Some(DAY)] {
         assert_eq!(fetch(&tier, "a", lease).await.unwrap(), Slot::Empty);

@@ -64,7 +64,14 @@ pub(crate) fn schema() -> BoundSchema {
 }
 
 pub(crate) fn record(version: u64) -> EncodedRecord {
-    EncodedRecord { version: Version::new(version), fingerprint: 1, codec: 1, deadline: None, payload: Bytes::from_static(b"payload") }
+    EncodedRecord {
+        version: Version::new(version),
+        generation: 3,
+        fingerprint: 1,
+        codec: 1,
+        deadline: None,
+        payload: Bytes::from_static(b"payload"),
+    }
 }
 
 pub(crate) async fn fetch(tier: &RedisTier, key: &str, lease: Option<Duration>) -> Result<Slot, Error> {
@@ -164,7 +171,7 @@ impl RecordsServer for SuiteServer {
         match self.foreign.fetch_add(1, Ordering::Relaxed) % 4 {
             0 => self.raw.run("SET", vec![key, text(b"some text that is longer than the header of a record")]).await,
             1 => self.raw.run("SET", vec![key, text(b"")]).await,
-            2 => self.raw.run("SET", vec![key, text(b"\xA1 shorter than a record")]).await,
+            2 => self.raw.run("SET", vec![key, text(b"\xA2 shorter than a record")]).await,
             _ => self.raw.run("RPUSH", vec![key, text(b"no text at all")]).await,
         };
     }

@@ -29,6 +29,9 @@ async fn a_path_that_cannot_be_a_database_is_refused_with_the_reason() {
     refused(inside("text/app.db"), ErrorKind::InvalidConfig, "is not a directory").await;
     refused(inside("text"), ErrorKind::InvalidConfig, "no SQLite database").await;
     assert!(!inside("missing").exists(), "nothing is made on the way");
+    refused(inside("a\0b"), ErrorKind::InvalidConfig, "holds a NUL character").await;
+    #[cfg(unix)]
+    refused("/dev/null", ErrorKind::InvalidConfig, "is a device").await;
 }
 
 #[tokio::test]
@@ -52,7 +55,8 @@ async fn a_tier_says_what_it_is() {
     tier.ping().await.unwrap();
     assert!(!tier.reads_from_replica());
     let facets = tier.facets();
-    assert!(facets.tables.is_some() && facets.log.is_some() && facets.near.is_none() && facets.records.is_none());
+    assert!(facets.tables.is_some() && facets.log.is_some() && facets.wakes.is_some());
+    assert!(facets.near.is_none() && facets.records.is_none());
 }
 
 #[tokio::test]
@@ -82,6 +86,43 @@ async fn several_tiers_open_a_new_file_at_once() {
         tier.await.unwrap().close().await.unwrap();
     }
     assert_eq!(database.notes().await.count(&note_schema(), Count::default()).await.unwrap(), 8);
+}
+
+/// What a system that lets go of the names of open files can do to one that is in use.
+#[cfg(unix)]
+#[tokio::test]
+async fn no_call_is_answered_from_a_file_that_lost_its_name() {
+    let database = Database::new();
+    let tier = database.notes().await;
+    put(&tier, [1]).await.unwrap();
+    get(&tier, 1).await.unwrap();
+    let aside = database.path().with_file_name("aside.db");
+    let all_refused = async |hint: &str| {
+        for error in [
+            assert_kind(put(&tier, [2]).await, ErrorKind::L3Unavailable),
+            assert_kind(tier.delete_many(&note_schema(), &[vec![1.into()]]).await, ErrorKind::L3Unavailable),
+            assert_kind(tier.prepare(&[note_schema()]).await, ErrorKind::L3Unavailable),
+            assert_kind(tier.prune(Duration::ZERO).await, ErrorKind::L3Unavailable),
+            assert_kind(get(&tier, 1).await, ErrorKind::L3Unavailable),
+            assert_kind(tier.count(&note_schema(), Count::default()).await, ErrorKind::L3Unavailable),
+            assert_kind(tier.ping().await, ErrorKind::L3Unavailable),
+        ] {
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+    };
+
+    std::fs::rename(database.path(), &aside).unwrap();
+    all_refused("was moved or deleted while it was open; put it back").await;
+    std::fs::write(database.path(), "").unwrap();
+    all_refused("another file has taken the place").await;
+
+    std::fs::rename(&aside, database.path()).unwrap();
+    assert_eq!(tier.count(&note_schema(), Count::default()).await.unwrap(), 1, "nothing refused was written");
+    put(&tier, [2]).await.unwrap();
+
+    std::fs::remove_file(database.path()).unwrap();
+    all_refused("was moved or deleted").await;
+    tier.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -121,6 +162,7 @@ async fn a_closed_tier_has_moved_its_log_into_the_file_and_refuses_every_call() 
     assert_kind(tier.end().await, ErrorKind::Closed);
     assert_kind(tier.read(&cursor).await, ErrorKind::Closed);
     assert_kind(tier.prune(Duration::ZERO).await, ErrorKind::Closed);
+    assert_kind(tier.lead(&["log".to_owned()]).await, ErrorKind::Closed);
     let mut late = std::sync::Arc::clone(&tier).select(note_schema(), Select::default());
     assert_eq!(assert_kind(late.next().await.unwrap(), ErrorKind::Closed).schema(), Some("note"));
     assert!(late.next().await.is_none());

@@ -168,6 +168,7 @@ async fn a_cursor_of_another_file_or_of_a_file_put_back_has_a_gap() {
     let batch = foreign.read(&end).await.unwrap();
     assert!(batch.gap && batch.entries.is_empty());
     assert!(!foreign.read(&batch.cursor).await.unwrap().gap);
+    assert!(!tier.covers(&end, &batch.cursor) && !tier.covers(&batch.cursor, &end), "places of two files say nothing of each other");
 
     tier.close().await.unwrap();
     std::fs::rename(&backup, one.path()).unwrap();
@@ -176,6 +177,30 @@ async fn a_cursor_of_another_file_or_of_a_file_put_back_has_a_gap() {
     let batch = put_back.read(&end).await.unwrap();
     assert!(batch.gap && batch.entries.is_empty());
     assert_eq!(put_back.read(&LogCursor::new(batch.cursor.as_str())).await.unwrap().entries, []);
+}
+
+#[tokio::test]
+async fn what_another_program_dropped_is_mended_by_preparing_again() {
+    let database = Database::new();
+    let tier = database.notes().await;
+    put(&tier, [1]).await.unwrap();
+    database.outside("ALTER TABLE note RENAME COLUMN text TO words");
+    for error in
+        [assert_kind(get(&tier, 1).await, ErrorKind::SchemaMismatch), assert_kind(put(&tier, [2]).await, ErrorKind::SchemaMismatch)]
+    {
+        let said = error.to_string();
+        assert!(said.contains("text") && said.contains("build the store again") && !said.contains("single-quotes"), "{said}");
+    }
+    database.outside("DROP TABLE note");
+    for error in [
+        assert_kind(get(&tier, 1).await, ErrorKind::SchemaMismatch),
+        assert_kind(put(&tier, [2]).await, ErrorKind::SchemaMismatch),
+        assert_kind(tier.count(&note_schema(), store_core::facet::Count::default()).await, ErrorKind::SchemaMismatch),
+    ] {
+        assert!(error.to_string().contains("build the store again, which makes missing tables"), "{error}");
+    }
+    tier.prepare(&[note_schema()]).await.unwrap();
+    put(&tier, [2]).await.unwrap();
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ async fn a_dropped_count_ends_its_query() {
     let tier = notes(database.config().with_readers(1)).await;
     put(&tier, [1]).await.unwrap();
     let schema = note_schema();
-    let count = || Count { filter: endless(), from_primary: false };
+    let count = || Count { filter: endless(), ..Count::default() };
     for _ in 0..3 {
         assert!(tokio::time::timeout(BEGIN, tier.count(&schema, count())).await.is_err());
         assert!(tier.count(&schema, count()).now_or_never().is_none());

@@ -26,7 +26,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
                 #[doc = #doc]
                 #[must_use]
                 #visibility fn #function() -> #runtime::Column<Self, #stored> {
-                    #runtime::Column::new(#column, #value)
+                    #runtime::Column::new(#schema, #column, #value)
                 }
             }
         })

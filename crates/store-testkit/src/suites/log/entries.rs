@@ -89,7 +89,18 @@ pub async fn a_refused_write_has_no_entry(database: impl TruthDatabase) {
     assert_eq!(since(&truth, &mut cursor).await, []);
 }
 
-/// Invalidations are entries of their own: they draw a version above every earlier one of their key, and what was given for it counts nothing.
+/// The versions of appended entries are returned in the entries' order, however many there are.
+pub async fn appended_entries_have_their_versions_in_order(database: impl TruthDatabase) {
+    let truth = open_with(&database, &[]).await;
+    let mut cursor = truth.log.end().await.unwrap();
+    let entries: Vec<_> = (100..300).map(|key| entry("player", &key.to_string(), Version::default(), LogKind::Invalidate)).collect();
+    let versions = truth.log.append(&entries).await.unwrap();
+    let expected: Vec<_> = entries.into_iter().zip(versions).map(|(entry, version)| LogEntry { version, ..entry }).collect();
+    assert_eq!(since(&truth, &mut cursor).await, expected);
+}
+
+/// Invalidations are entries of their own: they draw a version above every earlier one of their key, which is returned, and what was given for it counts
+/// nothing.
 pub async fn invalidations_are_appended(database: impl TruthDatabase) {
     let schema = player();
     let truth = open_with(&database, &[&schema]).await;
@@ -98,19 +109,21 @@ pub async fn invalidations_are_appended(database: impl TruthDatabase) {
 
     let one = entry("player", "1", Version::new(u64::MAX), LogKind::Invalidate);
     let all = LogEntry { schema: "tag:é".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
-    truth.log.append(&[one.clone(), all.clone()]).await.unwrap();
-    truth.log.append(&[]).await.unwrap();
-    truth.log.append(std::slice::from_ref(&one)).await.unwrap();
+    let first = truth.log.append(&[one.clone(), all.clone()]).await.unwrap();
+    assert_eq!(truth.log.append(&[]).await.unwrap(), []);
+    let second = truth.log.append(std::slice::from_ref(&one)).await.unwrap();
+    assert_eq!((first.len(), second.len()), (2, 1));
+    assert!(second[0] > first[0]);
 
     let entries = since(&truth, &mut cursor).await;
     let of_one: Vec<_> = entries.iter().filter(|entry| entry.key.is_some()).collect();
     let of_all: Vec<_> = entries.iter().filter(|entry| entry.key.is_none()).collect();
     assert_eq!((of_one.len(), of_all.len()), (2, 1));
-    for entry in of_one {
-        assert_eq!(*entry, LogEntry { version: entry.version, ..one.clone() });
-        assert!(entry.version > stored.version && entry.version < Version::new(u64::MAX));
+    for (entry, version) in of_one.into_iter().zip([first[0], second[0]]) {
+        assert_eq!(*entry, LogEntry { version, ..one.clone() });
+        assert!(version > stored.version && version < Version::new(u64::MAX));
     }
-    assert_eq!(*of_all[0], LogEntry { version: of_all[0].version, ..all });
+    assert_eq!(*of_all[0], LogEntry { version: first[1], ..all });
 
     assert_eq!(truth.tables.get_many(&schema, &[vec![1.into()]]).await.unwrap(), [Some(stored)], "the record did not change");
     let newest = entries.iter().map(|entry| entry.version).max().unwrap();

@@ -40,12 +40,44 @@ pub async fn a_cursor_survives_as_text(database: impl TruthDatabase) {
     assert!(!batch.gap);
 }
 
+/// Text that is no tier's cursor.
+const FOREIGN: [&str; 7] =
+    ["", "not a cursor", "-1", "1:2:3:4:5:6", "'; DROP TABLE _strata_log; --", "\u{0}", "99999999999999999999999999"];
+
 /// Text that is no cursor of this kind of tier is refused.
 pub async fn a_foreign_cursor_is_refused(database: impl TruthDatabase) {
     let truth = open_with(&database, &[]).await;
-    for foreign in ["", "not a cursor", "-1", "1:2:3:4:5:6", "'; DROP TABLE _strata_log; --", "\u{0}", "99999999999999999999999999"] {
+    for foreign in FOREIGN {
         let error = truth.log.read(&LogCursor::new(foreign)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{foreign:?}: {error:?}");
+    }
+}
+
+/// A place covers itself and every earlier one, and none that came after a commit; text of no log covers nothing and is covered by nothing.
+pub async fn a_place_covers_those_before_it(database: impl TruthDatabase) {
+    let schema = player();
+    let truth = open_with(&database, &[&schema]).await;
+    let other = open_with(&database, &[&schema]).await;
+    let start = truth.log.end().await.unwrap();
+    assert!(truth.log.covers(&truth.log.read(&start).await.unwrap().cursor, &start), "whatever others on the server did meanwhile");
+    let mut places = vec![start.clone()];
+    truth.tables.put_many(&schema, &[player_row(1)]).await.unwrap();
+    places.push(other.log.end().await.unwrap());
+    other.tables.delete_many(&schema, &[vec![1.into()]]).await.unwrap();
+    places.push(truth.log.read(&start).await.unwrap().cursor);
+    let entry = LogEntry { schema: "player".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+    truth.log.append(&[entry]).await.unwrap();
+    places.push(LogCursor::new(other.log.read(&places[1]).await.unwrap().cursor.as_str()));
+    for log in [&truth.log, &other.log] {
+        for (position, place) in places.iter().enumerate() {
+            for (compared, earlier) in places.iter().enumerate() {
+                assert_eq!(log.covers(place, earlier), compared <= position, "{place:?} and {earlier:?}");
+            }
+        }
+    }
+
+    for foreign in FOREIGN.map(LogCursor::new) {
+        assert!(!truth.log.covers(&foreign, &start) && !truth.log.covers(&start, &foreign), "{foreign:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use store_core::facet::{Fill, FillLease, Records, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, LogCursor, Mark, Records, Relay, Removal, Slot};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, EncodedRecord, Policies, SchemaDefinition, Tier, Version};
 
 use super::RecordsServer;
@@ -26,13 +26,13 @@ pub struct Bench<S> {
     pub(super) server: S,
     pub(super) tier: Arc<dyn Tier>,
     pub(super) records: Arc<dyn Records>,
-    pub(super) schema: BoundSchema,
+    pub(super) schema: Arc<BoundSchema>,
 }
 
 impl<S: RecordsServer> Bench<S> {
     pub(super) async fn new(server: S) -> Self {
         let (tier, records) = open(&server).await;
-        let schema = schema(&unique_prefix());
+        let schema = Arc::new(schema(&unique_prefix()));
         Bench { server, tier, records, schema }
     }
 
@@ -82,6 +82,32 @@ impl<S: RecordsServer> Bench<S> {
 
     pub(super) async fn remove(&self, key: &str) {
         self.records.remove(&self.schema, &[key.to_owned()]).await.expect("a removal succeeds");
+    }
+
+    pub(super) async fn take_over(&self, key: &str, record: &EncodedRecord) -> Option<FillLease> {
+        let records = [(key.to_owned(), record.clone())];
+        only(self.records.take_over(&self.schema, &records, LONG).await.expect("taking over succeeds"))
+    }
+
+    /// One step of a relayer that has come to a place, with removals in this bench's schema.
+    pub(super) async fn relay<const N: usize>(&self, removals: [(Option<&str>, Option<u64>); N], mark: Option<Mark>) {
+        let removal = |(key, below): (Option<&str>, Option<u64>)| Removal {
+            schema: Arc::clone(&self.schema),
+            key: key.map(str::to_owned),
+            below: below.map(Version::new),
+        };
+        let marks = mark.into_iter().map(|mark| (Arc::clone(&self.schema), mark)).collect();
+        let relay = Relay { removals: removals.into_iter().map(removal).collect(), marks };
+        self.records.relay(&relay).await.expect("a step of the relayer succeeds");
+    }
+
+    /// The marks of the shards.
+    pub(super) async fn marks(&self) -> Vec<Option<Mark>> {
+        only(self.records.marks(&[Arc::clone(&self.schema)]).await.expect("reading marks succeeds"))
+    }
+
+    pub(super) async fn fetch_marked(&self, key: &str, lease: Option<Duration>) -> Fetched {
+        only(self.records.fetch_marked(&self.schema, &[key.to_owned()], lease).await.expect("a fetch succeeds"))
     }
 
     pub(super) async fn put(&self, key: &str, record: &EncodedRecord) -> Version {
@@ -154,11 +180,17 @@ pub(super) fn only<T>(mut answers: Vec<T>) -> T {
 pub(super) fn record(version: u64) -> EncodedRecord {
     EncodedRecord {
         version: Version::new(version),
+        generation: 0x6E6E,
         fingerprint: 0x5EED,
         codec: 1,
         deadline: None,
         payload: Bytes::from(format!("payload of version {version}")),
     }
+}
+
+/// A mark of the generation that [`record`] gives.
+pub(super) fn mark(position: &str) -> Mark {
+    Mark { generation: record(0).generation, position: LogCursor::new(position) }
 }
 
 /// A record of version 1 with a deadline.

@@ -20,9 +20,10 @@ pub async fn the_holder_of_the_lease_fills<S: RecordsServer>(bench: &Bench<S>) {
 /// Every field survives, at the ends of its range too.
 pub async fn what_was_filled_comes_back_whole<S: RecordsServer>(bench: &Bench<S>) {
     let records = [
-        EncodedRecord { version: Version::new(0), fingerprint: 0, codec: 0, deadline: None, payload: Bytes::new() },
+        EncodedRecord { version: Version::new(0), generation: 0, fingerprint: 0, codec: 0, deadline: None, payload: Bytes::new() },
         EncodedRecord {
             version: Version::new(u64::MAX),
+            generation: u64::MAX,
             fingerprint: u64::MAX,
             codec: u8::MAX,
             deadline: Some(soon(Duration::from_secs(7 * 24 * 3_600))),

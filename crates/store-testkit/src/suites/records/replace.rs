@@ -88,6 +88,15 @@ pub async fn an_equal_version_of_another_layout_is_replaced<S: RecordsServer>(be
     bench.assert_holds("a", &record(5)).await;
 }
 
+/// "One that holds … a record of another generation is emptied", since nobody knows whether it is older.
+pub async fn a_record_of_another_generation_leaves<S: RecordsServer>(bench: &Bench<S>) {
+    for (key, version) in [("older", 4), ("equal", 5), ("newer", 6)] {
+        bench.install(key, &EncodedRecord { generation: record(0).generation - 1, ..record(version) }).await;
+        assert!(!bench.replace(key, &record(5)).await, "{key}");
+        bench.assert_leasable(key).await;
+    }
+}
+
 /// "One that holds a lease is emptied", so that what its holder has loaded meanwhile cannot hide the newer record.
 pub async fn a_lease_is_voided<S: RecordsServer>(bench: &Bench<S>) {
     let lease = bench.lease("a").await;

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use store_core::Role;
+use store_core::facet::Relay;
 
 use super::RecordsServer;
 use super::bench::{Bench, LONG};
 
-/// The tier's role is shared, and the records facet is there alone.
-pub async fn is_shared_and_has_that_facet_alone<S: RecordsServer>(bench: &Bench<S>) {
+/// The tier's role is shared, and it carries messages, too.
+pub async fn is_shared_and_has_records_and_wakes<S: RecordsServer>(bench: &Bench<S>) {
     assert_eq!(bench.tier.role(), Role::Shared);
     assert!(!bench.tier.name().is_empty());
     let facets = Arc::clone(&bench.tier).facets();
-    assert!(facets.records.is_some());
+    assert!(facets.records.is_some() && facets.wakes.is_some());
     assert!(facets.near.is_none() && facets.tables.is_none() && facets.log.is_none());
 }
 
@@ -30,6 +31,9 @@ pub async fn no_items_are_no_work<S: RecordsServer>(bench: &Bench<S>) {
     let (records, schema) = (&bench.records, &bench.schema);
     assert!(records.fetch(schema, &[], None).await.expect("no keys").is_empty());
     assert!(records.fetch(schema, &[], Some(LONG)).await.expect("no keys").is_empty());
+    assert!(records.fetch_marked(schema, &[], Some(LONG)).await.expect("no keys").is_empty());
+    assert!(records.take_over(schema, &[], LONG).await.expect("no records").is_empty());
+    records.relay(&Relay::default()).await.expect("no removals");
     assert!(records.fill(schema, &[]).await.expect("no fills").is_empty());
     assert!(records.replace(schema, &[]).await.expect("no records").is_empty());
     records.remove(schema, &[]).await.expect("no keys");

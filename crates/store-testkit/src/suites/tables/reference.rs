@@ -114,7 +114,7 @@ fn compare(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     }
 }
 
-/// `LIKE` with `\` as escape, heeding case: the cases use lower case only.
+/// `LIKE` with `\` as escape, heeding case.
 fn like(text: &str, pattern: &str) -> bool {
     let mut pattern_rest = pattern.chars();
     match pattern_rest.next() {

@@ -48,9 +48,9 @@ async fn holds(database: &impl TruthDatabase, column: &'static str, values: Vec<
     let truth = open_with(database, &[&schema]).await;
     for value in values {
         assert_eq!(round_trip(&truth, &schema, column, &value).await, value, "{column}");
-        let equal = Filter::Compare { column, comparison: Comparison::Equal, value: value.clone() };
+        let equal = Filter::Compare { column: column.into(), comparison: Comparison::Equal, value: value.clone() };
         assert_eq!(
-            truth.tables.count(&schema, Count { filter: Some(equal), from_primary: true }).await.unwrap(),
+            truth.tables.count(&schema, Count { filter: Some(equal), after: None, from_primary: true }).await.unwrap(),
             1,
             "a query finds {value:?} in {column}"
         );
@@ -198,7 +198,7 @@ pub async fn json_keeps_its_meaning(database: impl TruthDatabase) {
         let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(parse(&held), parse(document));
     }
-    let null = Select { filter: Some(Filter::IsNull { column: "maybe_json" }), ..Select::default() };
+    let null = Select { filter: Some(Filter::IsNull { column: "maybe_json".into() }), ..Select::default() };
     truth.tables.put_many(&schema, &[plain_row(2)]).await.unwrap();
     round_trip(&truth, &schema, "json", &Value::Json("null".into())).await;
     let rows: Vec<_> = Arc::clone(&truth.tables).select(Arc::clone(&schema), null).try_collect().await.unwrap();

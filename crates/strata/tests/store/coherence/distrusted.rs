@@ -1,6 +1,6 @@
 //! A shared tier that could not be told of a write.
 
-use store_testkit::{Fault, Hold, Operation};
+use store_testkit::{Fault, Operation};
 use strata::facet::Slot;
 use strata::{Collection, ErrorKind, Role};
 
@@ -15,14 +15,18 @@ async fn everywhere() -> FaultyBench {
     let bench = FaultyBench::open().await;
     let players = bench.players();
     players.set(player("a", 1)).await.unwrap();
-    players.from(Role::Shared).get("a").await.unwrap();
-    assert!(matches!(slot(&bench.shared, "a").await, Slot::Record(_)));
+    // The relayer may void a lease.
+    until("the slot is filled", async || {
+        players.from(Role::Shared).get("a").await.unwrap();
+        matches!(slot(&bench.shared, "a").await, Slot::Record(_))
+    })
+    .await;
     bench
 }
 
 /// The shared tier answers reads and takes no change.
 fn take_no_change(bench: &FaultyBench) {
-    for operation in [Operation::Fill, Operation::Replace, Operation::Remove, Operation::Clear] {
+    for operation in [Operation::Fill, Operation::TakeOver, Operation::Replace, Operation::Remove, Operation::Clear, Operation::Relay] {
         bench.shared_faults.always(operation, DOWN);
     }
 }
@@ -102,12 +106,10 @@ async fn a_shared_tier_that_is_away_costs_no_answer() {
     assert_eq!(players.warm(None).await.unwrap(), 1);
     assert!(bench.store.stats().errors > 0, "the failures are counted");
 
-    // An invalidation says that others may not have been told, and holds here all the same.
-    let error = players.invalidate("b").await.unwrap_err();
-    assert_eq!((error.kind(), error.operation(), error.key()), (ErrorKind::L2Unavailable, Some("invalidate"), Some("b")));
+    // The log tells the others, and the relayer empties the slots later.
+    players.invalidate("b").await.unwrap();
     assert_eq!(players.peek("b"), None);
-    let error = players.invalidate_all().await.unwrap_err();
-    assert_eq!((error.kind(), error.operation()), (ErrorKind::L2Unavailable, Some("invalidate_all")));
+    assert_eq!(players.invalidate_all().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,67 +119,10 @@ async fn a_failed_invalidation_is_made_good() {
         let players = bench.players();
         take_no_change(&bench);
         outside(&bench).await.set(player("a", 2)).await.unwrap();
-        let error = if all { players.invalidate_all().await.map(drop) } else { players.invalidate("a").await };
-        assert_eq!(error.unwrap_err().kind(), ErrorKind::L2Unavailable);
+        if all { players.invalidate_all().await.map(drop) } else { players.invalidate("a").await }.unwrap();
         check_reads(&bench, Some(2)).await;
         bench.shared_faults.heal();
         until("the slot is emptied", async || slot(&bench.shared, "a").await == Slot::Empty).await;
         check_reads(&bench, Some(2)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_distrusted_slot_is_not_even_asked() {
-    let bench = everywhere().await;
-    take_no_change(&bench);
-    let players = bench.players();
-    players.set(player("a", 2)).await.unwrap();
-    bench.clock.advance(PAST_L1);
-    let asked = bench.shared_faults.calls(Operation::Fetch);
-    assert_eq!(players.get_many(["a"]).await.unwrap()[0].as_ref().unwrap().level, 2);
-    bench.clock.advance(PAST_L1);
-    assert_eq!(players.get("a").await.unwrap().unwrap().level, 2);
-    bench.clock.advance(PAST_L1);
-    assert!(players.exists("a").await.unwrap());
-    // An answer that was asked for before the slot was emptied could come after it.
-    assert_eq!(bench.shared_faults.calls(Operation::Fetch), asked);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_during_the_repair_of_an_earlier_one_is_repaired_too() {
-    for (first_of_all, second_of_all) in [(false, false), (false, true), (true, false), (true, true)] {
-        let bench = everywhere().await;
-        let (players, other) = (bench.players(), bench.another().await.collection::<Player>().unwrap());
-        let outside = outside(&bench).await;
-        // The change fails at the slot; the answer is what holds its repair.
-        let change = async |of_all: bool, level, hold: fn(&FaultyBench, Operation) -> Hold| {
-            let repair = if of_all { Operation::Clear } else { Operation::Remove };
-            if of_all {
-                outside.set(player("a", level)).await.unwrap();
-                bench.shared_faults.next(Operation::Clear, DOWN);
-                let held = hold(&bench, repair);
-                players.invalidate_all().await.unwrap_err();
-                held
-            } else {
-                bench.shared_faults.next(Operation::Replace, DOWN);
-                let held = hold(&bench, repair);
-                players.set(player("a", level)).await.unwrap();
-                held
-            }
-        };
-        // The first repair takes effect and is held before it is done.
-        let held = change(first_of_all, 2, |bench, repair| bench.shared_faults.hold_after(repair)).await;
-        held.arrived().await;
-        // Another instance fills the emptied slot, and the next change cannot be told to it either.
-        let before = other.from(Role::Shared).get("a").await.unwrap().unwrap().level;
-        let second = change(second_of_all, 3, |bench, repair| bench.shared_faults.hold_before(repair)).await;
-        held.release();
-        // Both instances' slot is old until the second repair.
-        second.arrived().await;
-        assert!(matches!(slot(&bench.shared, "a").await, Slot::Record(_)));
-        bench.clock.advance(PAST_L1);
-        assert_eq!(players.get("a").await.unwrap().unwrap().level, 3, "the slot holds {before}");
-        second.release();
-        until("the slot is emptied", async || slot(&bench.shared, "a").await == Slot::Empty).await;
     }
 }

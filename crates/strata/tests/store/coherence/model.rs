@@ -161,7 +161,15 @@ impl World {
             options.policies.near.max_entries = Some(KEYS as u64 - 1);
             options.policies.shared.ttl = L2_TTL.into();
         });
-        builder.configure(|settings| settings.clock = Arc::new(clock.clone())).build().await.expect("the stack is sound")
+        let builder = builder.configure(|settings| {
+            settings.clock = Arc::new(clock.clone());
+            // Each fault meets the call that it was ordered for, and no other.
+            settings.breaker.enabled = false;
+            settings.retries = 0;
+            // A lease that a fault left behind ends only when the test turns the hands.
+            settings.flight_wait = Duration::from_millis(2);
+        });
+        builder.build().await.expect("the stack is sound")
     }
 
     fn cities(&self) -> Collection<City> {

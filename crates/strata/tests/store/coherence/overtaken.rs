@@ -145,7 +145,8 @@ async fn overtake_unseen(point: Point, load: Load, intruder: Intruder) {
     loading.await.unwrap();
     let kept = players.peek("a").map(|player| player.level);
     assert_eq!(kept, kept_before, "the load installed what was overtaken");
-    assert!(bench.store.stats().fills_refused > refused, "nothing was refused, so nothing was tried");
+    // What the shared tier answered is refused already for being older than what was heard, and a deletion leaves nothing to install then.
+    assert!(point == Point::Shared || bench.store.stats().fills_refused > refused, "nothing was refused, so nothing was tried");
     assert_eq!(level(&bench.another().await.collection().unwrap()).await, now, "the load filled the slot with what was overtaken");
     assert_eq!(level(&players).await, now);
 }
@@ -218,8 +219,8 @@ async fn a_load_between_a_deletion_and_its_end_in_the_shared_tier_leaves_nothing
         async move { players.delete("a").await.unwrap() }
     });
     held.arrived().await;
-    // The slot still holds it, and the deletion is not acknowledged yet.
-    assert_eq!(level(&players).await, Some(1));
+    // The slot still holds it, but this instance has heard of the deletion.
+    assert_eq!(level(&players).await, None);
     held.release();
     assert!(deletion.await.unwrap());
     assert_eq!(level(&players).await, None);
@@ -240,7 +241,7 @@ async fn a_load_between_an_invalidation_and_its_end_in_the_shared_tier_leaves_no
             async move { if all { players.invalidate_all().await.map(drop) } else { players.invalidate("a").await } }
         });
         held.arrived().await;
-        assert_eq!(level(&players).await, Some(1), "the slot is not emptied yet");
+        assert_eq!(level(&players).await, Some(2), "the slot is not emptied yet, but this instance has heard of the invalidation");
         held.release();
         invalidation.await.unwrap().unwrap();
         assert_eq!(level(&players).await, Some(2));

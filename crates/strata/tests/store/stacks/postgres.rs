@@ -19,12 +19,17 @@ pub(crate) async fn open() -> (Database, PgTier) {
     let server = server.expect("DATABASE_URL is not set: run the tests with `cargo xtask test`, or export what `cargo xtask up` prints");
     let database = Database { name: format!("strata_test_{}", Uuid::new_v4().simple()), server };
     run(&database.server, &format!("CREATE DATABASE {}", database.name)).await.expect("a database can be made");
-    let config = PgConfig::from_url(&database.url()).expect("DATABASE_URL is well-formed");
-    let tier = PgTier::connect(config).await.expect("the server that DATABASE_URL names answers");
+    let tier = database.tier().await;
     (database, tier)
 }
 
 impl Database {
+    /// One more tier on the same database.
+    pub(crate) async fn tier(&self) -> PgTier {
+        let config = PgConfig::from_url(&self.url()).expect("DATABASE_URL is well-formed");
+        PgTier::connect(config).await.expect("the server that DATABASE_URL names answers")
+    }
+
     /// Does what another program might do.
     pub(crate) async fn run(&self, statement: &str) {
         run(&self.url(), statement).await.expect("the statement is sound");

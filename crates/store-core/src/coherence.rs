@@ -1,0 +1,110 @@
+//! Keeping an instance's caches no older than what it was told, and no staler than the bound.
+//!
+//! The log of commits is in the tier of truth. Each instance follows it itself ([`follower`]) and so renews its freshness lease ([`lease`]); messages only wake it
+//! early ([`tasks`]). The shared tier is told by writers, and by the relayer of what writers left undone ([`relayer`]); what an instance has heard of and the
+//! shared tier may not have been told yet is a floor under the key ([`floors`], [`trust`]).
+
+mod announcer;
+mod floors;
+mod follower;
+mod lease;
+pub(crate) mod memory;
+#[cfg(test)]
+mod model;
+mod own;
+mod relayer;
+mod tasks;
+mod trust;
+mod verdict;
+
+pub(crate) use own::OwnCommits;
+pub(crate) use tasks::Tasks;
+pub(crate) use trust::Trust;
+pub(crate) use verdict::{Verdict, verdict};
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use announcer::Announcer;
+use follower::Follower;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::facet::{Log, LogCursor, LogKind, Wake};
+use crate::pipeline::Follow;
+use crate::version::Version;
+
+/// What one store knows of the commits of all.
+#[derive(Debug)]
+pub(crate) struct Coherence {
+    /// Tells this store's messages from those of others.
+    origin: u64,
+    clock: Arc<dyn Clock>,
+    follower: Option<Follower>,
+    announcer: Announcer,
+}
+
+impl Coherence {
+    pub(crate) fn new(log: Option<Arc<dyn Log>>, clock: Arc<dyn Clock>) -> Self {
+        let follower = log.map(|log| Follower::new(log, Arc::clone(&clock)));
+        Coherence { origin: RandomState::new().hash_one(std::process::id()), clock, follower, announcer: Announcer::new() }
+    }
+
+    /// Sets what is told of commits; once, before [`Tasks::start`].
+    pub(crate) fn follow(&self, followed: Vec<Weak<dyn Follow>>) {
+        if let Some(follower) = &self.follower {
+            follower.follow(followed);
+        }
+    }
+
+    /// Whether memory reflects every commit made longer than `bound` ago.
+    pub(crate) fn is_fresh(&self, bound: Duration) -> bool {
+        let Some(follower) = &self.follower else { return true };
+        follower.lease.holds(self.clock.coarse(), bound, self.clock.coarse_tick())
+    }
+
+    /// How long ago memory certainly reflected every commit.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.follower.as_ref().and_then(|follower| follower.lease.age(self.clock.monotonic()))
+    }
+
+    /// Reads the log, so that memory reflects every commit made before this call.
+    pub(crate) async fn poll(&self) -> Result<()> {
+        match &self.follower {
+            Some(follower) => follower.poll().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The present end of the log.
+    pub(crate) async fn end(&self) -> Result<Option<LogCursor>> {
+        match &self.follower {
+            Some(follower) => follower.log().end().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Up to where this instance has read the log.
+    pub(crate) fn place(&self) -> Option<LogCursor> {
+        self.follower.as_ref().and_then(Follower::place)
+    }
+
+    /// Whether this instance has read the log up to a place.
+    pub(crate) fn has_reached(&self, place: &LogCursor) -> bool {
+        let Some(follower) = &self.follower else { return false };
+        follower.place().is_some_and(|own| follower.log().covers(&own, place))
+    }
+
+    /// Tells the other instances of commits. It neither waits nor fails: messages are hints.
+    pub(crate) fn announce(
+        &self,
+        schema: &'static str,
+        kind: LogKind,
+        written: impl IntoIterator<Item = (Option<String>, Option<Version>)>,
+    ) {
+        for (key, version) in written {
+            self.announcer.add(Wake { schema: schema.to_owned(), key, kind, version, origin: Some(self.origin) });
+        }
+    }
+}

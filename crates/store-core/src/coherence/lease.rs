@@ -1,0 +1,65 @@
+//! The time until which memory may answer without another look at the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The freshness lease: when the instance's last completed poll of the log was sent.
+///
+/// All that was committed before a poll was sent is in what it brought. So, as long as what it brought was applied, an entry in memory reflects every commit
+/// made longer ago than that. Nothing but the instance's own completed poll renews it.
+#[derive(Debug, Default)]
+pub(crate) struct FreshnessLease {
+    /// Nanoseconds on the clock's monotonic scale, and one; 0 before the first poll.
+    polled: AtomicU64,
+}
+
+impl FreshnessLease {
+    /// A poll was sent at this time, and what it brought has been applied.
+    pub(crate) fn renew(&self, sent: Duration) {
+        self.polled.fetch_max(nanoseconds(sent).saturating_add(1), Ordering::Release);
+    }
+
+    /// How long ago the last completed poll was sent.
+    pub(crate) fn age(&self, now: Duration) -> Option<Duration> {
+        let polled = self.polled.load(Ordering::Acquire).checked_sub(1)?;
+        Some(now.saturating_sub(Duration::from_nanos(polled)))
+    }
+
+    /// Whether memory reflects every commit made longer than `bound` ago, for a reader whose clock may be late by a tick.
+    pub(crate) fn holds(&self, now: Duration, bound: Duration, tick: Duration) -> bool {
+        let polled = self.polled.load(Ordering::Acquire);
+        polled != 0 && nanoseconds(now).saturating_add(nanoseconds(tick)) < (polled - 1).saturating_add(nanoseconds(bound))
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TICK: Duration = Duration::from_millis(4);
+
+    #[test]
+    fn a_lease_counts_from_when_the_poll_was_sent_and_ends_a_tick_early() {
+        let lease = FreshnessLease::default();
+        assert!(!lease.holds(Duration::ZERO, SECOND, TICK), "nothing was polled yet");
+        assert_eq!(lease.age(SECOND), None);
+        lease.renew(SECOND);
+        assert!(lease.holds(SECOND, SECOND, TICK));
+        assert!(lease.holds(SECOND * 2 - TICK * 2, SECOND, TICK));
+        assert!(!lease.holds(SECOND * 2 - TICK, SECOND, TICK));
+        assert_eq!(lease.age(SECOND * 3), Some(SECOND * 2));
+    }
+
+    #[test]
+    fn an_older_poll_that_completes_later_shortens_nothing() {
+        let lease = FreshnessLease::default();
+        lease.renew(SECOND * 5);
+        lease.renew(SECOND);
+        assert_eq!(lease.age(SECOND * 6), Some(SECOND));
+    }
+}

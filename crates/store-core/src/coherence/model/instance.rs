@@ -1,0 +1,350 @@
+//! An instance: its memory, what it believes of the shared tier, and its place in the log.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::Change;
+use super::read::Read;
+use super::rules::{Protection, Rules, Sight, Sights};
+use super::state::{State, Step, Steps};
+use super::truth::{Batch, Entry, Place, Row, Truth, covers, entries_in};
+use crate::coherence::lease::FreshnessLease;
+use crate::coherence::memory;
+use crate::coherence::trust::Belief;
+use crate::facet::FillLease;
+use crate::fence::Fence;
+use crate::version::Version;
+
+/// The one key.
+pub(super) const KEY: &str = "k";
+/// The freshness bound, in ticks.
+pub(super) const BOUND: u8 = 2;
+
+/// A read or a change under way.
+#[derive(Debug, Clone)]
+pub(super) enum Operation {
+    Read(Read),
+    Change(Change),
+}
+
+/// Where a poll of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Stage {
+    Sent,
+    Answered(Batch),
+    /// Its floors are raised, and memory is told next.
+    Floored(Batch),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Poll {
+    sent: u8,
+    /// What the log told when it was sent.
+    logged: u8,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Instance {
+    pub(super) memory: Option<Row>,
+    pub(super) fence: Fence,
+    pub(super) belief: Belief,
+    pub(super) place: Option<Place>,
+    /// When the last completed poll was sent.
+    polled: Option<u8>,
+    /// The newest change that memory was told of.
+    pub(super) told: u8,
+    poll: Option<Poll>,
+    pub(super) operations: Vec<Operation>,
+    /// Messages on their way to here, of these entries.
+    pub(super) wakes: u8,
+}
+
+impl Hash for Instance {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.memory, &self.belief, self.place, self.polled, self.told, self.poll, self.wakes).hash(state);
+        // In which order operations began is the same to all, and how often a fence was touched.
+        let one = |operation: &Operation| {
+            let mut hasher = DefaultHasher::new();
+            match operation {
+                Operation::Read(read) => {
+                    (0, self.fence.stands(read.noted), read.required, read.can_be_joined, &read.step).hash(&mut hasher)
+                }
+                Operation::Change(change) => {
+                    (1, self.fence.stands(change.noted), change.entry, change.is_unknown, change.step).hash(&mut hasher)
+                }
+            }
+            hasher.finish()
+        };
+        let mut operations: Vec<u64> = self.operations.iter().map(one).collect();
+        operations.sort_unstable();
+        operations.hash(state);
+    }
+}
+
+impl Instance {
+    /// One that has just been started, and has not yet read the log.
+    pub(super) fn new() -> Self {
+        Instance {
+            memory: None,
+            fence: Fence::default(),
+            belief: Belief::new(10),
+            place: None,
+            polled: None,
+            told: 0,
+            poll: None,
+            operations: Vec::new(),
+            wakes: 0,
+        }
+    }
+
+    /// One that follows the log from a place, and holds nothing yet.
+    pub(super) fn started(place: Place, now: u8, logged: u8, mark: &Marked) -> Self {
+        let mut instance = Instance::new();
+        instance.belief.begin_poll();
+        instance.belief.start(place.cursor());
+        instance.belief.judge(mark.as_ref(), covers);
+        Instance { place: Some(place), polled: Some(now), told: logged, ..instance }
+    }
+
+    /// Whether memory may answer a read that asks for the bound. The clock that it looks at is as late as it may be.
+    pub(super) fn is_fresh(&self, now: u8) -> bool {
+        let seconds = |ticks: u8| Duration::from_secs(ticks.into());
+        let lease = FreshnessLease::default();
+        if let Some(polled) = self.polled {
+            lease.renew(seconds(polled));
+        }
+        lease.holds(seconds(now - 1), seconds(BOUND), seconds(1))
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.operations.is_empty() && self.poll.is_none()
+    }
+
+    pub(super) fn leases(&self) -> impl Iterator<Item = FillLease> {
+        self.operations.iter().filter_map(|operation| match operation {
+            Operation::Read(read) => read.step.lease(),
+            Operation::Change(_) => None,
+        })
+    }
+
+    pub(super) fn generations(&self) -> Vec<u64> {
+        let mut generations: Vec<u64> = self.belief.known_generation().into_iter().collect();
+        for operation in &self.operations {
+            match operation {
+                Operation::Read(read) => generations.extend(read.step.generations()),
+                Operation::Change(change) => generations.extend(change.step.generation()),
+            }
+        }
+        generations
+    }
+
+    pub(super) fn break_connections(&mut self) {
+        for operation in &mut self.operations {
+            if let Operation::Read(read) = operation {
+                read.step.break_connection();
+            }
+        }
+    }
+
+    /// Drops what memory holds, and voids every load that began before.
+    pub(super) fn forget(&mut self, rules: &Rules) {
+        self.forget_flights(rules);
+        self.fence.touch();
+        self.memory = None;
+    }
+
+    pub(super) fn forget_flights(&mut self, rules: &Rules) {
+        for operation in &mut self.operations {
+            if let Operation::Read(read) = operation {
+                read.can_be_joined &= !rules.has(Protection::FlightForgotten);
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, change: u8) {
+        self.told = self.told.max(change);
+    }
+
+    /// Memory hears of a commit of another.
+    fn drop_older(&mut self, entry: &Entry, rules: &Rules) {
+        let present = self.memory;
+        self.forget(rules);
+        if memory::outlasts(present.map(|row| Version::new(row.version)), entry.kind, Some(Version::new(entry.version))) {
+            self.memory = present;
+        }
+        self.tell(entry.as_of);
+    }
+
+    /// Takes a row that was written here, or drops what is there; either voids every load that began before.
+    pub(super) fn publish(&mut self, row: Row, mut noted: Fence, rules: &Rules, sights: &mut Sights) {
+        self.forget_flights(rules);
+        let undisturbed = self.fence.publish(Some(&mut noted)) || !rules.has(Protection::Fence);
+        let present = self.memory.map(|row| Version::new(row.version));
+        let takes = memory::takes_write(present, Version::new(row.version), undisturbed);
+        if !takes {
+            sights.add(Sight::RefusedInstall);
+        }
+        self.memory = takes.then_some(row);
+        self.tell(row.as_of);
+    }
+
+    /// Takes a row that was loaded, unless something overtook the load.
+    pub(super) fn install(&mut self, row: Row, noted: Fence, rules: &Rules, sights: &mut Sights) {
+        if !self.fence.stands(noted) {
+            sights.add(Sight::RefusedInstall);
+            if rules.has(Protection::Fence) {
+                return;
+            }
+        }
+        if memory::takes_load(self.memory.map(|row| Version::new(row.version)), Version::new(row.version)) {
+            self.memory = Some(row);
+        }
+    }
+
+    fn raise_floors(&mut self, batch: &Batch, truth: &Truth) {
+        if batch.gap {
+            self.belief.start(batch.end.cursor());
+        } else {
+            let brought = entries_in(batch.entries).map(|index| (Some(KEY), Version::new(truth.log[index].version)));
+            self.belief.end_poll(brought, batch.end.cursor());
+        }
+    }
+
+    /// Tells memory what a poll brought. The poll is over then. Returns whether it brought all that the log told when it was sent.
+    fn arrive(&mut self, poll: Poll, batch: &Batch, state: &State, rules: &Rules) -> bool {
+        if batch.gap {
+            self.forget(rules);
+            self.tell(state.truth.as_of_place(batch.end));
+        } else {
+            entries_in(batch.entries).for_each(|index| self.drop_older(&state.truth.log[index], rules));
+        }
+        let counted_from = if rules.has(Protection::LeaseFromSending) { poll.sent } else { state.now };
+        self.polled = self.polled.max(Some(counted_from));
+        (self.place, self.poll) = (Some(batch.end), None);
+        self.told >= poll.logged
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let memory = self.memory.map(|row| (row.version, row.as_of));
+        format!("memory {memory:?} told {} polled {:?}", self.told, self.polled)
+    }
+}
+
+impl State {
+    pub(super) fn instance_steps(&self, number: usize, rules: &Rules, sights: &mut Sights, steps: &mut Steps) {
+        let instance = self.instance(number);
+        if instance.operations.len() < rules.operations {
+            if rules.reads[number] {
+                self.beginning_reads(number, rules, steps);
+            }
+            if rules.writes[number] {
+                self.beginning_changes(number, rules, steps);
+            }
+        }
+        for (index, operation) in instance.operations.iter().enumerate() {
+            match operation {
+                Operation::Read(read) => self.read_steps(number, index, read, rules, sights, steps),
+                Operation::Change(change) => self.change_steps(number, index, change, rules, sights, steps),
+            }
+        }
+        if rules.polls[number] {
+            self.poll_step(number, rules, sights, steps);
+        }
+        for index in entries_in(instance.wakes) {
+            let mut next = self.clone();
+            let entry = self.truth.log[index].clone();
+            next.change(number, |instance| {
+                instance.wakes &= !(1 << index);
+                instance.belief.hear(Some(KEY), Version::new(entry.version));
+                instance.drop_older(&entry, rules);
+            });
+            steps.push((Step { who: "instance", number, what: "hears a message" }, next));
+        }
+    }
+
+    fn poll_step(&self, number: usize, rules: &Rules, sights: &mut Sights, steps: &mut Steps) {
+        let instance = self.instance(number);
+        let mut next = self.clone();
+        let what = match instance.poll {
+            None => {
+                let is_behind = instance.place != Some(self.truth.end(Some(rules)));
+                let is_over =
+                    rules.has(Protection::SnapshotCursor) && self.changes_left == 0 && self.faults_left == 0 && !self.truth.is_open();
+                // It would bring nothing, renew no lease and move no floor.
+                if is_over && !is_behind && instance.polled == Some(self.now) && !instance.belief.awaits_poll() {
+                    return;
+                }
+                let poll = Poll { sent: self.now, logged: self.truth.logged(), stage: Stage::Sent };
+                next.change(number, |instance| {
+                    instance.belief.begin_poll();
+                    instance.poll = Some(poll);
+                });
+                "polls"
+            }
+            Some(poll @ Poll { stage: Stage::Sent, .. }) => {
+                let batch = match instance.place {
+                    Some(place) => self.truth.read(place, rules),
+                    None => Batch { entries: 0, end: self.truth.end(Some(rules)), gap: true },
+                };
+                if batch.gap {
+                    sights.add(Sight::Gap);
+                }
+                next.change(number, |instance| instance.poll = Some(Poll { stage: Stage::Answered(batch), ..poll }));
+                "is answered by the log"
+            }
+            Some(poll @ Poll { stage: Stage::Answered(batch), .. }) => {
+                next.change(number, |instance| {
+                    instance.raise_floors(&batch, &self.truth);
+                    instance.poll = Some(Poll { stage: Stage::Floored(batch), ..poll });
+                });
+                if !rules.is_fine {
+                    next.arrive(number, poll, &batch, rules);
+                }
+                "raises floors"
+            }
+            Some(poll @ Poll { stage: Stage::Floored(batch), .. }) => {
+                next.arrive(number, poll, &batch, rules);
+                "tells memory"
+            }
+        };
+        steps.push((Step { who: "instance", number, what }, next));
+    }
+
+    fn arrive(&mut self, number: usize, poll: Poll, batch: &Batch, rules: &Rules) {
+        let before = self.clone();
+        if !self.change(number, |instance| instance.arrive(poll, batch, &before, rules)) {
+            self.broken = Some("a poll of the log brought less than what was committed before it was sent");
+        }
+    }
+
+    /// The process ends, and another takes its place.
+    pub(super) fn crash(&mut self, number: usize) {
+        let open: Vec<usize> = self.instance(number).operations.iter().filter_map(Operation::open_transaction).collect();
+        open.into_iter().for_each(|index| self.truth.roll_back(index));
+        self.change(number, |instance| *instance = Instance::new());
+    }
+
+    /// Changes an operation of an instance.
+    pub(super) fn set(&mut self, number: usize, index: usize, operation: Operation) {
+        self.change(number, |instance| instance.operations[index] = operation);
+    }
+
+    /// An operation is over.
+    pub(super) fn end(&mut self, number: usize, index: usize) {
+        self.change(number, |instance| instance.operations.remove(index));
+    }
+}
+
+impl Operation {
+    fn open_transaction(&self) -> Option<usize> {
+        match self {
+            Operation::Change(change) if change.is_open() => Some(change.entry),
+            _ => None,
+        }
+    }
+}
+
+/// A mark as a reader holds it.
+pub(super) type Marked = Option<Arc<crate::facet::Mark>>;

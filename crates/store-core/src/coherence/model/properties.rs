@@ -1,0 +1,73 @@
+//! What must hold in every state, by the names of the promises.
+
+use super::instance::{BOUND, Instance, KEY};
+use super::relay::Relaying;
+use super::rules::{Protection, Rules, Sight, Sights};
+use super::shared::decode;
+use super::state::State;
+use super::truth::{Phase, Place, Row, covers};
+use crate::coherence::{Verdict, verdict};
+
+/// The promise that a state breaks.
+pub(super) fn violation(state: &State, rules: &Rules, sights: &mut Sights) -> Option<&'static str> {
+    if state.broken.is_some() {
+        return state.broken;
+    }
+    for instance in state.instances() {
+        let Some(row) = instance.memory else { continue };
+        if !state.truth.has_committed(row) {
+            return Some("memory holds what was never committed");
+        }
+        if row.as_of < instance.told {
+            return Some("memory holds something older than it was told");
+        }
+        if !instance.is_fresh(state.now) {
+            continue;
+        }
+        sights.add(Sight::MemoryHit);
+        let committed = state.truth.log.iter().filter(|entry| entry.phase == Phase::Committed);
+        if committed.into_iter().any(|entry| row.as_of < entry.as_of && state.now - entry.at >= BOUND) {
+            return Some("memory answers within its lease, without a commit from longer ago than the bound");
+        }
+    }
+    if is_quiet(state, rules) {
+        sights.add(Sight::Quiet);
+        return quiet_violation(state, rules);
+    }
+    None
+}
+
+/// Whether nothing is under way, everybody has read the log to its end, and the relayer has done its work.
+fn is_quiet(state: &State, rules: &Rules) -> bool {
+    let end = state.truth.end(Some(rules));
+    !state.truth.log.is_empty()
+        && state.instances().all(Instance::is_idle)
+        && state.followers(rules).all(|instance| instance.place == Some(end))
+        && state.relayers.iter().all(|relayer| *relayer == Relaying::Idle)
+        && state.shared.primary.mark.as_ref().is_some_and(|mark| Place::of(&mark.position) == end)
+}
+
+/// When all is quiet, no cache holds anything but the row, and the shared tier is believed.
+fn quiet_violation(state: &State, rules: &Rules) -> Option<&'static str> {
+    let logged = state.truth.logged();
+    let is_old = |row: Row| row.as_of < logged || state.truth.row.is_none_or(|truth| truth.version != row.version);
+    if state.followers(rules).any(|instance| instance.memory.is_some_and(is_old)) {
+        return Some("all is quiet, and memory holds something older than the truth");
+    }
+    let newcomer = Instance::started(state.truth.end(Some(rules)), state.now, logged, &None);
+    for instance in state.followers(rules).chain([&newcomer]) {
+        let mut belief = instance.belief.clone();
+        let mark = state.shared.primary.mark.as_ref();
+        let generation = belief.judge(mark, covers);
+        if generation.is_none() && rules.has(Protection::MarkCheck) {
+            return Some("all is quiet, and the shared tier is not believed");
+        }
+        let admits = |version| belief.admits(KEY, version) || !rules.has(Protection::Floor);
+        if let Verdict::Record(record, _) = verdict(state.shared.primary.slot.read(), generation, admits)
+            && is_old(decode(&record))
+        {
+            return Some("all is quiet, and the shared tier answers with something older than the truth");
+        }
+    }
+    None
+}

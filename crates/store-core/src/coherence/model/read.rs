@@ -1,0 +1,255 @@
+//! A read: the mark, the slot, the truth, the fill, memory.
+
+use std::sync::Arc;
+
+use super::instance::{KEY, Marked, Operation};
+use super::rules::{Protection, Rules, Sight, Sights};
+use super::shared::{decode, encode};
+use super::state::{State, Step, Steps};
+use super::truth::{Row, covers};
+use crate::coherence::{Verdict, verdict};
+use crate::facet::{FillLease, Mark, Slot, SlotState};
+use crate::fence::Fence;
+use crate::record::EncodedRecord;
+
+/// A load, and the readers that wait for it.
+#[derive(Debug, Clone)]
+pub(super) struct Read {
+    pub(super) noted: Fence,
+    /// The oldest change that may be missing from the answer is the one after this.
+    pub(super) required: u8,
+    pub(super) can_be_joined: bool,
+    pub(super) step: Reading,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Reading {
+    /// The mark, without which no lease would be of use.
+    Mark {
+        wants_lease: bool,
+    },
+    /// The slot, under the mark that was read before. Over a broken connection that fails.
+    Slot {
+        mark: Marked,
+        wants_lease: bool,
+        is_broken: bool,
+    },
+    /// The mark after the slot, which is wrong.
+    LateMark {
+        slot: Slot,
+        is_broken: bool,
+    },
+    Judge {
+        slot: Slot,
+        mark: Marked,
+    },
+    /// To give a lease back that is of no use.
+    GiveBack,
+    TakeOver(EncodedRecord, u64),
+    Truth(Option<(FillLease, u64)>),
+    Fill {
+        row: Row,
+        lease: FillLease,
+        generation: u64,
+    },
+    /// To give a lease back, as there is nothing to fill the slot with.
+    GiveUp,
+    Install(Row),
+}
+
+impl Reading {
+    pub(super) fn lease(&self) -> Option<FillLease> {
+        match self {
+            Reading::Truth(lease) => lease.map(|(lease, _)| lease),
+            Reading::Fill { lease, .. } => Some(*lease),
+            Reading::Judge { slot: Slot::Leased(lease), .. } | Reading::LateMark { slot: Slot::Leased(lease), .. } => Some(*lease),
+            _ => None,
+        }
+    }
+
+    pub(super) fn generations(&self) -> Vec<u64> {
+        let of_slot = |slot: &Slot| match slot {
+            Slot::Record(record) => Some(record.generation),
+            _ => None,
+        };
+        let of_mark = |mark: &Marked| mark.as_ref().map(|mark: &Arc<Mark>| mark.generation);
+        let known = match self {
+            Reading::Slot { mark, .. } => [of_mark(mark), None],
+            Reading::LateMark { slot, .. } => [of_slot(slot), None],
+            Reading::Judge { slot, mark } => [of_slot(slot), of_mark(mark)],
+            Reading::TakeOver(record, generation) => [Some(record.generation), Some(*generation)],
+            Reading::Truth(lease) => [lease.map(|(_, generation)| generation), None],
+            Reading::Fill { generation, .. } => [Some(*generation), None],
+            _ => [None, None],
+        };
+        known.into_iter().flatten().collect()
+    }
+
+    pub(super) fn break_connection(&mut self) {
+        if let Reading::Slot { is_broken, .. } | Reading::LateMark { is_broken, .. } = self {
+            *is_broken = true;
+        }
+    }
+}
+
+impl State {
+    /// Reads that begin, because memory has evicted what it held, or past memory and all caches. A read that memory answers changes nothing.
+    pub(super) fn beginning_reads(&self, number: usize, rules: &Rules, steps: &mut Steps) {
+        let instance = self.instance(number);
+        let read = Read { noted: instance.fence, required: instance.told, can_be_joined: true, step: Reading::Truth(None) };
+        let mut begin = |what: &'static str, evicts: bool, read: Read| {
+            let mut next = self.clone();
+            next.change(number, |instance| {
+                instance.memory = instance.memory.filter(|_| !evicts);
+                instance.operations.push(Operation::Read(read));
+            });
+            steps.push((Step { who: "instance", number, what }, next));
+        };
+        let from_shared = Read { step: Reading::Mark { wants_lease: instance.belief.generation().is_some() }, ..read.clone() };
+        begin("reads", true, from_shared.clone());
+        if rules.is_fine {
+            if instance.memory.is_some() {
+                begin("reads past memory", false, from_shared);
+            }
+            begin("reads the truth", false, Read { step: Reading::Truth(None), can_be_joined: false, ..read });
+        }
+    }
+
+    pub(super) fn read_steps(&self, number: usize, index: usize, read: &Read, rules: &Rules, sights: &mut Sights, steps: &mut Steps) {
+        let required = self.instance(number).told;
+        if read.can_be_joined && read.required < required {
+            let mut next = self.clone();
+            next.set(number, index, Operation::Read(Read { required, ..read.clone() }));
+            steps.push((Step { who: "instance", number, what: "joins a load" }, next));
+        }
+        let mut next = self.clone();
+        let mut step = |what: &'static str, mut next: State, reading: Option<Reading>| {
+            match reading {
+                Some(step) => next.set(number, index, Operation::Read(Read { step, ..read.clone() })),
+                None => next.end(number, index),
+            }
+            steps.push((Step { who: "instance", number, what }, next));
+        };
+        match &read.step {
+            Reading::Mark { wants_lease } if rules.has(Protection::MarkFirst) => {
+                let mark = self.shared.primary.mark.clone();
+                step("fetches the mark", next, Some(Reading::Slot { mark, wants_lease: *wants_lease, is_broken: false }));
+            }
+            Reading::Mark { wants_lease } => {
+                let slot = next.fetch(*wants_lease);
+                step("fetches the slot", next, Some(Reading::LateMark { slot, is_broken: false }));
+            }
+            Reading::LateMark { is_broken: true, .. } | Reading::Slot { is_broken: true, .. } => {
+                step("fails to fetch", next, Some(Reading::Truth(None)));
+            }
+            Reading::LateMark { slot, .. } => {
+                step("fetches the mark", next, Some(Reading::Judge { slot: slot.clone(), mark: self.shared.primary.mark.clone() }));
+            }
+            Reading::Slot { mark, wants_lease, .. } => {
+                let slot = next.fetch(*wants_lease);
+                step("fetches the slot", next, Some(Reading::Judge { slot, mark: mark.clone() }));
+            }
+            Reading::Judge { slot, mark } => match next.judge(number, slot, mark, rules, sights) {
+                Some(Reading::Install(row)) if !rules.is_fine => {
+                    next.install(number, row, read, rules, sights);
+                    step("judges, installs and answers", next, None);
+                }
+                Some(reading) => step("judges", next, Some(reading)),
+                None => {
+                    let wants_lease = next.instance(number).belief.generation().is_some();
+                    step("waits", next.clone(), Some(Reading::Mark { wants_lease }));
+                    step("does not wait", next, Some(Reading::Truth(None)));
+                }
+            },
+            Reading::GiveBack => {
+                next.shared.primary.slot.remove();
+                step("gives a lease back", next, Some(Reading::Truth(None)));
+            }
+            Reading::GiveUp => {
+                next.shared.primary.slot.remove();
+                step("gives a lease back", next, None);
+            }
+            Reading::TakeOver(record, generation) => {
+                let lease = self.unused_lease();
+                let taken = next.shared.primary.slot.take_over(record, lease);
+                step("takes a slot over", next, Some(Reading::Truth(taken.then_some((lease, *generation)))));
+            }
+            Reading::Truth(lease) => {
+                let reading = match (self.truth.row, lease) {
+                    (Some(row), Some((lease, generation))) => Some(Reading::Fill { row, lease: *lease, generation: *generation }),
+                    (Some(row), None) => Some(Reading::Install(row)),
+                    (None, Some(_)) => Some(Reading::GiveUp),
+                    (None, None) => None,
+                };
+                step("reads the row", next, reading);
+            }
+            Reading::Fill { row, lease, generation } => {
+                let record = encode(*row, *generation);
+                let slot = &mut next.shared.primary.slot;
+                if !slot.fill(*lease, &record) {
+                    sights.add(Sight::RefusedFill);
+                    if !rules.has(Protection::FillLease) {
+                        *slot = SlotState::Record(record);
+                    }
+                }
+                if rules.is_fine {
+                    return step("fills", next, Some(Reading::Install(*row)));
+                }
+                next.install(number, *row, read, rules, sights);
+                step("fills, installs and answers", next, None);
+            }
+            Reading::Install(row) => {
+                next.install(number, *row, read, rules, sights);
+                step("installs and answers", next, None);
+            }
+        }
+    }
+
+    fn fetch(&mut self, wants_lease: bool) -> Slot {
+        let lease = self.unused_lease();
+        let slot = &mut self.shared.primary.slot;
+        if wants_lease { slot.lease(lease) } else { slot.read() }
+    }
+
+    fn install(&mut self, number: usize, row: Row, read: &Read, rules: &Rules, sights: &mut Sights) {
+        if row.as_of < read.required {
+            self.broken = Some("an answer is older than what the instance was told before it was asked");
+        }
+        self.change(number, |instance| instance.install(row, read.noted, rules, sights));
+    }
+
+    /// What to do about a slot; `None` where somebody else is loading.
+    fn judge(&mut self, number: usize, slot: &Slot, mark: &Marked, rules: &Rules, sights: &mut Sights) -> Option<Reading> {
+        self.change(number, |instance| {
+            let mut generation = instance.belief.judge(mark.as_ref(), covers);
+            if generation.is_none() && mark.is_some() {
+                sights.add(Sight::MarkWentBack);
+                if !rules.has(Protection::MarkCheck) {
+                    generation = mark.as_ref().map(|mark| mark.generation);
+                }
+            }
+            let admits = |version| instance.belief.admits(KEY, version) || !rules.has(Protection::Floor);
+            let reading = match verdict(slot.clone(), generation, admits) {
+                Verdict::Record(record, _) => {
+                    sights.add(Sight::SharedHit);
+                    Reading::Install(decode(&record))
+                }
+                Verdict::Leased(lease, generation) => Reading::Truth(Some((lease, generation))),
+                Verdict::Unusable => Reading::GiveBack,
+                Verdict::Dead(record, generation) => {
+                    sights.add(Sight::DeadRecord);
+                    Reading::TakeOver(record, generation)
+                }
+                Verdict::Busy => return None,
+                Verdict::Missed | Verdict::Foreign => {
+                    if matches!(slot, Slot::Record(_)) && generation.is_some() {
+                        sights.add(Sight::Floor);
+                    }
+                    Reading::Truth(None)
+                }
+            };
+            Some(reading)
+        })
+    }
+}

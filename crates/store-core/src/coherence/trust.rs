@@ -1,0 +1,147 @@
+//! When an instance believes the shared tier.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::floors::Floors;
+use crate::facet::{Log, LogCursor, Mark};
+use crate::version::Version;
+
+/// Above this many floors a schema reads past the shared tier until the relayer has caught up.
+const MOST_FLOORS: usize = 100_000;
+
+/// What an instance must know to believe the shared tier's slots of one schema: what it has heard, and how far the relayer has come.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    log: Arc<dyn Log>,
+    belief: Mutex<Belief>,
+}
+
+/// The state of [`Trust`], and its transitions. `covers` says whether the first place in the log has passed the second.
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(Hash))]
+pub(super) struct Belief {
+    floors: Floors,
+    /// The mark that was judged last, and whether it was trusted.
+    judged: Option<(Arc<Mark>, bool)>,
+}
+
+impl Belief {
+    /// Trusts nothing until [`start`](Self::start).
+    pub(super) fn new(most_floors: usize) -> Self {
+        let mut floors = Floors::new(most_floors);
+        floors.distrust_all();
+        Belief { floors, judged: None }
+    }
+
+    pub(super) fn start(&mut self, place: LogCursor) {
+        self.floors.start(place);
+        self.judged = None;
+    }
+
+    pub(super) fn begin_poll(&mut self) {
+        self.floors.begin_poll();
+    }
+
+    pub(super) fn end_poll<'a>(&mut self, brought: impl IntoIterator<Item = (Option<&'a str>, Version)>, end: LogCursor) {
+        self.floors.end_poll(brought, end);
+    }
+
+    pub(super) fn hear(&mut self, key: Option<&str>, version: Version) {
+        self.floors.hear(key, version);
+    }
+
+    pub(super) fn judge(&mut self, mark: Option<&Arc<Mark>>, covers: impl Fn(&LogCursor, &LogCursor) -> bool) -> Option<u64> {
+        let mark = mark?;
+        let known = self.judged.as_ref().filter(|(judged, _)| Arc::ptr_eq(judged, mark) || judged == mark).map(|(_, trusted)| *trusted);
+        let is_trusted = known.unwrap_or_else(|| {
+            let trusted = self.floors.trusts(|place| covers(&mark.position, place));
+            self.judged = Some((Arc::clone(mark), trusted));
+            trusted
+        });
+        if is_trusted {
+            self.floors.pass(|place| covers(&mark.position, place));
+        }
+        is_trusted.then_some(mark.generation)
+    }
+
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.judged.as_ref().filter(|(_, trusted)| *trusted).map(|(mark, _)| mark.generation)
+    }
+
+    pub(super) fn admits(&self, key: &str, version: Version) -> bool {
+        self.floors.admits(key, version)
+    }
+
+    /// The generation of the mark that was judged last, trusted or not.
+    #[cfg(test)]
+    pub(super) fn known_generation(&self) -> Option<u64> {
+        self.judged.as_ref().map(|(mark, _)| mark.generation)
+    }
+
+    /// Whether a floor has not been covered by a poll yet.
+    #[cfg(test)]
+    pub(super) fn awaits_poll(&self) -> bool {
+        self.floors.awaits_poll()
+    }
+}
+
+impl Trust {
+    /// Trusts nothing until [`start`](Self::start).
+    pub(crate) fn new(log: Arc<dyn Log>) -> Self {
+        Trust { log, belief: Mutex::new(Belief::new(MOST_FLOORS)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Belief> {
+        self.belief.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to follow the log from a place; what the shared tier says counts once the mark has reached it.
+    pub(crate) fn start(&self, place: LogCursor) {
+        self.lock().start(place);
+    }
+
+    /// To be called before a poll of the log is sent.
+    pub(crate) fn begin_poll(&self) {
+        self.lock().begin_poll();
+    }
+
+    /// Hears what a poll brought.
+    pub(crate) fn end_poll<'a>(&self, brought: impl IntoIterator<Item = (Option<&'a str>, Version)>, end: LogCursor) {
+        self.lock().end_poll(brought, end);
+    }
+
+    /// Hears of a commit from elsewhere than the log.
+    pub(crate) fn hear(&self, key: Option<&str>, version: Version) {
+        self.lock().hear(key, version);
+    }
+
+    /// Hears of a record, by its own version.
+    pub(crate) fn hear_record(&self, key: &str, version: Version) {
+        self.lock().floors.hear_record(key, version);
+    }
+
+    /// Whether a loaded or written record is no older than one that was seen.
+    pub(crate) fn admits_install(&self, key: &str, version: Version) -> bool {
+        self.lock().floors.admits_install(key, version)
+    }
+
+    /// Whether the shard that holds this mark can be read; of which generation its records must be. Floors that the mark has passed are dropped.
+    pub(crate) fn judge(&self, mark: Option<&Arc<Mark>>) -> Option<u64> {
+        self.lock().judge(mark, |place, earlier| self.log.covers(place, earlier))
+    }
+
+    /// Drops the floors of completed polls, where there is no shared tier that may not have been told.
+    pub(crate) fn pass_all(&self) {
+        self.lock().floors.pass(|_| true);
+    }
+
+    /// The generation of the mark that was judged last.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.lock().generation()
+    }
+
+    /// Whether a record of a slot is no older than what was heard of its key.
+    pub(crate) fn admits(&self, key: &str, version: Version) -> bool {
+        self.lock().admits(key, version)
+    }
+}

@@ -1,0 +1,74 @@
+//! The tables facet.
+
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use futures_util::stream::{self, StreamExt};
+
+use super::Guard;
+use crate::error::Result;
+use crate::facet::{Count, Select, Tables};
+use crate::record::StoredRow;
+use crate::schema::BoundSchema;
+use crate::value::Row;
+use crate::version::Version;
+
+#[derive(Debug)]
+pub(super) struct GuardedTables {
+    pub(super) inner: Arc<dyn Tables>,
+    pub(super) guard: Guard,
+}
+
+#[async_trait]
+impl Tables for GuardedTables {
+    async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+        self.guard.once(self.inner.prepare(schemas)).await
+    }
+
+    async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
+        self.guard.repeatable(|_| self.inner.get_many(schema, keys)).await
+    }
+
+    async fn exists_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<bool>> {
+        self.guard.repeatable(|_| self.inner.exists_many(schema, keys)).await
+    }
+
+    async fn put_many(&self, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+        self.guard.once(self.inner.put_many(schema, rows)).await
+    }
+
+    async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
+        self.guard.once(self.inner.delete_many(schema, keys)).await
+    }
+
+    fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {
+        let mut asked = Some((schema, select));
+        let mut running = None;
+        let rows = stream::poll_fn(move |context| {
+            if let Some((schema, select)) = asked.take() {
+                match self.guard.admit() {
+                    Ok(pass) => running = Some((pass, Arc::clone(&self.inner).select(schema, select))),
+                    Err(refused) => return Poll::Ready(Some(Err(refused))),
+                }
+            }
+            let Some((pass, rows)) = &mut running else { return Poll::Ready(None) };
+            let row = ready!(rows.poll_next_unpin(context));
+            match &row {
+                Some(row) => pass.tell(row),
+                None => pass.answered(),
+            }
+            Poll::Ready(row)
+        });
+        rows.boxed()
+    }
+
+    fn reads_from_replica(&self) -> bool {
+        self.inner.reads_from_replica()
+    }
+
+    async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {
+        self.guard.repeatable(|_| self.inner.count(schema, count.clone())).await
+    }
+}

@@ -1,0 +1,112 @@
+//! What a schema does with what its store hears from the log and from other instances.
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use super::{Backing, Borrowed, Pipeline};
+use crate::coherence::memory;
+use crate::facet::{LogCursor, LogEntry, LogKind, Mark, Records};
+use crate::key::Key;
+use crate::schema::{BoundSchema, Schema};
+use crate::version::Version;
+
+/// A schema's caches, as the follower of the log and the relayer see them.
+pub(crate) trait Follow: Send + Sync {
+    fn schema(&self) -> &Arc<BoundSchema>;
+
+    /// The shared tier, where it is a cache of this schema.
+    fn cache(&self) -> Option<&Arc<dyn Records>>;
+
+    /// Whether the truth tier's log tells of this schema's commits.
+    fn follows_log(&self) -> bool;
+
+    /// To be called before a poll of the log is sent.
+    fn begin_poll(&self);
+
+    /// Applies what a poll brought, up to its end.
+    fn end_poll(&self, entries: &[&LogEntry], end: &LogCursor);
+
+    /// The mark of a shard, as the relayer knows it.
+    fn see_mark(&self, mark: &Arc<Mark>);
+
+    /// Starts to follow the log from a place, with nothing known of what came before: every copy is dropped.
+    fn start(&self, place: &LogCursor);
+
+    /// Applies what another instance or program said; `version` where it said which.
+    fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind);
+}
+
+impl<T: Schema> Follow for Pipeline<T> {
+    fn schema(&self) -> &Arc<BoundSchema> {
+        &self.schema
+    }
+
+    fn cache(&self) -> Option<&Arc<dyn Records>> {
+        self.cache.as_ref()
+    }
+
+    fn follows_log(&self) -> bool {
+        matches!(self.backing, Backing::Tables { .. })
+    }
+
+    fn begin_poll(&self) {
+        self.own.begin_poll();
+        if let Some(trust) = &self.trust {
+            trust.begin_poll();
+        }
+    }
+
+    fn end_poll(&self, entries: &[&LogEntry], end: &LogCursor) {
+        // Floors come before fences: a load that begins between the two sees the floor, one that began before them installs nothing.
+        if let Some(trust) = &self.trust {
+            trust.end_poll(entries.iter().map(|entry| (entry.key.as_deref(), entry.version)), end.clone());
+            if self.cache.is_none() {
+                // From here on the fences say what a floor would.
+                trust.pass_all();
+            }
+        }
+        for entry in entries.iter().filter(|entry| !self.own.hear(entry.version)) {
+            self.drop_older(entry.key.as_deref(), Some(entry.version), entry.kind);
+        }
+        self.own.end_poll();
+    }
+
+    fn see_mark(&self, mark: &Arc<Mark>) {
+        if let Some(trust) = &self.trust {
+            trust.judge(Some(mark));
+        }
+    }
+
+    fn start(&self, place: &LogCursor) {
+        if let Some(trust) = &self.trust {
+            trust.start(place.clone());
+        }
+        self.forget_all_near();
+    }
+
+    fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind) {
+        if let (Some(trust), Some(version)) = (&self.trust, version) {
+            trust.hear(key, version);
+        }
+        self.drop_older(key, version, kind);
+    }
+}
+
+impl<T: Schema> Pipeline<T> {
+    /// Drops what memory holds of a key, unless it is at least as new as a write that was heard of, and voids every load that began before.
+    fn drop_older(&self, key: Option<&str>, version: Option<Version>, kind: LogKind) {
+        if matches!(self.backing, Backing::Memory(_)) {
+            return;
+        }
+        // A key that this build cannot read may be one that it calls otherwise.
+        let Some(key) = key.and_then(|text| T::Key::from_text(text).ok()) else { return self.forget_all_near() };
+        self.flights.forget(&key);
+        let borrowed: &Borrowed<T> = key.borrow();
+        self.fences.touch(borrowed, || {
+            let Some(near) = &self.near else { return };
+            if !memory::outlasts(near.version(borrowed), kind, version) {
+                near.remove(borrowed);
+            }
+        });
+    }
+}

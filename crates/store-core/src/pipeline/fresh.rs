@@ -1,0 +1,119 @@
+//! Which caches a read may use, by how old its answer may be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::read::{Caches, Loaded};
+use super::{Backing, Borrowed, Pipeline};
+use crate::answer::Answer;
+use crate::facet::{LogCursor, Shelf};
+use crate::freshness::Freshness;
+use crate::record::Record;
+use crate::schema::Schema;
+use crate::tier::Role;
+
+impl<T: Schema> Pipeline<T> {
+    /// Memory, if it is as fresh as a read wants without another look at the log.
+    pub(crate) fn fresh_near(&self, freshness: &Freshness) -> Option<&Arc<dyn Shelf<T>>> {
+        self.near.as_ref().filter(|_| !self.is_closed() && self.is_fresh(freshness))
+    }
+
+    /// What memory holds of a key within its life time.
+    pub(super) fn live(&self, near: &dyn Shelf<T>, key: &Borrowed<T>) -> Option<Record<T>> {
+        near.get(key).filter(|record| record.expires().is_none_or(|end| self.shared.settings.clock.coarse() < end))
+    }
+
+    /// The record in memory, if memory is as fresh as the read wants.
+    pub(crate) fn peek(self: &Arc<Self>, key: &Borrowed<T>, freshness: &Freshness) -> Option<Record<T>> {
+        let found = self.fresh_near(freshness).and_then(|near| self.live(&**near, key));
+        let counters = self.counters();
+        match &found {
+            Some(record) => {
+                counters.l1_hits.add(1);
+                self.refresh_ahead(key, record);
+            }
+            None => counters.l1_misses.add(1),
+        }
+        found
+    }
+
+    /// Whether the caches are as fresh as a read wants, without another look at the log.
+    pub(super) fn is_fresh(&self, freshness: &Freshness) -> bool {
+        let usual = self.shared.settings.freshness;
+        match (freshness, &self.backing) {
+            (_, Backing::Memory(_)) | (Freshness::Any, _) => true,
+            (Freshness::Strong, _) => false,
+            (Freshness::Bounded(bound), Backing::Tables { .. }) => self.shared.coherence.is_fresh(*bound),
+            // What memory holds of records lives no longer than the usual bound.
+            (Freshness::Bounded(bound), Backing::Records(_)) => *bound >= usual,
+            (Freshness::Session(token), Backing::Tables { .. }) => self.shared.coherence.has_reached(token.place()),
+            (Freshness::Session(_), Backing::Records(_)) => false,
+        }
+    }
+
+    /// Whether the caches are as fresh as a read wants, once the log has been read if need be.
+    pub(super) async fn may_use_caches(&self, freshness: &Freshness) -> bool {
+        if self.is_fresh(freshness) {
+            return true;
+        }
+        if matches!(freshness, Freshness::Strong)
+            || !matches!(self.backing, Backing::Tables { .. })
+            || (self.near.is_none() && self.cache.is_none())
+        {
+            return false;
+        }
+        match self.shared.coherence.poll().await {
+            // The poll began within this read, so it is fresh for any bound. A place that it has not reached is of another history.
+            Ok(()) => matches!(freshness, Freshness::Bounded(_)) || self.is_fresh(freshness),
+            Err(error) => {
+                self.tolerate(Role::Truth, "the log of commits cannot be read, so the caches may be too old; asking the truth", &error);
+                false
+            }
+        }
+    }
+
+    /// What a load may do with the caches, once the log has been read if need be.
+    pub(super) async fn caches_for(&self, freshness: &Freshness) -> Caches {
+        if self.may_use_caches(freshness).await { Caches::Use } else { Caches::Fill }
+    }
+
+    /// What a read asks for that says nothing else.
+    pub(super) fn usual_freshness(&self) -> Freshness {
+        Freshness::Bounded(self.shared.settings.freshness)
+    }
+
+    /// Which replica may answer a query: none, any, or one that has replayed a place of the log.
+    pub(super) fn replica_for(&self, freshness: &Freshness) -> (bool, Option<LogCursor>) {
+        let coherence = &self.shared.coherence;
+        match freshness {
+            Freshness::Any => (false, None),
+            Freshness::Strong => (true, None),
+            Freshness::Session(token) => (false, Some(token.place().clone())),
+            Freshness::Bounded(bound) => match coherence.place().filter(|_| coherence.is_fresh(*bound)) {
+                Some(place) => (false, Some(place)),
+                None => (true, None),
+            },
+        }
+    }
+
+    /// What memory holds of a key, as an answer.
+    pub(crate) fn loaded_near(&self, record: Record<T>) -> Loaded<T> {
+        Loaded { record, tier: Role::Near, began: self.shared.settings.clock.monotonic(), is_stale: false }
+    }
+
+    /// An answer, with its age.
+    pub(crate) fn answer(&self, loaded: Loaded<T>) -> Answer<T> {
+        let Loaded { record, tier, began, is_stale } = loaded;
+        let now = self.shared.settings.clock.monotonic();
+        let usual = self.shared.settings.freshness;
+        let age = match (&self.backing, tier) {
+            (Backing::Memory(_), _) => Duration::ZERO,
+            (Backing::Tables { .. }, Role::Near | Role::Shared) => {
+                self.shared.coherence.age().map_or(usual, |age| age.max(now.saturating_sub(began)))
+            }
+            (Backing::Records(_), Role::Near) => usual,
+            _ => now.saturating_sub(began),
+        };
+        Answer { record, tier, age, is_stale }
+    }
+}

@@ -1,0 +1,115 @@
+//! Answering the last known record where the tiers fail or take too long, and loading anew before a record's end.
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::read::{Caches, Loaded};
+use super::{Backing, Borrowed, Pipeline, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::freshness::Freshness;
+use crate::record::Record;
+use crate::schema::Schema;
+use crate::tier::Role;
+
+impl<T: Schema> Pipeline<T> {
+    /// Runs a load, and answers the last known record instead where it fails or takes too long, and the user allows that.
+    pub(super) async fn or_last_known(
+        self: &Arc<Self>,
+        key: &T::Key,
+        freshness: &Freshness,
+        load: impl Future<Output = Result<Option<Loaded<T>>>>,
+    ) -> Result<Option<Loaded<T>>> {
+        let settings = &self.shared.settings;
+        let (Some(kept), Freshness::Any | Freshness::Bounded(_)) = (settings.stale_on_error, freshness) else { return load.await };
+        let mut load = std::pin::pin!(load);
+        if let Some(limit) = settings.soft_timeout
+            && self.near.as_ref().is_some_and(|near| near.version(key.borrow()).is_some())
+        {
+            match tokio::time::timeout(limit, load.as_mut()).await {
+                Ok(Err(error)) => return self.last_known(key, kept, error).await,
+                Ok(answer) => return answer,
+                Err(_) => {
+                    if let Some(known) = self.last_in_memory(key, kept) {
+                        return Ok(Some(known));
+                    }
+                }
+            }
+        }
+        match load.await {
+            Err(error) => self.last_known(key, kept, error).await,
+            answer => answer,
+        }
+    }
+
+    /// What memory or the shared tier still knows; the error if neither knows anything.
+    async fn last_known(&self, key: &T::Key, kept: Duration, error: Error) -> Result<Option<Loaded<T>>> {
+        if !matches!(error.kind(), ErrorKind::L2Unavailable | ErrorKind::L3Unavailable | ErrorKind::Timeout | ErrorKind::Unavailable) {
+            return Err(error);
+        }
+        let known = match self.last_in_memory(key, kept) {
+            Some(known) => Some(known),
+            None => self.last_in_cache(key).await,
+        };
+        match known {
+            Some(known) => {
+                self.tolerate(error.tier().unwrap_or(Role::Truth), "the last known record is answered", &error);
+                Ok(Some(known))
+            }
+            None => Err(error),
+        }
+    }
+
+    fn last_in_memory(&self, key: &T::Key, kept: Duration) -> Option<Loaded<T>> {
+        let out_of_touch = self.shared.coherence.age().unwrap_or_default();
+        let near = self.near.as_ref().filter(|_| out_of_touch <= kept.saturating_add(self.shared.settings.freshness))?;
+        let record = near.get(key.borrow())?;
+        self.counters().stale_answers.add(1);
+        Some(Loaded { is_stale: true, ..self.loaded_near(record) })
+    }
+
+    /// The slot's record, unless this instance has heard of something newer.
+    async fn last_in_cache(&self, key: &T::Key) -> Option<Loaded<T>> {
+        let began = self.shared.settings.clock.monotonic();
+        let (cache, _) = self.cache.as_ref().zip(self.trust.as_ref())?;
+        let found = self.read_slot(&**cache, &Self::text(key)).await?;
+        let tier = found.tier;
+        let record = self.record(found, View::Near).ok()?;
+        self.counters().stale_answers.add(1);
+        Some(Loaded { record, tier, began, is_stale: true })
+    }
+
+    /// Loads a record anew in the background if its end is near. A write that comes between voids the load, as it does every other.
+    pub(super) fn refresh_ahead(self: &Arc<Self>, key: &Borrowed<T>, record: &Record<T>) {
+        let settings = &self.shared.settings;
+        if settings.refresh_ahead <= 0.0 {
+            return;
+        }
+        let (Some(end), Some(life)) = (record.expires(), self.schema.near_ttl()) else { return };
+        if settings.clock.coarse().saturating_add(life.mul_f64(settings.refresh_ahead)) < end {
+            return;
+        }
+        let (pipeline, key) = (Arc::clone(self), key.to_owned());
+        let load = {
+            let (pipeline, key) = (Arc::clone(&pipeline), key.clone());
+            move || async move {
+                // The shared tier's record ends when this one does, so only the truth has a newer end.
+                pipeline.load(key, View::Near, Caches::Fill).await
+            }
+        };
+        pipeline.flights.start(&self.shared.runtime, key, load);
+    }
+
+    /// When memory forgets a record whose life time ends, and the record with that end, where it is kept beyond or loaded ahead of it.
+    pub(super) fn kept_beyond(&self, record: Record<T>, deadline: Option<Duration>) -> (Record<T>, Option<Duration>) {
+        let settings = &self.shared.settings;
+        let is_watched = settings.stale_on_error.is_some() || settings.refresh_ahead > 0.0;
+        match deadline.filter(|_| is_watched && !matches!(self.backing, Backing::Memory(_))) {
+            Some(end) => {
+                let kept = settings.stale_on_error.unwrap_or_default();
+                (record.expiring(Some(end)), end.checked_add(kept))
+            }
+            None => (record, deadline),
+        }
+    }
+}

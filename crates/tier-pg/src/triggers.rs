@@ -1,0 +1,188 @@
+//! Triggers that write the log for writers other than Strata, if the tier is told to watch for them.
+//!
+//! A version may be drawn only with the row's lock held; see the module on writes. That decides where each is drawn:
+//!
+//! - An `UPDATE` has locked the row when its `BEFORE` row trigger runs: the trigger draws.
+//! - A `DELETE` keeps the lock to the end of its transaction, so the statement trigger behind it draws.
+//! - An `INSERT`, and an `UPDATE` that changes the key, may still have to wait for another writer of the new key after every `BEFORE` trigger has run. A
+//!   version that was drawn there could be below that writer's. So the statement trigger behind it updates the rows once more, which are the
+//!   transaction's own by then: that draws their versions and logs them as any `UPDATE`. An insert from outside costs two writes.
+//!
+//! Strata's sessions log their own writes, and are known by a setting. But what a trigger or a foreign key of the user's writes on behalf of such a session
+//! is nested in a trigger, and logged here.
+
+use std::fmt::Write;
+
+use store_core::facet::BULK_LOG_LIMIT;
+use store_core::sql::{Dialect, VERSION_COLUMN};
+use store_core::{BoundSchema, ColumnType};
+
+use crate::catalog::Relation;
+use crate::error::Failure;
+use crate::pool::Lease;
+use crate::statements::kind;
+
+const DIALECT: Dialect = Dialect::Postgres;
+
+/// Whose writes are to be logged, at the moment of each statement.
+const FROM_OUTSIDE: &str = "pg_trigger_depth() > 0 OR current_setting('strata.writer', true) IS DISTINCT FROM 'on'";
+
+/// A function of the triggers.
+struct Function {
+    name: &'static str,
+    /// Name, arguments and language.
+    head: &'static str,
+    body: String,
+    /// Whether it acts with the rights of its owner, so that who may write a table need not be given rights on the log.
+    is_definer: bool,
+}
+
+fn functions() -> [Function; 3] {
+    let log = "INSERT INTO _strata_log (schema, key, version, kind)";
+    let (put, delete) = (kind::PUT, kind::DELETE);
+    // In `same_key` one side is `r`, the row that is looked at, and the other `t`.
+    let statement = format!(
+        "
+DECLARE
+    key_text CONSTANT TEXT := TG_ARGV[1];
+    same_key CONSTANT TEXT := TG_ARGV[2];
+    touch CONSTANT TEXT := format('UPDATE %I.%I AS t SET {VERSION_COLUMN} = 0 FROM new_rows AS r WHERE %s', TG_TABLE_SCHEMA, TG_TABLE_NAME, same_key);
+    new_count BIGINT := 0;
+    moved_count BIGINT := 0;
+    gone_count BIGINT := 0;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        {log} VALUES (TG_ARGV[0], NULL, nextval('_strata_version'), {delete});
+    ELSIF TG_OP = 'INSERT' THEN
+        EXECUTE touch;
+    ELSIF TG_OP = 'DELETE' THEN
+        EXECUTE 'SELECT count(*) FROM old_rows' INTO gone_count;
+        IF gone_count > {BULK_LOG_LIMIT} THEN
+            {log} VALUES (TG_ARGV[0], NULL, nextval('_strata_version'), {delete});
+        ELSE
+            EXECUTE format('{log} SELECT $1, %s, nextval(''_strata_version''), {delete} FROM old_rows AS r', key_text) USING TG_ARGV[0];
+        END IF;
+    ELSE
+        EXECUTE format('SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT FROM old_rows AS t WHERE %s)) FROM new_rows AS r', same_key)
+            INTO new_count, moved_count;
+        IF moved_count > 0 THEN
+            EXECUTE touch || format(' AND NOT EXISTS (SELECT FROM old_rows AS t WHERE %s)', same_key);
+        END IF;
+        IF new_count + moved_count > {BULK_LOG_LIMIT} THEN
+            {log} VALUES (TG_ARGV[0], NULL, nextval('_strata_version'), {put});
+            RETURN NULL;
+        END IF;
+        EXECUTE format('{log} SELECT $1, %s, r.{VERSION_COLUMN}, {put} FROM new_rows AS r
+            WHERE EXISTS (SELECT FROM old_rows AS t WHERE %s)', key_text, same_key) USING TG_ARGV[0];
+        IF moved_count > 0 THEN
+            EXECUTE format('{log} SELECT $1, %s, nextval(''_strata_version''), {delete} FROM old_rows AS r
+                WHERE NOT EXISTS (SELECT FROM new_rows AS t WHERE %s)', key_text, same_key) USING TG_ARGV[0];
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+"
+    );
+    let row = format!("\nBEGIN\n    NEW.{VERSION_COLUMN} := nextval('_strata_version');\n    RETURN NEW;\nEND\n");
+    // The text form of a key escapes `%`, `:` and control characters in its parts.
+    let key_part = "
+    SELECT CASE WHEN part COLLATE \"C\" !~ '[%:\\x01-\\x1f\\x7f]' THEN part ELSE (
+        SELECT string_agg(
+            CASE WHEN s.c COLLATE \"C\" ~ '[%:\\x01-\\x1f\\x7f]' THEN '%' || upper(lpad(to_hex(ascii(s.c)), 2, '0')) ELSE s.c END,
+            '' ORDER BY s.n)
+        FROM string_to_table(part, NULL) WITH ORDINALITY AS s (c, n)) END
+";
+    [
+        Function {
+            name: "_strata_key_part",
+            head: "_strata_key_part(part TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE STRICT",
+            body: key_part.to_owned(),
+            is_definer: false,
+        },
+        Function { name: "_strata_watch_row", head: "_strata_watch_row() RETURNS TRIGGER LANGUAGE plpgsql", body: row, is_definer: true },
+        Function {
+            name: "_strata_watch_statement",
+            head: "_strata_watch_statement() RETURNS TRIGGER LANGUAGE plpgsql",
+            body: statement,
+            is_definer: true,
+        },
+    ]
+}
+
+/// A trigger: its name, when it runs, and for what.
+const TRIGGERS: [(&str, &str, &str); 5] = [
+    ("_strata_watch_row", "BEFORE UPDATE", "FOR EACH ROW"),
+    ("_strata_watch_insert", "AFTER INSERT", "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
+    ("_strata_watch_update", "AFTER UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT"),
+    ("_strata_watch_delete", "AFTER DELETE", "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT"),
+    ("_strata_watch_truncate", "AFTER TRUNCATE", "FOR EACH STATEMENT"),
+];
+
+/// Makes the functions that are missing or of another version of Strata.
+pub(crate) async fn make_functions(lease: &Lease) -> Result<(), Failure> {
+    const PRESENT: &str = "SELECT p.proname::TEXT, p.prosrc FROM pg_catalog.pg_proc AS p \
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = current_schema() AND p.proname LIKE '\\_strata\\_%'";
+    let present: Vec<(String, String)> =
+        lease.query(PRESENT, &[]).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failure>>()?;
+    for function in functions() {
+        if present.iter().any(|(name, body)| name == function.name && *body == function.body) {
+            continue;
+        }
+        let home: String = lease.query_one("SELECT quote_ident(current_schema())", &[]).await?.try_get(0)?;
+        let rights = match function.is_definer {
+            true => format!(" SECURITY DEFINER SET search_path = {home}, pg_temp"),
+            false => String::new(),
+        };
+        lease.batch_execute(&format!("CREATE OR REPLACE FUNCTION {}{rights} AS $body${}$body$", function.head, function.body)).await?;
+    }
+    Ok(())
+}
+
+/// Makes the triggers of a table that are missing or were made for another key. The table is locked against writers for as long as that takes.
+pub(crate) async fn make(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> Result<(), Failure> {
+    const PRESENT: &str = "SELECT tgname::TEXT, tgargs FROM pg_catalog.pg_trigger WHERE tgrelid = $1::OID AND NOT tgisinternal";
+    let present: Vec<(String, Vec<u8>)> = lease
+        .query(PRESENT, &[&relation.oid])
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<_, Failure>>()?;
+    let table = DIALECT.quote(schema.table());
+    for (name, moment, scope) in TRIGGERS {
+        let (function, arguments) = match scope {
+            "FOR EACH ROW" => ("_strata_watch_row", Vec::new()),
+            _ => ("_strata_watch_statement", vec![schema.name().to_owned(), key_text(schema), same_key(schema)]),
+        };
+        let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
+        if present.iter().any(|(present, arguments)| present == name && *arguments == stored) {
+            continue;
+        }
+        let arguments: Vec<String> = arguments.iter().map(|argument| format!("'{}'", argument.replace('\'', "''"))).collect();
+        let create = format!(
+            "CREATE OR REPLACE TRIGGER {name} {moment} ON {table} {scope} WHEN ({FROM_OUTSIDE}) EXECUTE FUNCTION {function}({})",
+            arguments.join(", ")
+        );
+        lease.batch_execute(&create).await?;
+    }
+    Ok(())
+}
+
+/// The text form of the key of a row `r`.
+fn key_text(schema: &BoundSchema) -> String {
+    let mut text = String::from("concat_ws(':'");
+    for column in schema.definition().key_columns() {
+        let name = DIALECT.quote(column.name);
+        // Writing to a String cannot fail.
+        let _ = match column.column_type {
+            ColumnType::Text => write!(text, ", _strata_key_part(r.{name})"),
+            _ => write!(text, ", r.{name}::TEXT"),
+        };
+    }
+    text + ")"
+}
+
+/// Whether the rows `t` and `r` have the same key.
+fn same_key(schema: &BoundSchema) -> String {
+    let names = schema.definition().key_columns().map(|column| DIALECT.quote(column.name));
+    names.map(|name| format!("t.{name} = r.{name}")).collect::<Vec<_>>().join(" AND ")
+}
