@@ -68,11 +68,10 @@ pub(crate) fn check(histories: &[Vec<Event>], bound: u64) -> Verdict {
     }
     let known: HashMap<u64, Known> = writes.into_iter().map(|(key, writes)| (key, Known::new(writes))).collect();
     for history in histories {
-        // What this process was told by its own reads and writes: the versions of each key, and when and how it came to know.
-        let mut told: HashMap<u64, Vec<(u64, u64, Event)>> = HashMap::new();
+        let mut told: HashMap<u64, Told> = HashMap::new();
         for event in history {
             match *event {
-                Event::Acknowledged { key, at, version, .. } if version > 0 => told.entry(key).or_default().push((version, at, *event)),
+                Event::Acknowledged { key, at, version, .. } if version > 0 => told.entry(key).or_default().add(at, version, *event),
                 Event::Read { key, number, version, began, at, promise } => {
                     verdict.reads += 1;
                     let Some(known) = known.get(&key) else { continue };
@@ -81,14 +80,14 @@ pub(crate) fn check(histories: &[Vec<Event>], bound: u64) -> Verdict {
                     if let Some(text) = known.problem(number, version, at, limit) {
                         verdict.violations.push(Violation { key, text: format!("{promise:?} read of key {key} at {began}..{at}: {text}") });
                     } else if number > 0 {
-                        let before = told.get(&key).into_iter().flatten().filter(|(_, at, _)| *at < began);
-                        if let Some((_, _, newest)) = before.max_by_key(|(version, ..)| *version).filter(|(newest, ..)| *newest > version) {
+                        let newest = told.get(&key).and_then(|told| told.before(began));
+                        if let Some((_, newest)) = newest.filter(|(newest, _)| *newest > version) {
                             let text = format!("{event:?}, though this process was told of a newer version before: {newest:?}");
                             verdict.violations.push(Violation { key, text });
                         }
                     }
                     if number > 0 {
-                        told.entry(key).or_default().push((version, at, *event));
+                        told.entry(key).or_default().add(at, version, *event);
                     }
                 }
                 _ => {}
@@ -98,6 +97,27 @@ pub(crate) fn check(histories: &[Vec<Event>], bound: u64) -> Verdict {
     verdict
 }
 
+/// What a process was told of one key by its own reads and writes: when it knew of which version at least, and how.
+#[derive(Debug, Default)]
+struct Told(Vec<(u64, u64, Event)>);
+
+impl Told {
+    /// Events come nearly in the order of their ends; one that comes late counts from the end of the one before it.
+    fn add(&mut self, at: u64, version: u64, event: Event) {
+        match self.0.last() {
+            Some(&(_, newest, _)) if newest >= version => {}
+            Some(&(latest, ..)) => self.0.push((latest.max(at), version, event)),
+            None => self.0.push((at, version, event)),
+        }
+    }
+
+    /// The newest version that was known before a moment.
+    fn before(&self, moment: u64) -> Option<(u64, Event)> {
+        let count = self.0.partition_point(|(at, ..)| *at < moment);
+        self.0[..count].last().map(|(_, version, event)| (*version, *event))
+    }
+}
+
 /// The writes of one key.
 #[derive(Debug)]
 struct Known {
@@ -105,6 +125,8 @@ struct Known {
     deletions: Vec<Write>,
     /// Acknowledged puts by version, each with the earliest acknowledgement of it or of any later version.
     puts: Vec<(u64, u64)>,
+    /// Acknowledgements of puts in the order of time, each with the newest put until then.
+    newest: Vec<(u64, Write)>,
     spans: Vec<(u64, u64)>,
 }
 
@@ -120,7 +142,16 @@ impl Known {
         }
         let mut spans: Vec<(u64, u64)> = writes.iter().map(|write| (write.began, write.acknowledged.unwrap_or(u64::MAX))).collect();
         spans.sort_unstable();
+        let mut newest: Vec<(u64, Write)> =
+            writes.iter().filter(|write| write.number > 0).filter_map(|write| Some((write.acknowledged?, *write))).collect();
+        newest.sort_unstable_by_key(|(at, _)| *at);
+        for index in 1..newest.len() {
+            if newest[index - 1].1.version > newest[index].1.version {
+                newest[index].1 = newest[index - 1].1;
+            }
+        }
         Known {
+            newest,
             by_number: writes.iter().filter(|write| write.number > 0).map(|write| (write.number, *write)).collect(),
             deletions: writes.iter().filter(|write| write.number == 0).copied().collect(),
             puts,
@@ -137,7 +168,8 @@ impl Known {
     fn problem(&self, number: u64, version: u64, answered: u64, limit: u64) -> Option<String> {
         if number == 0 {
             // The newest put that must show, unless a deletion may have come after it.
-            let put = self.by_number.values().filter(|put| put.acknowledged.is_some_and(|at| at < limit)).max_by_key(|put| put.version)?;
+            let count = self.newest.partition_point(|(at, _)| *at < limit);
+            let (_, put) = self.newest[..count].last()?;
             let may_be_deleted =
                 self.deletions.iter().any(|deletion| deletion.began < answered && deletion.acknowledged.is_none_or(|at| at > put.began));
             return (!may_be_deleted).then(|| format!("nothing, though {put:?} was acknowledged in time and not deleted"));

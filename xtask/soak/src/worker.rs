@@ -18,6 +18,8 @@ use crate::model::{BOUND, Item};
 const TASKS: usize = 6;
 /// How long a server may be away before a worker gives up on starting.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a task waits after a call that failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(5);
 const LIMIT: Duration = Duration::from_secs(1);
 
 struct Worker {
@@ -95,14 +97,14 @@ impl Worker {
                 72..75 => {
                     // Its side effect on memory is what counts.
                     if self.items.search(Query::new().limit(20)).await.is_err() {
-                        self.journal.write(Event::Failed)?;
+                        self.fail().await?;
                     }
                 }
                 75..93 => self.write(key, false).await?,
                 93..97 => self.write(key, true).await?,
                 _ => {
                     if self.items.invalidate(key as i64).await.is_err() {
-                        self.journal.write(Event::Failed)?;
+                        self.fail().await?;
                     }
                 }
             }
@@ -119,8 +121,15 @@ impl Worker {
         let began = now();
         match items.read(key as i64).await {
             Ok(answer) => self.note(key, answer.as_ref().map(|answer| &answer.record), began, promise),
-            Err(_) => self.journal.write(Event::Failed),
+            Err(_) => self.fail().await,
         }
+    }
+
+    /// Notes a failure, and lets the servers come back.
+    async fn fail(&self) -> Result<()> {
+        self.journal.write(Event::Failed)?;
+        tokio::time::sleep(AFTER_FAILURE).await;
+        Ok(())
     }
 
     async fn read_many(&self) -> Result<()> {
@@ -128,7 +137,7 @@ impl Worker {
         let began = now();
         match self.items.from(Role::Shared).get_many(keys.iter().map(|key| *key as i64)).await {
             Ok(records) => keys.iter().zip(records).try_for_each(|(key, record)| self.note(*key, record.as_ref(), began, Promise::Bounded)),
-            Err(_) => self.journal.write(Event::Failed),
+            Err(_) => self.fail().await,
         }
     }
 
@@ -148,7 +157,7 @@ impl Worker {
         };
         match version {
             Ok(version) => self.journal.write(Event::Acknowledged { key, number, began, at: now(), version }),
-            Err(_) => self.journal.write(Event::Failed),
+            Err(_) => self.fail().await,
         }
     }
 }
