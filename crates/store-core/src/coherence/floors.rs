@@ -89,9 +89,10 @@ impl Floors {
             return;
         }
         if let Some(floor) = self.keys.get_mut(key) {
-            if floor.version < version {
+            // Under the highest floor nothing says which versions were heard, so it has to stay for as long as theirs would.
+            if floor.version < version || floor.version == ABOVE_ALL {
                 let is_waiting = matches!(floor.place, Place::AfterPoll(_));
-                *floor = Floor { version, place, ..*floor };
+                *floor = Floor { version: floor.version.max(version), place, ..*floor };
                 if !is_waiting {
                     self.waiting.push(key.into());
                 }
@@ -105,6 +106,11 @@ impl Floors {
         let key: Arc<str> = key.into();
         self.keys.insert(Arc::clone(&key), Floor { version, seen: Version::new(0), place });
         self.waiting.push(key);
+    }
+
+    /// Hears that a key may have been written, by a write whose outcome is not known.
+    pub(crate) fn doubt(&mut self, key: &str) {
+        self.hear(Some(key), ABOVE_ALL);
     }
 
     /// Hears of a record, by its own version: a load that brings an older one comes too late.

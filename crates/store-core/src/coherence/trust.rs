@@ -115,6 +115,11 @@ impl Trust {
         self.lock().hear(key, version);
     }
 
+    /// Hears that a key may have been written, by a write whose outcome is not known.
+    pub(crate) fn doubt(&self, key: &str) {
+        self.lock().floors.doubt(key);
+    }
+
     /// Hears of a record, by its own version.
     pub(crate) fn hear_record(&self, key: &str, version: Version) {
         self.lock().floors.hear_record(key, version);

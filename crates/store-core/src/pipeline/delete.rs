@@ -56,7 +56,7 @@ impl<T: Schema> Pipeline<T> {
             }
             Err(error) => {
                 if may_have_taken_effect(&error) {
-                    self.distrust(&keys).await;
+                    self.doubt(&keys).await;
                 }
                 Err(error)
             }

@@ -73,7 +73,7 @@ impl<T: Schema> Pipeline<T> {
             Ok(stored) => stored,
             Err(error) => {
                 if may_have_taken_effect(&error) {
-                    self.distrust(&distinct).await;
+                    self.doubt(&distinct).await;
                 }
                 return Err(error);
             }
@@ -247,6 +247,14 @@ impl<T: Schema> Pipeline<T> {
                 near.remove(borrowed);
             }
         });
+    }
+
+    /// Drops every copy of keys that a write with an unknown outcome may have changed, and reads past the shared tier until the log has told.
+    pub(super) async fn doubt(&self, keys: &[T::Key]) {
+        if let Some(trust) = &self.trust {
+            keys.iter().for_each(|key| trust.doubt(&Self::text(key)));
+        }
+        self.distrust(keys).await;
     }
 
     /// Drops every copy that this instance and the shared tier hold of keys.

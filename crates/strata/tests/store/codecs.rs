@@ -9,6 +9,7 @@ use strata::{BoundSchema, Codec, ColumnType, Deferred, EncodedRecord, PostcardCo
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::coherence::until;
 use super::models::{Account, Document, account, document};
 use super::stacks::{open_sqlite, sqlite};
 
@@ -41,6 +42,17 @@ impl Servers {
             None => builder,
         };
         Instance { store: builder.build().await.unwrap(), shared_calls, truth_calls }
+    }
+
+    /// Waits until the relayer has come to all that was written: it voids the leases of readers that come before it.
+    async fn relayed<T: Schema>(&self, store: &Store) {
+        let schemas = [Arc::new(BoundSchema::standalone(T::definition()))];
+        let end = store.token().await.unwrap().expect("the truth has a log");
+        until("the relayer has passed the writes", async || {
+            let marks = self.shared.marks(&schemas).await.unwrap().remove(0);
+            marks.iter().flatten().any(|mark| mark.position == *end.place())
+        })
+        .await;
     }
 
     async fn slot<T: Schema>(&self, key: &str) -> Slot {
@@ -90,6 +102,7 @@ async fn check_read_by_the_other(writer: impl Codec, writer_id: u8, reader: impl
     let id = Uuid::new_v4();
     let documents = writing.store.collection::<Document>().unwrap();
     documents.set(document(id)).await.unwrap();
+    servers.relayed::<Document>(&writing.store).await;
     documents.from(Role::Shared).get(id).await.unwrap();
     assert_eq!(servers.record::<Document>(&id.to_string()).await.codec, writer_id);
 
@@ -127,6 +140,7 @@ async fn json_shows_its_content_to_people() {
     let instance = servers.store::<Account>(strata::JsonCodec, None).await;
     let accounts = instance.store.collection::<Account>().unwrap();
     accounts.set(account(1)).await.unwrap();
+    servers.relayed::<Account>(&instance.store).await;
     accounts.from(Role::Shared).get(1).await.unwrap();
     let payload = servers.record::<Account>("1").await.payload;
     assert_eq!(String::from_utf8_lossy(&payload), r#"[[],1,"account-1","note",3]"#, "and no field that caches leave out");
@@ -139,6 +153,7 @@ async fn a_codec_that_a_build_does_not_know_is_a_miss() {
     let id = Uuid::new_v4();
     let documents = writing.store.collection::<Document>().unwrap();
     documents.set(document(id)).await.unwrap();
+    servers.relayed::<Document>(&writing.store).await;
     documents.from(Role::Shared).get(id).await.unwrap();
 
     let reading = servers.store::<Document>(PostcardCodec, None).await;
@@ -188,6 +203,7 @@ async fn a_layout_that_a_build_does_not_know_is_a_miss() {
         let name = |by: &str| format!("{by} {round}");
         old.set(Before { id: 1, name: name("old") }).await.unwrap();
         old.invalidate(1).await.unwrap();
+        servers.relayed::<Before>(&before.store).await;
         assert_eq!(old.get(1).await.unwrap().unwrap().name, name("old"));
         assert_eq!(servers.record::<Before>("1").await.fingerprint, Before::definition().fingerprint());
         new.invalidate(2).await.unwrap();
@@ -207,6 +223,7 @@ async fn a_damaged_record_is_a_miss_and_an_error_that_is_counted() {
     let instance = servers.store::<Account>(PostcardCodec, None).await;
     let accounts = instance.store.collection::<Account>().unwrap();
     accounts.set(account(1)).await.unwrap();
+    servers.relayed::<Account>(&instance.store).await;
     accounts.from(Role::Shared).get(1).await.unwrap();
     let whole = servers.record::<Account>("1").await;
     let schema = BoundSchema::standalone(Account::definition());
