@@ -22,6 +22,7 @@ mod gate;
 mod guard;
 mod health;
 mod key;
+mod notes;
 mod page;
 mod pipeline;
 mod query;

@@ -36,6 +36,7 @@ use crate::facet::{Records, Shelf};
 use crate::fence::Fences;
 use crate::flight::Flights;
 use crate::key::{Key, key_text};
+use crate::notes::{self, Notes};
 use crate::record::EncodedRecord;
 use crate::schema::{BoundSchema, Schema};
 use crate::settings::Settings;
@@ -215,7 +216,7 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    fn encode(&self, row: &[Value<'_>], version: Version, generation: u64) -> Result<EncodedRecord> {
+    fn encode(&self, row: &[Value<'_>], version: Version, generation: u64, notes: Option<&Notes>) -> Result<EncodedRecord> {
         let held: Vec<Value<'_>> = self.schema.shared_positions().iter().map(|&position| row[position].as_borrowed()).collect();
         let codec = &self.shared.settings.codec;
         Ok(EncodedRecord {
@@ -224,7 +225,7 @@ impl<T: Schema> Pipeline<T> {
             fingerprint: self.schema.fingerprint(),
             codec: codec.id(),
             deadline: self.shared_deadline(),
-            payload: codec.encode(&held)?.into(),
+            payload: notes::join(codec.encode(&held)?, notes)?,
         })
     }
 

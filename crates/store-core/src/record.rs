@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use crate::notes::Notes;
 use crate::value::Row;
 use crate::version::Version;
 
@@ -28,12 +29,13 @@ pub struct Record<T> {
     model: Arc<T>,
     version: Version,
     expires: Option<Duration>,
+    notes: Option<Arc<Notes>>,
 }
 
 impl<T> Record<T> {
     /// Pairs a model with the version that the truth tier gave it.
     pub fn new(model: Arc<T>, version: Version) -> Self {
-        Record { model, version, expires: None }
+        Record { model, version, expires: None, notes: None }
     }
 
     /// The model.
@@ -57,6 +59,17 @@ impl<T> Record<T> {
         self
     }
 
+    /// The same record with what was cached beside it.
+    pub(crate) fn noted(mut self, notes: Option<Arc<Notes>>) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    /// What was cached beside it.
+    pub(crate) fn notes(&self) -> Option<&Arc<Notes>> {
+        self.notes.as_ref()
+    }
+
     /// The end of its life time in memory, where it is kept beyond.
     pub(crate) fn expires(&self) -> Option<Duration> {
         self.expires
@@ -65,7 +78,7 @@ impl<T> Record<T> {
 
 impl<T> Clone for Record<T> {
     fn clone(&self) -> Self {
-        Record { model: Arc::clone(&self.model), version: self.version, expires: self.expires }
+        Record { model: Arc::clone(&self.model), version: self.version, expires: self.expires, notes: self.notes.clone() }
     }
 }
 
@@ -105,7 +118,7 @@ pub struct EncodedRecord {
     pub codec: u8,
     /// When the record stops being valid in any tier, to the millisecond; `None` for never.
     pub deadline: Option<SystemTime>,
-    /// The encoded columns.
+    /// The encoded columns, and what the pipeline keeps beside them.
     pub payload: Bytes,
 }
 

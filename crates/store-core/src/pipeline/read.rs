@@ -14,6 +14,7 @@ use crate::facet::{Fill, Records, Shelf};
 use crate::fence::FenceToken;
 use crate::freshness::Freshness;
 use crate::key::Key;
+use crate::notes::Notes;
 use crate::record::{Record, StoredRow};
 use crate::schema::{Residence, Schema};
 use crate::tier::Role;
@@ -48,6 +49,14 @@ pub(super) struct Found {
     pub(super) deadline: Option<std::time::SystemTime>,
     /// Where it was found.
     pub(super) tier: Role,
+    /// What was cached beside it.
+    pub(super) notes: Option<Arc<Notes>>,
+}
+
+impl Found {
+    pub(super) fn in_truth(stored: StoredRow) -> Self {
+        Found { stored, deadline: None, tier: Role::Truth, notes: None }
+    }
 }
 
 /// What a read found, and where and when.
@@ -154,7 +163,7 @@ impl<T: Schema> Pipeline<T> {
         let (tier, deadline) = (found.tier, found.deadline);
         self.hear_version(&key, found.stored.version);
         let (near, answer) = self.records(found.stored, view)?;
-        self.install(token, key, near, deadline, began);
+        self.install(token, key, near.noted(found.notes), deadline, began);
         Ok(Some(Loaded { record: answer, tier, began, is_stale: false }))
     }
 
@@ -198,7 +207,7 @@ impl<T: Schema> Pipeline<T> {
                 } else {
                     counters.l3_misses.add(1)
                 }
-                Ok(stored.map(|stored| Found { stored, deadline: None, tier: Role::Truth }))
+                Ok(stored.map(Found::in_truth))
             }
             Backing::Records(records) => {
                 let slot = records.fetch(&self.schema, &[Self::text(key)], None).await?.into_iter().next();

@@ -111,7 +111,7 @@ impl<T: Schema> Pipeline<T> {
             let (near, answer) = self.records(found.stored, view).map_err(|error| error.with_key(Self::text(key)))?;
             if let Some(shelf) = &self.near {
                 let deadline = self.near_deadline(deadline, began);
-                let install = || self.install_newer(&**shelf, key.clone(), near, deadline);
+                let install = || self.install_newer(&**shelf, key.clone(), near.noted(found.notes), deadline);
                 if !self.fences.install_one::<Borrowed<T>>(&mut snapshot, key.borrow(), install) {
                     self.counters().fills_refused.add(1);
                     self.drop_below(key, version);
@@ -209,7 +209,7 @@ impl<T: Schema> Pipeline<T> {
                 continue;
             };
             if let Some((lease, generation)) = leases[position] {
-                match self.encode(&row.stored.row, row.stored.version, generation) {
+                match self.encode(&row.stored.row, row.stored.version, generation, None) {
                     Ok(record) => {
                         row.deadline = record.deadline;
                         fills.push(Fill { key: text.clone(), lease, record });
@@ -275,7 +275,7 @@ impl<T: Schema> Pipeline<T> {
                 let hits = rows.iter().flatten().count() as u64;
                 self.counters().l3_hits.add(hits);
                 self.counters().l3_misses.add(keys.len() as u64 - hits);
-                Ok(rows.into_iter().map(|row| row.map(|stored| Found { stored, deadline: None, tier: Role::Truth })).collect())
+                Ok(rows.into_iter().map(|row| row.map(Found::in_truth)).collect())
             }
             Backing::Records(records) => {
                 let texts: Vec<String> = keys.iter().map(Self::text).collect();

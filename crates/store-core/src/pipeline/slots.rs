@@ -1,5 +1,6 @@
 //! What the content of the shared tier's slots means to one schema.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Pipeline;
@@ -7,6 +8,7 @@ use super::read::Found;
 use crate::coherence::{self, Trust};
 use crate::error::{Error, ErrorKind};
 use crate::facet::{Fetched, FillLease, Slot};
+use crate::notes::{self, Notes};
 use crate::record::{EncodedRecord, StoredRow};
 use crate::schema::Schema;
 use crate::tier::Role;
@@ -50,8 +52,8 @@ impl<T: Schema> Pipeline<T> {
     }
 
     fn found_in_record(&self, record: &EncodedRecord) -> Option<Found> {
-        let row = self.decode(record)?;
-        Some(Found { stored: StoredRow { row, version: record.version }, deadline: record.deadline, tier: Role::Shared })
+        let (row, notes) = self.decode(record)?;
+        Some(Found { stored: StoredRow { row, version: record.version }, deadline: record.deadline, tier: Role::Shared, notes })
     }
 
     /// The record in a slot; `None` for anything else, and for a record of a layout or codec that this build does not know.
@@ -72,18 +74,22 @@ impl<T: Schema> Pipeline<T> {
         self.tolerate_unreadable(&Error::new(ErrorKind::DecodeFailed, message));
     }
 
-    fn decode(&self, record: &EncodedRecord) -> Option<Row<'static>> {
+    fn decode(&self, record: &EncodedRecord) -> Option<(Row<'static>, Option<Arc<Notes>>)> {
         if record.fingerprint != self.schema.fingerprint() {
             return None;
         }
         let codec = self.shared.codecs.iter().find(|codec| codec.id() == record.codec)?;
-        match codec.decode(&self.shared_types, &record.payload) {
-            Ok(held) => {
+        let decoded = match notes::split(&record.payload) {
+            Some((payload, notes)) => codec.decode(&self.shared_types, &payload).map(|held| (held, notes)),
+            None => Err(Error::new(ErrorKind::DecodeFailed, "the payload does not end as Strata ends it")),
+        };
+        match decoded {
+            Ok((held, notes)) => {
                 let mut row = vec![Value::Unset; self.schema.definition().columns().len()];
                 for (&position, value) in self.schema.shared_positions().iter().zip(held) {
                     row[position] = value;
                 }
-                Some(row)
+                Some((row, notes))
             }
             Err(error) => {
                 self.tolerate_unreadable(&error);

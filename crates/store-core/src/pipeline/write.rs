@@ -137,7 +137,7 @@ impl<T: Schema> Pipeline<T> {
         let merged: Vec<Row<'static>> = rows.iter().zip(present).map(|(row, present)| self.merged(row, present)).collect();
         let mut encoded = Vec::with_capacity(rows.len());
         for (key, row) in keys.iter().zip(&merged) {
-            encoded.push((Self::text(key), self.encode(row, Version::default(), 0)?));
+            encoded.push((Self::text(key), self.encode(row, Version::default(), 0, None)?));
         }
         let versions = records.put(&self.schema, &encoded).await?;
         Ok(merged.into_iter().zip(versions).map(|(row, version)| StoredRow { row, version }).collect())
@@ -199,7 +199,7 @@ impl<T: Schema> Pipeline<T> {
         let mut records: Vec<(String, EncodedRecord)> = Vec::with_capacity(keys.len());
         let mut unencodable = Vec::new();
         for (key, stored) in keys.iter().zip(stored) {
-            match self.encode(&stored.row, stored.version, generation) {
+            match self.encode(&stored.row, stored.version, generation, None) {
                 Ok(record) => records.push((Self::text(key), record)),
                 Err(error) => {
                     self.tolerate(Role::Shared, "a record cannot be encoded and is not cached", &error);

@@ -143,7 +143,7 @@ async fn json_shows_its_content_to_people() {
     servers.relayed::<Account>(&instance.store).await;
     accounts.from(Role::Shared).get(1).await.unwrap();
     let payload = servers.record::<Account>("1").await.payload;
-    assert_eq!(String::from_utf8_lossy(&payload), r#"[[],1,"account-1","note",3]"#, "and no field that caches leave out");
+    assert_eq!(String::from_utf8_lossy(&payload), "[[],1,\"account-1\",\"note\",3]\0", "and no field that caches leave out");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
