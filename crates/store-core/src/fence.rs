@@ -42,7 +42,7 @@ pub(crate) struct Fences {
 }
 
 /// What a single load noted before it began.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FenceToken {
     stripe: usize,
     noted: Fence,
@@ -93,6 +93,17 @@ impl Fences {
         if keys.len() > 32 { self.begin_many() } else { FenceSnapshot::Few(keys.map(|key| self.begin(key)).collect()) }
     }
 
+    /// What a batch noted of the stripe of one of its keys.
+    pub(crate) fn token<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K) -> Option<FenceToken> {
+        let stripe = self.stripe(key);
+        snapshot.noted(stripe).map(|&mut noted| FenceToken { stripe, noted })
+    }
+
+    /// Whether the key was not touched since the token was taken.
+    pub(crate) fn stands(&self, token: FenceToken) -> bool {
+        self.lock(token.stripe).stands(token.noted)
+    }
+
     /// Runs `install` unless the key was touched since the token was taken. Returns whether it ran.
     pub(crate) fn install(&self, token: FenceToken, install: impl FnOnce()) -> bool {
         let fence = self.lock(token.stripe);
@@ -106,11 +117,7 @@ impl Fences {
 
     /// As [`install`](Self::install), for one key of a batch.
     pub(crate) fn install_one<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K, install: impl FnOnce()) -> bool {
-        let stripe = self.stripe(key);
-        match snapshot.noted(stripe) {
-            Some(&mut noted) => self.install(FenceToken { stripe, noted }, install),
-            None => false,
-        }
+        self.token(snapshot, key).is_some_and(|token| self.install(token, install))
     }
 
     /// Voids every load of the key that is under way, and runs `apply`, which is told whether nothing else touched the key's stripe since `snapshot` was taken.

@@ -1,5 +1,6 @@
 //! How reads and writes of one schema travel through the tiers.
 
+mod absent;
 mod backing;
 mod call;
 mod delete;
@@ -14,6 +15,7 @@ mod stale;
 mod warm;
 mod write;
 
+use absent::Absences;
 pub(crate) use backing::{Backing, MemoryVersions};
 pub(crate) use follow::Follow;
 pub(crate) use read::{Loaded, View};
@@ -72,6 +74,7 @@ pub(crate) struct Pipeline<T: Schema> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) fences: Fences,
     pub(crate) flights: Flights<T::Key, Option<Loaded<T>>>,
+    absences: Absences<T::Key>,
     /// What was heard, and whether the shared tier is believed; `None` where the truth has no log.
     pub(crate) trust: Option<Trust>,
     pub(crate) own: OwnCommits,
@@ -103,6 +106,7 @@ impl<T: Schema> Pipeline<T> {
             shared,
             fences: Fences::new(),
             flights: Flights::new(),
+            absences: Absences::new(),
             trust,
             own: OwnCommits::default(),
             shared_types,

@@ -248,6 +248,11 @@ pub const fn require(condition: bool, message: &'static str) {
     assert!(condition, "{}", message);
 }
 
+/// So many milliseconds.
+pub const fn duration(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
 /// A life time of so many milliseconds.
 pub const fn lifetime(milliseconds: u64) -> Lifetime {
     Lifetime::For(Duration::from_millis(milliseconds))

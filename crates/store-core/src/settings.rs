@@ -27,6 +27,9 @@ pub struct Settings {
     pub l1_eviction: Eviction,
     /// How long the shared tier keeps a record of a schema that says nothing itself; `None` until evicted. Default: 30 minutes.
     pub l2_ttl: Option<Duration>,
+    /// How long memory and the shared tier remember that the truth holds no record of a key, for a schema that says nothing itself; `None` for not at all. A
+    /// write of the record ends it at once; one that the log does not tell of is not seen before its end. Default: not at all.
+    pub negative_ttl: Option<Duration>,
     /// How writes travel in a schema that says nothing itself. Default: write-through.
     pub write_mode: WriteMode,
     /// How long a reader that missed in the shared tier keeps the right to fill the slot. Longer than any read of the truth should take. Default: 10 seconds.
@@ -72,6 +75,7 @@ impl Default for Settings {
             l1_max_entries: None,
             l1_eviction: Eviction::Lru,
             l2_ttl: Some(Duration::from_secs(30 * 60)),
+            negative_ttl: None,
             write_mode: WriteMode::WriteThrough,
             fill_lease: Duration::from_secs(10),
             freshness: Duration::from_secs(1),
@@ -99,6 +103,7 @@ impl Settings {
         let durations = [
             ("l1_ttl", self.l1_ttl),
             ("l2_ttl", self.l2_ttl),
+            ("negative_ttl", self.negative_ttl),
             ("fill_lease", Some(self.fill_lease)),
             ("freshness", Some(self.freshness)),
             ("log_retention", Some(self.log_retention)),

@@ -48,6 +48,7 @@ pub(crate) struct Counters {
     pub(crate) fills_refused: Counter,
     pub(crate) errors: Counter,
     pub(crate) stale_answers: Counter,
+    pub(crate) negative_hits: Counter,
 }
 
 /// A moment's view of what the store has done since it was built. Records count one by one, also in batches.
@@ -106,6 +107,8 @@ pub struct Stats {
     pub fills_refused: u64,
     /// Last known records that were answered because the tiers failed or took too long.
     pub stale_answers: u64,
+    /// Keys that memory knew to be absent (`negative_ttl`). They count among the misses of memory too.
+    pub negative_hits: u64,
     /// Entries in memory now.
     pub l1_entries: u64,
     /// Writes that the tier of truth has not confirmed yet.
@@ -130,6 +133,7 @@ impl Counters {
             l3_misses: self.l3_misses.total(),
             fills_refused: self.fills_refused.total(),
             stale_answers: self.stale_answers.total(),
+            negative_hits: self.negative_hits.total(),
             l1_entries,
             dirty_entries: 0,
         }

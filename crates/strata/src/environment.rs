@@ -59,6 +59,7 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
         ("write_behind", WriteMode::WriteBehind),
     ];
     settings.write_mode = variables.choice("STRATA_WRITE_MODE", &modes)?.unwrap_or(settings.write_mode);
+    settings.negative_ttl = variables.duration("STRATA_NEGATIVE_TTL")?.or(settings.negative_ttl);
     settings.fill_lease = variables.duration("STRATA_FILL_LEASE")?.unwrap_or(settings.fill_lease);
     settings.operation_timeout = variables.duration("STRATA_OPERATION_TIMEOUT")?.unwrap_or(settings.operation_timeout);
     settings.flight_wait = variables.duration("STRATA_FLIGHT_WAIT")?.unwrap_or(settings.flight_wait);

@@ -105,6 +105,9 @@ pub(super) fn schemas<N>(
                 problem(format!("its life time in {tier} {out_of_range}, or `Lifetime::Never` for no end"));
             }
         }
+        if let Some(out_of_range) = policies.negative_ttl.and_then(out_of_range) {
+            problem(format!("its `negative_ttl` {out_of_range}, or none to remember no absence"));
+        }
         if policies.near.max_entries == Some(0) || registration.max_weight() == Some(0) {
             problem("its memory tier may hold nothing; leave the limit out, or raise it".to_owned());
         }

@@ -103,6 +103,9 @@ impl<T: Schema> Pipeline<T> {
                 return Ok(Some(self.loaded_near(record)));
             }
         }
+        if self.is_known_absent(key.borrow()) {
+            return Ok(None);
+        }
         if matches!(freshness, Freshness::Bounded(bound) if *bound < self.shared.settings.freshness) {
             // A flight may have begun when less was known.
             return self.load_alone(key, View::Near, Caches::Use).await;
@@ -111,8 +114,10 @@ impl<T: Schema> Pipeline<T> {
             let (pipeline, key, freshness) = (Arc::clone(self), key.clone(), freshness.clone());
             move || async move {
                 // An earlier flight may have landed since the caller looked into memory.
-                match pipeline.fresh_near(&freshness).and_then(|near| pipeline.live(&**near, key.borrow())) {
+                let near = pipeline.fresh_near(&freshness);
+                match near.and_then(|near| pipeline.live(&**near, key.borrow())) {
                     Some(record) => Ok(Some(pipeline.loaded_near(record))),
+                    None if near.is_some() && pipeline.is_known_absent(key.borrow()) => Ok(None),
                     None => pipeline.load(key, View::Near, Caches::Use).await,
                 }
             }
@@ -158,6 +163,7 @@ impl<T: Schema> Pipeline<T> {
         };
         let Some(found) = found else {
             self.learn_absence(&key, caches).await;
+            self.remember_absence(token, key, began);
             return Ok(None);
         };
         let (tier, deadline) = (found.tier, found.deadline);
@@ -307,6 +313,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// Installs unless another load brought a newer record meanwhile, or told of one.
     pub(super) fn install_newer(&self, near: &dyn Shelf<T>, key: T::Key, record: Record<T>, deadline: Option<Duration>) {
+        self.forget_absence(key.borrow());
         let is_admitted = self.trust.as_ref().is_none_or(|trust| trust.admits_install(&Self::text(&key), record.version()));
         if !memory::takes_load(near.version(key.borrow()), record.version()) {
             return;
@@ -327,6 +334,9 @@ impl<T: Schema> Pipeline<T> {
             if self.may_use_caches(freshness).await {
                 if self.near.as_ref().is_some_and(|near| self.live(&**near, key.borrow()).is_some()) {
                     return Ok(true);
+                }
+                if self.is_known_absent(key.borrow()) {
+                    return Ok(false);
                 }
                 if self.is_in_cache(&Self::text(&key)).await {
                     return Ok(true);

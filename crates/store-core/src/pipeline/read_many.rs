@@ -37,7 +37,8 @@ impl<T: Schema> Pipeline<T> {
         for key in &keys {
             if !found.contains_key::<Borrowed<T>>(key.borrow()) {
                 let record = self.peek(key.borrow(), near_freshness);
-                if record.is_none() {
+                let is_absent = || caches == Caches::Use && self.is_known_absent(key.borrow());
+                if record.is_none() && !is_absent() {
                     missing.push(key.clone());
                 }
                 found.insert(key.clone(), record);
@@ -103,6 +104,9 @@ impl<T: Schema> Pipeline<T> {
         for (key, found) in keys.iter().zip(found) {
             let Some(found) = found else {
                 self.learn(key, None);
+                if let Some(fence) = self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()) {
+                    self.remember_absence(fence, key.clone(), began);
+                }
                 records.push(None);
                 continue;
             };
@@ -142,13 +146,13 @@ impl<T: Schema> Pipeline<T> {
         let waiting: Vec<(T::Key, String)> =
             looked.busy.iter().map(|&position| (keys[position].clone(), texts[position].clone())).collect();
         let (mut own, mut own_keys, mut own_texts, mut leases) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (mut found, mut known) = (looked.found, Vec::new());
-        for position in (0..keys.len()).filter(|position| !looked.busy.contains(position)) {
+        let (mut found, mut known) = (keys.iter().map(|_| None).collect::<Vec<_>>(), Vec::new());
+        for (position, answer) in looked.found.into_iter().enumerate().filter(|(position, _)| !looked.busy.contains(position)) {
             own.push(position);
             own_keys.push(keys[position].clone());
             own_texts.push(texts[position].clone());
             leases.push(looked.leases[position]);
-            known.push(found[position].take());
+            known.push(answer);
         }
         for (position, answer) in own.into_iter().zip(self.find_missing(cache, &own_keys, &own_texts, known, leases).await?) {
             found[position] = answer;
@@ -183,12 +187,12 @@ impl<T: Schema> Pipeline<T> {
         cache: &dyn Records,
         keys: &[T::Key],
         texts: &[String],
-        mut found: Vec<Option<Found>>,
+        mut found: Vec<Option<Option<Found>>>,
         leases: Vec<Option<(FillLease, u64)>>,
     ) -> Result<Vec<Option<Found>>> {
         let missing: Vec<usize> = (0..keys.len()).filter(|&position| found[position].is_none()).collect();
         if missing.is_empty() {
-            return Ok(found);
+            return Ok(found.into_iter().map(Option::flatten).collect());
         }
         let missing_keys: Vec<T::Key> = missing.iter().map(|&position| keys[position].clone()).collect();
         let rows = match self.read_backing_many(&missing_keys).await {
@@ -202,31 +206,32 @@ impl<T: Schema> Pipeline<T> {
         let (mut fills, mut unused) = (Vec::new(), Vec::new());
         for (&position, row) in missing.iter().zip(rows) {
             let text = &texts[position];
-            let Some(mut row) = row else {
-                if leases[position].is_some() {
+            found[position] = Some(row);
+            let Some((lease, generation)) = leases[position] else { continue };
+            let encoded = match &mut found[position] {
+                Some(Some(row)) => {
+                    let encoded = self.encode(&row.stored.row, row.stored.version, generation, None);
+                    if let Ok(record) = &encoded {
+                        row.deadline = record.deadline;
+                    }
+                    Some(encoded)
+                }
+                _ => self.encode_absence(generation),
+            };
+            match encoded {
+                Some(Ok(record)) => fills.push(Fill { key: text.clone(), lease, record }),
+                Some(Err(error)) => {
+                    self.tolerate(Role::Shared, "a record cannot be encoded and is not cached", &error);
                     unused.push(text.clone());
                 }
-                continue;
-            };
-            if let Some((lease, generation)) = leases[position] {
-                match self.encode(&row.stored.row, row.stored.version, generation, None) {
-                    Ok(record) => {
-                        row.deadline = record.deadline;
-                        fills.push(Fill { key: text.clone(), lease, record });
-                    }
-                    Err(error) => {
-                        self.tolerate(Role::Shared, "a record cannot be encoded and is not cached", &error);
-                        unused.push(text.clone());
-                    }
-                }
+                None => unused.push(text.clone()),
             }
-            found[position] = Some(row);
         }
         if !fills.is_empty() {
             self.fill(cache, fills).await;
         }
         self.give_back(cache, unused).await;
-        Ok(found)
+        Ok(found.into_iter().map(Option::flatten).collect())
     }
 
     /// Reads slots, and takes leases where there is nothing to use.
@@ -243,7 +248,8 @@ impl<T: Schema> Pipeline<T> {
         for (position, fetched) in fetched.into_iter().enumerate() {
             let text = &texts[position];
             match self.judge(trust, text, fetched) {
-                Verdict::Found(found) => looked.found[position] = Some(found),
+                Verdict::Found(found) => looked.found[position] = Some(Some(found)),
+                Verdict::Absent => looked.found[position] = Some(None),
                 Verdict::Leased(lease, generation) => looked.leases[position] = Some((lease, generation)),
                 Verdict::Unusable => unusable.push(text.clone()),
                 Verdict::Dead(record, generation) => dead.push((position, generation, (text.clone(), record))),
@@ -293,7 +299,8 @@ impl<T: Schema> Pipeline<T> {
 
 /// What the shared tier holds of some keys, in their order.
 struct Looked {
-    found: Vec<Option<Found>>,
+    /// The record or its absence, where there is one to use.
+    found: Vec<Option<Option<Found>>>,
     /// The rights to fill, each with the generation that its record must be of.
     leases: Vec<Option<(FillLease, u64)>>,
     /// The positions of those that somebody else is loading.

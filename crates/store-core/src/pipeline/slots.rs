@@ -18,6 +18,8 @@ use crate::value::{Row, Value};
 pub(super) enum Verdict {
     /// A record that is no older than what the instance has heard.
     Found(Found),
+    /// There is no record, which is no older than what the instance has heard either.
+    Absent,
     /// The reader may fill the slot, with a record of this generation.
     Leased(FillLease, u64),
     /// The reader was granted a lease that it cannot use.
@@ -30,13 +32,24 @@ pub(super) enum Verdict {
     Missed,
 }
 
+/// What the payload of a slot says.
+enum Decoded {
+    Record(Row<'static>, Option<Arc<Notes>>),
+    Absence,
+}
+
+fn found(row: Row<'static>, notes: Option<Arc<Notes>>, record: &EncodedRecord) -> Found {
+    Found { stored: StoredRow { row, version: record.version }, deadline: record.deadline, tier: Role::Shared, notes }
+}
+
 impl<T: Schema> Pipeline<T> {
     /// Judges a slot by what the instance has heard of its key and of the relayer's mark.
     pub(super) fn judge(&self, trust: &Trust, key: &str, fetched: Fetched) -> Verdict {
         let generation = trust.judge(fetched.mark.as_ref());
         match coherence::verdict(fetched.slot, generation, |version| trust.admits(key, version)) {
-            coherence::Verdict::Record(record, generation) => match self.found_in_record(&record) {
-                Some(found) => Verdict::Found(found),
+            coherence::Verdict::Record(record, generation) => match self.decode(&record) {
+                Some(Decoded::Record(row, notes)) => Verdict::Found(found(row, notes, &record)),
+                Some(Decoded::Absence) => Verdict::Absent,
                 None => Verdict::Dead(record, generation),
             },
             coherence::Verdict::Leased(lease, generation) => Verdict::Leased(lease, generation),
@@ -51,15 +64,13 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    fn found_in_record(&self, record: &EncodedRecord) -> Option<Found> {
-        let (row, notes) = self.decode(record)?;
-        Some(Found { stored: StoredRow { row, version: record.version }, deadline: record.deadline, tier: Role::Shared, notes })
-    }
-
     /// The record in a slot; `None` for anything else, and for a record of a layout or codec that this build does not know.
     pub(super) fn found_in_slot(&self, slot: Slot) -> Option<Found> {
         match slot {
-            Slot::Record(record) => self.found_in_record(&record),
+            Slot::Record(record) => match self.decode(&record)? {
+                Decoded::Record(row, notes) => Some(found(row, notes, &record)),
+                Decoded::Absence => None,
+            },
             Slot::Foreign => {
                 self.tolerate_foreign();
                 None
@@ -74,12 +85,13 @@ impl<T: Schema> Pipeline<T> {
         self.tolerate_unreadable(&Error::new(ErrorKind::DecodeFailed, message));
     }
 
-    fn decode(&self, record: &EncodedRecord) -> Option<(Row<'static>, Option<Arc<Notes>>)> {
+    fn decode(&self, record: &EncodedRecord) -> Option<Decoded> {
         if record.fingerprint != self.schema.fingerprint() {
             return None;
         }
         let codec = self.shared.codecs.iter().find(|codec| codec.id() == record.codec)?;
         let decoded = match notes::split(&record.payload) {
+            Some((_, Some(notes))) if notes.is_absence => return Some(Decoded::Absence),
             Some((payload, notes)) => codec.decode(&self.shared_types, &payload).map(|held| (held, notes)),
             None => Err(Error::new(ErrorKind::DecodeFailed, "the payload does not end as Strata ends it")),
         };
@@ -89,7 +101,7 @@ impl<T: Schema> Pipeline<T> {
                 for (&position, value) in self.schema.shared_positions().iter().zip(held) {
                     row[position] = value;
                 }
-                Some((row, notes))
+                Some(Decoded::Record(row, notes))
             }
             Err(error) => {
                 self.tolerate_unreadable(&error);

@@ -34,6 +34,7 @@ pub struct BoundSchema {
     near_max_entries: Option<u64>,
     near_eviction: Eviction,
     shared_ttl: Option<Duration>,
+    negative_ttl: Option<Duration>,
     write_mode: WriteMode,
     cache_only: bool,
     shared_positions: Vec<usize>,
@@ -55,6 +56,7 @@ impl BoundSchema {
             near_max_entries: policies.near.max_entries.or(settings.l1_max_entries),
             near_eviction: policies.near.eviction.unwrap_or(settings.l1_eviction),
             shared_ttl: policies.shared.ttl.resolve(settings.l2_ttl),
+            negative_ttl: policies.negative_ttl.or(settings.negative_ttl),
             write_mode: policies.write_mode.unwrap_or(settings.write_mode),
             cache_only: policies.cache_only,
             shared_positions: held_by(definition, |residence| residence != Residence::TruthOnly),
@@ -113,6 +115,11 @@ impl BoundSchema {
     /// How long the shared tier keeps a record; `None` until evicted.
     pub fn shared_ttl(&self) -> Option<Duration> {
         self.shared_ttl
+    }
+
+    /// How long it is remembered that a key has no record; `None` for not at all.
+    pub fn negative_ttl(&self) -> Option<Duration> {
+        self.negative_ttl
     }
 
     /// How writes travel.

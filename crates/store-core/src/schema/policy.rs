@@ -169,6 +169,8 @@ pub struct Policies {
     pub shared: SharedPolicy,
     /// L3.
     pub truth: TruthPolicy,
+    /// How long an absence is remembered; `None` takes the store's default, which is not at all unless set.
+    pub negative_ttl: Option<Duration>,
     /// How writes travel; `None` takes the store's default.
     pub write_mode: Option<WriteMode>,
     /// Whether the schema has no truth tier on purpose: what its caches lose is lost.

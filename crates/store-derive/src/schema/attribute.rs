@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::runtime::Runtime;
 use crate::{input, name, suggestion};
 
-const STRUCT_ARGUMENTS: [&str; 8] = ["name", "l1", "l2", "l3", "write_mode", "cache_only", "index", "crate"];
+const STRUCT_ARGUMENTS: [&str; 9] = ["name", "l1", "l2", "l3", "negative_ttl", "write_mode", "cache_only", "index", "crate"];
 
 /// The model that the struct describes; `None` if it is no struct with named fields.
 pub(super) fn read(context: &Context, input: &DeriveInput, runtime: &Runtime) -> Option<Model> {
@@ -94,6 +94,11 @@ impl StructArguments {
                 "l3" => {
                     if let Some(policy) = policy::truth(context, &argument) {
                         set_once(context, &mut policies.l3, name, policy);
+                    }
+                }
+                "negative_ttl" => {
+                    if let Some(milliseconds) = policy::negative_ttl(context, &argument) {
+                        set_once(context, &mut policies.negative_ttl, name, milliseconds);
                     }
                 }
                 "write_mode" => {

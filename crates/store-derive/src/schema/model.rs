@@ -142,6 +142,8 @@ pub(crate) struct Policies {
     pub(crate) l1: Option<NearPolicy>,
     pub(crate) l2: Option<SharedPolicy>,
     pub(crate) l3: Option<TruthPolicy>,
+    /// Milliseconds.
+    pub(crate) negative_ttl: Option<u64>,
     /// The variant of `WriteMode`.
     pub(crate) write_mode: Option<&'static str>,
     /// Where `cache_only` stands.

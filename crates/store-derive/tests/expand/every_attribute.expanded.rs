@@ -86,6 +86,7 @@ const _: () = {
                                 key_prefix: __strata::std::option::Option::Some(__strata::std::convert::From::from("o"))
                             },
                             truth: __strata::TruthPolicy { table: __strata::std::option::Option::Some(__strata::std::convert::From::from("old_orders")) },
+                            negative_ttl: __strata::std::option::Option::Some(__strata::duration(5000u64)),
                             write_mode: __strata::std::option::Option::Some(__strata::WriteMode::WriteThroughLazyL1),
                             cache_only: false
                         },

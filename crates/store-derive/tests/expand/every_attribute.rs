@@ -1,6 +1,6 @@
 #[schema(name = "orders")]
 #[schema(l1(ttl = "60s", max_entries = 50_000, eviction = "lfu"), l2(ttl = "never", key_prefix = "o"), l3(table = "old_orders"))]
-#[schema(write_mode = "write_through_lazy_l1")]
+#[schema(write_mode = "write_through_lazy_l1", negative_ttl = "5s")]
 #[schema(index(columns(user_id, created_at)), index(columns(code, r#type), unique, name = "codes"))]
 struct Order {
     #[schema(primary_key)]

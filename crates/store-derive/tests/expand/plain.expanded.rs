@@ -30,6 +30,7 @@ const _: () = {
                             near: __strata::std::default::Default::default(),
                             shared: __strata::std::default::Default::default(),
                             truth: __strata::std::default::Default::default(),
+                            negative_ttl: __strata::std::option::Option::None,
                             write_mode: __strata::std::option::Option::None,
                             cache_only: false
                         },

@@ -29,7 +29,7 @@ fn the_name_is_the_structs_in_snake_case_and_nothing_else_is_assumed() {
 fn struct_attributes_become_policies_and_indexes() {
     #[derive(Schema)]
     #[schema(name = "orders", l1(ttl = "90s", max_entries = 50_000, eviction = "fifo"))]
-    #[schema(l2(ttl = "never", key_prefix = "shop:orders"), l3(table = "Old Orders"), write_mode = "write_behind")]
+    #[schema(l2(ttl = "never", key_prefix = "shop:orders"), l3(table = "Old Orders"), negative_ttl = "1500ms", write_mode = "write_behind")]
     #[schema(index(columns(user_id, r#type)), index(columns = [r#type], unique, name = "types"))]
     struct Order {
         #[schema(primary_key)]
@@ -46,6 +46,7 @@ fn struct_attributes_become_policies_and_indexes() {
             near: NearPolicy { ttl: Lifetime::For(Duration::from_secs(90)), max_entries: Some(50_000), eviction: Some(Eviction::Fifo) },
             shared: SharedPolicy { ttl: Lifetime::Never, key_prefix: Some("shop:orders".to_owned()) },
             truth: TruthPolicy { table: Some("Old Orders".to_owned()) },
+            negative_ttl: Some(Duration::from_millis(1_500)),
             write_mode: Some(WriteMode::WriteBehind),
             cache_only: false,
         }

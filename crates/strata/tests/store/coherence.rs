@@ -1,5 +1,6 @@
 //! What a store never does, whatever comes between: show something older than it was told.
 
+mod absences;
 mod cache_only;
 mod distrusted;
 mod dropped;

@@ -1,4 +1,4 @@
-//! `l1(…)`, `l2(…)`, `l3(…)` and `write_mode`.
+//! `l1(…)`, `l2(…)`, `l3(…)` `negative_ttl` and `write_mode`.
 
 use super::check_text;
 use crate::argument::{Argument, set_once};
@@ -79,6 +79,12 @@ pub(super) fn truth(context: &Context, argument: &Argument) -> Option<TruthPolic
 /// The variant of `WriteMode`.
 pub(super) fn write_mode(context: &Context, argument: &Argument) -> Option<&'static str> {
     choice(context, argument, "write_mode = \"write_through\"", &WRITE_MODES)
+}
+
+/// Milliseconds.
+pub(super) fn negative_ttl(context: &Context, argument: &Argument) -> Option<u64> {
+    let text = argument.text(context, "negative_ttl = \"5s\"")?;
+    duration::milliseconds(&text.value()).map_err(|reason| context.error(text.span(), reason)).ok()
 }
 
 fn lifetime(context: &Context, argument: &Argument) -> Option<Lifetime> {

@@ -111,9 +111,10 @@ fn policies(runtime: &Ident, policies: &Policies) -> TokenStream {
         }
         None => default(runtime),
     };
+    let negative_ttl = optional(runtime, policies.negative_ttl.map(|milliseconds| quote!(#runtime::duration(#milliseconds))));
     let write_mode = optional(runtime, policies.write_mode.map(|mode| variant(runtime, "WriteMode", mode)));
     let cache_only = policies.cache_only.is_some();
-    quote!(#runtime::Policies { near: #near, shared: #shared, truth: #truth, write_mode: #write_mode, cache_only: #cache_only })
+    quote!(#runtime::Policies { near: #near, shared: #shared, truth: #truth, negative_ttl: #negative_ttl, write_mode: #write_mode, cache_only: #cache_only })
 }
 
 fn lifetime(runtime: &Ident, lifetime: Option<Lifetime>) -> TokenStream {

@@ -40,7 +40,7 @@ trait Codec {
 impl<T> Codec for T {}
 
 #[derive(Schema)]
-#[schema(l1(ttl = "60s", max_entries = 1, eviction = "fifo"), l2(key_prefix = "o"), l3(table = "o"), write_mode = "write_behind")]
+#[schema(l1(ttl = "60s", max_entries = 1, eviction = "fifo"), l2(key_prefix = "o"), l3(table = "o"), negative_ttl = "5s", write_mode = "write_behind")]
 #[schema(index(columns(key, row), unique, name = "x"))]
 struct Option {
     #[schema(primary_key)]

@@ -160,6 +160,7 @@ impl World {
             options.policies.near.ttl = L1_TTL.into();
             options.policies.near.max_entries = Some(KEYS as u64 - 1);
             options.policies.shared.ttl = L2_TTL.into();
+            options.policies.negative_ttl = Some(L1_TTL / 2);
         });
         let builder = builder.configure(|settings| {
             settings.clock = Arc::new(clock.clone());
