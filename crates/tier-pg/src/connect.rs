@@ -20,6 +20,29 @@ use crate::tls;
 
 const OLDEST_SERVER: u32 = 14;
 
+/// Raises the sequence of versions to what belongs to the server's timeline.
+///
+/// A standby that took over may not have replayed the last draws, and would give their numbers again to other writes. No number of a timeline is below those
+/// of the timelines before it: the high bits of a version are the count of take-overs. A take-over ends every connection, so that nobody draws before it
+/// was looked at.
+const RAISE_VERSIONS: &str = "DO $$
+    DECLARE
+        least BIGINT;
+    BEGIN
+        IF pg_is_in_recovery() OR to_regclass('_strata_version') IS NULL THEN
+            RETURN;
+        END IF;
+        least := (('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::BIT(32)::BIGINT - 1) << 40;
+        IF least > coalesce(pg_sequence_last_value('_strata_version'), 0) THEN
+            PERFORM pg_advisory_xact_lock(hashtext('_strata_version'));
+            IF least > coalesce(pg_sequence_last_value('_strata_version'), 0) THEN
+                PERFORM setval('_strata_version', least);
+            END IF;
+        END IF;
+    EXCEPTION WHEN insufficient_privilege OR read_only_sql_transaction THEN
+        RAISE WARNING 'Strata may not raise the sequence _strata_version after a standby took over; grant UPDATE on it';
+    END $$";
+
 /// A session writes only within transactions that say so: should the `BEGIN` in front of pipelined statements fail, they fail too, instead of taking
 /// effect one by one. An acknowledged write must survive a crash, whatever the server's default. A statement
 /// whose connection was closed ends within a second, also where the request to cancel it came too early; servers on Windows cannot look after that.
@@ -89,7 +112,8 @@ impl Connector {
         let to_error = |failure: Failure| failure.into_error(Attempt::Connect(&addresses));
         let (connection, version) = self.greet(notified).await.map_err(|error| to_error(error.into()))?;
         check_version(&version)?;
-        connection.client.batch_execute(SESSION).await.map_err(|error| to_error(error.into()))?;
+        // One round trip. What raises the versions comes first, while the session may write.
+        connection.client.batch_execute(&[RAISE_VERSIONS, SESSION].join("; ")).await.map_err(|error| to_error(error.into()))?;
         Ok(connection)
     }
 

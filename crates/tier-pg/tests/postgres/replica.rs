@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use store_core::ErrorKind;
 use store_core::facet::{Count, Log, LogCursor, Select, Tables};
+use store_core::{ErrorKind, Version};
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use tier_pg::{PgConfig, PgTier};
 
@@ -54,6 +54,36 @@ async fn searches_and_counts_go_to_the_replica_unless_told_otherwise() {
     // A replica that lags behind may lack a table.
     replica.client().await.batch_execute("DROP TABLE account").await.unwrap();
     assert_eq!(ids(&tier, "TRUE", vec![]).await.unwrap(), [1, 3]);
+}
+
+/// What a standby had not replayed is lost when it takes over, but no number of a lost write is given to another one.
+#[tokio::test]
+async fn a_standby_that_takes_over_draws_above_every_version_before_it() {
+    let mut primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    let mut replica = primary.start_replica().unwrap();
+    let tier = PgTier::connect(PgConfig::from_url(&primary.url()).unwrap()).await.unwrap();
+    tier.prepare(&[account()]).await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    let seen = tier.end().await.unwrap();
+    replica.stop().unwrap();
+    let mut lost = Version::new(0);
+    for _ in 0..100 {
+        lost = put(&tier, row(2)).await.unwrap().version;
+    }
+    primary.kill().unwrap();
+    replica.restart().unwrap();
+    replica.promote().unwrap();
+
+    let config = PgConfig::from_url(&replica.url()).unwrap();
+    let (one, other) = tokio::join!(PgTier::connect(config.clone()), PgTier::connect(config));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!(get(&one, 2).await.unwrap(), None, "the standby had not replayed it");
+    assert!(one.read(&seen).await.unwrap().gap);
+    let first = put(&one, row(2)).await.unwrap().version;
+    let second = put(&other, row(2)).await.unwrap().version;
+    assert!(lost < first && first < second, "{lost:?}, {first:?}, {second:?}");
+    let third = PgTier::connect(PgConfig::from_url(&replica.url()).unwrap()).await.unwrap();
+    assert_eq!(put(&third, row(2)).await.unwrap().version.get(), second.get() + 1, "it is raised once");
 }
 
 #[tokio::test]
