@@ -26,6 +26,7 @@ use crate::settings::Settings;
 use crate::stats::Counters;
 use crate::store::Store;
 use crate::tier::{Role, Tier};
+use crate::verification::Findings;
 use registration::{Context, Registration, Typed};
 
 /// Collects tiers, schemas and settings; [`build`](Self::build) checks that they make a stack.
@@ -224,6 +225,7 @@ impl<N: NearTier> StoreBuilder<N> {
             tasks: OnceLock::new(),
             truth_reads: Semaphore::new(settings.truth_reads.min(Semaphore::MAX_PERMITS)),
             counters: Counters::default(),
+            findings: Findings::default(),
             codecs,
             runtime,
             closed: AtomicBool::new(false),

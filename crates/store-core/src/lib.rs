@@ -36,6 +36,7 @@ mod store;
 mod tier;
 mod timestamp;
 mod value;
+mod verification;
 mod version;
 
 #[doc(hidden)]
@@ -70,4 +71,5 @@ pub use store::Store;
 pub use tier::{Facets, Role, Tier};
 pub use timestamp::Timestamp;
 pub use value::{ColumnType, Row, Value};
+pub use verification::{Inconsistency, KeyEvent, Verification};
 pub use version::Version;

@@ -12,6 +12,7 @@ mod read_many;
 mod search;
 mod slots;
 mod stale;
+mod verify;
 mod warm;
 mod write;
 
@@ -19,6 +20,7 @@ use absent::Absences;
 pub(crate) use backing::{Backing, MemoryVersions};
 pub(crate) use follow::Follow;
 pub(crate) use read::{Loaded, View};
+use verify::Verifier;
 pub use warm::WarmProgress;
 
 use std::borrow::Borrow;
@@ -45,6 +47,7 @@ use crate::settings::Settings;
 use crate::stats::Counters;
 use crate::tier::Role;
 use crate::value::{ColumnType, Row, Value};
+use crate::verification::Findings;
 use crate::version::Version;
 
 /// What all schemas of a store share.
@@ -59,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) coherence: Arc<Coherence>,
     /// Set when all schemas are there. The tasks go on as long as the store or a collection is kept.
     pub(crate) tasks: OnceLock<Tasks>,
+    /// What the verifier has found.
+    pub(crate) findings: Findings,
     /// The right to read the truth by key.
     pub(crate) truth_reads: Semaphore,
 }
@@ -78,6 +83,7 @@ pub(crate) struct Pipeline<T: Schema> {
     /// What was heard, and whether the shared tier is believed; `None` where the truth has no log.
     pub(crate) trust: Option<Trust>,
     pub(crate) own: OwnCommits,
+    verifier: Option<Verifier<T::Key>>,
     shared_types: Vec<ColumnType>,
     warned_of_unreadable: AtomicBool,
 }
@@ -98,6 +104,7 @@ impl<T: Schema> Pipeline<T> {
             Backing::Tables { log, .. } => Some(Trust::new(Arc::clone(log))),
             Backing::Records(_) | Backing::Memory(_) => None,
         };
+        let verifier = Verifier::new(&shared.settings);
         Pipeline {
             schema,
             near,
@@ -109,6 +116,7 @@ impl<T: Schema> Pipeline<T> {
             absences: Absences::new(),
             trust,
             own: OwnCommits::default(),
+            verifier,
             shared_types,
             warned_of_unreadable: AtomicBool::new(false),
         }

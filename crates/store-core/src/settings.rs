@@ -47,6 +47,10 @@ pub struct Settings {
     /// By how much life times differ at random, as a part of them from 0 to 1, so that what was loaded together does not expire together: each is shortened
     /// by up to this part. Default: 0.1.
     pub jitter: f64,
+    /// Which part of the answers of caches, from 0 to 1, is compared with the truth in the background, two freshness bounds later: 0.001 is one in a
+    /// thousand. [`Store::verification`](crate::Store::verification) tells what was found, and each inconsistency is an event of the level error. Only for
+    /// schemas with a tier of truth. Default: 0, none.
+    pub verify: f64,
     /// The most reads of the truth at one time that single-record reads and batches of this store make; others wait. Default: 256.
     pub truth_reads: usize,
     /// How long the log of commits is kept. An instance that was away longer drops its caches. At least ten minutes. Default: 15 minutes.
@@ -83,6 +87,7 @@ impl Default for Settings {
             soft_timeout: None,
             refresh_ahead: 0.0,
             jitter: 0.1,
+            verify: 0.0,
             truth_reads: 256,
             log_retention: Duration::from_secs(15 * 60),
             flight_wait: Duration::from_secs(1),
@@ -123,6 +128,10 @@ impl Settings {
             if !(0.0..1.0).contains(&part) {
                 problems.push(format!("the setting `{name}` is {part}; give a part of the life time, from 0 to below 1"));
             }
+        }
+        if !(0.0..=1.0).contains(&self.verify) {
+            problems
+                .push(format!("the setting `verify` is {}; give the part of answers to compare with the truth, from 0 to 1", self.verify));
         }
         if self.truth_reads == 0 {
             problems.push(

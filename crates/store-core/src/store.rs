@@ -18,6 +18,7 @@ use crate::pipeline::{Pipeline, Shared};
 use crate::schema::Schema;
 use crate::stats::Stats;
 use crate::tier::Tier;
+use crate::verification::Verification;
 
 /// A stack of tiers and the schemas that travel through it. Cheap to clone; all clones are one store.
 ///
@@ -100,6 +101,11 @@ impl Store {
     pub fn stats(&self) -> Stats {
         let l1_entries = self.inner.near.as_ref().map_or(0, |near| near.entries());
         self.inner.shared.counters.view(l1_entries)
+    }
+
+    /// What the verifier of caches has found since the store was built; nothing unless [`Settings::verify`](crate::Settings::verify) is set.
+    pub fn verification(&self) -> Verification {
+        self.inner.shared.findings.view()
     }
 
     pub(crate) fn shared(&self) -> &Shared {

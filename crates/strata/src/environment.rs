@@ -71,6 +71,7 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
         variables.within("STRATA_REFRESH_AHEAD", 0.0..1.0, "a part from 0 to below 1")?.unwrap_or(settings.refresh_ahead);
     settings.jitter = variables.within("STRATA_JITTER", 0.0..1.0, "a part from 0 to below 1")?.unwrap_or(settings.jitter);
     settings.truth_reads = variables.within("STRATA_TRUTH_READS", 1.., "a whole number from 1 up")?.unwrap_or(settings.truth_reads);
+    settings.verify = variables.within("STRATA_VERIFY", 0.0..=1.0, "a part from 0 to 1")?.unwrap_or(settings.verify);
     let breaker = &mut settings.breaker;
     breaker.enabled = variables.parse("STRATA_BREAKER", "`true` or `false`")?.unwrap_or(breaker.enabled);
     let failures = "a whole number from 1 up; to turn the breakers off, set STRATA_BREAKER=false";

@@ -25,5 +25,6 @@ mod store {
     #[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
     mod times;
     mod unreadable;
+    mod verification;
     mod views;
 }

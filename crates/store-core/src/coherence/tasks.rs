@@ -68,6 +68,7 @@ impl Tasks {
             running.push(runtime.spawn(lead(log, relayer, interval, settings.log_retention)));
         }
         let heard: Vec<_> = channels.iter().map(|channel| Arc::clone(channel).listen()).collect();
+        running.extend(followed.iter().filter_map(|schema| Arc::clone(schema).verification()).map(|check| runtime.spawn(check)));
         let followed = followed.iter().map(Arc::downgrade).collect();
         let listener = Listener { coherence: Arc::clone(coherence), followed };
         running.push(runtime.spawn(listener.run(stream::select_all(heard).boxed(), interval)));

@@ -3,11 +3,14 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use super::{Backing, Borrowed, Pipeline};
 use crate::coherence::memory;
 use crate::facet::{LogCursor, LogEntry, LogKind, Mark, Records};
 use crate::key::Key;
 use crate::schema::{BoundSchema, Schema};
+use crate::verification::KeyEvent;
 use crate::version::Version;
 
 /// A schema's caches, as the follower of the log and the relayer see them.
@@ -31,6 +34,9 @@ pub(crate) trait Follow: Send + Sync {
 
     /// Starts to follow the log from a place, with nothing known of what came before: every copy is dropped.
     fn start(&self, place: &LogCursor);
+
+    /// What checks a sample of the caches' answers, where the settings ask for it; once.
+    fn verification(self: Arc<Self>) -> Option<BoxFuture<'static, ()>>;
 
     /// Applies what another instance or program said; `version` where it said which.
     fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind);
@@ -84,6 +90,10 @@ impl<T: Schema> Follow for Pipeline<T> {
         self.forget_all_near();
     }
 
+    fn verification(self: Arc<Self>) -> Option<BoxFuture<'static, ()>> {
+        Pipeline::verification(&self)
+    }
+
     fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind) {
         if let (Some(trust), Some(version)) = (&self.trust, version) {
             trust.hear(key, version);
@@ -102,6 +112,7 @@ impl<T: Schema> Pipeline<T> {
         let Some(key) = key.and_then(|text| T::Key::from_text(text).ok()) else { return self.forget_all_near() };
         self.flights.forget(&key);
         let borrowed: &Borrowed<T> = key.borrow();
+        self.note(Some(borrowed), KeyEvent::Heard(kind, version));
         self.fences.touch(borrowed, || {
             let Some(near) = &self.near else { return };
             if !memory::outlasts(near.version(borrowed), kind, version) {

@@ -30,6 +30,7 @@ impl<T: Schema> Pipeline<T> {
         match &found {
             Some(record) => {
                 counters.l1_hits.add(1);
+                self.sample(key, record.version());
                 self.refresh_ahead(key, record);
             }
             None => counters.l1_misses.add(1),

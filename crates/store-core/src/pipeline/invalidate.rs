@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::facet::{LogEntry, LogKind};
 use crate::schema::Schema;
 use crate::tier::Role;
+use crate::verification::KeyEvent;
 use crate::version::Version;
 
 impl<T: Schema> Pipeline<T> {
@@ -78,6 +79,7 @@ impl<T: Schema> Pipeline<T> {
         if matches!(self.backing, Backing::Memory(_)) {
             return;
         }
+        self.note(None, KeyEvent::Dropped);
         self.flights.forget_all();
         self.fences.touch_all();
         if let Some(near) = &self.near {

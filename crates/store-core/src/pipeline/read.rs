@@ -19,6 +19,7 @@ use crate::record::{Record, StoredRow};
 use crate::schema::{Residence, Schema};
 use crate::tier::Role;
 use crate::value::Row;
+use crate::verification::KeyEvent;
 use crate::version::Version;
 
 /// Which columns a read shows.
@@ -167,6 +168,9 @@ impl<T: Schema> Pipeline<T> {
             return Ok(None);
         };
         let (tier, deadline) = (found.tier, found.deadline);
+        if tier == Role::Shared {
+            self.sample(key.borrow(), found.stored.version);
+        }
         self.hear_version(&key, found.stored.version);
         let (near, answer) = self.records(found.stored, view)?;
         self.install(token, key, near.noted(found.notes), deadline, began);
@@ -280,6 +284,7 @@ impl<T: Schema> Pipeline<T> {
     pub(super) fn drop_below(&self, key: &T::Key, version: Version) {
         let Some(near) = &self.near else { return };
         let borrowed: &Borrowed<T> = key.borrow();
+        self.note(Some(borrowed), KeyEvent::Refused(version));
         self.fences.touch(borrowed, || {
             if near.version(borrowed).is_some_and(|present| present < version) {
                 near.remove(borrowed);
@@ -320,10 +325,12 @@ impl<T: Schema> Pipeline<T> {
         }
         if is_admitted {
             let (record, deadline) = self.kept_beyond(record, deadline);
+            self.note(Some(key.borrow()), KeyEvent::Installed(record.version()));
             near.install(key, record, deadline);
         } else {
             // What is there is older still.
             near.remove(key.borrow());
+            self.note(Some(key.borrow()), KeyEvent::Refused(record.version()));
         }
     }
 

@@ -15,6 +15,7 @@ use crate::schema::{Schema, Stamp, WriteMode};
 use crate::tier::Role;
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Value};
+use crate::verification::KeyEvent;
 use crate::version::Version;
 
 impl<T: Schema> Pipeline<T> {
@@ -231,6 +232,7 @@ impl<T: Schema> Pipeline<T> {
             self.fences.touch(borrowed, || {});
             return;
         };
+        self.note(Some(borrowed), KeyEvent::Written(record.version()));
         let memory_is_truth = matches!(self.backing, Backing::Memory(_));
         let lazy = self.schema.write_mode() == WriteMode::WriteThroughLazyL1;
         let deadline = self.near_deadline(self.shared_deadline(), began);
@@ -272,6 +274,7 @@ impl<T: Schema> Pipeline<T> {
     pub(super) fn forget_near(&self, key: &T::Key) {
         self.flights.forget(key);
         let borrowed: &Borrowed<T> = key.borrow();
+        self.note(Some(borrowed), KeyEvent::Dropped);
         self.fences.touch(borrowed, || {
             if let Some(near) = &self.near {
                 near.remove(borrowed);

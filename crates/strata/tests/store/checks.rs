@@ -156,13 +156,20 @@ async fn a_schema_s_policies_must_make_sense() {
 
 #[tokio::test]
 async fn settings_must_be_in_range() {
-    let cases: [Case<Settings>; 6] = [
+    let cases: [Case<Settings>; 13] = [
         (|settings| settings.l1_ttl = Some(Duration::ZERO), &["`l1_ttl` is below a millisecond", "`None`"]),
         (|settings| settings.l2_ttl = Some(Duration::MAX), &["`l2_ttl` is above a century", "`None`"]),
         (|settings| settings.fill_lease = Duration::ZERO, &["`fill_lease` is below a millisecond"]),
         (|settings| settings.operation_timeout = Duration::from_nanos(1), &["`operation_timeout` is below a millisecond"]),
         (|settings| settings.operation_timeout = Duration::MAX, &["`operation_timeout` is above a century"]),
         (|settings| settings.l1_max_entries = Some(0), &["`l1_max_entries` is 0", "`None` for no limit"]),
+        (|settings| settings.negative_ttl = Some(Duration::ZERO), &["`negative_ttl` is below a millisecond", "`None`"]),
+        (|settings| settings.verify = 1.5, &["`verify` is 1.5", "from 0 to 1"]),
+        (|settings| settings.verify = f64::NAN, &["`verify` is NaN", "from 0 to 1"]),
+        (|settings| settings.jitter = 1.0, &["`jitter` is 1", "from 0 to below 1"]),
+        (|settings| settings.refresh_ahead = -0.1, &["`refresh_ahead` is -0.1", "from 0 to below 1"]),
+        (|settings| settings.truth_reads = 0, &["`truth_reads` is 0", "at one time"]),
+        (|settings| settings.soft_timeout = Some(Duration::from_millis(1)), &["`soft_timeout` has no effect without `stale_on_error`"]),
     ];
     for (change, said) in cases {
         refused(mem().schema_with::<Player>(cache_only).configure(change), said).await;
