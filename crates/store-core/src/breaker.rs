@@ -167,7 +167,7 @@ impl Breaker {
             status.consecutive_failures,
             status.last_error.as_deref().unwrap_or("not known"),
         );
-        Error::new(self.unavailable(), message).with_tier(self.role)
+        Error::new(self.unavailable(), message).with_tier(self.role).held_back()
     }
 
     fn unavailable(&self) -> ErrorKind {

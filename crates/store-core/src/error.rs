@@ -122,6 +122,8 @@ struct Inner {
     column: Option<Cow<'static, str>>,
     operation: Option<&'static str>,
     source: Option<Source>,
+    /// Whether the tier was not asked at all.
+    held_back: bool,
 }
 
 /// An error of any Strata call: opaque, one word wide.
@@ -163,6 +165,7 @@ impl Error {
             column: None,
             operation: None,
             source: None,
+            held_back: false,
         }))
     }
 
@@ -258,6 +261,17 @@ impl Error {
         self
     }
 
+    /// Marks the error of a call that a breaker held back.
+    pub(crate) fn held_back(mut self) -> Self {
+        self.0.held_back = true;
+        self
+    }
+
+    /// Whether the tier was not asked, because its breaker is open: which was told of when it opened.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.0.held_back
+    }
+
     /// What a call says whose task the end of the runtime stopped.
     pub(crate) fn runtime_ended() -> Self {
         Error::new(
@@ -279,6 +293,7 @@ impl Error {
             column: inner.column.clone(),
             operation: inner.operation,
             source: inner.source.as_ref().map(|source| Source::from(source.to_string())),
+            held_back: inner.held_back,
         }))
     }
 }

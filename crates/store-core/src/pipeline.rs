@@ -153,7 +153,11 @@ impl<T: Schema> Pipeline<T> {
     /// Tells of a tier's failure that another tier makes good.
     fn tolerate(&self, role: Role, what: &str, error: &Error) {
         self.counters().errors.add(1);
-        tracing::warn!(schema = self.schema.name(), tier = %role, %error, "{what}");
+        if error.is_held_back() {
+            tracing::debug!(schema = self.schema.name(), tier = %role, %error, "{what}");
+        } else {
+            tracing::warn!(schema = self.schema.name(), tier = %role, %error, "{what}");
+        }
     }
 
     /// Runs a call on a single record within the store's time limit.

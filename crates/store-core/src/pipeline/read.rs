@@ -357,7 +357,10 @@ impl<T: Schema> Pipeline<T> {
                 Backing::Records(_) | Backing::Memory(_) => Ok(self.read_backing(&key).await?.is_some()),
             }
         };
-        self.within_limit(look).await
+        match self.within_limit(look).await {
+            Err(error) => self.last_known_many(std::slice::from_ref(&key), freshness, error).await.map(|_| true),
+            answer => answer,
+        }
     }
 
     async fn is_in_cache(&self, text: &String) -> bool {

@@ -45,7 +45,11 @@ impl<T: Schema> Pipeline<T> {
             }
         }
         for chunk in missing.chunks(CHUNK) {
-            for (key, record) in chunk.iter().zip(self.load_chunk(chunk, View::Near, caches).await?) {
+            let loaded = match self.load_chunk(chunk, View::Near, caches).await {
+                Err(error) => self.last_known_many(chunk, freshness, error).await?,
+                Ok(loaded) => loaded,
+            };
+            for (key, record) in chunk.iter().zip(loaded) {
                 found.insert(key.clone(), record);
             }
         }

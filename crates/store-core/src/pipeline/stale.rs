@@ -60,6 +60,19 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
+    /// What memory or the shared tier still knows of each key, where the user allows it; the error if neither knows anything of one of them.
+    pub(super) async fn last_known_many(&self, keys: &[T::Key], freshness: &Freshness, error: Error) -> Result<Vec<Option<Record<T>>>> {
+        let (Some(kept), Freshness::Any | Freshness::Bounded(_)) = (self.shared.settings.stale_on_error, freshness) else {
+            return Err(error);
+        };
+        let mut records = Vec::with_capacity(keys.len());
+        for key in keys {
+            let known = self.last_known(key, kept, error.duplicate()).await?;
+            records.push(known.map(|known| known.record));
+        }
+        Ok(records)
+    }
+
     fn last_in_memory(&self, key: &T::Key, kept: Duration) -> Option<Loaded<T>> {
         let out_of_touch = self.shared.coherence.age().unwrap_or_default();
         let near = self.near.as_ref().filter(|_| out_of_touch <= kept.saturating_add(self.shared.settings.freshness))?;

@@ -1,9 +1,12 @@
 //! Many records at once, on every stack.
 
-use strata::{ErrorKind, Role};
+use std::time::Duration;
 
-use super::models::{City, city, player};
-use super::stacks::{Bench, on_stacks};
+use store_testkit::Fault;
+use strata::{ErrorKind, Freshness, Role};
+
+use super::models::{City, Player, city, player};
+use super::stacks::{Bench, FaultyBench, on_stacks};
 
 on_stacks!(everywhere: [
     answers_stand_in_the_order_of_the_keys,
@@ -115,4 +118,42 @@ async fn ten_thousand_records_travel_in_one_batch(bench: &Bench) {
     assert_eq!(cities.delete_many(2..=MANY).await.unwrap(), MANY as u64 - 1);
     let left = cities.get_many(1..=MANY).await.unwrap();
     assert_eq!(left.iter().flatten().count(), 1);
+}
+
+/// All or nothing: a key of which nothing is known fails the batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_truth_is_away_a_batch_is_answered_by_what_is_known_of_all_its_keys() {
+    let open = |kept: Option<Duration>| {
+        FaultyBench::open_with(move |builder| builder.schema::<Player>().configure(|settings| settings.stale_on_error = kept))
+    };
+    for kept in [None, Some(Duration::from_secs(3600))] {
+        let bench = open(kept).await;
+        let players = bench.players();
+        players.set_many([player("a", 1), player("b", 1), player("gone", 1)]).await.unwrap();
+        players.get_many(["a", "b", "gone"]).await.unwrap();
+        players.delete("gone").await.unwrap();
+        // Past the life time of memory's entries and of the shared tier's records.
+        bench.clock.advance(Duration::from_secs(31 * 60));
+        bench.truth_faults.outage(Fault::FailBefore(ErrorKind::L3Unavailable));
+        let levels = players
+            .get_many(["a", "b"])
+            .await
+            .map(|found| found.into_iter().map(|found| found.map(|player| player.level)).collect::<Vec<_>>());
+        let exists = players.exists("a").await;
+        if kept.is_some() {
+            assert_eq!(levels.unwrap(), [Some(1), Some(1)]);
+            assert!(exists.unwrap());
+            assert!(bench.store.stats().stale_answers >= 3);
+        } else {
+            assert_eq!(levels.unwrap_err().kind(), ErrorKind::L3Unavailable);
+            assert_eq!(exists.unwrap_err().kind(), ErrorKind::L3Unavailable);
+        }
+        for unknown in ["gone", "never"] {
+            assert_eq!(players.get_many(["a", unknown]).await.unwrap_err().kind(), ErrorKind::L3Unavailable);
+            assert_eq!(players.exists(unknown).await.unwrap_err().kind(), ErrorKind::L3Unavailable);
+        }
+        let strong = players.with_freshness(Freshness::Strong);
+        assert_eq!(strong.get_many(["a"]).await.unwrap_err().kind(), ErrorKind::L3Unavailable);
+        assert_eq!(strong.exists("a").await.unwrap_err().kind(), ErrorKind::L3Unavailable);
+    }
 }
