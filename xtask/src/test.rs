@@ -12,6 +12,8 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     let mut runner = Runner::new(services.environment());
 
     runner.run(&Step::new("format", &["fmt", "--all", "--check"]))?;
+    // A workspace of its own, which is compiled only by `cargo xtask bench`.
+    runner.run(&Step::new("format of benches", &["fmt", "--manifest-path=benches/compare/Cargo.toml", "--check"]))?;
     runner.run(&Step::new("clippy", &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
     if !options.quick {
         runner.check("tidy", "cargo xtask tidy", tidy::run)?;
