@@ -49,7 +49,7 @@ pub enum ErrorKind {
     UniqueViolation,
     /// A not-null, check or foreign-key rule of the database refused the write.
     ConstraintViolation,
-    /// The query is malformed: an unknown column, a parameter count that does not match, a foreign cursor.
+    /// The query is malformed: an unknown column, be it in a condition in SQL, a parameter count that does not match, a foreign cursor.
     InvalidQuery,
     /// The memory tier cannot answer.
     L1Unavailable,
@@ -69,7 +69,7 @@ pub enum ErrorKind {
     TransactionTimeout,
     /// The configuration of the store, of a tier or of a schema is wrong.
     InvalidConfig,
-    /// The database's table does not fit the schema, or a raw condition names a table or column that is not there.
+    /// The database's table does not fit the schema: it is missing, or lacks a column that the model has.
     SchemaMismatch,
     /// The store was closed, or the runtime that it was built in has ended.
     Closed,

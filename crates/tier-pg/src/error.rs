@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use store_core::sql::index_plans;
+use store_core::sql::{VERSION_COLUMN, index_plans};
 use store_core::{BoundSchema, Error, ErrorKind, Role};
 use tokio_postgres::error::{DbError, Severity};
 
@@ -188,6 +188,12 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
         "3D000" => new(ErrorKind::InvalidConfig, format!("{}; create the database, or name another in the URL", said())),
         "3F000" => new(ErrorKind::InvalidConfig, format!("{}; create the schema, or name another in the search path", said())),
         "42P01" | "42703" | "42P10" => missing(report, attempt),
+        // The parser's own stack ends before the server's does.
+        _ if matches!(attempt, Attempt::Query(_))
+            && (code.starts_with("54") || (code == "42601" && message.contains("memory exhausted"))) =>
+        {
+            new(ErrorKind::InvalidQuery, format!("{}; split the condition in SQL, or nest it less deeply", said()))
+        }
         "54000" | "54001" => new(
             ErrorKind::InvalidValue,
             format!(
@@ -224,13 +230,38 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
     }
 }
 
-/// A table or column that is not there.
+/// A table or column that is not there: the table changed, or a condition of the program's names what never was.
 fn missing(report: &DbError, attempt: Attempt<'_>) -> Error {
-    let remedy = match attempt {
-        Attempt::Query(_) => "check the conditions in SQL, or build the store again: it makes what is missing",
-        _ => "build the store again: it makes missing tables, and says how to mend others",
+    let (code, message) = (report.code().code(), report.message());
+    let (kind, remedy) = match attempt {
+        Attempt::Query(schema) if !names_part_of(schema, code, message) => {
+            (ErrorKind::InvalidQuery, "check the names in the conditions in SQL")
+        }
+        _ => (ErrorKind::SchemaMismatch, "build the store again: it makes missing tables, and says how to mend others"),
     };
-    new(ErrorKind::SchemaMismatch, format!("PostgreSQL said `{}` (SQLSTATE {}); {remedy}", report.message(), report.code().code()))
+    new(kind, format!("PostgreSQL said `{message}` (SQLSTATE {code}); {remedy}"))
+}
+
+/// Whether a message is about what the schema has: its table or, for an undefined column, one of its columns.
+fn names_part_of(schema: &BoundSchema, code: &str, message: &str) -> bool {
+    if code != "42703" {
+        return holds_name(message, schema.table());
+    }
+    let mut columns = schema.definition().columns().iter().map(|column| column.name).chain([VERSION_COLUMN]);
+    match message.strip_prefix("column ").and_then(|rest| rest.strip_suffix(" does not exist")) {
+        Some(named) => {
+            let name = named.rsplit('.').next().unwrap_or(named).trim_matches('"');
+            columns.any(|column| column == name)
+        }
+        // The server speaks another language than English.
+        None => columns.any(|column| holds_name(message, column)),
+    }
+}
+
+/// Whether a text holds a name, and not merely within a longer one.
+fn holds_name(text: &str, name: &str) -> bool {
+    let continues = |character: char| character.is_alphanumeric() || character == '_';
+    text.match_indices(name).any(|(start, _)| !text[..start].ends_with(continues) && !text[start + name.len()..].starts_with(continues))
 }
 
 fn unique_violation(report: &DbError, attempt: Attempt<'_>) -> Error {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
+use store_core::sql::VERSION_COLUMN;
 use store_core::{Error, ErrorKind, Role};
 
 use crate::plan::Plan;
@@ -92,30 +93,46 @@ fn from_code(failure: ffi::Error, message: &str, origin: Origin<'_>) -> Error {
 /// An error in SQL text, which SQLite tells apart in words only.
 fn from_sql(message: &str, origin: Origin<'_>) -> Error {
     const LITERAL_HINT: &str = " - should this be a string literal in single-quotes?";
-    const MISSING_COLUMN: [&str; 2] = ["no such column", "has no column named"];
-    // Strata quotes every name, so the hint is of use to conditions of the program's own alone.
-    let message = if matches!(origin, Origin::Query(_)) { message } else { message.trim_end_matches(LITERAL_HINT) };
-    let is_table = message.contains("no such table");
-    if is_table || MISSING_COLUMN.iter().any(|missing| message.contains(missing)) {
-        let hint = match origin {
-            Origin::Own => "Strata's own tables are missing; build the store again, which makes them",
-            Origin::Query(_) if is_table => {
-                "build the store again, which makes missing tables unless `create_tables` is off; or mend the name in the condition"
-            }
-            _ if is_table => {
-                "it was dropped while the store was open; build the store again, which makes missing tables unless `create_tables` is off"
-            }
-            Origin::Query(_) => {
-                "mend the name in the condition; or, if the table lost the column, build the store again, which says how to add it"
-            }
-            _ => "the table lost the column while the store was open; build the store again, which says how to add it",
-        };
-        return Error::new(ErrorKind::SchemaMismatch, format!("{message}; {hint}"));
+    const TOO_DEEP: [&str; 3] = ["Expression tree is too large", "Recursion limit", "parser stack overflow"];
+    let statement = message.trim_end_matches(LITERAL_HINT);
+    let table = statement.strip_prefix("no such table: ");
+    let column = statement.strip_prefix("no such column: ").or_else(|| statement.split_once("has no column named ").map(|(_, name)| name));
+    match (origin, table.or(column)) {
+        (Origin::Query(plan), Some(_))
+            if !table.is_some_and(|name| is_table(name, plan)) && !column.is_some_and(|name| is_column(name, plan)) =>
+        {
+            Error::new(ErrorKind::InvalidQuery, format!("{message}; mend the name in the condition"))
+        }
+        (_, Some(_)) => {
+            let hint = match (origin, table) {
+                (Origin::Own, _) => "Strata's own tables are missing; build the store again, which makes them",
+                (_, Some(_)) => {
+                    "it was dropped while the store was open; build the store again, which makes missing tables unless `create_tables` is off"
+                }
+                (_, None) => "the table lost the column while the store was open; build the store again, which says how to add it",
+            };
+            // Strata quotes every name, so the hint at literals is of use to conditions of the program's own alone.
+            Error::new(ErrorKind::SchemaMismatch, format!("{statement}; {hint}"))
+        }
+        (Origin::Query(_), None) if TOO_DEEP.iter().any(|words| statement.contains(words)) => {
+            let remedy = "split the condition in SQL, nest it less deeply, or write `IN` for a long list of `OR`";
+            Error::new(ErrorKind::InvalidQuery, format!("SQLite refuses the condition: {message}; {remedy}"))
+        }
+        (Origin::Query(_), None) => Error::new(ErrorKind::InvalidQuery, format!("SQLite refuses the condition: {message}")),
+        (_, None) => Error::new(ErrorKind::Internal, format!("SQLite refuses a statement of Strata's: {message}")),
     }
-    match origin {
-        Origin::Query(_) => Error::new(ErrorKind::InvalidQuery, format!("SQLite refuses the condition: {message}")),
-        _ => Error::new(ErrorKind::Internal, format!("SQLite refuses a statement of Strata's: {message}")),
-    }
+}
+
+/// Whether a table's name in a message is that of the schema's table.
+fn is_table(named: &str, plan: &Plan) -> bool {
+    named.strip_prefix("main.").unwrap_or(named) == plan.table()
+}
+
+/// Whether a column's name in a message, which may stand behind its table's, is that of one of the schema's columns.
+fn is_column(named: &str, plan: &Plan) -> bool {
+    let (table, name) = named.rsplit_once('.').map_or((None, named), |(table, name)| (Some(table), name));
+    let name = name.trim_matches('"');
+    table.is_none_or(|table| is_table(table, plan)) && (name == VERSION_COLUMN || plan.columns().iter().any(|column| column.name == name))
 }
 
 fn from_constraint(code: i32, message: &str, plan: Option<&Plan>) -> Error {

@@ -91,10 +91,10 @@ pub struct Count {
 /// - A value that a column cannot hold exactly is refused as [`InvalidValue`](crate::ErrorKind::InvalidValue), with the column's name, before anything is written.
 /// - A call whose future is dropped leaves either all of its writes or none.
 /// - Errors carry the schema, and the column where the database names it. A unique violation is
-///   [`UniqueViolation`](crate::ErrorKind::UniqueViolation), a not-null, check or foreign-key violation
+///   [`UniqueViolation`](crate::ErrorKind::UniqueViolation), with the row's key where it can be told, a not-null, check or foreign-key violation
 ///   [`ConstraintViolation`](crate::ErrorKind::ConstraintViolation); a lost or refused connection is [`L3Unavailable`](crate::ErrorKind::L3Unavailable), a passed
-///   limit [`Timeout`](crate::ErrorKind::Timeout), a missing table or column [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch), SQL that does not parse
-///   [`InvalidQuery`](crate::ErrorKind::InvalidQuery), refused credentials or permissions [`AccessDenied`](crate::ErrorKind::AccessDenied).
+///   limit [`Timeout`](crate::ErrorKind::Timeout), a table or column of the schema that is missing [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch), SQL of the program's that
+///   does not parse or names what is not there [`InvalidQuery`](crate::ErrorKind::InvalidQuery), refused credentials or permissions [`AccessDenied`](crate::ErrorKind::AccessDenied).
 ///
 /// ```
 /// use std::sync::Arc;

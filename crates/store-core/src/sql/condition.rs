@@ -10,6 +10,28 @@ use crate::value::Value;
 /// Both databases take at least this many values in one statement.
 const MOST_PARAMS: usize = 32_000;
 
+/// How many conditions are joined in one run of AND or OR; a longer list becomes a tree of such runs. In SQLite each operator of a run is a level of its own.
+const LONGEST_RUN: usize = 16;
+
+/// SQLite takes 1,000 levels of operators; what stands around and within a condition needs a few.
+const MOST_OPERATORS: usize = 900;
+
+/// How deep a part of a condition stands.
+#[derive(Clone, Copy, Default)]
+struct Depth {
+    /// In filters.
+    filters: usize,
+    /// In the operators that they are written with.
+    operators: usize,
+}
+
+impl Depth {
+    /// A filter deeper, below so many operators.
+    fn below(self, operators: usize) -> Self {
+        Depth { filters: self.filters + 1, operators: self.operators + operators }
+    }
+}
+
 pub(super) struct ConditionWriter<'a> {
     pub(super) dialect: Dialect,
     pub(super) schema: &'a BoundSchema,
@@ -18,11 +40,11 @@ pub(super) struct ConditionWriter<'a> {
 
 impl ConditionWriter<'_> {
     pub(super) fn write(&mut self, filter: &Filter, sql: &mut String) -> Result<()> {
-        self.write_at(filter, sql, 0)
+        self.write_at(filter, sql, Depth::default())
     }
 
-    fn write_at(&mut self, filter: &Filter, sql: &mut String, depth: usize) -> Result<()> {
-        if depth > DEEPEST {
+    fn write_at(&mut self, filter: &Filter, sql: &mut String, depth: Depth) -> Result<()> {
+        if depth.filters > DEEPEST || depth.operators > MOST_OPERATORS {
             return Err(self.too_deep());
         }
         match filter {
@@ -30,7 +52,7 @@ impl ConditionWriter<'_> {
             Filter::Any(parts) => self.join(parts, " OR ", "FALSE", sql, depth),
             Filter::Not(inner) => {
                 sql.push_str("NOT (");
-                self.write_at(inner, sql, depth + 1)?;
+                self.write_at(inner, sql, depth.below(1))?;
                 sql.push(')');
                 Ok(())
             }
@@ -87,20 +109,32 @@ impl ConditionWriter<'_> {
         }
     }
 
-    fn join(&mut self, parts: &[Filter], operator: &str, none: &str, sql: &mut String, depth: usize) -> Result<()> {
+    fn join(&mut self, parts: &[Filter], operator: &str, none: &str, sql: &mut String, depth: Depth) -> Result<()> {
         match parts {
             [] => {
                 sql.push_str(none);
                 Ok(())
             }
-            [only] => self.write_at(only, sql, depth + 1),
+            [only] => self.write_at(only, sql, depth.below(0)),
             parts => {
+                // Each run but the last takes as many as keep the tree as low as it can be.
+                let mut share = 1;
+                while share * LONGEST_RUN < parts.len() {
+                    share *= LONGEST_RUN;
+                }
+                let runs = parts.chunks(share);
+                let last = runs.len() - 1;
                 sql.push('(');
-                for (position, part) in parts.iter().enumerate() {
+                for (position, run) in runs.enumerate() {
                     if position > 0 {
                         sql.push_str(operator);
                     }
-                    self.write_at(part, sql, depth + 1)?;
+                    // `a OR b OR c` is `(a OR b) OR c`: the first two stand below all operators of the run.
+                    let operators = (last + 1 - position).min(last);
+                    match run {
+                        [only] => self.write_at(only, sql, depth.below(operators))?,
+                        run => self.join(run, operator, none, sql, Depth { operators: depth.operators + operators, ..depth })?,
+                    }
                 }
                 sql.push(')');
                 Ok(())
@@ -152,12 +186,15 @@ impl ConditionWriter<'_> {
         if self.params.len() <= MOST_PARAMS {
             Ok(())
         } else {
-            Err(self.refuse(format!("the query has more than {MOST_PARAMS} values; split it, or use `get_many` for keys")))
+            Err(self.refuse(format!("the query has more than {MOST_PARAMS} values; split it into several, or use `get_many` for keys")))
         }
     }
 
     fn too_deep(&self) -> Error {
-        self.refuse(format!("the condition is nested more than {DEEPEST} levels deep; join lists with `Filter::Any` or `one_of`"))
+        self.refuse(format!(
+            "the condition is nested more than {DEEPEST} levels deep, or long lists stand within long lists too often; \
+             put alternatives side by side in one `Filter::Any`, values of one column in one `one_of`, or split the query"
+        ))
     }
 
     fn refuse(&self, reason: String) -> Error {
@@ -196,6 +233,58 @@ fn push_literal(glob: &mut String, character: char) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::{Policies, SchemaDefinition};
+
+    fn sql(filter: &Filter) -> Result<String> {
+        let definition = Box::leak(Box::new(SchemaDefinition::new("city", vec![], vec![], Policies::default())));
+        let schema = BoundSchema::standalone(definition);
+        let mut sql = String::new();
+        ConditionWriter { dialect: Dialect::Sqlite, schema: &schema, params: Vec::new() }.write(filter, &mut sql).map(|()| sql)
+    }
+
+    fn leaf() -> Filter {
+        Filter::Raw { sql: "x".into(), params: Vec::new() }
+    }
+
+    #[test]
+    fn long_lists_become_low_trees() {
+        let run = |length: usize| vec!["(x)"; length].join(" OR ");
+        for (length, expected) in [
+            (1, "(x)".to_owned()),
+            (LONGEST_RUN, format!("({})", run(LONGEST_RUN))),
+            (LONGEST_RUN + 1, format!("(({}) OR (x))", run(LONGEST_RUN))),
+            (2 * LONGEST_RUN, format!("(({run}) OR ({run}))", run = run(LONGEST_RUN))),
+        ] {
+            assert_eq!(sql(&Filter::Any(vec![leaf(); length])).unwrap(), expected);
+        }
+        let long = sql(&Filter::Any(vec![leaf(); 100_000])).unwrap();
+        let depths = long.chars().scan(0_usize, |depth, character| {
+            *depth = (*depth + usize::from(character == '(')).saturating_sub(usize::from(character == ')'));
+            Some(*depth)
+        });
+        assert_eq!((long.matches('x').count(), depths.max()), (100_000, Some(6)));
+    }
+
+    #[test]
+    fn what_the_databases_would_find_too_deep_is_refused() {
+        let nested = |levels: usize, width: usize| {
+            (0..levels).fold(leaf(), |inner, level| {
+                let parts = std::iter::once(inner).chain(std::iter::repeat_n(leaf(), width - 1)).collect();
+                if level % 2 == 0 { Filter::Any(parts) } else { Filter::All(parts) }
+            })
+        };
+        for fits in [nested(DEEPEST, 5), nested(60, LONGEST_RUN), nested(10, 10_000)] {
+            assert!(sql(&fits).is_ok());
+        }
+        for beyond in [nested(DEEPEST, 6), nested(61, LONGEST_RUN), nested(50, 1_000), nested(DEEPEST + 1, 1)] {
+            let error = sql(&beyond).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+            assert!(
+                error.to_string().contains("in one `Filter::Any`, values of one column in one `one_of`, or split the query"),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn patterns_of_like_become_those_of_glob() {

@@ -33,6 +33,7 @@ macro_rules! tables_suite {
                 a_table_with_a_column_of_another_type_is_refused,
                 a_table_with_more_columns_is_accepted,
                 names_need_no_care,
+                a_missing_column_is_a_mismatch,
                 a_missing_table_is_a_mismatch,
             }
             $crate::suite_cases! { $make, tables::put:
@@ -77,6 +78,7 @@ macro_rules! tables_suite {
             }
             $crate::suite_cases! { $make, tables::select:
                 conditions_find_their_rows,
+                lists_of_conditions_may_be_long,
                 rows_come_in_order,
                 limit_and_offset_cut_a_page,
                 columns_not_asked_for_are_unset,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use store_core::facet::{Count, Tables};
-use store_core::{BoundSchema, ErrorKind, Value};
+use store_core::facet::{Count, Select, Tables};
+use store_core::{BoundSchema, ErrorKind, Filter, Value};
 
 use super::schemas::{key_of, player, player_before, player_retyped, player_row, player_widened, score, score_row, specimen, with, word};
+use super::select::rows;
 use crate::suites::truth::{TruthDatabase, assert_refused, open, open_with};
 
 /// Preparing again changes nothing, and rows stay.
@@ -117,6 +118,22 @@ pub async fn names_need_no_care(database: impl TruthDatabase) {
     assert_eq!(truth.tables.exists_many(&schema, &[vec![Value::from("from")]]).await.unwrap(), [true]);
     holds(&truth.tables, &schema, 1).await;
     assert!(truth.tables.delete_many(&schema, &[vec![Value::from("from")]]).await.unwrap()[0].is_some());
+}
+
+/// Calls on a table that lacks columns of the model fail as a mismatch, queries with conditions in SQL among them.
+pub async fn a_missing_column_is_a_mismatch(database: impl TruthDatabase) {
+    let truth = open_with(&database, &[&player_before()]).await;
+    let schema = player();
+    assert_refused(truth.tables.put_many(&schema, &[player_row(1)]).await, ErrorKind::SchemaMismatch, &schema, None);
+    assert_refused(truth.tables.get_many(&schema, &[vec![1.into()]]).await, ErrorKind::SchemaMismatch, &schema, None);
+    let raw = |sql: &str| Filter::Raw { sql: sql.into(), params: vec![] };
+    let lost = Filter::IsNull { column: "created_at".into() };
+    for filter in [lost, raw("created_at IS NULL"), raw("player.created_at IS NULL")] {
+        let count = Count { filter: Some(filter), ..Count::default() };
+        assert_refused(truth.tables.count(&schema, count).await, ErrorKind::SchemaMismatch, &schema, None);
+    }
+    let every_column = Select { filter: Some(raw("level > 0")), ..Select::default() };
+    assert_refused(rows(&truth.tables, &schema, every_column).await, ErrorKind::SchemaMismatch, &schema, None);
 }
 
 /// Calls on a table that nobody made fail as a mismatch and name the schema.
