@@ -87,6 +87,14 @@ impl Failure {
         }
     }
 
+    /// What the server tells of a unique violation. It holds the content of a row, and is for finding that row alone.
+    pub(crate) fn unique_detail(&self) -> Option<&str> {
+        match self {
+            Failure::Driver(error) => error.as_db_error().filter(|report| report.code().code() == "23505")?.detail(),
+            Failure::Elapsed(_) | Failure::Found(_) => None,
+        }
+    }
+
     pub(crate) fn into_error(self, attempt: Attempt<'_>) -> Error {
         let error = match self {
             Failure::Found(error) => error,

@@ -25,6 +25,7 @@ mod tls;
 mod triggers;
 mod url;
 mod value;
+mod violation;
 mod wakes;
 mod write;
 

@@ -20,6 +20,7 @@ use crate::pool::{ATTEMPTS, Lease, Pool, within};
 use crate::read::{number, stored_row};
 use crate::statements::{LOG_KEYS, LOG_SCHEMA, Statements, TableSql, Upsert, kind};
 use crate::value::{Param, check};
+use crate::violation::violator;
 
 /// One statement takes at most so many rows …
 const CHUNK_ROWS: usize = 5_000;
@@ -113,7 +114,11 @@ async fn put_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, row: &Row<'_
         }
     };
     let outcome = within(limit, work).await;
-    lease.settle(outcome).map_err(|failure| Put::new(failure, schema, upsert.only_updates))
+    lease.settle(outcome).map_err(|failure| {
+        let is_of_row = failure.unique_detail().is_some();
+        let put = Put::new(failure, schema, upsert.only_updates);
+        if is_of_row { Put { error: put.error.with_key(text.as_str()), ..put } } else { put }
+    })
 }
 
 /// Rows that passed the checks, with their keys.
@@ -167,7 +172,14 @@ impl Batch {
         let stored = transaction.stored;
         let outcome = end(pool, &lease, outcome).await;
         let only_updates = chunks.iter().any(|chunk| chunk.upsert.only_updates);
-        lease.settle(outcome).map_err(|failure| Put::new(failure, schema, only_updates))?;
+        lease.settle(outcome).map_err(|failure| {
+            let violator = failure.unique_detail().and_then(|detail| violator(detail, schema, rows));
+            let put = Put::new(failure, schema, only_updates);
+            match violator {
+                Some(position) => Put { error: put.error.with_key(self.texts[position].as_str()), ..put },
+                None => put,
+            }
+        })?;
         stored.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| suppressed().with_schema(schema.name()).into())
     }
 

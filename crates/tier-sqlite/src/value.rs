@@ -108,6 +108,19 @@ pub(crate) fn row_to_stored(row: &Row<'_>, plan: &Plan) -> Result<NewRow> {
     Ok(NewRow { given, values })
 }
 
+/// The key of a row to write.
+pub(crate) fn key_of(row: &NewRow, plan: &Plan) -> Result<Row<'static>> {
+    let stored_at = |position: usize| match &row.given {
+        None => Some(position),
+        Some(given) => given.iter().position(|&given| given == position),
+    };
+    let part = |&position: &usize| {
+        let stored = stored_at(position).and_then(|index| row.values.get(index));
+        from_stored(stored.map_or(ValueRef::Null, ValueRef::from), &plan.columns()[position], plan)
+    };
+    plan.key_positions().iter().map(part).collect()
+}
+
 fn wrong_length(what: &str, found: usize, expected: usize, plan: &Plan) -> Error {
     Error::new(ErrorKind::Internal, format!("the {what} has {found} values, the schema {expected} columns; please report this"))
         .with_schema(plan.name())

@@ -3,7 +3,7 @@
 use rusqlite::types::Value as Stored;
 use rusqlite::{Connection, params_from_iter};
 use store_core::facet::{BULK_LOG_LIMIT, LogKind};
-use store_core::{Result, Row, StoredRow, Version, key_text};
+use store_core::{Error, ErrorKind, Result, Row, StoredRow, Version, key_text};
 
 use crate::commit::{draw_versions, microseconds_before_now, to_version, transaction, write_entry};
 use crate::error::{self, Origin};
@@ -38,7 +38,7 @@ pub(crate) fn put(worker: &Worker, plan: &Plan, mut rows: Vec<NewRow>, keys: &Lo
         let mut statements = Statements::default();
         for (version, row) in (first..).zip(&mut rows) {
             row.values.push(Stored::Integer(version));
-            stored.push(put_row(connection, plan, row, &mut statements)?);
+            stored.push(put_row(connection, plan, row, &mut statements).map_err(|error| with_key(error, row, plan))?);
         }
         log(connection, plan, keys, (first..).take(rows.len()).map(Some), LogKind::Put)?;
         Ok(stored)
@@ -66,6 +66,17 @@ impl Statements {
         // SQLite checks NOT NULL before it looks for the row to update, so an upsert alone cannot leave such a column out.
         self.update = refuses_insert.then(|| plan.update(given));
         self.upsert = plan.upsert(given);
+    }
+}
+
+/// Names the row that a rule of the table refused.
+fn with_key(error: Error, row: &NewRow, plan: &Plan) -> Error {
+    if !matches!(error.kind(), ErrorKind::UniqueViolation | ErrorKind::ConstraintViolation) {
+        return error;
+    }
+    match value::key_of(row, plan).and_then(|key| key_text(&key)) {
+        Ok(text) => error.with_key(text),
+        Err(_) => error,
     }
 }
 

@@ -164,7 +164,7 @@ pub async fn null_is_refused_where_a_value_is_required(database: impl TruthDatab
     assert_eq!(truth.tables.count(&schema, Count::default()).await.unwrap(), 1, "no key is made up for NULL");
 }
 
-/// A unique violation names the column, tells no value, and takes the whole batch back, updates and versions too.
+/// A unique violation names the column and the row's key, tells no value, and takes the whole batch back, updates and versions too.
 pub async fn a_unique_violation_takes_the_batch_back(database: impl TruthDatabase) {
     let schema = player();
     let truth = open_with(&database, &[&schema]).await;
@@ -174,6 +174,7 @@ pub async fn a_unique_violation_takes_the_batch_back(database: impl TruthDatabas
     let batch =
         [with(&schema, player_row(1), "level", 99.into()), player_row(2), with(&schema, player_row(3), "username", Value::from("user1"))];
     let error = assert_refused(truth.tables.put_many(&schema, &batch).await, ErrorKind::UniqueViolation, &schema, Some("username"));
+    assert_eq!(error.key(), Some("3"), "{error:?}");
     assert!(!format!("{error:?}").contains("user1"), "the value is none of the log's business: {error:?}");
     assert!(!error.is_retryable());
 
@@ -189,9 +190,15 @@ pub async fn a_unique_violation_names_the_column_wherever_it_happens(database: i
     let truth = open_with(&database, &[&schema]).await;
     truth.tables.put_many(&schema, &[player_row(1), player_row(2)]).await.unwrap();
     let update = put_one(&truth, with(&schema, player_row(2), "username", Value::from("user1"))).await;
-    assert_refused(update, ErrorKind::UniqueViolation, &schema, Some("username"));
+    assert_eq!(assert_refused(update, ErrorKind::UniqueViolation, &schema, Some("username")).key(), Some("2"));
     let same = [player_row(3), with(&schema, player_row(4), "username", Value::from("user3"))];
-    assert_refused(truth.tables.put_many(&schema, &same).await, ErrorKind::UniqueViolation, &schema, Some("username"));
+    let error = assert_refused(truth.tables.put_many(&schema, &same).await, ErrorKind::UniqueViolation, &schema, Some("username"));
+    assert_eq!(error.key(), Some("4"), "{error:?}");
+    let incomplete = with(&schema, with(&schema, player_row(5), "username", Value::from("user2")), "level", Value::Unset);
+    let mut many: Vec<_> = (10..2_000).map(player_row).collect();
+    many.push(incomplete);
+    let error = assert_refused(truth.tables.put_many(&schema, &many).await, ErrorKind::UniqueViolation, &schema, Some("username"));
+    assert_eq!(error.key(), Some("5"), "{error:?}");
     let again = put_one(&truth, player_row(2)).await.unwrap();
     assert_eq!(again.row, player_row(2), "a row does not collide with itself");
 }
@@ -203,7 +210,9 @@ pub async fn a_unique_index_over_several_columns_holds(database: impl TruthDatab
     let placed = |player, season, place: Option<i64>| with(&schema, score_row(player, season, 10), "place", place.into());
     let rows = [placed("ada", 1, Some(1)), placed("bob", 1, None), placed("eve", 1, None), placed("ada", 2, Some(1))];
     truth.tables.put_many(&schema, &rows).await.unwrap();
-    assert_refused(truth.tables.put_many(&schema, &[placed("bob", 1, Some(1))]).await, ErrorKind::UniqueViolation, &schema, None);
+    let taken = [placed("ada", 3, Some(7)), placed("bob", 1, Some(1)), placed("bob", 3, Some(1))];
+    let error = assert_refused(truth.tables.put_many(&schema, &taken).await, ErrorKind::UniqueViolation, &schema, None);
+    assert_eq!(error.key(), Some("bob:1"), "{error:?}");
     truth.tables.put_many(&schema, &[placed("bob", 1, Some(2))]).await.unwrap();
 }
 
