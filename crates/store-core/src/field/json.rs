@@ -13,6 +13,9 @@ use super::{FieldCodec, unexpected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{ColumnType, Value};
 
+/// The most characters of serde's message that are passed on.
+const LONGEST_REASON: usize = 200;
+
 /// A type that is stored as a JSON document: structs, maps, lists, `serde_json::Value`.
 ///
 /// It is implemented for every type that serde can write and read.
@@ -73,7 +76,7 @@ impl<F: JsonField> FieldCodec<F> for Json {
                 ErrorKind::EncodeFailed,
                 format!(
                     "the nested value could not be read back from its JSON ({}); a type must read what it writes, and a flattened map may not repeat a field's name",
-                    place(&error)
+                    reason(&error)
                 ),
             ));
         }
@@ -85,7 +88,7 @@ impl<F: JsonField> FieldCodec<F> for Json {
             Value::Json(text) => serde_json::from_str(&text).map_err(|error| {
                 Error::new(
                     ErrorKind::DecodeFailed,
-                    format!("the stored JSON does not fit the field's type ({}); mend the row, or the type", place(&error)),
+                    format!("the stored JSON does not fit the field's type ({}); mend the row, or the type", reason(&error)),
                 )
             }),
             other => Err(unexpected(&other, "JSON")),
@@ -99,15 +102,26 @@ fn write<F: Serialize>(field: &F) -> Result<String> {
     if let Err(error) = field.serialize(Strict::new(&mut serde_json::Serializer::new(&mut bytes), &refusal)) {
         return Err(match refusal.get() {
             Some(refusal) => Error::new(ErrorKind::EncodeFailed, format!("the nested value cannot be stored: {}", refusal.reason())),
-            None => Error::new(ErrorKind::EncodeFailed, "the nested value cannot be written as JSON").with_source(error),
+            None => Error::new(ErrorKind::EncodeFailed, format!("the nested value cannot be written as JSON ({})", reason(&error))),
         });
     }
     String::from_utf8(bytes).map_err(|error| Error::new(ErrorKind::Internal, "JSON was written that is not UTF-8").with_source(error))
 }
 
-/// Where and of what kind a fault is. serde's own message can quote the content, so it is never told.
-fn place(error: &serde_json::Error) -> String {
-    format!("{:?} fault at line {}, column {}", error.classify(), error.line(), error.column())
+/// What serde says: it names fields, variants, types and the place. The value that it quotes is left out, as from every error; what else a type's own
+/// code says is for people, but may be long.
+fn reason(error: &serde_json::Error) -> String {
+    let mut said = error.to_string();
+    for form in ["invalid type: ", "invalid value: "] {
+        if let Some((found, wanted)) = said.strip_prefix(form).and_then(|rest| rest.rsplit_once(", expected ")) {
+            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            said = format!("{form}{kind}, expected {wanted}");
+        }
+    }
+    match said.char_indices().nth(LONGEST_REASON) {
+        None => said,
+        Some((end, _)) => format!("{}… at line {} column {}", &said[..end], error.line(), error.column()),
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +203,53 @@ mod tests {
         refused(&Wrapped(Some(Wrapped(None::<String>))), said);
         refused(&vec![Some(serde_json::Value::Null)], said);
         refused(&Choice::Named { number: Some(None) }, said);
+    }
+
+    #[test]
+    fn what_serde_refuses_is_told_in_its_words_without_the_value() {
+        #[derive(Debug, Serialize, Deserialize)]
+        struct Address {
+            street: String,
+            number: u8,
+            kind: Option<Choice>,
+        }
+
+        for (stored, said) in [
+            (r#"{"street":"Jirón Puno"}"#, "(missing field `number` at line 1 column 24);"),
+            (r#"{"street":7,"number":1}"#, "(invalid type: integer, expected a string at line 1 column 11);"),
+            (r#"{"number":"a`, expected \"b\", expected c"}"#, "(invalid type: string, expected u8 at line 1 column 42);"),
+            (r#"{"number":300}"#, "(invalid value: integer, expected u8 at line 1 column 13);"),
+            (r#"{"number":[]}"#, "(invalid type: sequence, expected u8 at line 1 column 10);"),
+            (r#"{"kind":"Other"}"#, "(unknown variant `Other`, expected one of `Nothing`, `Number`, `Pair`, `Named` at line 1 column 15);"),
+            ("{", "(EOF while parsing an object at line 1 column 1);"),
+        ] {
+            let error = FieldCodec::<Address>::decode(Json, Value::Json(stored.into())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DecodeFailed);
+            assert!(error.to_string().contains(said), "{error}");
+        }
+        let long = format!(r#"{{"kind":"{}"}}"#, "é".repeat(10_000));
+        let error = FieldCodec::<Address>::decode(Json, Value::Json(long.into())).unwrap_err().to_string();
+        assert!(error.contains("unknown variant `éé") && error.contains("é… at line 1 column 20010);"), "{error}");
+
+        refused(&BTreeMap::from([(vec![1], 2)]), "cannot be written as JSON (key must be a string)");
+        refused(&Mute, "cannot be written as JSON (it keeps silent)");
+        refused(&Flattened { a: 1, rest: BTreeMap::from([("a".to_owned(), 2)]) }, "(duplicate field `a` at line 1 column 10)");
+    }
+
+    #[derive(Deserialize)]
+    struct Mute;
+
+    impl Serialize for Mute {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("it keeps silent"))
+        }
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Flattened {
+        a: i64,
+        #[serde(flatten)]
+        rest: BTreeMap<String, i64>,
     }
 
     #[test]
