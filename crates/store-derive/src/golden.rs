@@ -2,6 +2,7 @@
 //!
 //! After a change of what the macros emit, run with `STRATA_UPDATE_EXPANSIONS=1` and read the difference.
 
+use std::error::Error;
 use std::path::Path;
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
@@ -10,34 +11,36 @@ use syn::DeriveInput;
 use crate::runtime::Runtime;
 use crate::{projection, schema};
 
+type Outcome = Result<(), Box<dyn Error>>;
 type Derive = fn(&DeriveInput, &Runtime) -> Result<TokenStream, TokenStream>;
 
 #[test]
-fn a_plain_model() {
-    compare("plain", schema::derive);
+fn a_plain_model() -> Outcome {
+    compare("plain", schema::derive)
 }
 
 #[test]
-fn a_model_with_every_attribute() {
-    compare("every_attribute", schema::derive);
+fn a_model_with_every_attribute() -> Outcome {
+    compare("every_attribute", schema::derive)
 }
 
 #[test]
-fn a_projection() {
-    compare("projection", projection::derive);
+fn a_projection() -> Outcome {
+    compare("projection", projection::derive)
 }
 
-fn compare(name: &str, derive: Derive) {
+fn compare(name: &str, derive: Derive) -> Outcome {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expand");
-    let input = std::fs::read_to_string(directory.join(format!("{name}.rs"))).unwrap();
-    let expansion = derive(&syn::parse_str(&input).unwrap(), &Runtime::of_crate("strata")).unwrap();
+    let input = std::fs::read_to_string(directory.join(format!("{name}.rs")))?;
+    let expansion = derive(&syn::parse_str(&input)?, &Runtime::of_crate("strata")).map_err(|errors| errors.to_string())?;
     let found = lines(expansion, "");
     let golden = directory.join(format!("{name}.expanded.rs"));
     if std::env::var_os("STRATA_UPDATE_EXPANSIONS").is_some() {
-        std::fs::write(&golden, &found).unwrap();
+        std::fs::write(&golden, &found)?;
     }
     let expected = std::fs::read_to_string(&golden).unwrap_or_default();
     assert!(found == expected, "the expansion differs from {}; found:\n{found}", golden.display());
+    Ok(())
 }
 
 /// One line for each statement, item and long argument.

@@ -155,7 +155,6 @@ fn missing_columns(projection: &Projection<'_>) -> TokenStream {
         column.set_span(at(column.span()));
     }
     quote! {
-        #[allow(dead_code, non_snake_case)]
         trait __MissingColumns: #runtime::std::marker::Sized {
             #(fn #columns<__Field>() -> #runtime::Column<Self, __Field> where Self: #runtime::HasColumn { #runtime::std::unreachable!() })*
         }

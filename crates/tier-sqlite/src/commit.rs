@@ -114,7 +114,8 @@ pub(crate) fn microseconds_before_now(age: Duration) -> i64 {
     microseconds(now).saturating_sub(microseconds(age))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use store_core::facet::{Log, LogEntry};
     use store_core::{ErrorKind, Tier};

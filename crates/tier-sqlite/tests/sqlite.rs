@@ -1,6 +1,6 @@
 //! The SQLite tier, on files of its own.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[path = "sqlite/crash.rs"]
 mod crash;

@@ -29,7 +29,6 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         }
 
         #[automatically_derived]
-        #[allow(dead_code, private_interfaces, unreachable_pub)]
         impl #ident {
             #columns
         }

@@ -258,7 +258,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(dead_code, private_interfaces, unreachable_pub)]
     impl Order {
         #[doc = "The column `user_id`."]
         #[must_use]

@@ -91,7 +91,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(dead_code, private_interfaces, unreachable_pub)]
     impl City {
         #[doc = "The column `id`."]
         #[must_use]

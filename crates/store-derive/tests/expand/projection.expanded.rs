@@ -1,6 +1,5 @@
 const _: () = {
     use ::strata::__private as __strata;
-    #[allow(dead_code, non_snake_case)]
     trait __MissingColumns: __strata::std::marker::Sized {
         fn name<__Field>() -> __strata::Column<Self, __Field> where Self: __strata::HasColumn { __strata::std::unreachable!() }
         fn r#type<__Field>() -> __strata::Column<Self, __Field> where Self: __strata::HasColumn { __strata::std::unreachable!() }

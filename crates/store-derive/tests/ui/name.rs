@@ -41,7 +41,6 @@ struct Columns {
     _version: i64,
     _strata_note: String,
     a_column_that_is_longer_than_the_sixty_three_bytes_that_postgresql_keeps: i64,
-    #[allow(non_snake_case)]
     Id: i64,
 }
 

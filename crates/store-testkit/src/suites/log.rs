@@ -26,11 +26,12 @@ async fn since(truth: &Truth, cursor: &mut LogCursor) -> Vec<LogEntry> {
 #[macro_export]
 macro_rules! log_suite {
     ($make:path) => {
-        mod log_suite {
-            #[allow(unused_imports, reason = "the expression may name nothing of the file")]
-            use super::*;
+        fn log_suite_database() -> impl ::std::future::Future<Output = impl $crate::suites::TruthDatabase> {
+            $make()
+        }
 
-            $crate::suite_cases! { $make, log::entries:
+        mod log_suite {
+            $crate::suite_cases! { super::log_suite_database, log::entries:
                 each_key_has_one_entry,
                 entries_name_the_schema_and_the_key,
                 a_large_call_is_one_entry,
@@ -38,7 +39,7 @@ macro_rules! log_suite {
                 appended_entries_have_their_versions_in_order,
                 invalidations_are_appended,
             }
-            $crate::suite_cases! { $make, log::following:
+            $crate::suite_cases! { super::log_suite_database, log::following:
                 a_cursor_can_be_read_from_again,
                 a_cursor_survives_as_text,
                 a_foreign_cursor_is_refused,
@@ -46,12 +47,12 @@ macro_rules! log_suite {
                 a_follower_meets_each_entry_once,
                 a_follower_meets_large_calls_once,
             }
-            $crate::suite_cases! { $make, log::leading:
+            $crate::suite_cases! { super::log_suite_database, log::leading:
                 each_name_has_one_leader,
                 a_leader_keeps_its_names,
                 a_closed_leader_is_followed,
             }
-            $crate::suite_cases! { $make, log::pruning:
+            $crate::suite_cases! { super::log_suite_database, log::pruning:
                 pruning_drops_by_age,
                 a_follower_that_came_late_learns_of_a_gap,
                 pruning_harms_nobody_else,

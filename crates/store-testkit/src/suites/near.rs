@@ -18,11 +18,18 @@ pub mod threads;
 pub mod tier;
 mod workbench;
 
+#[doc(hidden)]
+pub use store_core::NearTier;
+
 /// Runs the memory tier's conformance suite, one `#[test]` for each case, on the tier that the expression makes anew for each.
 #[macro_export]
 macro_rules! near_suite {
     ($make:expr) => {
-        $crate::near_suite! { @cases $make;
+        fn near_suite_tier() -> impl $crate::suites::near::NearTier {
+            $make
+        }
+
+        $crate::near_suite! { @cases
             tier {
                 is_near_and_has_that_facet_alone,
                 answers_a_ping_and_closes_twice,
@@ -97,15 +104,12 @@ macro_rules! near_suite {
             }
         }
     };
-    (@cases $make:expr; $($group:ident { $($case:ident),* $(,)? })*) => {
+    (@cases $($group:ident { $($case:ident),* $(,)? })*) => {
         $(mod $group {
-            #[allow(unused_imports, reason = "the expression may name nothing of the file")]
-            use super::*;
-
             $(
                 #[test]
                 fn $case() {
-                    $crate::suites::near::$group::$case(|| $make);
+                    $crate::suites::near::$group::$case(super::near_suite_tier);
                 }
             )*
         })*

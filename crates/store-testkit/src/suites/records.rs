@@ -75,7 +75,11 @@ pub fn run<S: RecordsServer>(server: impl Future<Output = S>, case: impl AsyncFn
 #[macro_export]
 macro_rules! records_suite {
     ($server:expr) => {
-        $crate::records_suite! { @cases $server;
+        fn records_suite_server() -> impl ::std::future::Future<Output = impl $crate::suites::records::RecordsServer> {
+            $server
+        }
+
+        $crate::records_suite! { @cases
             tier {
                 is_shared_and_has_records_and_wakes,
                 answers_a_ping,
@@ -177,15 +181,12 @@ macro_rules! records_suite {
             }
         }
     };
-    (@cases $server:expr; $($group:ident { $($case:ident),* $(,)? })*) => {
+    (@cases $($group:ident { $($case:ident),* $(,)? })*) => {
         $(mod $group {
-            #[allow(unused_imports, reason = "the expression may name nothing of the file")]
-            use super::*;
-
             $(
                 #[test]
                 fn $case() {
-                    $crate::suites::records::run($server, async |bench| $crate::suites::records::$group::$case(bench).await);
+                    $crate::suites::records::run(super::records_suite_server(), async |bench| $crate::suites::records::$group::$case(bench).await);
                 }
             )*
         })*

@@ -20,11 +20,12 @@ pub mod types;
 #[macro_export]
 macro_rules! tables_suite {
     ($make:path) => {
-        mod tables_suite {
-            #[allow(unused_imports)]
-            use super::*;
+        fn tables_suite_database() -> impl ::std::future::Future<Output = impl $crate::suites::TruthDatabase> {
+            $make()
+        }
 
-            $crate::suite_cases! { $make, tables::prepare:
+        mod tables_suite {
+            $crate::suite_cases! { super::tables_suite_database, tables::prepare:
                 preparing_again_changes_nothing,
                 preparing_without_schemas_makes_the_log,
                 several_tiers_prepare_at_once,
@@ -36,7 +37,7 @@ macro_rules! tables_suite {
                 a_missing_column_is_a_mismatch,
                 a_missing_table_is_a_mismatch,
             }
-            $crate::suite_cases! { $make, tables::put:
+            $crate::suite_cases! { super::tables_suite_database, tables::put:
                 an_insert_returns_what_the_table_holds,
                 an_update_returns_what_the_table_holds,
                 versions_of_a_key_rise,
@@ -53,7 +54,7 @@ macro_rules! tables_suite {
                 a_value_that_does_not_fit_is_refused,
                 batches_are_answered_in_order,
             }
-            $crate::suite_cases! { $make, tables::keys:
+            $crate::suite_cases! { super::tables_suite_database, tables::keys:
                 reads_are_answered_in_order,
                 deletions_are_answered_in_order,
                 large_batches_are_answered_in_order,
@@ -61,7 +62,7 @@ macro_rules! tables_suite {
                 a_row_may_be_nothing_but_its_key,
                 text_keys_are_exact,
             }
-            $crate::suite_cases! { $make, tables::types:
+            $crate::suite_cases! { super::tables_suite_database, tables::types:
                 booleans_are_held,
                 integers_are_held_to_their_ends,
                 doubles_are_held_to_the_last_bit,
@@ -76,7 +77,7 @@ macro_rules! tables_suite {
                 json_keeps_its_meaning,
                 null_is_held_in_every_type,
             }
-            $crate::suite_cases! { $make, tables::select:
+            $crate::suite_cases! { super::tables_suite_database, tables::select:
                 conditions_find_their_rows,
                 lists_of_conditions_may_be_long,
                 rows_come_in_order,
@@ -87,19 +88,19 @@ macro_rules! tables_suite {
                 raw_conditions_take_values_of_every_type,
                 wrong_queries_are_refused,
             }
-            $crate::suite_cases! { $make, tables::stream:
+            $crate::suite_cases! { super::tables_suite_database, tables::stream:
                 a_large_result_arrives_whole,
                 dropped_streams_give_everything_back,
                 the_tier_works_while_a_stream_is_open,
                 a_failed_stream_ends,
             }
-            $crate::suite_cases! { $make, tables::concurrency:
+            $crate::suite_cases! { super::tables_suite_database, tables::concurrency:
                 the_highest_version_of_a_key_stands,
                 inserts_and_deletions_of_a_key_meet,
                 batches_that_share_keys_meet,
                 a_dropped_write_leaves_all_or_nothing,
             }
-            $crate::suite_cases! { $make, tables::model:
+            $crate::suite_cases! { super::tables_suite_database, tables::model:
                 random_calls_answer_as_a_table_in_memory,
             }
         }

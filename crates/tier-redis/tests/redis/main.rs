@@ -1,6 +1,6 @@
 //! The tier on real servers.
 
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod access;
 mod cluster;

@@ -2,6 +2,8 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::Visibility;
+use syn::token::Paren;
 
 use super::codec;
 use crate::runtime::at;
@@ -10,7 +12,7 @@ use crate::schema::model::Model;
 pub(super) fn expand(model: &Model) -> TokenStream {
     let runtime = model.runtime.path();
     let schema = &model.name;
-    let visibility = &model.visibility;
+    let visibility = visible_as(&model.visibility);
     model
         .columns()
         .map(|field| {
@@ -31,6 +33,20 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             }
         })
         .collect()
+}
+
+/// The model's visibility as the macro's tokens, so that lints on the functions are not reported at the user's model.
+fn visible_as(visibility: &Visibility) -> Visibility {
+    let mut visibility = visibility.clone();
+    match &mut visibility {
+        Visibility::Public(public) => public.span = at(public.span),
+        Visibility::Restricted(restricted) => {
+            restricted.pub_token.span = at(restricted.pub_token.span);
+            restricted.paren_token = Paren(at(restricted.paren_token.span.join()));
+        }
+        Visibility::Inherited => {}
+    }
+    visibility
 }
 
 /// The field's name as the macro's token, so that lints on the function are not reported at the user's field.

@@ -1,6 +1,6 @@
 //! Derived code depends on nothing that is in scope, and clashes with nothing.
 #![no_implicit_prelude]
-#![allow(dead_code, non_camel_case_types, non_upper_case_globals, unused_macros)]
+#![expect(dead_code, non_camel_case_types, non_upper_case_globals, unused_macros, reason = "the names are there to be in the way")]
 #![deny(unused_imports)]
 
 use ::std::string::String as Text;

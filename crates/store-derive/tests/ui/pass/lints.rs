@@ -51,6 +51,16 @@ mod inner {
     }
 }
 
+/// Where the user sets a lint aside for the model alone.
+mod unreachable {
+    #[expect(unreachable_pub, reason = "the derived functions say nothing of their own")]
+    #[derive(super::Schema, Debug)]
+    pub struct Model {
+        #[schema(primary_key)]
+        pub id: i64,
+    }
+}
+
 #[derive(Projection, Debug)]
 #[projection(of = Public)]
 struct Part {
@@ -75,7 +85,7 @@ fn main() {
 
     println!("{:?}", Local { id: 1, level: 2 });
     println!("{:?}", LocalPart { level: 2 }.level);
-    println!("{:?} {:?}", Local::id(), inner::Inner { id: 1 }.id);
+    println!("{:?} {:?} {:?}", Local::id(), inner::Inner { id: 1 }.id, unreachable::Model { id: 1 }.id);
     println!("{:?}", Private { id: 1, level: 1, cached: Hidden }.cached);
     let part = Part { part: String::new(), kind: None };
     println!("{part:?} {} {:?}", part.part, part.kind);

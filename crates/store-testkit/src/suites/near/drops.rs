@@ -15,7 +15,7 @@ struct Parting {
     #[schema(primary_key)]
     id: i64,
     #[schema(skip)]
-    #[allow(dead_code, reason = "it is there to be dropped")]
+    #[expect(dead_code, reason = "it is there to be dropped")]
     call: Call,
 }
 
