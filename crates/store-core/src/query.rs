@@ -36,7 +36,7 @@ enum Limit {
     None,
 }
 
-/// The values for a raw condition's `$1`, `$2`, …
+/// The values for a raw condition's `$1`, `$2`, … Times are cut to the microsecond, towards the past, as stored ones are.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -107,7 +107,7 @@ impl<T> Query<T> {
     /// Adds a condition in SQL, with `$1`, `$2`, … for the values; several conditions are joined by AND.
     ///
     /// The text is sent to the database as it is, so it must come from the program, never from a user; values belong into `params`. It means what it means
-    /// there: `LIKE` in such a text heeds case in PostgreSQL and not in SQLite.
+    /// there: `LIKE` in such a text heeds case in PostgreSQL and not in SQLite. Times among the values are cut to the microsecond, towards the past.
     #[must_use]
     pub fn where_sql(self, condition: impl Into<String>, params: Vec<Value<'static>>) -> Self {
         self.filter(Filter::Raw { sql: condition.into(), params })

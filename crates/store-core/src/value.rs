@@ -181,7 +181,7 @@ impl From<Timestamp> for Value<'_> {
     }
 }
 
-/// A time outside [`Timestamp`]'s range becomes [`Value::Unset`], which every query refuses.
+/// A time is cut to the microsecond, towards the past; one outside [`Timestamp`]'s range becomes [`Value::Unset`], which every query refuses.
 macro_rules! from_time {
     ($($time:ty),*) => {$(
         impl From<$time> for Value<'_> {

@@ -1,7 +1,7 @@
 //! Types that are one SQL value.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -51,12 +51,18 @@ pub trait Scalar: Sized {
     /// The type of the column.
     const COLUMN_TYPE: ColumnType;
 
-    /// The column's value, borrowed where possible.
+    /// The column's value, borrowed where possible. Of times, what is finer than a microsecond is cut off, towards the past.
     ///
     /// # Errors
     ///
     /// [`InvalidValue`](ErrorKind::InvalidValue) for a value that no truth tier can hold exactly.
     fn to_value(&self) -> Result<Value<'_>>;
+
+    /// Whether [`to_value`](Self::to_value) cut something off, as it does with what is finer than a microsecond of a time: the exact value then lies
+    /// between the value that it gives and the next one that a column holds. Conditions heed it. A type that wraps another passes it on.
+    fn is_cut(&self) -> bool {
+        false
+    }
 
     /// The value for a column's content.
     ///
@@ -230,6 +236,11 @@ impl Scalar for SystemTime {
 
     fn to_value(&self) -> Result<Value<'_>> {
         Timestamp::from_system_time(*self).map(Value::Time)
+    }
+
+    fn is_cut(&self) -> bool {
+        let distance = self.duration_since(UNIX_EPOCH).unwrap_or_else(|before| before.duration());
+        !distance.subsec_nanos().is_multiple_of(1_000)
     }
 
     fn from_value(value: Value<'static>) -> Result<Self> {

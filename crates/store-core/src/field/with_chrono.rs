@@ -22,6 +22,10 @@ impl Scalar for DateTime<Utc> {
         Timestamp::from_microseconds(microseconds).map(Value::Time)
     }
 
+    fn is_cut(&self) -> bool {
+        !self.timestamp_subsec_nanos().is_multiple_of(1_000)
+    }
+
     fn from_value(value: Value<'static>) -> Result<Self> {
         let moment = Timestamp::from_value(value)?;
         DateTime::from_timestamp_micros(moment.as_microseconds())

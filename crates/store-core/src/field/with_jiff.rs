@@ -12,6 +12,10 @@ impl Scalar for jiff::Timestamp {
         Timestamp::from_nanoseconds(self.as_nanosecond()).map(Value::Time)
     }
 
+    fn is_cut(&self) -> bool {
+        self.subsec_nanosecond() % 1_000 != 0
+    }
+
     fn from_value(value: Value<'static>) -> Result<Self> {
         let microseconds = Timestamp::from_value(value)?.as_microseconds();
         // `from_microsecond` refuses most of jiff's last second, this does not.

@@ -20,6 +20,10 @@ impl Scalar for OffsetDateTime {
         Timestamp::from_nanoseconds(nanoseconds).map(Value::Time)
     }
 
+    fn is_cut(&self) -> bool {
+        !self.nanosecond().is_multiple_of(1_000)
+    }
+
     fn from_value(value: Value<'static>) -> Result<Self> {
         let moment = Timestamp::from_value(value)?;
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(moment.as_microseconds()) * 1_000)

@@ -12,6 +12,9 @@ use crate::value::Value;
 
 /// A column of the model `T` whose field has the type `F`. The derive macro makes one function for each: `City::population()`.
 ///
+/// Columns hold times to the microsecond, cut towards the past. A finer time is compared as it is: it equals none, not even that of the record that was
+/// written with it, and lies between its microsecond and the next.
+///
 /// ```
 /// use store_core::{Query, sql::Dialect};
 /// # use store_derive::Schema;
@@ -74,15 +77,29 @@ impl<T, F> Column<T, F> {
         !self.is_null()
     }
 
-    fn with_operand(self, operand: &impl Operand<F>, build: impl FnOnce(Value<'static>) -> Filter) -> Filter {
+    fn compare(self, comparison: Comparison, operand: &impl Operand<F>) -> Filter {
         match operand.to_operand() {
-            Ok(value) => build(value),
+            Ok(value) if operand.is_cut() => self.compare_between(comparison, value),
+            Ok(value) => self.compare_exact(comparison, value),
             Err(error) => Filter::Invalid { column: self.full_name(), reason: error.to_string() },
         }
     }
 
-    fn compare(self, comparison: Comparison, operand: &impl Operand<F>) -> Filter {
-        self.with_operand(operand, |value| Filter::Compare { column: self.full_name(), comparison, value })
+    fn compare_exact(self, comparison: Comparison, value: Value<'static>) -> Filter {
+        Filter::Compare { column: self.full_name(), comparison, value }
+    }
+
+    /// Compares with what lies above `below` and under the next value that the column holds. A NULL answers neither the condition nor its opposite,
+    /// as everywhere.
+    fn compare_between(self, comparison: Comparison, below: Value<'static>) -> Filter {
+        let lower = |value| self.compare_exact(Comparison::LessOrEqual, value);
+        let higher = |value| self.compare_exact(Comparison::Greater, value);
+        match comparison {
+            Comparison::Equal | Comparison::Like => higher(below.clone()).and(lower(below)),
+            Comparison::NotEqual => higher(below.clone()).or(lower(below)),
+            Comparison::Less | Comparison::LessOrEqual => lower(below),
+            Comparison::Greater | Comparison::GreaterOrEqual => higher(below),
+        }
     }
 
     /// Equal.
@@ -122,9 +139,18 @@ impl<T, F> Column<T, F> {
 
     /// One of the values; no row if there are none.
     pub fn one_of<V: Operand<F>>(self, values: impl IntoIterator<Item = V>) -> Filter {
-        match values.into_iter().map(|value| value.to_operand()).collect() {
-            Ok(values) => Filter::OneOf { column: self.full_name(), values },
-            Err(error) => Filter::Invalid { column: self.full_name(), reason: crate::Error::to_string(&error) },
+        let (mut exact, mut between) = (Vec::new(), None);
+        for value in values {
+            match value.to_operand() {
+                Ok(below) if value.is_cut() => between = Some(below),
+                Ok(value) => exact.push(value),
+                Err(error) => return Filter::Invalid { column: self.full_name(), reason: error.to_string() },
+            }
+        }
+        match between {
+            Some(below) if exact.is_empty() => self.compare_between(Comparison::Equal, below),
+            // No column holds the others.
+            _ => Filter::OneOf { column: self.full_name(), values: exact },
         }
     }
 }
@@ -160,5 +186,71 @@ impl<T, F> fmt::Debug for Column<T, F> {
 impl<T, F> From<Column<T, F>> for Order {
     fn from(column: Column<T, F>) -> Order {
         column.asc()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::*;
+
+    const NANOSECONDS: [i64; 7] = [-2_300, -2_000, -300, 0, 300, 1_000, 1_999];
+
+    fn moment(nanoseconds: i64) -> SystemTime {
+        let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
+        if nanoseconds < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+    }
+
+    /// What a condition says of a time, in microseconds.
+    fn holds(filter: &Filter, stored: i64) -> bool {
+        let of_value = |value: &Value<'_>| match value {
+            Value::Time(time) => time.as_microseconds(),
+            other => panic!("{other:?} is no time"),
+        };
+        match filter {
+            Filter::All(parts) => parts.iter().all(|part| holds(part, stored)),
+            Filter::Any(parts) => parts.iter().any(|part| holds(part, stored)),
+            Filter::OneOf { values, .. } => values.iter().any(|value| of_value(value) == stored),
+            Filter::Compare { comparison, value, .. } => {
+                let ordering = stored.cmp(&of_value(value));
+                match comparison {
+                    Comparison::Equal => ordering.is_eq(),
+                    Comparison::NotEqual => ordering.is_ne(),
+                    Comparison::Less => ordering.is_lt(),
+                    Comparison::LessOrEqual => ordering.is_le(),
+                    Comparison::Greater => ordering.is_gt(),
+                    Comparison::GreaterOrEqual => ordering.is_ge(),
+                    Comparison::Like => panic!("times have no patterns"),
+                }
+            }
+            other => panic!("{other:?} compares nothing"),
+        }
+    }
+
+    #[test]
+    fn a_time_between_two_microseconds_is_compared_as_it_is() {
+        let at: Column<(), Option<SystemTime>> = Column::new("event", "at", |_| Ok(None));
+        for nanoseconds in NANOSECONDS {
+            let time = moment(nanoseconds);
+            for stored in -4..4 {
+                let exact = stored * 1_000;
+                for (filter, expected) in [
+                    (at.eq(time), exact == nanoseconds),
+                    (at.ne(time), exact != nanoseconds),
+                    (at.lt(time), exact < nanoseconds),
+                    (at.le(time), exact <= nanoseconds),
+                    (at.gt(time), exact > nanoseconds),
+                    (at.ge(time), exact >= nanoseconds),
+                    (at.between(moment(-2_001), time), (-2_001..=nanoseconds).contains(&exact)),
+                    (at.between(time, moment(1_001)), (nanoseconds..=1_001).contains(&exact)),
+                    (at.one_of([time]), exact == nanoseconds),
+                    (at.one_of([time, moment(2_000), moment(2_001)]), exact == nanoseconds || exact == 2_000),
+                ] {
+                    assert_eq!(holds(&filter, stored), expected, "{stored} microseconds, {nanoseconds} nanoseconds, {filter:?}");
+                }
+            }
+        }
+        assert_eq!(at.one_of([UNIX_EPOCH; 0]), Filter::OneOf { column: at.full_name(), values: Vec::new() });
     }
 }

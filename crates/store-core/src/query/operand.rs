@@ -24,6 +24,9 @@ pub trait Operand<F> {
     ///
     /// [`InvalidValue`](crate::ErrorKind::InvalidValue) for a value that no column holds.
     fn to_operand(&self) -> Result<Value<'static>>;
+
+    /// Whether the exact value lies between the one to send and the next one that a column holds, as a time finer than a microsecond does.
+    fn is_cut(&self) -> bool;
 }
 
 #[diagnostic::do_not_recommend]
@@ -31,12 +34,20 @@ impl<F: Scalar> Operand<F> for F {
     fn to_operand(&self) -> Result<Value<'static>> {
         self.to_value().map(Value::into_owned)
     }
+
+    fn is_cut(&self) -> bool {
+        Scalar::is_cut(self)
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<F: Scalar> Operand<Option<F>> for F {
     fn to_operand(&self) -> Result<Value<'static>> {
         self.to_value().map(Value::into_owned)
+    }
+
+    fn is_cut(&self) -> bool {
+        Scalar::is_cut(self)
     }
 }
 
@@ -46,11 +57,19 @@ macro_rules! borrowed {
             fn to_operand(&self) -> Result<Value<'static>> {
                 Ok(Value::from(*self).into_owned())
             }
+
+            fn is_cut(&self) -> bool {
+                false
+            }
         }
 
         impl Operand<Option<$owned>> for &$borrowed {
             fn to_operand(&self) -> Result<Value<'static>> {
                 Ok(Value::from(*self).into_owned())
+            }
+
+            fn is_cut(&self) -> bool {
+                false
             }
         }
     };

@@ -1,5 +1,7 @@
 //! Searching, counting, streaming and projecting.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt};
 use strata::sql::Dialect;
 use strata::{DEFAULT_LIMIT, Query, Role, params};
@@ -59,7 +61,9 @@ async fn conditions_of_every_kind_find_their_records(bench: &Bench) {
         (Player::username().like("%-c"), "c"),
         (Player::username().like("user\\_%"), ""),
         (Player::score().gt(2.4), "ef"),
-        (Player::seen_at().ge(moment()), "ef"),
+        (Player::seen_at().ge(moment() - Duration::from_nanos(789)), "ef"),
+        (Player::seen_at().ge(moment()), ""),
+        (Player::seen_at().lt(moment()), "ef"),
         (Player::id().one_of(["a", "zz"]), "a"),
         (level.gt(1).and(level.lt(4)).and(Player::region().is_not_null()), "b"),
         (level.eq(1).or(level.eq(2)).or(Player::region().is_null()), "abcf"),

@@ -56,6 +56,25 @@ macro_rules! times {
                 assert_eq!(first.iter().map(|event| event.id).collect::<Vec<_>>(), [4, 2]);
                 let rest = events.search(Query::new().order_by(Event::at()).after(cursor)).await.unwrap();
                 assert_eq!(rest.iter().map(|event| event.id).collect::<Vec<_>>(), [3, 1]);
+
+                events.set(Event { id: 5, at: moment(0), until: None, touched: moment(0) }).await.unwrap();
+                let fine = moment(-1_500);
+                for (condition, expected) in [
+                    (Event::until().lt(fine), vec![2, 4]),
+                    (Event::until().le(fine), vec![2, 4]),
+                    (Event::until().gt(fine), vec![1, 3]),
+                    (Event::until().ge(fine), vec![1, 3]),
+                    (Event::until().between(fine, moment(1)), vec![3]),
+                    (Event::until().eq(fine), vec![]),
+                    (!Event::until().eq(fine), vec![1, 2, 3, 4]),
+                    (Event::until().ne(fine), vec![1, 2, 3, 4]),
+                    (!Event::until().ne(fine), vec![]),
+                    (Event::until().one_of([fine, moment(0)]), vec![3]),
+                    (!Event::until().one_of([fine, moment(-1)]), vec![1, 2, 3, 4]),
+                ] {
+                    let found = events.search(Query::new().filter(condition.clone())).await.unwrap();
+                    assert_eq!(found.iter().map(|event| event.id).collect::<Vec<_>>(), expected, "{condition:?}");
+                }
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
