@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::version::Version;
 
-/// Versions that this instance drew and applied to its caches when it drew them. When the log tells of them, they say nothing new: dropping the copies once
-/// more would only cost reads.
+/// Versions that this instance drew and whose copies in memory it has brought up to date. When the log tells of them, they say nothing new: dropping the copies
+/// once more would only cost reads.
 #[derive(Debug, Default)]
 pub(crate) struct OwnCommits {
     state: Mutex<State>,
@@ -15,7 +15,7 @@ pub(crate) struct OwnCommits {
 #[derive(Debug, Default)]
 struct State {
     polls_begun: u64,
-    /// Each with the number of polls that had begun when it was applied: a poll that begins later brings it, or an earlier one has.
+    /// Each with the number of polls that had begun when it was added: a poll that begins later brings it, or an earlier one has.
     versions: HashMap<Version, u64>,
     /// What polls brought that was not among them, each with the poll's number: it may be a commit that is just on its way back to this instance.
     strangers: HashMap<Version, u64>,
@@ -31,23 +31,30 @@ impl OwnCommits {
         self.lock().polls_begun += 1;
     }
 
-    /// A version that was committed, and whose key's copy this instance is about to bring up to date. Answers whether the log told of it before.
-    pub(crate) fn add(&self, version: Version) -> bool {
+    /// A version of this instance that memory does not fall behind any more.
+    ///
+    /// Not before: whoever reads after a poll that brought the commit must not find what it replaced.
+    pub(crate) fn add(&self, version: Version) {
         let mut state = self.lock();
         let begun = state.polls_begun;
         state.versions.insert(version, begun);
-        state.strangers.contains_key(&version)
     }
 
-    /// Whether a version that the log tells of is one of them.
-    pub(crate) fn hear(&self, version: Version) -> bool {
+    /// Whether the log told of a version, and what it told was applied, before the version was added.
+    pub(crate) fn was_told(&self, version: Version) -> bool {
+        self.lock().strangers.contains_key(&version)
+    }
+
+    /// Applies what the log tells of a version, unless the version is one of them.
+    pub(crate) fn hear(&self, version: Version, apply: impl FnOnce()) {
+        if self.lock().versions.contains_key(&version) {
+            return;
+        }
+        apply();
+        // Not before: who knows that it was told relies on its having been applied.
         let mut state = self.lock();
         let begun = state.polls_begun;
-        let is_own = state.versions.contains_key(&version);
-        if !is_own {
-            state.strangers.insert(version, begun);
-        }
-        is_own
+        state.strangers.insert(version, begun);
     }
 
     /// Forgets what the poll that ends here, and the one before it, have brought.
@@ -63,27 +70,32 @@ impl OwnCommits {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_commit_is_known_until_a_poll_that_began_after_it_has_ended() {
-        let own = OwnCommits::default();
-        let version = Version::new(3);
-        own.begin_poll();
-        assert!(!own.add(version));
-        own.end_poll();
-        assert!(own.hear(version), "the poll may have been answered before the commit");
-        own.begin_poll();
-        assert!(own.hear(version));
-        own.end_poll();
-        assert!(!own.hear(version));
+    fn is_own(own: &OwnCommits, version: u64) -> bool {
+        let mut applied = false;
+        own.hear(Version::new(version), || applied = true);
+        !applied
     }
 
     #[test]
-    fn a_commit_that_the_log_told_of_first_is_told_apart() {
+    fn a_commit_is_known_until_a_poll_that_began_after_it_has_ended() {
         let own = OwnCommits::default();
         own.begin_poll();
-        assert!(!own.hear(Version::new(3)));
+        own.add(Version::new(3));
         own.end_poll();
-        assert!(own.add(Version::new(3)));
-        assert!(!own.add(Version::new(4)));
+        assert!(is_own(&own, 3), "the poll may have been answered before the commit");
+        own.begin_poll();
+        assert!(is_own(&own, 3));
+        own.end_poll();
+        assert!(!is_own(&own, 3));
+    }
+
+    #[test]
+    fn a_commit_that_the_log_told_of_first_is_told_apart_once_that_is_applied() {
+        let own = OwnCommits::default();
+        own.begin_poll();
+        own.hear(Version::new(3), || assert!(!own.was_told(Version::new(3))));
+        own.end_poll();
+        assert!(own.was_told(Version::new(3)));
+        assert!(!own.was_told(Version::new(4)));
     }
 }

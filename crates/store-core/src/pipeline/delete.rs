@@ -52,6 +52,9 @@ impl<T: Schema> Pipeline<T> {
                 self.hear_own(&keys, versions.iter().copied());
                 self.announce(LogKind::Delete, &keys, versions.iter().copied());
                 self.distrust(&keys).await;
+                if self.trust.is_some() {
+                    versions.iter().flatten().for_each(|version| self.own.add(*version));
+                }
                 Ok(versions.iter().flatten().map(|_: &Version| 1).sum())
             }
             Err(error) => {

@@ -71,8 +71,8 @@ impl<T: Schema> Follow for Pipeline<T> {
                 trust.pass_all();
             }
         }
-        for entry in entries.iter().filter(|entry| !self.own.hear(entry.version)) {
-            self.drop_older(entry.key.as_deref(), Some(entry.version), entry.kind);
+        for entry in entries {
+            self.own.hear(entry.version, || self.drop_older(entry.key.as_deref(), Some(entry.version), entry.kind));
         }
         self.own.end_poll();
     }

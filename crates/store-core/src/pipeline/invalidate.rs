@@ -27,7 +27,7 @@ impl<T: Schema> Pipeline<T> {
             pipeline.remove_from_cache(vec![text]).await;
             // A load that read the slot before it was emptied is voided only now.
             pipeline.forget_near(&key);
-            logged
+            pipeline.applied_invalidation(logged)
         })
         .await
     }
@@ -51,26 +51,31 @@ impl<T: Schema> Pipeline<T> {
                 None => 0,
             };
             pipeline.forget_all_near();
-            logged.map(|()| emptied)
+            pipeline.applied_invalidation(logged).map(|()| emptied)
         })
         .await
     }
 
-    /// Writes an invalidation to the log, from which every instance and the relayer learn of it.
-    async fn log_invalidation(&self, key: Option<&str>) -> Result<()> {
+    /// Writes an invalidation to the log, from which every instance and the relayer learn of it. Answers its version, where there is a log.
+    async fn log_invalidation(&self, key: Option<&str>) -> Result<Option<Version>> {
         let (key, kind) = (key.map(str::to_owned), LogKind::Invalidate);
         let mut version = None;
         if let Backing::Tables { log, .. } = &self.backing {
             let entry = LogEntry { schema: self.schema.name().to_owned(), key: key.clone(), version: Version::default(), kind };
             version = log.append(&[entry]).await?.into_iter().next();
-            if let Some(version) = version {
-                self.own.add(version);
-                if let Some(trust) = &self.trust {
-                    trust.hear(key.as_deref(), version);
-                }
+            if let (Some(version), Some(trust)) = (version, &self.trust) {
+                trust.hear(key.as_deref(), version);
             }
         }
         self.shared.coherence.announce(self.schema.name(), kind, [(key, version)]);
+        Ok(version)
+    }
+
+    /// Nothing that this instance holds is older than an invalidation of its own: the log need not tell it of that.
+    fn applied_invalidation(&self, logged: Result<Option<Version>>) -> Result<()> {
+        if let Some(version) = logged? {
+            self.own.add(version);
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Writing records: truth first, then the nearer tiers, with what the truth returned.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ impl<T: Schema> Pipeline<T> {
         };
         let mut unpublished = Unpublished { pipeline: &self, keys: distinct.iter() };
         let versions = || stored.iter().map(|stored| Some(stored.version));
-        let heard = self.hear_own(&distinct, versions());
+        self.hear_own(&distinct, versions());
         self.announce(LogKind::Put, &distinct, versions());
         self.update_cache(&distinct, &stored).await;
         let mut records = HashMap::with_capacity(distinct.len());
@@ -90,8 +90,7 @@ impl<T: Schema> Pipeline<T> {
             let (near, answer) =
                 self.records(stored, View::Truth).map_err(|error| stored_but_unreadable(error).with_key(Self::text(key)))?;
             unpublished.keys.next();
-            let was_heard = heard.contains(&near.version());
-            self.publish(&mut snapshot, key, near, began, was_heard);
+            self.publish(&mut snapshot, key, near, began);
             records.insert(key.clone(), answer);
         }
         drop(unpublished);
@@ -159,20 +158,13 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Hears of this instance's own commits, as of those of others: from here on nothing older is read from the shared tier.
-    ///
-    /// Answers the versions that the log told of before.
-    pub(super) fn hear_own(&self, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) -> HashSet<Version> {
-        let mut heard = HashSet::new();
+    pub(super) fn hear_own(&self, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) {
+        let Some(trust) = &self.trust else { return };
         for (key, version) in keys.iter().zip(versions) {
-            let Some(version) = version else { continue };
-            if self.own.add(version) {
-                heard.insert(version);
-            }
-            if let Some(trust) = &self.trust {
+            if let Some(version) = version {
                 trust.hear(Some(&Self::text(key)), version);
             }
         }
-        heard
     }
 
     /// Tells the other instances of commits.
@@ -225,8 +217,9 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Puts a written record into memory, and voids every load that began before.
-    fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>, began: Duration, was_heard: bool) {
+    fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>, began: Duration) {
         self.flights.forget(key);
+        let version = record.version();
         let borrowed: &Borrowed<T> = key.borrow();
         let Some(near) = &self.near else {
             self.fences.touch(borrowed, || {});
@@ -237,18 +230,21 @@ impl<T: Schema> Pipeline<T> {
         let lazy = self.schema.write_mode() == WriteMode::WriteThroughLazyL1;
         let deadline = self.near_deadline(self.shared_deadline(), began);
         // The log may have told of this very write first, which touched the fence once.
-        self.fences.publish(snapshot, borrowed, was_heard, |undisturbed| {
-            if memory_is_truth && near.version(borrowed).is_some_and(|present| present > record.version()) {
+        self.fences.publish(snapshot, borrowed, self.own.was_told(version), |undisturbed| {
+            if memory_is_truth && near.version(borrowed).is_some_and(|present| present > version) {
                 return;
             }
-            let is_admitted = self.trust.as_ref().is_none_or(|trust| trust.admits_install(&Self::text(key), record.version()));
-            if memory_is_truth || (!lazy && is_admitted && memory::takes_write(near.version(borrowed), record.version(), undisturbed)) {
+            let is_admitted = self.trust.as_ref().is_none_or(|trust| trust.admits_install(&Self::text(key), version));
+            if memory_is_truth || (!lazy && is_admitted && memory::takes_write(near.version(borrowed), version, undisturbed)) {
                 let (record, deadline) = self.kept_beyond(record, deadline);
                 near.install(key.clone(), record, deadline);
             } else {
                 near.remove(borrowed);
             }
         });
+        if self.trust.is_some() {
+            self.own.add(version);
+        }
     }
 
     /// Drops every copy of keys that a write with an unknown outcome may have changed, and reads past the shared tier until the log has told.

@@ -2,6 +2,7 @@
 
 mod absences;
 mod cache_only;
+mod cancelled;
 mod distrusted;
 mod dropped;
 mod flights;
@@ -10,6 +11,7 @@ mod model;
 mod overtaken;
 mod soak;
 mod unknown;
+mod unpublished;
 
 use std::time::Duration;
 
