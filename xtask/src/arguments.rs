@@ -12,6 +12,8 @@ cargo xtask prove soak [--minutes N | --seconds N] [--processes P] [--keys K] [-
     Several processes on PostgreSQL and Redis of their own, under random faults; every read is checked.
 cargo xtask prove model
     Explores the coherence protocol exhaustively, further than the tests do.
+cargo xtask prove interleavings
+    Runs flights, fences, shelves and whole pipelines under a hundred thousand interleavings each.
 cargo xtask up
     Starts PostgreSQL and Redis to stay and prints the variables to export:
     eval \"$(cargo xtask up)\"
@@ -40,6 +42,8 @@ pub(crate) enum Proof {
     Soak(Vec<String>),
     /// The model of the coherence protocol.
     Model,
+    /// The interleavings of what threads share.
+    Interleavings,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -74,11 +78,12 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task>
 fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Proof> {
     match arguments.next().as_deref() {
         Some("soak") => Ok(Proof::Soak(arguments.collect())),
-        Some("model") => match arguments.next() {
-            None => Ok(Proof::Model),
+        Some(name @ ("model" | "interleavings")) => match arguments.next() {
+            None if name == "model" => Ok(Proof::Model),
+            None => Ok(Proof::Interleavings),
             Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
         },
-        _ => bail!("`prove` needs to know what: `soak` or `model`\n\n{HELP}"),
+        _ => bail!("`prove` needs to know what: `soak`, `model` or `interleavings`\n\n{HELP}"),
     }
 }
 
@@ -106,6 +111,7 @@ mod tests {
     fn tasks_and_options_are_understood() {
         assert_eq!(parse_line("up").unwrap(), Task::Up);
         assert_eq!(parse_line("").unwrap(), Task::Help);
+        assert_eq!(parse_line("prove interleavings").unwrap(), Task::Prove(Proof::Interleavings));
         assert_eq!(parse_line("bench races").unwrap(), Task::BenchRaces);
         assert_eq!(
             parse_line("test --quick -- -p tier-pg --quick").unwrap(),
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn unknown_words_are_refused() {
-        for line in ["tset", "up now", "test --fast", "test tier-pg", "bench", "bench all"] {
+        for line in ["tset", "up now", "test --fast", "test tier-pg", "bench", "bench all", "prove", "prove model now"] {
             assert!(parse_line(line).is_err(), "{line}");
         }
     }

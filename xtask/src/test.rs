@@ -4,7 +4,7 @@ use serde_json::Value;
 use crate::arguments::TestOptions;
 use crate::runner::{Runner, Step};
 use crate::services::Services;
-use crate::{cargo, tidy};
+use crate::{cargo, prove, tidy};
 
 /// Runs the gate. The services end with it, whichever way it ends.
 pub(crate) fn run(options: &TestOptions) -> Result<()> {
@@ -26,6 +26,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     if !options.quick {
         let doctests = ["test", "--doc", "--workspace", "--all-features"];
         runner.run(&Step::new("doctests", &doctests).with_services().shown())?;
+        runner.run(&Step::new("interleavings", &prove::INTERLEAVINGS).variable(prove::EXPLORING.0, prove::EXPLORING.1).shown())?;
         runner.run(&Step::new("soak", &["run", "-p", "soak", "--", "--seconds", "10"]).shown())?;
         let quickstart = ["run", "-p", "quickstart"];
         runner.run(&Step::new("quickstart", &quickstart).shown())?;

@@ -7,6 +7,8 @@
 mod announcer;
 mod floors;
 mod follower;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod lease;
 pub(crate) mod memory;
 #[cfg(test)]

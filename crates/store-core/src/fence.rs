@@ -3,24 +3,29 @@
 //! Every write and invalidation of a key raises the count of the key's stripe when it takes effect in memory. A load notes the count before it reads anything
 //! and may install only while the count still stands. Stripes are shared by many keys; a foreign write costs a refused install, never a stale one.
 
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const STRIPES: usize = 1024;
+const STRIPES: usize = if cfg!(all(test, shuttle)) { 2 } else { 1024 };
 
-/// How often the keys of one stripe were touched.
+/// What became of the keys of one stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Fence(u64);
+pub(crate) struct Fence {
+    /// How often they were touched.
+    touched: u64,
+    /// How often a read found one of them absent.
+    absences: u64,
+}
 
 impl Fence {
-    /// Whether nothing was touched since the fence was noted.
+    /// Whether nothing was touched or found absent since the fence was noted.
     pub(crate) fn stands(self, noted: Fence) -> bool {
         self == noted
     }
 
     /// Voids every load that noted the fence before.
     pub(crate) fn touch(&mut self) {
-        self.0 += 1;
+        self.touched += 1;
     }
 
     /// As [`touch`](Self::touch), by a batch that noted the fence itself and that its own touches do not disturb. Returns whether nothing else touched it.
@@ -99,9 +104,9 @@ impl Fences {
         snapshot.noted(stripe).map(|&mut noted| FenceToken { stripe, noted })
     }
 
-    /// Whether the key was not touched since the token was taken.
-    pub(crate) fn stands(&self, token: FenceToken) -> bool {
-        self.lock(token.stripe).stands(token.noted)
+    /// Whether the key was not touched since the token was taken. That it was found absent once more is no touch.
+    pub(crate) fn is_untouched(&self, token: FenceToken) -> bool {
+        self.lock(token.stripe).touched == token.noted.touched
     }
 
     /// Runs `install` unless the key was touched since the token was taken. Returns whether it ran.
@@ -141,6 +146,15 @@ impl Fences {
         drop(fence);
     }
 
+    /// Voids every load of the key that is under way, since a read is about to answer that there is none, and runs `apply`. What is known of other absences of the
+    /// stripe stays.
+    pub(crate) fn find_absent<K: Hash + ?Sized>(&self, key: &K, apply: impl FnOnce()) {
+        let mut fence = self.lock(self.stripe(key));
+        fence.absences += 1;
+        apply();
+        drop(fence);
+    }
+
     /// Voids every load that is under way.
     pub(crate) fn touch_all(&self) {
         for stripe in 0..STRIPES {
@@ -148,6 +162,9 @@ impl Fences {
         }
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod interleavings;
 
 #[cfg(test)]
 mod tests {

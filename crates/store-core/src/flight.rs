@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{Mutex, MutexGuard, PoisonError, spawn};
 
 type Outcome<V> = Option<Result<V, Arc<Error>>>;
 
@@ -73,13 +74,14 @@ where
 
         let landing = Landing { board: Arc::clone(&self.board), key };
         let load = load();
-        runtime.spawn(async move {
+        let flight = spawn(runtime, async move {
             let panicked = |_| Err(Error::new(ErrorKind::Internal, "a load panicked; the panic's own message says where"));
             let result = AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(panicked).map_err(Arc::new);
             // Readers that come from here on must start anew: whatever they were told is younger than this load.
             drop(landing);
             sender.send_replace(Some(result));
         });
+        drop(flight);
         receiver
     }
 
@@ -106,6 +108,9 @@ impl<K: Eq + Hash, V> Drop for Landing<K, V> {
         lock(&self.board).remove(&self.key);
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod interleavings;
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,7 @@ mod settings;
 pub mod sql;
 mod stats;
 mod store;
+mod sync;
 mod tier;
 mod timestamp;
 mod value;

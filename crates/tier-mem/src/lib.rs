@@ -14,10 +14,13 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod limited;
 mod notice;
 mod order;
 mod sweep;
+mod sync;
 mod table;
 mod tier;
 mod unlimited;

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::facet::{Shelf, ShelfOptions, Weigher};
@@ -12,6 +12,7 @@ use store_core::{Clock, Eviction, Key, Record, Schema, Version};
 
 use crate::notice::Notice;
 use crate::sweep::{ErasedShelf, Schedule};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::table::{Limits, Lookup, Newcomer, Table};
 
 /// How many entries a sweep takes out before it lets others have the lock.

@@ -2,8 +2,10 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use crate::sync::{Mutex, PoisonError, TryLockError};
 
 /// How often expired entries are looked for.
 pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! The commits that this instance made itself.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::version::Version;
 
 /// Versions that this instance drew and whose copies in memory it has brought up to date. When the log tells of them, they say nothing new: dropping the copies

@@ -1,9 +1,10 @@
 //! When an instance believes the shared tier.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::floors::Floors;
 use crate::facet::{Log, LogCursor, Mark};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::version::Version;
 
 /// Above this many floors a schema reads past the shared tier until the relayer has caught up.

@@ -302,8 +302,16 @@ impl<T: Schema> Pipeline<T> {
                 self.hear_read(key, found.stored.version);
                 self.drop_below(key, found.stored.version);
             }
-            None if self.near.as_ref().is_some_and(|near| near.version(key.borrow()).is_some()) => self.forget_near(key),
-            None => {}
+            // Memory may hold nothing of it yet: a load or a write that is under way must not bring back what was there before.
+            None => {
+                self.flights.forget(key);
+                let borrowed: &Borrowed<T> = key.borrow();
+                self.fences.find_absent(borrowed, || {
+                    if let Some(near) = &self.near {
+                        near.remove(borrowed);
+                    }
+                });
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::record::Record;
 use crate::schema::Schema;
+use crate::sync::sleep;
 use crate::tier::Role;
 use crate::value::Row;
 
@@ -105,12 +106,10 @@ impl<T: Schema> Pipeline<T> {
             _ => self.read_backing_many(keys).await?,
         };
         let mut records = Vec::with_capacity(keys.len());
+        let mut absent = Vec::new();
         for (key, found) in keys.iter().zip(found) {
             let Some(found) = found else {
-                self.learn(key, None);
-                if let Some(fence) = self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()) {
-                    self.remember_absence(fence, key.clone(), began);
-                }
+                absent.push(key);
                 records.push(None);
                 continue;
             };
@@ -126,6 +125,13 @@ impl<T: Schema> Pipeline<T> {
                 }
             }
             records.push(Some(answer));
+        }
+        // Only now: it voids installs of keys that share a fence, this batch's own among them.
+        for key in absent {
+            self.learn(key, None);
+            if let Some(fence) = self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()) {
+                self.remember_absence(fence, key.clone(), began);
+            }
         }
         Ok(records)
     }
@@ -173,7 +179,7 @@ impl<T: Schema> Pipeline<T> {
         let begun = tokio::time::Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
             let looked = self.look_in_cache(cache, &texts).await;
             let is_over = begun.elapsed() >= self.shared.settings.flight_wait;

@@ -12,6 +12,7 @@ use crate::facet::{BULK_LOG_LIMIT, LogKind, Records};
 use crate::fence::FenceSnapshot;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{Schema, Stamp, WriteMode};
+use crate::sync::spawn;
 use crate::tier::Role;
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Value};
@@ -40,7 +41,7 @@ impl<T: Schema> Pipeline<T> {
         let Some(pass) = self.shared.writes.enter() else {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
         };
-        let task = self.shared.runtime.spawn(async move {
+        let task = spawn(&self.shared.runtime, async move {
             let result = work.await;
             drop(pass);
             result
