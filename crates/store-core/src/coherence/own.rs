@@ -40,9 +40,9 @@ impl OwnCommits {
         state.versions.insert(version, begun);
     }
 
-    /// Whether the log told of a version, and what it told was applied, before the version was added.
-    pub(crate) fn was_told(&self, version: Version) -> bool {
-        self.lock().strangers.contains_key(&version)
+    /// Whether the log told of a version, and what it told was applied, before the version was added. It says so once.
+    pub(crate) fn take_told(&self, version: Version) -> bool {
+        self.lock().strangers.remove(&version).is_some()
     }
 
     /// Applies what the log tells of a version, unless the version is one of them.
@@ -93,9 +93,10 @@ mod tests {
     fn a_commit_that_the_log_told_of_first_is_told_apart_once_that_is_applied() {
         let own = OwnCommits::default();
         own.begin_poll();
-        own.hear(Version::new(3), || assert!(!own.was_told(Version::new(3))));
+        own.hear(Version::new(3), || assert!(!own.take_told(Version::new(3))));
         own.end_poll();
-        assert!(own.was_told(Version::new(3)));
-        assert!(!own.was_told(Version::new(4)));
+        assert!(own.take_told(Version::new(3)));
+        assert!(!own.take_told(Version::new(3)), "what it touched counts once");
+        assert!(!own.take_told(Version::new(4)));
     }
 }

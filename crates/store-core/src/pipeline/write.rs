@@ -83,6 +83,10 @@ impl<T: Schema> Pipeline<T> {
         let mut unpublished = Unpublished { pipeline: &self, keys: distinct.iter() };
         let versions = || stored.iter().map(|stored| Some(stored.version));
         self.hear_own(&distinct, versions());
+        // Where the log has many entries of a batch, or one for all of it, hearing of them before memory has caught up would cost what memory is about to hold.
+        if distinct.len() > 1 {
+            distinct.iter().zip(versions().flatten()).for_each(|(key, version)| self.supersede(&mut snapshot, key, version));
+        }
         self.announce(LogKind::Put, &distinct, versions());
         self.update_cache(&distinct, &stored).await;
         let mut records = HashMap::with_capacity(distinct.len());
@@ -217,6 +221,19 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
+    /// Lets memory forget what a write of this instance's own replaced, ahead of its record.
+    fn supersede(&self, snapshot: &mut FenceSnapshot, key: &T::Key, version: Version) {
+        let Some(near) = self.near.as_ref().filter(|_| self.trust.is_some()) else { return };
+        self.flights.forget(key);
+        let borrowed: &Borrowed<T> = key.borrow();
+        self.fences.publish(snapshot, borrowed, self.own.take_told(version), |_| {
+            if !memory::outlasts(near.version(borrowed), LogKind::Put, Some(version)) {
+                near.remove(borrowed);
+            }
+        });
+        self.own.add(version);
+    }
+
     /// Puts a written record into memory, and voids every load that began before.
     fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>, began: Duration) {
         self.flights.forget(key);
@@ -231,7 +248,7 @@ impl<T: Schema> Pipeline<T> {
         let lazy = self.schema.write_mode() == WriteMode::WriteThroughLazyL1;
         let deadline = self.near_deadline(self.shared_deadline(), began);
         // The log may have told of this very write first, which touched the fence once.
-        self.fences.publish(snapshot, borrowed, self.own.was_told(version), |undisturbed| {
+        self.fences.publish(snapshot, borrowed, self.own.take_told(version), |undisturbed| {
             if memory_is_truth && near.version(borrowed).is_some_and(|present| present > version) {
                 return;
             }

@@ -218,6 +218,84 @@ async fn a_layout_that_a_build_does_not_know_is_a_miss() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deploy_that_is_taken_back_shows_nothing_old_and_loses_no_column() {
+    #[derive(Debug, Clone, PartialEq, Schema)]
+    #[schema(name = "ware")]
+    struct Before {
+        #[schema(primary_key)]
+        id: i64,
+        name: String,
+        #[schema(omit_cache)]
+        secret: Deferred<String>,
+    }
+    /// A column more, of which the truth alone holds one, and another order.
+    #[derive(Debug, Clone, PartialEq, Schema)]
+    #[schema(name = "ware")]
+    struct After {
+        #[schema(primary_key)]
+        id: i64,
+        #[schema(omit_cache)]
+        secret: Deferred<String>,
+        #[schema(default = 5)]
+        rank: i64,
+        #[schema(omit_cache, default = "none")]
+        origin: Deferred<String>,
+        name: String,
+    }
+
+    let servers = Servers::new().await;
+    // The table gets its columns before the new build comes.
+    servers.store::<After>(PostcardCodec, None).await.store.close().await.unwrap();
+    let before = servers.store::<Before>(PostcardCodec, None).await;
+    let old = before.store.collection::<Before>().unwrap();
+    old.set(Before { id: 1, name: "first".to_owned(), secret: Deferred::Loaded("s".to_owned()) }).await.unwrap();
+    servers.relayed::<Before>(&before.store).await;
+    old.from(Role::Shared).get(1).await.unwrap();
+    assert_eq!(servers.record::<Before>("1").await.fingerprint, Before::definition().fingerprint());
+
+    // Forth, beside the old build.
+    let after = servers.store::<After>(PostcardCodec, None).await;
+    let new = after.store.collection::<After>().unwrap();
+    let seen = new.get(1).await.unwrap().unwrap();
+    assert_eq!((&*seen.name, seen.rank), ("first", 5));
+    let whole = |name: &str| After {
+        id: 1,
+        secret: Deferred::NotLoaded,
+        rank: 9,
+        origin: Deferred::Loaded("here".to_owned()),
+        name: name.to_owned(),
+    };
+    new.set(whole("second")).await.unwrap();
+    assert_eq!(
+        old.from(Role::Truth).get(1).await.unwrap().unwrap().secret,
+        Deferred::Loaded("s".to_owned()),
+        "it was not loaded, so it stays"
+    );
+    assert_eq!(old.get(1).await.unwrap().unwrap().name, "second");
+
+    // Back: the old build starts anew, on slots that the new one filled, and writes a record that it read from them or past them.
+    new.from(Role::Shared).get(1).await.unwrap();
+    after.store.close().await.unwrap();
+    let again = servers.store::<Before>(PostcardCodec, None).await;
+    let old_again = again.store.collection::<Before>().unwrap();
+    let cached = old_again.get(1).await.unwrap().unwrap();
+    assert_eq!((&*cached.name, &cached.secret), ("second", &Deferred::NotLoaded));
+    old_again.set(Before { name: "third".to_owned(), ..(*cached).clone() }).await.unwrap();
+    assert_eq!(old_again.from(Role::Truth).get(1).await.unwrap().unwrap().secret, Deferred::Loaded("s".to_owned()));
+    old.delete(2).await.unwrap();
+    assert_eq!(again.store.stats().errors + before.store.stats().errors, 0, "a deploy is no error");
+
+    // And forth again: nothing that the old build does not know was lost.
+    let after = servers.store::<After>(PostcardCodec, None).await;
+    let new = after.store.collection::<After>().unwrap();
+    let seen = new.get(1).await.unwrap().unwrap();
+    assert_eq!((&*seen.name, seen.rank, &seen.origin), ("third", 9, &Deferred::NotLoaded));
+    let stored = new.from(Role::Truth).get(1).await.unwrap().unwrap();
+    assert_eq!((&stored.origin, &stored.secret), (&Deferred::Loaded("here".to_owned()), &Deferred::Loaded("s".to_owned())));
+    assert_eq!(after.store.stats().errors, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_record_is_a_miss_and_an_error_that_is_counted() {
     let servers = Servers::new().await;
     let instance = servers.store::<Account>(PostcardCodec, None).await;

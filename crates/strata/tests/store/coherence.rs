@@ -8,6 +8,7 @@ mod dropped;
 mod flights;
 mod instances;
 mod model;
+mod neighbours;
 mod overtaken;
 mod soak;
 mod unknown;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use shuttle::future::yield_now;
+use shuttle::rand::{Rng, thread_rng};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{
     Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, Records, Relay, Select, Shelf, Slot, SlotState,
     Tables,
@@ -239,7 +240,15 @@ impl Shelf<Counter> for PlainMemory {
     }
 }
 
-/// A shared tier with one shard and one schema.
+/// Fails one call in four.
+fn may_fail() -> Result<()> {
+    if thread_rng().gen_range(0..4) > 0 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::L2Unavailable, "the explorer chose this failure"))
+}
+
+/// A shared tier with one shard and one schema. Readers and writers may find it away, the relayer does not.
 #[derive(Debug, Default)]
 pub(super) struct PlainRecords(Mutex<Slots>);
 
@@ -264,6 +273,7 @@ impl Slots {
 #[async_trait]
 impl Records for PlainRecords {
     async fn fetch(&self, _: &BoundSchema, keys: &[String], lease: Option<Duration>) -> Result<Vec<Slot>> {
+        may_fail()?;
         let fetched = {
             let mut slots = lock(&self.0);
             let fetch = |key: &String| match lease {
@@ -295,12 +305,14 @@ impl Records for PlainRecords {
     }
 
     async fn fill(&self, _: &BoundSchema, fills: &[Fill]) -> Result<Vec<bool>> {
+        may_fail()?;
         yield_now().await;
         let mut slots = lock(&self.0);
         Ok(fills.iter().map(|fill| slots.slot(&fill.key).fill(fill.lease, &fill.record)).collect())
     }
 
     async fn replace(&self, _: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<bool>> {
+        may_fail()?;
         yield_now().await;
         let replaced = {
             let mut slots = lock(&self.0);
@@ -311,12 +323,14 @@ impl Records for PlainRecords {
     }
 
     async fn remove(&self, _: &BoundSchema, keys: &[String]) -> Result<()> {
+        may_fail()?;
         yield_now().await;
         keys.iter().for_each(|key| lock(&self.0).slot(key).remove());
         Ok(())
     }
 
     async fn clear(&self, _: &BoundSchema) -> Result<u64> {
+        may_fail()?;
         lock(&self.0).slots.clear();
         Ok(0)
     }

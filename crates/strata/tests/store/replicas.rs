@@ -1,0 +1,50 @@
+//! A replica that lags, under a store.
+
+use store_testkit::servers::{PostgresOptions, PostgresServer};
+use strata::mem::MemTier;
+use strata::pg::{PgConfig, PgTier};
+use strata::{Collection, Freshness, Query, Store};
+
+use super::coherence::until;
+use super::models::{Player, player};
+
+async fn open(primary: &PostgresServer, replica: &PostgresServer) -> Store {
+    let config = PgConfig::from_url(&primary.url()).and_then(|config| config.with_read_replica(&replica.url())).unwrap();
+    let builder = Store::builder().near(MemTier::new()).tier(PgTier::connect(config).await.unwrap());
+    builder.schema::<Player>().build().await.unwrap()
+}
+
+async fn levels(players: &Collection<Player>) -> Vec<i64> {
+    let found = players.search(Query::new().order_by(Player::id())).await.unwrap();
+    found.iter().map(|player| player.level).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_under_a_token_answers_nothing_from_before_it() {
+    let primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    let replica = primary.start_replica().unwrap();
+    let (writing, reading) = (open(&primary, &replica).await, open(&primary, &replica).await);
+    let (writer, reader) = (writing.collection::<Player>().unwrap(), reading.collection::<Player>().unwrap());
+    writer.set(player("a", 1)).await.unwrap();
+    let any = reader.with_freshness(Freshness::Any);
+    until("the replica show the record", async || levels(&any).await == [1]).await;
+
+    replica.pause_replay().unwrap();
+    for level in 2..6 {
+        writer.set_many([player("a", level), player("b", level)]).await.unwrap();
+        let token = writing.token().await.unwrap().unwrap();
+        let under = reader.with_freshness(Freshness::Session(token.to_string().parse().unwrap()));
+        assert_eq!(levels(&under).await, [level, level]);
+        assert_eq!(under.count(Query::new().filter(Player::level().eq(level))).await.unwrap(), 2);
+        assert_eq!(levels(&reader.with_freshness(Freshness::Strong)).await, [level, level]);
+        // The replica is asked, and lags.
+        assert_eq!(levels(&any).await, [1]);
+        assert_eq!(any.count(Query::new()).await.unwrap(), 1);
+        // What it answered did not get into memory.
+        assert_eq!(under.get("a").await.unwrap().unwrap().level, level);
+        assert_eq!(reader.get("a").await.unwrap().unwrap().level, level);
+    }
+    replica.resume_replay().unwrap();
+    until("the replica catch up", async || levels(&any).await == [5, 5]).await;
+    assert_eq!(levels(&reader).await, [5, 5]);
+}
