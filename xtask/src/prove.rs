@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::arguments::Proof;
 use crate::cargo::cargo;
+use crate::compiler;
 
 /// The flag that puts the explorer's locks and tasks in the place of the usual ones. A build with it has a directory of its own, so that neither build undoes the other.
 pub(crate) const EXPLORING: (&str, &str) = ("RUSTFLAGS", "--cfg shuttle");
@@ -17,6 +18,9 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
     let mut command = match proof {
         Proof::Soak(options) => {
             let mut command = cargo(&["run", "--release", "-p", "soak", "--"]);
+            if options.iter().any(|option| option == "--without") {
+                compiler::without_protections(&mut command)?;
+            }
             command.args(options);
             command
         }

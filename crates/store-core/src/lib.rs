@@ -25,6 +25,8 @@ mod key;
 mod notes;
 mod page;
 mod pipeline;
+#[doc(hidden)]
+pub mod protection;
 mod query;
 mod reader;
 mod record;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::join3;
 use store_core::facet::{LogBatch, LogCursor, LogEntry, LogKind};
+use store_core::protection::Protection;
 use store_core::{Error, ErrorKind, Result, Role, Version};
 use tokio_postgres::Row as PgRow;
 
@@ -75,7 +76,8 @@ pub(crate) async fn end(pool: &Pool) -> Result<LogCursor> {
 pub(crate) async fn read(pool: &Pool, after: &LogCursor) -> Result<LogBatch> {
     let before = Place::parse(after)?;
     let (begin, end) = (before.snapshot.begin().to_string(), before.snapshot.end().to_string());
-    let running: Vec<String> = before.snapshot.running().iter().map(u64::to_string).collect();
+    let running = if Protection::Cursor.is_off() { &[] } else { before.snapshot.running() };
+    let running: Vec<String> = running.iter().map(u64::to_string).collect();
     let rows = pool.read(READ, &[&begin, &end, &running], Attempt::Log).await?;
     batch(&before, &rows).map_err(|failure| failure.into_error(Attempt::Log))
 }

@@ -53,7 +53,7 @@ impl Records for RedisTier {
             key: self.slot_key(schema, &fill.key),
             arguments: vec![encode_lease(fill.lease), encode_record(&fill.record), lifetime::argument(fill.record.deadline, now)],
         });
-        let filled = self.run_script(schema, &scripts::FILL, calls.collect()).await?;
+        let filled = self.run_script(schema, scripts::fill(), calls.collect()).await?;
         Ok(filled.iter().map(is_one).collect())
     }
 
@@ -63,7 +63,7 @@ impl Records for RedisTier {
             key: self.slot_key(schema, key),
             arguments: vec![encode_record(record), lifetime::argument(record.deadline, now)],
         });
-        let held = self.run_script(schema, &scripts::REPLACE, calls.collect()).await?;
+        let held = self.run_script(schema, scripts::replace(), calls.collect()).await?;
         Ok(held.iter().map(is_one).collect())
     }
 

@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+#[cfg(strata_without)]
+use store_core::protection::Protection;
 
 /// A script and the name under which Redis caches it.
 #[derive(Debug)]
@@ -47,6 +49,32 @@ scripts! {
     PUT = "scripts/put.lua";
     /// Deletes a record as truth.
     DELETE = "scripts/delete.lua";
+}
+
+/// The script that fills, unless a test does without the lease.
+pub(crate) fn fill() -> &'static Script {
+    #[cfg(strata_without)]
+    if Protection::Lease.is_off() {
+        return &FILL_WITHOUT_LEASE;
+    }
+    &FILL
+}
+
+/// The script that replaces, unless a test lets writers create slots.
+pub(crate) fn replace() -> &'static Script {
+    #[cfg(strata_without)]
+    if Protection::NoCreate.is_off() {
+        return &REPLACE_OR_CREATE;
+    }
+    &REPLACE
+}
+
+#[cfg(strata_without)]
+scripts! {
+    /// Fills a slot that holds no record.
+    FILL_WITHOUT_LEASE = "scripts/fill_without_lease.lua";
+    /// Tells a slot of a newer record, and creates one where there is none.
+    REPLACE_OR_CREATE = "scripts/replace_or_create.lua";
 }
 
 #[cfg(test)]

@@ -4,8 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use strata::protection::Protection;
 
-pub(crate) const HELP: &str = "soak [--minutes N | --seconds N] [--processes P] [--keys K] [--calm] [--seed N]";
+use crate::redis::Kind;
+
+pub(crate) const HELP: &str = "\
+soak [--minutes N | --seconds N] [--processes P] [--keys K] [--calm] [--seed N]
+     [--redis single|sentinel|cluster] [--without fence|lease|no-create|floor|mark|cursor|deadline|all]";
+
+/// A run at least as long takes the kinds of Redis in turn.
+const LONG: Duration = Duration::from_secs(180);
 
 /// What this process is to be.
 #[derive(Debug)]
@@ -24,6 +32,10 @@ pub(crate) struct Plan {
     pub(crate) calm: bool,
     /// Which faults come when.
     pub(crate) seed: u64,
+    /// The kinds of Redis that take turns.
+    pub(crate) redis: Vec<Kind>,
+    /// The protections that are left out, each in a run of its own.
+    pub(crate) without: Vec<Protection>,
 }
 
 /// What one worker does.
@@ -33,22 +45,40 @@ pub(crate) struct Task {
     pub(crate) keys: u64,
     pub(crate) database: String,
     pub(crate) redis: String,
-    pub(crate) history: PathBuf,
+    /// Where the histories are written.
+    pub(crate) directory: PathBuf,
 }
 
 pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Part> {
-    let mut plan = Plan { duration: Duration::from_secs(60), processes: 3, keys: 60, calm: false, seed: fastrand::u64(..) };
     let first = arguments.next();
     if first.as_deref() == Some("worker") {
         let mut next = |what: &str| arguments.next().with_context(|| format!("a worker is told its {what}"));
         let (number, keys) = (next("number")?.parse()?, next("keys")?.parse()?);
-        let (database, redis, history) = (next("database")?, next("Redis")?, next("history")?.into());
-        return Ok(Part::Worker(Task { number, keys, database, redis, history }));
+        let (database, redis, directory) = (next("database")?, next("Redis")?, next("directory")?.into());
+        return Ok(Part::Worker(Task { number, keys, database, redis, directory }));
     }
-    let mut arguments = first.into_iter().chain(arguments);
+    parse_plan(first.into_iter().chain(arguments)).map(Part::Conductor)
+}
+
+fn parse_plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
+    let (mut redis, mut without) = (None, Vec::new());
+    let mut plan = Plan {
+        duration: Duration::from_secs(60),
+        processes: 3,
+        keys: 500,
+        calm: false,
+        seed: fastrand::u64(..),
+        redis: Vec::new(),
+        without: Vec::new(),
+    };
     while let Some(argument) = arguments.next() {
+        if argument == "--calm" {
+            plan.calm = true;
+            continue;
+        }
+        let mut value = || arguments.next().with_context(|| format!("`{argument}` needs a value\n\n{HELP}"));
         let mut number = || -> Result<u64> {
-            let value = arguments.next().with_context(|| format!("`{argument}` needs a number\n\n{HELP}"))?;
+            let value = value()?;
             value.parse().with_context(|| format!("`{argument}` needs a number, not `{value}`"))
         };
         match argument.as_str() {
@@ -57,12 +87,66 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Part>
             "--processes" => plan.processes = usize::try_from(number()?)?,
             "--keys" => plan.keys = number()?,
             "--seed" => plan.seed = number()?,
-            "--calm" => plan.calm = true,
+            "--redis" => redis = Some(kind(&value()?)?),
+            "--without" => without = protections(&value()?)?,
             unknown => bail!("there is no option `{unknown}`\n\n{HELP}"),
         }
     }
     if plan.processes == 0 || plan.keys == 0 || plan.duration.is_zero() {
         bail!("a soak needs at least one process, one key and one second\n\n{HELP}");
     }
-    Ok(Part::Conductor(plan))
+    let takes_turns = plan.duration >= LONG && without.is_empty();
+    plan.redis = match redis {
+        Some(kind) => vec![kind],
+        None if takes_turns => Kind::ALL.to_vec(),
+        None => vec![Kind::Single],
+    };
+    plan.without = without;
+    Ok(plan)
+}
+
+fn kind(name: &str) -> Result<Kind> {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+    kind.with_context(|| format!("there is no kind of Redis `{name}`\n\n{HELP}"))
+}
+
+fn protections(name: &str) -> Result<Vec<Protection>> {
+    if !cfg!(strata_without) {
+        bail!("this build has all protections for good: use `cargo xtask prove soak --without {name}`");
+    }
+    if name == "all" {
+        return Ok(Protection::ALL.to_vec());
+    }
+    let protection = Protection::ALL.into_iter().find(|protection| protection.name() == name);
+    Ok(vec![protection.with_context(|| format!("there is no protection `{name}`\n\n{HELP}"))?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Part> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn long_runs_take_the_kinds_of_redis_in_turn() {
+        for (line, kinds) in [("", 1), ("--minutes 3", 3), ("--minutes 3 --redis cluster", 1)] {
+            let Part::Conductor(plan) = parse_line(line).unwrap() else { panic!("{line}") };
+            assert_eq!(plan.redis.len(), kinds, "{line}");
+        }
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        for line in ["--fast", "--minutes", "--minutes x", "--processes 0", "--redis none", "--without fence --without"] {
+            assert!(parse_line(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_ordinary_build_leaves_nothing_out() {
+        assert!(cfg!(strata_without) || parse_line("--without fence").is_err());
+        assert!(Protection::ALL.iter().all(|protection| !protection.is_off()));
+    }
 }

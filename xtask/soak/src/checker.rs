@@ -22,6 +22,8 @@ struct Write {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(crate) key: u64,
+    /// When the read was answered.
+    pub(crate) at: u64,
     pub(crate) text: String,
 }
 
@@ -40,7 +42,22 @@ pub(crate) struct Verdict {
     pub(crate) violations: Vec<Violation>,
 }
 
-/// Checks the histories of the workers, one for each; `bound` and `tick` in nanoseconds.
+impl Verdict {
+    /// Adds what was found in another run.
+    pub(crate) fn add(&mut self, other: Verdict) {
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.failures += other.failures;
+        self.overlaps += other.overlaps;
+        self.refused += other.refused;
+        self.l1_hits += other.l1_hits;
+        self.l2_hits += other.l2_hits;
+        self.l3_hits += other.l3_hits;
+        self.violations.extend(other.violations);
+    }
+}
+
+/// Checks the histories of the instances, one for each; `bound` in nanoseconds.
 pub(crate) fn check(histories: &[Vec<Event>], bound: u64) -> Verdict {
     let mut verdict = Verdict::default();
     let mut writes: HashMap<u64, Vec<Write>> = HashMap::new();
@@ -78,12 +95,16 @@ pub(crate) fn check(histories: &[Vec<Event>], bound: u64) -> Verdict {
                     verdict.overlaps += u64::from(known.overlaps(began, at));
                     let limit = if promise == Promise::Bounded { began.saturating_sub(bound) } else { began };
                     if let Some(text) = known.problem(number, version, at, limit) {
-                        verdict.violations.push(Violation { key, text: format!("{promise:?} read of key {key} at {began}..{at}: {text}") });
+                        verdict.violations.push(Violation {
+                            key,
+                            at,
+                            text: format!("{promise:?} read of key {key} at {began}..{at}: {text}"),
+                        });
                     } else if number > 0 {
                         let newest = told.get(&key).and_then(|told| told.before(began));
                         if let Some((_, newest)) = newest.filter(|(newest, _)| *newest > version) {
                             let text = format!("{event:?}, though this process was told of a newer version before: {newest:?}");
-                            verdict.violations.push(Violation { key, text });
+                            verdict.violations.push(Violation { key, at, text });
                         }
                     }
                     if number > 0 {

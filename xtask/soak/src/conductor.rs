@@ -1,108 +1,160 @@
-//! The run: servers and workers are started, faults are let loose, and in the end every read is checked.
+//! One run on one kind of Redis: servers and workers are started, faults are let loose, and what the workers wrote down is checked.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use store_testkit::servers::{PostgresOptions, PostgresServer, RedisOptions, RedisServer};
+use store_testkit::servers::{PostgresOptions, PostgresServer};
+use strata::protection::Protection;
 use tokio::process::{Child, Command};
 
 use crate::arguments::Plan;
 use crate::checker::{Verdict, check};
-use crate::faults::{FAULTS, Fault, Servers};
-use crate::history;
-use crate::model::BOUND;
+use crate::faults::{Fault, Pack, Servers};
+use crate::history::{self, Event, now};
+use crate::model::{BOUND, SLOW_COMMIT_TRIGGER};
+use crate::redis::{Kind, Redis};
 
-/// How many violations are shown in full.
-const SHOWN: usize = 20;
+/// How often a run that is to fail looks whether it has.
+const LOOK: Duration = Duration::from_secs(3);
+/// How long workers stand still while Redis has gone back: long enough for the others to connect to it again.
+const STANDSTILL: Duration = Duration::from_millis(2_500);
+/// How long the workers may take to start.
+const START: Duration = Duration::from_secs(60);
 
-struct Conductor {
-    plan: Plan,
+pub(crate) struct Conductor<'a> {
+    plan: &'a Plan,
+    length: Duration,
+    without: Option<Protection>,
     servers: Servers,
     directory: PathBuf,
     workers: Vec<Child>,
     /// How many workers were started.
     started: u32,
+    pack: Pack,
     faults: BTreeMap<Fault, u64>,
     random: fastrand::Rng,
 }
 
-/// Runs the soak; `true` if every promise was kept and the run had teeth.
-pub(crate) async fn run(plan: Plan) -> Result<bool> {
-    println!("soak: {} processes, {} keys, {:?}, seed {}", plan.processes, plan.keys, plan.duration, plan.seed);
-    println!("starting PostgreSQL and Redis");
-    let servers =
-        Servers { postgres: PostgresServer::start(&PostgresOptions::default())?, redis: RedisServer::start(&RedisOptions::default())? };
+/// What came of a run.
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    pub(crate) faults: BTreeMap<Fault, u64>,
+    pub(crate) workers: u32,
+    /// How long after its beginning the run met its first violation.
+    pub(crate) first: Option<Duration>,
+    pub(crate) is_interrupted: bool,
+}
+
+/// Runs for so long; without a protection, until the first violation.
+pub(crate) async fn run(plan: &Plan, redis: Kind, length: Duration, without: Option<Protection>) -> Result<Outcome> {
+    println!("starting PostgreSQL and Redis ({})", redis.name());
+    let servers = Servers { postgres: PostgresServer::start(&PostgresOptions::default())?, redis: Redis::start(redis)? };
     let directory = servers.postgres.directory().join("soak");
     std::fs::create_dir_all(&directory)?;
-    let random = fastrand::Rng::with_seed(plan.seed);
-    let mut conductor = Conductor { plan, servers, directory, workers: Vec::new(), started: 0, faults: BTreeMap::new(), random };
-    for _ in 0..conductor.plan.processes {
+    let mut conductor = Conductor {
+        plan,
+        length,
+        without,
+        servers,
+        directory,
+        workers: Vec::new(),
+        started: 0,
+        pack: Pack::new(redis),
+        faults: BTreeMap::new(),
+        random: fastrand::Rng::with_seed(plan.seed),
+    };
+    let began = now();
+    for _ in 0..plan.processes {
         let worker = conductor.start_worker()?;
         conductor.workers.push(worker);
     }
-    conductor.let_loose().await?;
+    conductor.make_trigger().await?;
+    let is_interrupted = conductor.let_loose().await?;
     conductor.stop().await?;
-    let begun = Instant::now();
     let verdict = check(&conductor.histories()?, BOUND.as_nanos() as u64);
-    conductor.report(&verdict, begun.elapsed());
-    Ok(verdict.violations.is_empty() && conductor.has_teeth(&verdict))
+    let first = verdict.violations.iter().map(|violation| violation.at.saturating_sub(began)).min().map(Duration::from_nanos);
+    Ok(Outcome { verdict, faults: conductor.faults, workers: conductor.started, first, is_interrupted })
 }
 
-impl Conductor {
+impl Conductor<'_> {
     fn start_worker(&mut self) -> Result<Child> {
         self.started += 1;
         let number = self.started;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker").args([number.to_string(), self.plan.keys.to_string(), self.servers.postgres.url(), self.servers.redis.url()]);
-        command.arg(self.directory.join(format!("{number}.history"))).stdin(Stdio::piped()).kill_on_drop(true);
+        command.arg(&self.directory).stdin(Stdio::piped()).kill_on_drop(true);
+        match self.without {
+            Some(protection) => command.env("STRATA_WITHOUT", protection.name()),
+            None => command.env_remove("STRATA_WITHOUT"),
+        };
         command.spawn().context("a worker cannot be started")
     }
 
-    async fn let_loose(&mut self) -> Result<()> {
-        let bar = ProgressBar::new(self.plan.duration.as_secs());
+    /// Waits for the workers to make their table, and puts the trigger on it that holds commits up.
+    async fn make_trigger(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        while self.servers.postgres.query("SELECT to_regclass('soak_item') IS NOT NULL")? != "t" {
+            self.look_after_workers()?;
+            if begun.elapsed() > START {
+                bail!("the workers do not make their table");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(self.servers.postgres.query(SLOW_COMMIT_TRIGGER).map(drop)?)
+    }
+
+    /// Answers whether it was interrupted.
+    async fn let_loose(&mut self) -> Result<bool> {
+        let bar = ProgressBar::new(self.length.as_secs());
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} s {msg}") {
             bar.set_style(style);
         }
         let begun = Instant::now();
+        let mut looked = Instant::now();
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
-        loop {
-            let left = self.plan.duration.saturating_sub(begun.elapsed());
+        let is_interrupted = loop {
+            let left = self.length.saturating_sub(begun.elapsed());
             bar.set_position(begun.elapsed().as_secs());
             if left.is_zero() {
-                break;
+                break false;
             }
             let pause = Duration::from_millis(self.random.u64(200..900)).min(left);
             tokio::select! {
                 _ = &mut interrupted => {
                     println!("interrupted; checking what was done so far");
-                    break;
+                    break true;
                 }
                 () = tokio::time::sleep(pause) => {}
             }
             self.look_after_workers()?;
-            if !self.plan.calm && self.plan.duration.saturating_sub(begun.elapsed()) > Duration::from_secs(1) {
+            if self.without.is_some() && looked.elapsed() >= LOOK {
+                if !self.check_so_far()?.violations.is_empty() {
+                    break false;
+                }
+                looked = Instant::now();
+            }
+            if !self.plan.calm && self.length.saturating_sub(begun.elapsed()) > Duration::from_secs(1) {
                 self.fault(&bar).await?;
             }
-        }
+        };
         bar.finish_and_clear();
-        Ok(())
+        Ok(is_interrupted)
     }
 
     async fn fault(&mut self, bar: &ProgressBar) -> Result<()> {
-        // A kill of PostgreSQL costs seconds of recovery.
-        let fault = if self.random.u32(0..40) == 0 { Fault::KillPostgres } else { FAULTS[self.random.usize(..FAULTS.len())] };
+        let Some(fault) = self.pack.deal(&mut self.random) else { return Ok(()) };
         bar.set_message(fault.to_string());
-        *self.faults.entry(fault).or_default() += 1;
         let index = self.random.usize(..self.workers.len());
-        match fault {
+        let happened = match fault {
             Fault::KillWorker => {
                 self.workers[index].kill().await?;
                 self.workers[index] = self.start_worker()?;
+                true
             }
             Fault::PauseWorker => {
                 let length = Duration::from_millis(self.random.u64(50..1_500));
@@ -111,17 +163,38 @@ impl Conductor {
                     tokio::time::sleep(length).await;
                     signal(id, "CONT")?;
                 }
+                true
             }
-            fault => tokio::task::block_in_place(|| self.servers.suffer(fault, &mut self.random))?,
+            fault => tokio::task::block_in_place(|| self.suffer(fault, index))
+                .with_context(|| format!("the fault `{fault}` could not be made"))?,
+        };
+        if happened {
+            *self.faults.entry(fault).or_default() += 1;
         }
         Ok(())
+    }
+
+    /// Lets a fault of the servers happen. Where Redis goes back, mostly all workers but one stand still for a while: he who could mend it is likely among them.
+    fn suffer(&mut self, fault: Fault, index: usize) -> Result<bool> {
+        let others = self.workers.iter().enumerate().filter(|(other, _)| *other != index).filter_map(|(_, worker)| worker.id());
+        let still: Vec<u32> = if fault.goes_back() && self.random.u32(..4) > 0 { others.collect() } else { Vec::new() };
+        let mut is_still = false;
+        let happened = self.servers.suffer(fault, &mut self.random, || {
+            is_still = true;
+            still.iter().try_for_each(|id| signal(*id, "STOP"))
+        });
+        if is_still && !still.is_empty() {
+            std::thread::sleep(STANDSTILL);
+            still.iter().try_for_each(|id| signal(*id, "CONT"))?;
+        }
+        happened
     }
 
     /// A worker that ended by itself is a failure of the run.
     fn look_after_workers(&mut self) -> Result<()> {
         for worker in &mut self.workers {
             if let Some(status) = worker.try_wait()? {
-                anyhow::bail!("a worker ended by itself: {status}");
+                bail!("a worker ended by itself: {status}");
             }
         }
         Ok(())
@@ -132,48 +205,25 @@ impl Conductor {
             drop(worker.stdin.take());
         }
         for worker in &mut self.workers {
-            let status = tokio::time::timeout(Duration::from_secs(60), worker.wait()).await.context("a worker does not end")??;
+            let status = tokio::time::timeout(START, worker.wait()).await.context("a worker does not end")??;
             anyhow::ensure!(status.success(), "a worker failed: {status}");
         }
         Ok(())
     }
 
-    fn histories(&self) -> Result<Vec<Vec<history::Event>>> {
-        let read = |number: u32| -> Result<Vec<history::Event>> {
-            let path = self.directory.join(format!("{number}.history"));
-            // One that was killed before it began has written nothing.
-            if !Path::new(&path).exists() {
-                return Ok(Vec::new());
-            }
-            history::read(&std::fs::read_to_string(path)?)
-        };
-        (1..=self.started).map(read).collect()
+    /// Checks what can be checked while the workers go on: a write is noted before it begins, so all that was answered by now is told of.
+    fn check_so_far(&self) -> Result<Verdict> {
+        let until = now();
+        let mut histories = self.histories()?;
+        for history in &mut histories {
+            history.retain(|event| !matches!(event, Event::Read { at, .. } if *at > until));
+        }
+        Ok(check(&histories, BOUND.as_nanos() as u64))
     }
 
-    fn report(&self, verdict: &Verdict, elapsed: Duration) {
-        println!("operations      {}", verdict.reads + verdict.writes + verdict.failures);
-        println!("reads checked   {} (in {elapsed:.1?})", verdict.reads);
-        println!("writes          {}", verdict.writes);
-        println!("calls failed    {}", verdict.failures);
-        println!("hits            L1 {}, L2 {}, L3 {}", verdict.l1_hits, verdict.l2_hits, verdict.l3_hits);
-        println!("fills refused   {}", verdict.refused);
-        println!("overlaps        {}", verdict.overlaps);
-        println!("workers started {}", self.started);
-        let faults: Vec<String> = self.faults.iter().map(|(fault, count)| format!("{fault} {count}")).collect();
-        println!("faults          {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
-        println!("violations      {}", verdict.violations.len());
-        for violation in verdict.violations.iter().take(SHOWN) {
-            println!("  {}", violation.text);
-        }
-    }
-
-    /// A run in which nothing overlapped or was refused shows nothing.
-    fn has_teeth(&self, verdict: &Verdict) -> bool {
-        let has = verdict.overlaps > 0 && verdict.refused > 0 && verdict.l2_hits > 0 && verdict.l1_hits > 0;
-        if !has {
-            println!("the run had no teeth: no overlaps, no refused fills, or no hits");
-        }
-        has
+    fn histories(&self) -> Result<Vec<Vec<Event>>> {
+        let files = std::fs::read_dir(&self.directory)?;
+        files.map(|file| history::read(&std::fs::read_to_string(file?.path())?)).collect()
     }
 }
 

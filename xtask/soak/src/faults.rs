@@ -1,16 +1,19 @@
 //! What goes wrong during a soak.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Result;
 use store_testkit::servers::{PostgresServer, RedisServer};
 
+use crate::redis::{Kind, Redis, is_primary};
+
 /// The servers of a run.
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) postgres: PostgresServer,
-    pub(crate) redis: RedisServer,
+    pub(crate) redis: Redis,
 }
 
 /// One fault.
@@ -24,12 +27,14 @@ pub(crate) enum Fault {
     Evict,
     /// Redis drops all its connections.
     CutRedis,
-    /// Redis stands still.
+    /// Redis, or one master of a cluster, stands still.
     PauseRedis,
-    /// Redis is killed and comes back empty.
+    /// Redis, or one master of a cluster, is killed and comes back empty.
     KillRedis,
-    /// Redis is killed and comes back as it was a while before, as after a fail-over to a replica that lags.
+    /// Redis is killed and comes back as it was a while before.
     RevertRedis,
+    /// A replica takes over that lacks the last writes.
+    FailOverRedis,
     /// PostgreSQL drops all its connections.
     CutPostgres,
     /// PostgreSQL stands still.
@@ -42,8 +47,8 @@ pub(crate) enum Fault {
     PauseWorker,
 }
 
-/// All of them; those that cost little time come more often.
-pub(crate) const FAULTS: [Fault; 16] = [
+/// Those that happen in any run; what costs little time comes more often.
+const ALWAYS: [Fault; 16] = [
     Fault::Flush,
     Fault::Flush,
     Fault::LoseMarks,
@@ -54,13 +59,45 @@ pub(crate) const FAULTS: [Fault; 16] = [
     Fault::CutRedis,
     Fault::PauseRedis,
     Fault::KillRedis,
-    Fault::RevertRedis,
-    Fault::RevertRedis,
     Fault::CutPostgres,
     Fault::PausePostgres,
+    Fault::KillPostgres,
     Fault::KillWorker,
     Fault::PauseWorker,
+    Fault::PauseWorker,
 ];
+
+/// Deals faults as from a pack of cards that is shuffled anew when it is used up, so that none stays away for long.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    all: Vec<Fault>,
+    left: Vec<Fault>,
+}
+
+impl Pack {
+    pub(crate) fn new(redis: Kind) -> Self {
+        let going_back = match redis {
+            Kind::Single => Fault::RevertRedis,
+            Kind::Sentinel | Kind::Cluster => Fault::FailOverRedis,
+        };
+        Pack { all: ALWAYS.into_iter().chain([going_back; 4]).collect(), left: Vec::new() }
+    }
+
+    pub(crate) fn deal(&mut self, random: &mut fastrand::Rng) -> Option<Fault> {
+        if self.left.is_empty() {
+            self.left.clone_from(&self.all);
+            random.shuffle(&mut self.left);
+        }
+        self.left.pop()
+    }
+}
+
+impl Fault {
+    /// Whether Redis is afterwards as it was before.
+    pub(crate) fn goes_back(self) -> bool {
+        matches!(self, Fault::RevertRedis | Fault::FailOverRedis)
+    }
+}
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,6 +109,7 @@ impl fmt::Display for Fault {
             Fault::PauseRedis => "Redis paused",
             Fault::KillRedis => "Redis killed",
             Fault::RevertRedis => "Redis put back",
+            Fault::FailOverRedis => "Redis failed over",
             Fault::CutPostgres => "PostgreSQL cut off",
             Fault::PausePostgres => "PostgreSQL paused",
             Fault::KillPostgres => "PostgreSQL killed",
@@ -81,57 +119,123 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Deletes the marks, which no pattern of slots meets.
-const LOSE_MARKS: &str = "local n = 0 for _, key in ipairs(redis.call('KEYS', '*mark*')) do n = n + redis.call('DEL', key) end return n";
-/// Deletes every third key that is no mark.
-const EVICT: &str = "local n = 0 for i, key in ipairs(redis.call('KEYS', '*')) do if i % 3 == 0 and not string.find(key, 'mark') \
-    then n = n + redis.call('DEL', key) end end return n";
 const CUT: &str =
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
 
 impl Servers {
-    /// Lets a fault of the servers happen, and end.
-    pub(crate) fn suffer(&mut self, fault: Fault, random: &mut fastrand::Rng) -> Result<()> {
-        let mut wait = |from: u64, to: u64| std::thread::sleep(Duration::from_millis(random.u64(from..to)));
+    /// Lets a fault of the servers happen, and end; `before_loss` is called when Redis has got what it is about to lose. `false` if it could not happen just
+    /// now.
+    pub(crate) fn suffer(&mut self, fault: Fault, random: &mut fastrand::Rng, before_loss: impl FnOnce() -> Result<()>) -> Result<bool> {
         match fault {
-            Fault::Flush => drop(self.redis.command(&["FLUSHALL"])?),
-            Fault::LoseMarks => drop(self.redis.command(&["EVAL", LOSE_MARKS, "0"])?),
-            Fault::Evict => drop(self.redis.command(&["EVAL", EVICT, "0"])?),
+            Fault::Flush => return self.each_primary(flush),
+            Fault::LoseMarks => return self.each_primary(|server| delete(server, |_, key| key.contains("mark"))),
+            Fault::Evict => {
+                return self.each_primary(|server| delete(server, |number, key| number % 3 == 0 && !key.contains("mark")));
+            }
             Fault::CutRedis => {
-                self.redis.command(&["CLIENT", "KILL", "TYPE", "normal"])?;
-                self.redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"])?;
+                return self.each_primary(|server| {
+                    server.command(&["CLIENT", "KILL", "TYPE", "normal"])?;
+                    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"])?;
+                    Ok(())
+                });
             }
             Fault::PauseRedis => {
-                self.redis.pause()?;
-                wait(100, 2_500);
-                self.redis.resume()?;
+                let mut primaries = self.redis.primaries()?;
+                let Some(server) = random.choice(primaries.iter_mut()) else { return Ok(false) };
+                server.pause()?;
+                wait(random, 100..2_500);
+                server.resume()?;
             }
             Fault::KillRedis => {
-                self.redis.command(&["FLUSHALL"])?;
-                self.redis.command(&["SAVE"])?;
-                self.redis.kill()?;
-                wait(50, 1_500);
-                self.redis.restart()?;
+                let mut primaries = self.redis.primaries()?;
+                let Some(server) = random.choice(primaries.iter_mut()) else { return Ok(false) };
+                // What it saved for a replica, or to be put back, is as empty as what it has in memory; unless it is just saving, and comes back with that.
+                if !unless_replaced(server, flush)? {
+                    return Ok(false);
+                }
+                let _ = server.command(&["SAVE"]);
+                server.kill()?;
+                wait(random, 50..1_500);
+                server.restart()?;
             }
             Fault::RevertRedis => {
-                self.redis.command(&["SAVE"])?;
-                wait(100, 1_500);
-                self.redis.kill()?;
-                self.redis.restart()?;
+                let mut primaries = self.redis.primaries()?;
+                let Some(server) = random.choice(primaries.iter_mut()) else { return Ok(false) };
+                server.command(&["SAVE"])?;
+                wait(random, 100..1_500);
+                before_loss()?;
+                server.kill()?;
+                server.restart()?;
+            }
+            Fault::FailOverRedis => {
+                let (lag, kill) = (Duration::from_millis(random.u64(50..800)), random.bool());
+                return self.redis.fail_over(lag, kill, before_loss);
             }
             Fault::CutPostgres => drop(self.postgres.query(CUT)?),
             Fault::PausePostgres => {
                 self.postgres.pause()?;
-                wait(100, 1_500);
+                wait(random, 100..1_500);
                 self.postgres.resume()?;
             }
             Fault::KillPostgres => {
                 self.postgres.kill()?;
-                wait(50, 500);
+                wait(random, 50..500);
                 self.postgres.restart()?;
             }
             Fault::KillWorker | Fault::PauseWorker => {}
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// `false` if a primary was none any more.
+    fn each_primary(&mut self, act: impl Fn(&RedisServer) -> Result<()>) -> Result<bool> {
+        let mut happened = true;
+        for server in self.redis.primaries()? {
+            happened &= unless_replaced(server, &act)?;
+        }
+        Ok(happened)
+    }
+}
+
+/// Acts on a primary; `false` if another server has taken over from it meanwhile, as one does from a primary that stood still.
+fn unless_replaced(server: &RedisServer, act: impl Fn(&RedisServer) -> Result<()>) -> Result<bool> {
+    match act(server) {
+        Err(error) if is_primary(server) => Err(error),
+        outcome => Ok(outcome.is_ok()),
+    }
+}
+
+fn wait(random: &mut fastrand::Rng, milliseconds: Range<u64>) {
+    std::thread::sleep(Duration::from_millis(random.u64(milliseconds)));
+}
+
+fn flush(server: &RedisServer) -> Result<()> {
+    Ok(server.command(&["FLUSHALL"]).map(drop)?)
+}
+
+/// Deletes the keys that are chosen, by number and name.
+fn delete(server: &RedisServer, is_chosen: impl Fn(usize, &str) -> bool) -> Result<()> {
+    let keys = server.command(&["KEYS", "*"])?;
+    for (number, key) in keys.lines().enumerate() {
+        if is_chosen(number, key) {
+            server.command(&["DEL", key])?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_comes_before_any_comes_again_too_often() {
+        let (mut pack, mut random) = (Pack::new(Kind::Single), fastrand::Rng::with_seed(7));
+        let dealt: Vec<Fault> = (0..pack.all.len()).filter_map(|_| pack.deal(&mut random)).collect();
+        let sorted = |mut faults: Vec<Fault>| {
+            faults.sort_unstable();
+            faults
+        };
+        assert_eq!(sorted(dealt), sorted(pack.all));
     }
 }

@@ -6,9 +6,13 @@
 mod arguments;
 mod checker;
 mod conductor;
+mod drill;
 mod faults;
 mod history;
+mod instance;
 mod model;
+mod redis;
+mod report;
 mod worker;
 
 use std::process::ExitCode;
@@ -24,7 +28,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match arguments::parse(std::env::args().skip(1)) {
-        Ok(Part::Conductor(plan)) => runtime.block_on(conductor::run(plan)),
+        Ok(Part::Conductor(plan)) => runtime.block_on(report::run(&plan)),
         Ok(Part::Worker(task)) => runtime.block_on(worker::run(task)).map(|()| true),
         Err(error) => Err(error),
     };

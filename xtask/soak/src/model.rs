@@ -7,9 +7,19 @@ pub(crate) const BOUND: std::time::Duration = std::time::Duration::from_millis(5
 
 /// A record whose number says which write it is of: no two writes of a run share one.
 #[derive(Debug, Clone, PartialEq, Schema)]
-#[schema(name = "soak_item", l1(ttl = "20s"), l2(ttl = "60s"))]
+#[schema(name = "soak_item", l1(ttl = "20s"), l2(ttl = "60s"), negative_ttl = "5s")]
 pub(crate) struct Item {
     #[schema(primary_key)]
     pub(crate) id: i64,
     pub(crate) number: i64,
 }
+
+/// The bit of a number whose write takes long to commit.
+pub(crate) const SLOW_COMMIT: u64 = 1 << 30;
+
+/// Holds transactions up in their commit that wrote a number with [`SLOW_COMMIT`].
+pub(crate) const SLOW_COMMIT_TRIGGER: &str = "
+    CREATE FUNCTION soak_slow_commit() RETURNS TRIGGER LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER soak_slow_commit AFTER INSERT OR UPDATE ON soak_item DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW WHEN (NEW.number & (1::BIGINT << 30) <> 0) EXECUTE FUNCTION soak_slow_commit();";

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::protection::Protection;
+
 /// The freshness lease: when the instance's last completed poll of the log was sent.
 ///
 /// All that was committed before a poll was sent is in what it brought. So, as long as what it brought was applied, an entry in memory reflects every commit
@@ -28,7 +30,8 @@ impl FreshnessLease {
     /// Whether memory reflects every commit made longer than `bound` ago, for a reader whose clock may be late by a tick.
     pub(crate) fn holds(&self, now: Duration, bound: Duration, tick: Duration) -> bool {
         let polled = self.polled.load(Ordering::Acquire);
-        polled != 0 && nanoseconds(now).saturating_add(nanoseconds(tick)) < (polled - 1).saturating_add(nanoseconds(bound))
+        let holds = || nanoseconds(now).saturating_add(nanoseconds(tick)) < (polled - 1).saturating_add(nanoseconds(bound));
+        polled != 0 && (holds() || Protection::Deadline.is_off())
     }
 }
 

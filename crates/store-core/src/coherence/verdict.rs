@@ -1,6 +1,7 @@
 //! What a slot of the shared tier is worth to a reader.
 
 use crate::facet::{FillLease, Slot};
+use crate::protection::Protection;
 use crate::record::EncodedRecord;
 use crate::version::Version;
 
@@ -29,7 +30,9 @@ pub(crate) fn verdict(slot: Slot, generation: Option<u64>, admits: impl FnOnce(V
     match (slot, generation) {
         (Slot::Leased(lease), Some(generation)) => Verdict::Leased(lease, generation),
         (Slot::Leased(_), None) => Verdict::Unusable,
-        (Slot::Record(record), Some(generation)) if record.generation != generation => Verdict::Dead(record, generation),
+        (Slot::Record(record), Some(generation)) if record.generation != generation && !Protection::Mark.is_off() => {
+            Verdict::Dead(record, generation)
+        }
         // What is older than a floor is left to the writer or the relayer that will remove it.
         (Slot::Record(record), Some(_)) if !admits(record.version) => Verdict::Missed,
         (Slot::Record(record), Some(generation)) => Verdict::Record(record, generation),

@@ -61,6 +61,14 @@ impl RedisSentinel {
             .ok_or_else(|| ServerError::Failed { action: "ask the sentinel for the primary".to_owned(), output: answer })
     }
 
+    /// The server that the sentinel holds for the primary now, and the other one.
+    pub fn primary_and_replica(&mut self) -> Result<(&mut RedisServer, &mut RedisServer), ServerError> {
+        Ok(match self.primary_port()? == self.primary.port() {
+            true => (&mut self.primary, &mut self.replica),
+            false => (&mut self.replica, &mut self.primary),
+        })
+    }
+
     /// The server that was the primary at the start.
     pub fn primary(&mut self) -> &mut RedisServer {
         &mut self.primary

@@ -1,0 +1,154 @@
+//! One instance: a store with a memory of its own, and the history of what it was asked and answered.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use store_testkit::{FaultTier, Faults};
+use strata::mem::MemTier;
+use strata::pg::{PgConfig, PgTier};
+use strata::redis::{RedisConfig, RedisTier};
+use strata::{Collection, Freshness, Record, Role, Store};
+
+use crate::arguments::Task;
+use crate::history::{Event, Journal, Promise, now};
+use crate::model::{BOUND, Item, SLOW_COMMIT};
+
+/// How long a server may be away before a worker gives up on starting.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a task waits after a call that failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(5);
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// What an instance is for; no two of them write the same numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Random,
+    Drill,
+}
+
+pub(crate) struct Instance {
+    store: Store,
+    pub(crate) items: Collection<Item>,
+    journal: Journal,
+    numbers: AtomicU64,
+    pub(crate) redis: Faults,
+    pub(crate) postgres: Faults,
+}
+
+impl Instance {
+    pub(crate) async fn open(task: &Task, purpose: Purpose) -> Result<Self> {
+        let begun = tokio::time::Instant::now();
+        loop {
+            match Self::try_open(task, purpose).await {
+                Ok(instance) => return Ok(instance),
+                // The servers may be down just now.
+                Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    async fn try_open(task: &Task, purpose: Purpose) -> Result<Self> {
+        let redis = RedisConfig::from_url(&task.redis)?.with_pool_size(2);
+        let redis = redis.with_dial_timeout(LIMIT).with_read_timeout(LIMIT).with_write_timeout(LIMIT);
+        let redis = FaultTier::new(RedisTier::connect(redis).await?);
+        let postgres = FaultTier::new(PgTier::connect(PgConfig::from_url(&task.database)?).await?);
+        let (redis_faults, postgres_faults) = (redis.faults(), postgres.faults());
+        let builder = Store::builder().near(MemTier::new()).tier(redis).tier(postgres).schema::<Item>();
+        let store = builder.configure(|settings| settings.freshness = BOUND).build().await?;
+        let (name, kind) = match purpose {
+            Purpose::Random => ("random", 0),
+            Purpose::Drill => ("drill", 1 << 31),
+        };
+        Ok(Instance {
+            items: store.collection()?,
+            store,
+            journal: Journal::create(&task.directory.join(format!("{}-{name}.history", task.number)))?,
+            numbers: AtomicU64::new(u64::from(task.number) << 32 | kind | 1),
+            redis: redis_faults,
+            postgres: postgres_faults,
+        })
+    }
+
+    /// Notes what the store counted, and closes it.
+    pub(crate) async fn close(&self) -> Result<()> {
+        let stats = self.store.stats();
+        self.journal.write(Event::Ended {
+            refused: stats.fills_refused,
+            errors: stats.errors,
+            l1_hits: stats.l1_hits,
+            l2_hits: stats.l2_hits,
+            l3_hits: stats.l3_hits,
+        })?;
+        let _ = tokio::time::timeout(LIMIT, self.store.close()).await;
+        Ok(())
+    }
+
+    pub(crate) async fn read(&self, key: u64, promise: Promise) -> Result<()> {
+        let items = match (promise, fastrand::bool()) {
+            (Promise::Bounded, _) => self.items.clone(),
+            (Promise::Latest, true) => self.items.with_freshness(Freshness::Strong),
+            (Promise::Latest, false) => self.items.with_freshness(Freshness::Bounded(Duration::ZERO)),
+        };
+        let began = now();
+        match items.read(key as i64).await {
+            Ok(answer) => self.note(key, answer.as_ref().map(|answer| &answer.record), began, promise),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    /// Reads past memory.
+    pub(crate) async fn read_shared(&self, keys: &[u64]) -> Result<()> {
+        let began = now();
+        match self.items.from(Role::Shared).get_many(keys.iter().map(|key| *key as i64)).await {
+            Ok(records) => keys.iter().zip(records).try_for_each(|(key, record)| self.note(*key, record.as_ref(), began, Promise::Bounded)),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    fn note(&self, key: u64, record: Option<&Record<Item>>, began: u64, promise: Promise) -> Result<()> {
+        let (number, version) = record.map_or((0, 0), |record| (record.number.unsigned_abs(), record.version().get()));
+        self.journal.write(Event::Read { key, number, version, began, at: now(), promise })
+    }
+
+    pub(crate) async fn put(&self, key: u64) -> Result<()> {
+        self.write(key, self.numbers.fetch_add(1, Ordering::Relaxed)).await
+    }
+
+    /// Writes in a transaction that takes long to commit.
+    pub(crate) async fn put_slowly(&self, key: u64) -> Result<()> {
+        self.write(key, self.numbers.fetch_add(1, Ordering::Relaxed) | SLOW_COMMIT).await
+    }
+
+    pub(crate) async fn delete(&self, key: u64) -> Result<()> {
+        self.write(key, 0).await
+    }
+
+    async fn write(&self, key: u64, number: u64) -> Result<()> {
+        let began = now();
+        self.journal.write(Event::Began { key, number, at: began })?;
+        let version = match number {
+            0 => self.items.delete(key as i64).await.map(|_| 0),
+            number => self.items.set(Item { id: key as i64, number: number as i64 }).await.map(|record| record.version().get()),
+        };
+        match version {
+            Ok(version) => self.journal.write(Event::Acknowledged { key, number, began, at: now(), version }),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    pub(crate) async fn invalidate(&self, key: u64) -> Result<()> {
+        match self.items.invalidate(key as i64).await {
+            Ok(_) => Ok(()),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    /// Notes a failure, and lets the servers come back.
+    pub(crate) async fn fail(&self) -> Result<()> {
+        self.journal.write(Event::Failed)?;
+        tokio::time::sleep(AFTER_FAILURE).await;
+        Ok(())
+    }
+}
