@@ -11,7 +11,7 @@ mod wakes;
 pub use log::{BULK_LOG_LIMIT, Log, LogBatch, LogCursor, LogEntry, LogKind};
 pub use mark::{Fetched, Mark, Relay, Removal};
 pub use near::{EvictionCause, Near, NearTier, NoNear, OnEvict, Shelf, ShelfOptions, Weigher};
-pub use records::{Fill, FillLease, Records, Slot};
+pub use records::{Fill, FillLease, PutOver, Records, Seen, Slot};
 pub use slot_state::SlotState;
 pub use tables::{Count, Select, Tables};
 pub use wakes::{Heard, Wake, Wakes};

@@ -105,7 +105,8 @@ impl<T> Deref for Record<T> {
 pub struct EncodedRecord {
     /// What orders writes of the key.
     pub version: Version,
-    /// The generation of the slots that the record belongs to ([`Mark`](crate::facet::Mark)); 0 where the shared tier is the truth.
+    /// The generation of the slots that the record belongs to ([`Mark`](crate::facet::Mark)). Where the shared tier is the truth: 0 for what
+    /// was put, 1 for a copy of what a loader brought.
     pub generation: u64,
     /// The layout of the payload.
     pub fingerprint: u64,

@@ -42,6 +42,10 @@ pub enum Operation {
     Relay,
     /// [`Records::put`](store_core::facet::Records::put).
     Put,
+    /// [`Records::put_over`](store_core::facet::Records::put_over).
+    PutOver,
+    /// [`Records::drop_loaded`](store_core::facet::Records::drop_loaded).
+    DropLoaded,
     /// [`Records::delete`](store_core::facet::Records::delete).
     Delete,
     /// [`Tables::prepare`](store_core::facet::Tables::prepare).

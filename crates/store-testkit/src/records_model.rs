@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::facet::{Fetched, Fill, FillLease, Mark, Records, Relay, Slot, SlotState};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot, SlotState};
 use store_core::{BoundSchema, Clock, EncodedRecord, Facets, Result, Role, SystemClock, Tier, Version};
 
 use self::wakes::{Channel, Listening};
@@ -239,6 +239,26 @@ impl Records for ModelRecords {
             version
         };
         Ok(records.iter().map(put).collect())
+    }
+
+    async fn put_over(&self, schema: &BoundSchema, puts: &[PutOver]) -> Result<Vec<Option<Version>>> {
+        let mut content = self.live();
+        let put = |PutOver { key, seen, record }: &PutOver| {
+            let version = content.draw_version(&place(schema, key));
+            let record = EncodedRecord { version, ..record.clone() };
+            self.change(&mut content, schema, key, |place| place.state.put_over(seen, &record)).then_some(version)
+        };
+        Ok(puts.iter().map(put).collect())
+    }
+
+    async fn drop_loaded(&self, schema: &BoundSchema, keys: Option<&[String]>) -> Result<u64> {
+        let mut content = self.live();
+        let keys = match keys {
+            Some(keys) => keys.to_vec(),
+            None => content.places.keys().filter(|(prefix, _)| prefix == schema.key_prefix()).map(|(_, key)| key.clone()).collect(),
+        };
+        let dropped = keys.iter().filter(|key| self.change(&mut content, schema, key, |place| place.state.drop_loaded()));
+        Ok(dropped.count() as u64)
     }
 
     async fn delete(&self, schema: &BoundSchema, keys: &[String]) -> Result<Vec<Option<Version>>> {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fred::types::Value;
-use store_core::facet::{Fetched, Fill, FillLease, Mark, Records, Relay, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Seen, Slot};
 use store_core::{BoundSchema, EncodedRecord, Error, ErrorKind, Result, Role, Version};
 
 use crate::batch::{Answer, Batch, Marks, ScriptCall};
@@ -100,12 +100,40 @@ impl Records for RedisTier {
         versions.into_iter().map(|version| decode_version(version).ok_or_else(malformed)).collect()
     }
 
+    async fn put_over(&self, schema: &BoundSchema, puts: &[PutOver]) -> Result<Vec<Option<Version>>> {
+        let now = SystemTime::now();
+        let call = |PutOver { key, seen, record }: &PutOver| {
+            let seen = match seen {
+                Seen::Lease(lease) => encode_lease(*lease),
+                Seen::Record(record) => encode_header(record),
+            };
+            ScriptCall {
+                key: self.slot_key(schema, key),
+                arguments: vec![encode_record(record), lifetime::argument(record.deadline, now), seen],
+            }
+        };
+        let versions = self.run_script(schema, &scripts::PUT_OVER, puts.iter().map(call).collect()).await?;
+        versions.into_iter().map(decode_if_version).collect()
+    }
+
+    async fn drop_loaded(&self, schema: &BoundSchema, keys: Option<&[String]>) -> Result<u64> {
+        let Some(keys) = keys else {
+            let dropped = async {
+                let link = self.pool.link()?;
+                scan::drop_loaded(&link, self.keys.slot_pattern(schema), self.read_timeout, self.write_timeout).await
+            };
+            return dropped.await.map_err(|error| error.with_schema(schema.name()));
+        };
+        let calls = keys.iter().map(|key| ScriptCall { key: self.slot_key(schema, key), arguments: Vec::new() });
+        let dropped = self.run_script(schema, &scripts::DROP_LOADED, calls.collect()).await?;
+        Ok(dropped.iter().filter(|dropped| is_one(dropped)).count() as u64)
+    }
+
     async fn delete(&self, schema: &BoundSchema, keys: &[String]) -> Result<Vec<Option<Version>>> {
         let now = Bytes::from(unix_milliseconds(SystemTime::now()).to_string());
         let calls = keys.iter().map(|key| ScriptCall { key: self.slot_key(schema, key), arguments: vec![now.clone()] });
         let versions = self.run_script(schema, &scripts::DELETE, calls.collect()).await?;
-        let version = |version: Value| if version.is_null() { Ok(None) } else { decode_version(version).ok_or_else(malformed).map(Some) };
-        versions.into_iter().map(version).collect()
+        versions.into_iter().map(decode_if_version).collect()
     }
 }
 
@@ -228,6 +256,11 @@ fn is_one(answer: &Value) -> bool {
 fn decode_version(answer: Value) -> Option<Version> {
     let bytes = <[u8; 8]>::try_from(&answer.into_bytes()?[..]).ok()?;
     Some(Version::new(u64::from_be_bytes(bytes)))
+}
+
+/// The answer of the scripts that may issue a version.
+fn decode_if_version(answer: Value) -> Result<Option<Version>> {
+    if answer.is_null() { Ok(None) } else { decode_version(answer).ok_or_else(malformed).map(Some) }
 }
 
 fn malformed() -> Error {

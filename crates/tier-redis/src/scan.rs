@@ -8,12 +8,16 @@ use fred::types::config::Server;
 use futures_util::future::try_join_all;
 use store_core::{Error, ErrorKind, Result, Role};
 
+use crate::batch::{Batch, ScriptCall};
 use crate::command::Command;
 use crate::error::Failure;
 use crate::link::Link;
+use crate::scripts;
 
 /// About how many keys the server looks at in one step.
 const STEP: &[u8] = b"1000";
+/// The cursor that a scan begins and ends with.
+const START: &[u8] = b"0";
 
 /// Removes the keys that match a pattern, on every master, and returns how many there were.
 pub(crate) async fn clear(link: &Link, pattern: String, read_timeout: Duration, write_timeout: Duration) -> Result<u64> {
@@ -32,21 +36,57 @@ pub(crate) async fn clear_master(
     write_timeout: Duration,
 ) -> Result<u64> {
     let mut removed = 0;
-    let mut cursor = Bytes::from_static(b"0");
+    let mut cursor = Bytes::from_static(START);
     loop {
-        let [match_, count] = [b"MATCH".as_slice(), b"COUNT"].map(Bytes::from_static);
-        let command = Command::new("SCAN", None, vec![cursor, match_, pattern.clone(), count, Bytes::from_static(STEP)]);
         let keys;
-        (cursor, keys) = page(link.run_one(command.on(master), read_timeout).await?)?;
+        (cursor, keys) = step(link, master, cursor, pattern, read_timeout).await?;
         // One by one, since the keys of one command must lie in one hash slot of a cluster.
         let commands = keys.into_iter().map(|key| Command::of_key("UNLINK", [key])).collect();
         for reply in link.run(commands, write_timeout).await? {
             removed += reply.map_err(Failure::from)?.as_u64().unwrap_or_default();
         }
-        if cursor == "0" {
+        if cursor == START {
             return Ok(removed);
         }
     }
+}
+
+/// Empties those slots that match a pattern and hold a lease or what a loader brought, on every master, and returns how many there were.
+pub(crate) async fn drop_loaded(link: &Link, pattern: String, read_timeout: Duration, write_timeout: Duration) -> Result<u64> {
+    let pattern = Bytes::from(pattern);
+    let masters = link.masters();
+    let dropped = masters.iter().map(|master| drop_loaded_of(link, master.as_ref(), &pattern, read_timeout, write_timeout));
+    Ok(try_join_all(dropped).await?.into_iter().sum())
+}
+
+async fn drop_loaded_of(
+    link: &Link,
+    master: Option<&Server>,
+    pattern: &Bytes,
+    read_timeout: Duration,
+    write_timeout: Duration,
+) -> Result<u64> {
+    let batch = Batch { link, limit: write_timeout, marks: None };
+    let mut dropped = 0;
+    let mut cursor = Bytes::from_static(START);
+    loop {
+        let keys;
+        (cursor, keys) = step(link, master, cursor, pattern, read_timeout).await?;
+        let calls: Vec<ScriptCall> = keys.into_iter().map(|key| ScriptCall { key, arguments: Vec::new() }).collect();
+        for answer in batch.run_script(&scripts::DROP_LOADED, &calls).await? {
+            dropped += answer.reply.map_err(Failure::from)?.as_u64().unwrap_or_default();
+        }
+        if cursor == START {
+            return Ok(dropped);
+        }
+    }
+}
+
+/// Looks at some keys from a cursor on: the next cursor, and those that match.
+async fn step(link: &Link, master: Option<&Server>, cursor: Bytes, pattern: &Bytes, limit: Duration) -> Result<(Bytes, Vec<Bytes>)> {
+    let [match_, count] = [b"MATCH".as_slice(), b"COUNT"].map(Bytes::from_static);
+    let command = Command::new("SCAN", None, vec![cursor, match_, pattern.clone(), count, Bytes::from_static(STEP)]);
+    page(link.run_one(command.on(master), limit).await?)
 }
 
 /// Takes the reply of `SCAN` apart: the next cursor, and keys.

@@ -47,6 +47,10 @@ scripts! {
     REPLACE = "scripts/replace.lua";
     /// Stores a record as truth.
     PUT = "scripts/put.lua";
+    /// Stores a record as truth, if the slot still holds what was seen there.
+    PUT_OVER = "scripts/put_over.lua";
+    /// Empties a slot of a lease, or of what a loader brought.
+    DROP_LOADED = "scripts/drop_loaded.lua";
     /// Deletes a record as truth.
     DELETE = "scripts/delete.lua";
 }

@@ -120,6 +120,61 @@ pub struct Fill {
     pub record: EncodedRecord,
 }
 
+/// What a slot held when a load of its key began, and must still hold for what was loaded to be stored.
+///
+/// ```
+/// use store_core::facet::{FillLease, Seen};
+///
+/// let seen = Seen::Lease(FillLease::new(0x1f));
+/// assert_ne!(seen, Seen::Lease(FillLease::new(0x20)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Seen {
+    /// The caller's lease.
+    Lease(FillLease),
+    /// A record; its payload is not compared, since its version tells it from every other.
+    Record(EncodedRecord),
+}
+
+/// A record for a slot that still holds what its caller saw there.
+///
+/// ```
+/// use std::time::Duration;
+/// use store_core::facet::{PutOver, Records, Seen, Slot};
+/// # use store_core::{BoundSchema, EncodedRecord, Schema, Version};
+/// # use store_derive::Schema;
+/// # use store_testkit::ModelRecords;
+/// # #[derive(Schema)]
+/// # struct City {
+/// #     #[schema(primary_key)]
+/// #     id: i64,
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> store_core::Result<()> {
+/// # let redis = ModelRecords::new();
+/// # let schema = BoundSchema::standalone(City::definition());
+/// # let record = EncodedRecord { version: Version::default(), generation: 1, fingerprint: 1, codec: 1, deadline: None, payload: Vec::new().into() };
+/// let key = String::from("7");
+/// let slots = redis.fetch(&schema, std::slice::from_ref(&key), Some(Duration::from_secs(10))).await?;
+/// if let [Slot::Leased(lease)] = slots[..] {
+///     let put = PutOver { key, seen: Seen::Lease(lease), record };
+///     assert!(redis.put_over(&schema, &[put.clone()]).await?[0].is_some());
+///     assert_eq!(redis.put_over(&schema, &[put]).await?, [None], "the lease is not there any more");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct PutOver {
+    /// The key's text form.
+    pub key: String,
+    /// What the slot must still hold.
+    pub seen: Seen,
+    /// What was loaded after that was seen.
+    pub record: EncodedRecord,
+}
+
 /// Encoded records by key, shared by several processes.
 ///
 /// Implementations MUST keep these rules, which make a delayed caller harmless:
@@ -201,6 +256,15 @@ pub trait Records: Debug + Send + Sync {
     /// Stores records as the tier of truth of a schema that has no other, whatever the slots hold. The tier issues each version; that in the given
     /// record is ignored. Of calls that meet in one slot, the later one has the newer version.
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>>;
+
+    /// As [`put`](Self::put), where a slot still holds what the caller saw there; `None` where it does not, and nothing is changed there. So a write, a
+    /// deletion or an invalidation since then voids what was loaded. A record past its deadline empties the slot.
+    async fn put_over(&self, schema: &BoundSchema, puts: &[PutOver]) -> Result<Vec<Option<Version>>>;
+
+    /// Empties slots that hold a lease, or a record of another generation than 0, which are copies of what a loader brought, and returns how many. With
+    /// `None`, all of the schema, without blocking the server. What was put with generation 0 stays, and so does content that is no record of this version
+    /// of Strata.
+    async fn drop_loaded(&self, schema: &BoundSchema, keys: Option<&[String]>) -> Result<u64>;
 
     /// Deletes records as the tier of truth of a schema that has no other. The version of the deletion, or `None` where there was no record.
     async fn delete(&self, schema: &BoundSchema, keys: &[String]) -> Result<Vec<Option<Version>>>;

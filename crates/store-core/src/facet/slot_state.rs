@@ -1,6 +1,6 @@
 //! The transitions of one slot of the shared tier.
 
-use super::records::{FillLease, Slot};
+use super::records::{FillLease, Seen, Slot};
 use crate::record::EncodedRecord;
 use crate::version::Version;
 
@@ -92,6 +92,33 @@ impl SlotState {
                 false
             }
         }
+    }
+
+    /// Takes a loaded record if the slot still holds what its loader saw; whether it did. Part of [`Records::put_over`](super::Records::put_over).
+    pub fn put_over(&mut self, seen: &Seen, record: &EncodedRecord) -> bool {
+        let is_seen = match (&*self, seen) {
+            (SlotState::Leased(present), Seen::Lease(lease)) => present == lease,
+            // The version tells payloads apart.
+            (SlotState::Record(present), Seen::Record(seen)) => *present == EncodedRecord { payload: present.payload.clone(), ..seen.clone() },
+            _ => false,
+        };
+        if is_seen {
+            *self = SlotState::Record(record.clone());
+        }
+        is_seen
+    }
+
+    /// Empties the slot of a lease, or of what a loader brought; whether it held that. Part of [`Records::drop_loaded`](super::Records::drop_loaded).
+    pub fn drop_loaded(&mut self) -> bool {
+        let is_loaded = match self {
+            SlotState::Leased(_) => true,
+            SlotState::Record(record) => record.generation != 0,
+            SlotState::Empty | SlotState::Foreign => false,
+        };
+        if is_loaded {
+            *self = SlotState::Empty;
+        }
+        is_loaded
     }
 
     /// Empties the slot, unless it holds a record of at least this version. Part of [`Records::relay`](super::Records::relay).

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::Guard;
 use crate::error::Result;
-use crate::facet::{Fetched, Fill, FillLease, Mark, Records, Relay, Slot};
+use crate::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot};
 use crate::record::EncodedRecord;
 use crate::schema::BoundSchema;
 use crate::version::Version;
@@ -81,6 +81,18 @@ impl Records for GuardedRecords {
 
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {
         self.guard.once(self.inner.put(schema, records)).await
+    }
+
+    async fn put_over(&self, schema: &BoundSchema, puts: &[PutOver]) -> Result<Vec<Option<Version>>> {
+        self.guard.once(self.inner.put_over(schema, puts)).await
+    }
+
+    async fn drop_loaded(&self, schema: &BoundSchema, keys: Option<&[String]>) -> Result<u64> {
+        // The number would be that of the second attempt alone, but nobody counts single keys.
+        match keys {
+            Some(_) => self.guard.repeatable(|_| self.inner.drop_loaded(schema, keys)).await,
+            None => self.guard.once(self.inner.drop_loaded(schema, keys)).await,
+        }
     }
 
     async fn delete(&self, schema: &BoundSchema, keys: &[String]) -> Result<Vec<Option<Version>>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::facet::{Fetched, Fill, FillLease, Mark, Records, Relay, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot};
 use store_core::{BoundSchema, EncodedRecord, Result, Version};
 
 use super::{Faults, Operation};
@@ -60,6 +60,14 @@ impl Records for FaultyRecords {
 
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {
         self.faults.run(Operation::Put, self.inner.put(schema, records)).await
+    }
+
+    async fn put_over(&self, schema: &BoundSchema, puts: &[PutOver]) -> Result<Vec<Option<Version>>> {
+        self.faults.run(Operation::PutOver, self.inner.put_over(schema, puts)).await
+    }
+
+    async fn drop_loaded(&self, schema: &BoundSchema, keys: Option<&[String]>) -> Result<u64> {
+        self.faults.run(Operation::DropLoaded, self.inner.drop_loaded(schema, keys)).await
     }
 
     async fn delete(&self, schema: &BoundSchema, keys: &[String]) -> Result<Vec<Option<Version>>> {

@@ -30,6 +30,7 @@ pub mod clear;
 pub mod fetch;
 pub mod fill;
 pub mod keys;
+pub mod loads;
 pub mod marks;
 pub mod model;
 pub mod races;
@@ -161,6 +162,17 @@ macro_rules! records_suite {
                 versions_rise_above_what_the_slot_holds,
                 versions_rise_across_deletion_and_clearing,
                 an_expired_record_is_not_there_to_be_deleted,
+            }
+            loads {
+                what_was_loaded_takes_the_place_of_its_lease,
+                what_was_loaded_takes_the_place_of_what_was_seen,
+                whatever_came_between_voids_a_load,
+                a_load_is_stored_once,
+                a_load_past_its_deadline_empties_the_slot_that_was_seen,
+                each_load_of_a_batch_stands_for_itself,
+                versions_of_loads_and_puts_rise_together,
+                copies_and_leases_are_dropped_and_what_was_put_stays,
+                dropping_all_copies_leaves_other_schemas_alone,
             }
             keys {
                 odd_keys_are_kept_apart,

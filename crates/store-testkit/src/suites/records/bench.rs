@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use store_core::facet::{Fetched, Fill, FillLease, LogCursor, Mark, Records, Relay, Removal, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, LogCursor, Mark, PutOver, Records, Relay, Removal, Seen, Slot};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, EncodedRecord, Policies, SchemaDefinition, Tier, Version};
 
 use super::RecordsServer;
@@ -113,6 +113,25 @@ impl<S: RecordsServer> Bench<S> {
     pub(super) async fn put(&self, key: &str, record: &EncodedRecord) -> Version {
         let records = [(key.to_owned(), record.clone())];
         only(self.records.put(&self.schema, &records).await.expect("a put succeeds"))
+    }
+
+    pub(super) async fn put_over(&self, key: &str, seen: Seen, record: &EncodedRecord) -> Option<Version> {
+        only(self.put_over_all(&[(key, seen, record.clone())]).await)
+    }
+
+    pub(super) async fn put_over_all(&self, puts: &[(&str, Seen, EncodedRecord)]) -> Vec<Option<Version>> {
+        let put = |(key, seen, record): &(&str, Seen, EncodedRecord)| PutOver {
+            key: (*key).to_owned(),
+            seen: seen.clone(),
+            record: record.clone(),
+        };
+        let puts: Vec<PutOver> = puts.iter().map(put).collect();
+        self.records.put_over(&self.schema, &puts).await.expect("a put over what was seen succeeds")
+    }
+
+    pub(super) async fn drop_loaded(&self, keys: Option<&[&str]>) -> u64 {
+        let keys: Option<Vec<String>> = keys.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
+        self.records.drop_loaded(&self.schema, keys.as_deref()).await.expect("dropping copies succeeds")
     }
 
     pub(super) async fn delete(&self, key: &str) -> Option<Version> {

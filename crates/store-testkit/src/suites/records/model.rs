@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use store_core::facet::{Fill, FillLease, Records, Relay, Removal, Slot};
+use store_core::facet::{Fill, FillLease, PutOver, Records, Relay, Removal, Seen, Slot};
 use store_core::{BoundSchema, EncodedRecord, Version};
 use tokio::runtime::Handle;
 
@@ -31,6 +31,10 @@ enum Call {
     Remove(Vec<&'static str>),
     Clear,
     Put(Vec<(&'static str, EncodedRecord)>),
+    /// Over what is there, or over something else.
+    PutOver(Vec<(&'static str, bool, EncodedRecord)>),
+    /// Of some keys, or of all.
+    DropLoaded(Option<Vec<&'static str>>),
     Delete(Vec<&'static str>),
     PutForeignContent(&'static str),
 }
@@ -82,7 +86,10 @@ fn caching_call() -> impl Strategy<Value = Call> {
 fn truth_call() -> impl Strategy<Value = Call> {
     prop_oneof![
         1 => common_call(),
+        1 => keys().prop_map(|keys| Call::Fetch(keys, true)),
         1 => keyed_records().prop_map(Call::Put),
+        2 => prop::collection::vec((key(), prop::bool::weighted(0.8), any_record()), 1..4).prop_map(Call::PutOver),
+        1 => prop::option::weighted(0.8, keys()).prop_map(Call::DropLoaded),
         1 => keys().prop_map(Call::Delete),
     ]
 }
@@ -202,6 +209,25 @@ impl<S: RecordsServer> Pair<'_, S> {
                 let keys: Vec<_> = records.iter().map(|(key, _)| *key).collect();
                 same(&versions.len(), &model_versions.len()).and_then(|()| self.rise(&keys, versions.into_iter().map(Some)))
             }
+            Call::PutOver(puts) => {
+                let mut told = Vec::new();
+                for (key, over_present, record) in puts {
+                    let seen = self.seen(key, *over_present).await?;
+                    let put = |seen| [PutOver { key: (*key).to_owned(), seen, record: record.clone() }];
+                    let version = tested.put_over(schema, &put(seen.0)).await?;
+                    let model_version = model.put_over(schema, &put(seen.1)).await?;
+                    told.push((*key, version[0], model_version[0].is_some()));
+                }
+                let mut same_so_far = Ok(());
+                for (key, version, is_put) in told {
+                    same_so_far = same_so_far.and(same(&version.is_some(), &is_put)).and_then(|()| self.rise(&[key], [version]));
+                }
+                same_so_far
+            }
+            Call::DropLoaded(keys) => {
+                let keys = keys.as_ref().map(|keys| owned(keys));
+                same(&tested.drop_loaded(schema, keys.as_deref()).await?, &model.drop_loaded(schema, keys.as_deref()).await?)
+            }
             Call::Delete(keys) => {
                 let deleted = tested.delete(schema, &owned(keys)).await?;
                 let presence = |versions: &[Option<Version>]| versions.iter().map(Option::is_some).collect::<Vec<_>>();
@@ -213,6 +239,21 @@ impl<S: RecordsServer> Pair<'_, S> {
                 model.put_foreign_content(schema, key);
                 Ok(())
             }
+        })
+    }
+
+    /// What each of the two holds of a key, or else what neither does.
+    async fn seen(&self, key: &str, present: bool) -> store_core::Result<(Seen, Seen)> {
+        let keys = [key.to_owned()];
+        let tested = self.bench.records.fetch(&self.schema, &keys, None).await?.remove(0);
+        let model = self.model.fetch(&self.schema, &keys, None).await?.remove(0);
+        Ok(match (tested, model) {
+            (Slot::Record(tested), Slot::Record(model)) if present => (Seen::Record(tested), Seen::Record(model)),
+            (Slot::Busy, Slot::Busy) if present => match self.leases.last() {
+                Some(&(tested, model)) => (Seen::Lease(tested), Seen::Lease(model)),
+                None => (Seen::Record(record(9)), Seen::Record(record(9))),
+            },
+            _ => (Seen::Record(record(9)), Seen::Record(record(9))),
         })
     }
 
