@@ -17,7 +17,7 @@ use crate::codec::{self, Codec};
 use crate::coherence::{Coherence, Tasks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{NearTier, NoNear};
-use crate::gate::Gate;
+use crate::gate::{Closing, Gate};
 use crate::guard::Guard;
 use crate::health::{HealthChange, HealthListener};
 use crate::pipeline::{Follow, Shared};
@@ -230,6 +230,7 @@ impl<N: NearTier> StoreBuilder<N> {
             runtime,
             closed: AtomicBool::new(false),
             writes: Gate::new(),
+            closing: Closing::new(),
             settings,
         });
         let context = Context { near: near.as_ref(), stack: &stack, shared: &shared };

@@ -1,5 +1,7 @@
 //! The typed handle of one schema.
 
+mod loading;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -175,11 +177,18 @@ impl<T: Schema> Collection<T> {
     pub fn peek_with<R>(&self, key: impl AsKey<T::Key>, visit: impl FnOnce(&T) -> R) -> Option<R> {
         let near = self.pipeline.fresh_near(&self.freshness)?;
         let (mut visit, mut answer) = (Some(visit), None);
-        let found = near.peek_with(&key.as_key(), &mut |model, _| {
+        let mut show = |model: &T| {
             if let Some(visit) = visit.take() {
                 answer = Some(visit(model));
             }
-        });
+        };
+        let found = match self.pipeline.keeps_beyond_end() {
+            true => self.pipeline.live(&**near, &key.as_key()).is_some_and(|record| {
+                show(record.model());
+                true
+            }),
+            false => near.peek_with(&key.as_key(), &mut |model, _| show(model)),
+        };
         let counters = self.pipeline.counters();
         if found {
             counters.l1_hits.add(1)
@@ -403,12 +412,14 @@ impl<T: Schema> Collection<T> {
         self.pipeline.call("select_as", rows).await
     }
 
-    /// Drops the copies that memory and the shared tier hold of a key. The truth keeps the record, and the next read brings it back.
+    /// Drops the copies that memory and the shared tier hold of a key. The truth keeps the record, and the next read brings it back. In a schema without tables,
+    /// what a [loader](Self::get_or_load) brought is such a copy, and what was written is not.
     ///
     /// # Errors
     ///
     /// [`L3Unavailable`](ErrorKind::L3Unavailable) or [`Timeout`](ErrorKind::Timeout) if it could not be written to the log, from which the other instances and
-    /// the shared tier learn of it; this instance has dropped its copy all the same.
+    /// the shared tier learn of it; without tables, [`L2Unavailable`](ErrorKind::L2Unavailable) if the shared tier could not be told. This instance has dropped
+    /// its copy all the same.
     pub async fn invalidate(&self, key: impl AsKey<T::Key>) -> Result<()> {
         let key = key.as_key().into_owned();
         let text = key.to_text();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::tier::Role;
 
@@ -61,6 +62,8 @@ pub enum ErrorKind {
     Unavailable,
     /// A time limit passed before the answer came.
     Timeout,
+    /// A loader that was given to `get_or_load` failed, panicked, or answered what cannot be used.
+    LoadFailed,
     /// A tier refused the credentials or the permission.
     AccessDenied,
     /// The truth tier rolled the transaction back.
@@ -95,6 +98,7 @@ impl ErrorKind {
             ErrorKind::L3Unavailable => "L3 truth tier unavailable",
             ErrorKind::Unavailable => "all tiers unavailable",
             ErrorKind::Timeout => "time limit exceeded",
+            ErrorKind::LoadFailed => "the loader failed",
             ErrorKind::AccessDenied => "access denied",
             ErrorKind::TransactionFailed => "transaction failed and was rolled back",
             ErrorKind::TransactionTimeout => "transaction time limit exceeded",
@@ -121,7 +125,8 @@ struct Inner {
     key: Option<String>,
     column: Option<Cow<'static, str>>,
     operation: Option<&'static str>,
-    source: Option<Source>,
+    /// Shared by the callers of one flight.
+    source: Option<Arc<dyn std::error::Error + Send + Sync + 'static>>,
     /// Whether the tier was not asked at all.
     held_back: bool,
 }
@@ -257,7 +262,7 @@ impl Error {
     /// Attaches the error that caused this one. It must hold no secret: its text can reach a log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -280,7 +285,7 @@ impl Error {
         )
     }
 
-    /// A copy for each of several callers that shared one flight; the source becomes text.
+    /// A copy for each of several callers that shared one flight.
     pub(crate) fn duplicate(&self) -> Self {
         let inner = &*self.0;
         Error(Box::new(Inner {
@@ -292,7 +297,7 @@ impl Error {
             key: inner.key.clone(),
             column: inner.column.clone(),
             operation: inner.operation,
-            source: inner.source.as_ref().map(|source| Source::from(source.to_string())),
+            source: inner.source.clone(),
             held_back: inner.held_back,
         }))
     }

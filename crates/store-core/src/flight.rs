@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -42,14 +40,7 @@ where
     where
         F: Future<Output = Result<V>> + Send + 'static,
     {
-        let mut outcome = self.join_or_start(runtime, key, load);
-        let landed = outcome.wait_for(Option::is_some).await;
-        match landed.ok().and_then(|outcome| outcome.clone()) {
-            Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => Err(error.duplicate()),
-            // Only a runtime that ends drops a load.
-            None => Err(Error::runtime_ended()),
-        }
+        self.join_or_start(runtime, key, load).landed().await
     }
 
     /// Starts `load` as the key's flight unless there is one, and waits for neither.
@@ -60,29 +51,32 @@ where
         drop(self.join_or_start(runtime, key, load));
     }
 
-    fn join_or_start<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F) -> watch::Receiver<Outcome<V>>
+    fn join_or_start<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F) -> Flight<V>
     where
         F: Future<Output = Result<V>> + Send + 'static,
     {
+        let (flight, landing) = self.board(key);
+        if let Some(landing) = landing {
+            let load = load();
+            drop(spawn(runtime, async move {
+                let result = load.await;
+                landing.land(result);
+            }));
+        }
+        flight
+    }
+
+    /// A place on the key's flight, and the duty to land it where there was none.
+    pub(crate) fn board(&self, key: K) -> (Flight<V>, Option<Landing<K, V>>) {
         let mut board = lock(&self.board);
         if let Some(outcome) = board.get(&key) {
-            return outcome.clone();
+            return (Flight(outcome.clone()), None);
         }
         let (sender, receiver) = watch::channel(None);
         board.insert(key.clone(), receiver.clone());
         drop(board);
-
-        let landing = Landing { board: Arc::clone(&self.board), key };
-        let load = load();
-        let flight = spawn(runtime, async move {
-            let panicked = |_| Err(Error::new(ErrorKind::Internal, "a load panicked; the panic's own message says where"));
-            let result = AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(panicked).map_err(Arc::new);
-            // Readers that come from here on must start anew: whatever they were told is younger than this load.
-            drop(landing);
-            sender.send_replace(Some(result));
-        });
-        drop(flight);
-        receiver
+        let place = Place { board: Arc::clone(&self.board), key };
+        (Flight(receiver), Some(Landing { place: Some(place), sender }))
     }
 
     /// Lets later readers of the key start anew. Those already waiting keep the flight.
@@ -96,14 +90,59 @@ where
     }
 }
 
+/// A reader's place on a flight.
+#[derive(Debug)]
+pub(crate) struct Flight<V>(watch::Receiver<Outcome<V>>);
+
+impl<V: Clone> Flight<V> {
+    /// Waits for the flight's end. May be given up, and asked again.
+    pub(crate) async fn landed(&mut self) -> Result<V> {
+        let landed = self.0.wait_for(Option::is_some).await;
+        match landed.ok().and_then(|outcome| outcome.clone()) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(error.duplicate()),
+            // Only a runtime that ends drops a load.
+            None => Err(Error::runtime_ended()),
+        }
+    }
+}
+
+/// The duty to end a flight. A load that panics ends it with an error.
+#[derive(Debug)]
+pub(crate) struct Landing<K: Eq + Hash, V> {
+    place: Option<Place<K, V>>,
+    sender: watch::Sender<Outcome<V>>,
+}
+
+impl<K: Eq + Hash, V> Landing<K, V> {
+    pub(crate) fn land(mut self, result: Result<V>) {
+        self.end(result);
+    }
+
+    fn end(&mut self, result: Result<V>) {
+        // Readers that come from here on must start anew: whatever they were told is younger than this load.
+        self.place = None;
+        self.sender.send_replace(Some(result.map_err(Arc::new)));
+    }
+}
+
+impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        if self.place.is_some() && std::thread::panicking() {
+            self.end(Err(Error::new(ErrorKind::Internal, "a load panicked; the panic's own message says where")));
+        }
+    }
+}
+
 /// Takes the key's flight off the board when a load ends, however it ends. If the load was forgotten, that is a later one, which may know less all the same:
 /// readers that come from here on must not join it either.
-struct Landing<K: Eq + Hash, V> {
+#[derive(Debug)]
+struct Place<K: Eq + Hash, V> {
     board: Arc<Mutex<Board<K, V>>>,
     key: K,
 }
 
-impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+impl<K: Eq + Hash, V> Drop for Place<K, V> {
     fn drop(&mut self) {
         lock(&self.board).remove(&self.key);
     }

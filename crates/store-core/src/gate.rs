@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 const PLACES: u32 = 1 << 28;
 
@@ -29,5 +29,25 @@ impl Gate {
             all.forget();
             self.places.close();
         }
+    }
+}
+
+/// Tells work that nobody should wait for when the store closes.
+#[derive(Debug)]
+pub(crate) struct Closing(watch::Sender<bool>);
+
+impl Closing {
+    pub(crate) fn new() -> Self {
+        Closing(watch::Sender::new(false))
+    }
+
+    pub(crate) fn announce(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits until the store is closing.
+    pub(crate) async fn announced(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.subscribe().wait_for(|is_closing| *is_closing).await;
     }
 }

@@ -22,6 +22,7 @@ mod gate;
 mod guard;
 mod health;
 mod key;
+mod load;
 mod notes;
 mod page;
 mod pipeline;
@@ -59,6 +60,7 @@ pub use field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scal
 pub use freshness::{Freshness, Token};
 pub use health::{Health, HealthChange, TierHealth};
 pub use key::{AsKey, Key, KeyPart, key_text};
+pub use load::{Known, Load, LoadError, LoadResult};
 pub use page::Page;
 pub use pipeline::WarmProgress;
 pub use query::{Column, ColumnName, Columns, Comparison, Cursor, DEFAULT_LIMIT, Direction, Filter, Operand, Order, Projection, Query};

@@ -20,6 +20,10 @@ pub(crate) struct Notes {
     pub(crate) fresh_until: Option<i64>,
     /// Whether it says that there is no record.
     pub(crate) is_absence: bool,
+    /// Whether a loader brought it, rather than a write.
+    pub(crate) is_loaded: bool,
+    /// The life time that it was loaded with, in milliseconds; `None` for one without end.
+    pub(crate) life_time: Option<u64>,
 }
 
 /// The last byte of a payload.
@@ -71,7 +75,13 @@ mod tests {
             columns in prop::collection::vec(any::<u8>(), 0..40),
             notes in prop::option::of((prop::collection::vec(".{0,8}", 0..3), any::<u64>(), prop::option::of(".{0,8}"), any::<bool>())),
         ) {
-            let notes = notes.map(|(tags, era, source_tag, is_absence)| Notes { tags, era, source_tag, fresh_until: None, is_absence });
+            let notes = notes.map(|(tags, era, source_tag, is_absence)| Notes {
+                tags,
+                era,
+                source_tag,
+                is_absence,
+                ..Notes::default()
+            });
             let payload = join(columns.clone(), notes.as_ref()).unwrap();
             let (split_columns, split_notes) = split(&payload).unwrap();
             prop_assert_eq!(&split_columns[..], &columns[..]);

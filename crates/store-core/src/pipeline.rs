@@ -7,6 +7,7 @@ mod delete;
 mod follow;
 mod fresh;
 mod invalidate;
+mod loading;
 mod read;
 mod read_many;
 mod search;
@@ -19,6 +20,7 @@ mod write;
 use absent::Absences;
 pub(crate) use backing::{Backing, MemoryVersions};
 pub(crate) use follow::Follow;
+pub(crate) use loading::{Landed, LoadMany, LoadOne};
 pub(crate) use read::{Loaded, View};
 use verify::Verifier;
 pub use warm::WarmProgress;
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) closed: AtomicBool,
     pub(crate) writes: crate::gate::Gate,
+    pub(crate) closing: crate::gate::Closing,
     pub(crate) coherence: Arc<Coherence>,
     /// Set when all schemas are there. The tasks go on as long as the store or a collection is kept.
     pub(crate) tasks: OnceLock<Tasks>,
@@ -80,6 +83,10 @@ pub(crate) struct Pipeline<T: Schema> {
     pub(crate) fences: Fences,
     pub(crate) flights: Flights<T::Key, Option<Loaded<T>>>,
     absences: Absences<T::Key>,
+    /// Those of loaders.
+    pub(crate) loads: Flights<T::Key, Landed<T>>,
+    /// Those of loaders that nobody waits for, as what they renew is still good.
+    pub(crate) renewals: Flights<T::Key, Landed<T>>,
     /// What was heard, and whether the shared tier is believed; `None` where the truth has no log.
     pub(crate) trust: Option<Trust>,
     pub(crate) own: OwnCommits,
@@ -114,6 +121,8 @@ impl<T: Schema> Pipeline<T> {
             fences: Fences::new(),
             flights: Flights::new(),
             absences: Absences::new(),
+            loads: Flights::new(),
+            renewals: Flights::new(),
             trust,
             own: OwnCommits::default(),
             verifier,
@@ -194,10 +203,15 @@ impl<T: Schema> Pipeline<T> {
         self.schema.near_positions().len() < self.schema.definition().columns().len()
     }
 
-    /// A life time, shortened at random, so that what was loaded together does not end together. What memory or the shared tier is the truth of lives on.
+    /// A life time, [shortened](Self::shortened) unless memory or the shared tier is the truth of the record, which then lives on.
     fn jittered(&self, life: Duration) -> Duration {
+        if matches!(self.backing, Backing::Tables { .. }) { self.shortened(life) } else { life }
+    }
+
+    /// A life time, shortened at random, so that what was loaded together does not end together.
+    fn shortened(&self, life: Duration) -> Duration {
         let jitter = self.shared.settings.jitter;
-        if jitter <= 0.0 || !matches!(self.backing, Backing::Tables { .. }) {
+        if jitter <= 0.0 {
             return life;
         }
         let part = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;

@@ -65,6 +65,11 @@ impl<T> Record<T> {
         self
     }
 
+    /// What was cached beside it.
+    pub(crate) fn notes(&self) -> Option<&Arc<Notes>> {
+        self.notes.as_ref()
+    }
+
     /// The end of its life time in memory, where it is kept beyond.
     pub(crate) fn expires(&self) -> Option<Duration> {
         self.expires

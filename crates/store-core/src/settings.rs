@@ -57,6 +57,9 @@ pub struct Settings {
     pub log_retention: Duration,
     /// How long a reader waits for another process that is loading the same record, before it asks the truth as well. Default: 1 second.
     pub flight_wait: Duration,
+    /// The most time that one run of a loader (`get_or_load`) may take. Its callers have their own time limits; this one ends the load itself, and other
+    /// processes may fill the slot this long and the fill lease after it began. Default: 30 seconds.
+    pub load_timeout: Duration,
     /// The most time that one call on a single record may take. Default: 15 seconds.
     pub operation_timeout: Duration,
     /// When a tier that fails is left alone, and for how long.
@@ -91,6 +94,7 @@ impl Default for Settings {
             truth_reads: 256,
             log_retention: Duration::from_secs(15 * 60),
             flight_wait: Duration::from_secs(1),
+            load_timeout: Duration::from_secs(30),
             operation_timeout: Duration::from_secs(15),
             breaker: BreakerSettings::default(),
             retries: 1,
@@ -115,6 +119,7 @@ impl Settings {
             ("stale_on_error", self.stale_on_error),
             ("soft_timeout", self.soft_timeout),
             ("flight_wait", Some(self.flight_wait)),
+            ("load_timeout", Some(self.load_timeout)),
             ("operation_timeout", Some(self.operation_timeout)),
             ("breaker.cool_down", Some(self.breaker.cool_down)),
             ("breaker.longest_cool_down", Some(self.breaker.longest_cool_down)),

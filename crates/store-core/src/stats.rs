@@ -49,6 +49,7 @@ pub(crate) struct Counters {
     pub(crate) errors: Counter,
     pub(crate) stale_answers: Counter,
     pub(crate) negative_hits: Counter,
+    pub(crate) loads: Counter,
 }
 
 /// A moment's view of what the store has done since it was built. Records count one by one, also in batches.
@@ -109,6 +110,8 @@ pub struct Stats {
     pub stale_answers: u64,
     /// Keys that memory knew to be absent (`negative_ttl`). They count among the misses of memory too.
     pub negative_hits: u64,
+    /// Records that loaders were asked for.
+    pub loads: u64,
     /// Entries in memory now.
     pub l1_entries: u64,
     /// Writes that the tier of truth has not confirmed yet.
@@ -134,6 +137,7 @@ impl Counters {
             fills_refused: self.fills_refused.total(),
             stale_answers: self.stale_answers.total(),
             negative_hits: self.negative_hits.total(),
+            loads: self.loads.total(),
             l1_entries,
             dirty_entries: 0,
         }

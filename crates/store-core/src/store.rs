@@ -163,7 +163,7 @@ impl Store {
         Ok(())
     }
 
-    /// Waits for the writes under way, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed). Closing again does nothing, or what
+    /// Waits for the writes under way and stops the loads of `get_or_load`, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed). Closing again does nothing, or what
     /// a call whose future was dropped left to do.
     ///
     /// # Errors
@@ -172,6 +172,7 @@ impl Store {
     pub async fn close(&self) -> Result<()> {
         let shared = &self.inner.shared;
         shared.closed.store(true, Ordering::Release);
+        shared.closing.announce();
         shared.writes.close().await;
         if let Some(tasks) = shared.tasks.get() {
             tasks.close().await;

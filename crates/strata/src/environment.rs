@@ -61,6 +61,7 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     settings.write_mode = variables.choice("STRATA_WRITE_MODE", &modes)?.unwrap_or(settings.write_mode);
     settings.negative_ttl = variables.duration("STRATA_NEGATIVE_TTL")?.or(settings.negative_ttl);
     settings.fill_lease = variables.duration("STRATA_FILL_LEASE")?.unwrap_or(settings.fill_lease);
+    settings.load_timeout = variables.duration("STRATA_LOAD_TIMEOUT")?.unwrap_or(settings.load_timeout);
     settings.operation_timeout = variables.duration("STRATA_OPERATION_TIMEOUT")?.unwrap_or(settings.operation_timeout);
     settings.flight_wait = variables.duration("STRATA_FLIGHT_WAIT")?.unwrap_or(settings.flight_wait);
     settings.freshness = variables.duration("STRATA_FRESHNESS")?.unwrap_or(settings.freshness);

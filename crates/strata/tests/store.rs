@@ -13,6 +13,7 @@ mod store {
     mod coherence;
     mod environment;
     mod health;
+    mod loaders;
     mod models;
     #[cfg(all(feature = "redis", feature = "pg"))]
     mod outages;

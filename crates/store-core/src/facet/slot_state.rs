@@ -99,7 +99,9 @@ impl SlotState {
         let is_seen = match (&*self, seen) {
             (SlotState::Leased(present), Seen::Lease(lease)) => present == lease,
             // The version tells payloads apart.
-            (SlotState::Record(present), Seen::Record(seen)) => *present == EncodedRecord { payload: present.payload.clone(), ..seen.clone() },
+            (SlotState::Record(present), Seen::Record(seen)) => {
+                *present == EncodedRecord { payload: present.payload.clone(), ..seen.clone() }
+            }
             _ => false,
         };
         if is_seen {

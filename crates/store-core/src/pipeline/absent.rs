@@ -80,7 +80,12 @@ impl<T: Schema> Pipeline<T> {
 
     /// Whether memory knows that there is no record, as of when it was last in step with the log.
     pub(super) fn is_known_absent(&self, key: &Borrowed<T>) -> bool {
-        if self.near.is_none() || self.negative_ttl().is_none() {
+        self.negative_ttl().is_some() && self.remembers_absence(key)
+    }
+
+    /// As [`is_known_absent`](Self::is_known_absent), of schemas without tables too, whose loaders tell of absences.
+    pub(super) fn remembers_absence(&self, key: &Borrowed<T>) -> bool {
+        if self.near.is_none() {
             return false;
         }
         let Some(absence) = self.absences.get(key) else { return false };
@@ -95,8 +100,23 @@ impl<T: Schema> Pipeline<T> {
 
     /// Remembers that a load, which noted the fence before it began, found no record. `began` is when it did.
     pub(super) fn remember_absence(&self, fence: FenceToken, key: T::Key, began: Duration) {
-        let Some(ttl) = self.negative_ttl().filter(|_| self.near.is_some()) else { return };
-        self.absences.learn(key, Absence { fence, end: began.saturating_add(ttl) });
+        if let Some(ttl) = self.negative_ttl() {
+            self.remember_absence_until(fence, key, began.saturating_add(ttl));
+        }
+    }
+
+    /// Remembers an absence until a time on the clock's monotonic scale.
+    pub(super) fn remember_absence_until(&self, fence: FenceToken, key: T::Key, end: Duration) {
+        if self.near.is_some() {
+            self.absences.learn(key, Absence { fence, end });
+        }
+    }
+
+    /// Forgets that a loader told of an absence, since it brought a record.
+    pub(super) fn forget_loaded_absence(&self, key: &Borrowed<T>) {
+        if self.near.is_some() {
+            self.absences.forget(key);
+        }
     }
 
     /// Forgets that a key was absent, since a record of it was found.

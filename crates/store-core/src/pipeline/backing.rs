@@ -28,15 +28,27 @@ pub(crate) enum Backing<T: Schema> {
 #[derive(Debug)]
 pub(crate) struct MemoryVersions<T> {
     last: AtomicU64,
+    /// What loaders brought under smaller versions was invalidated.
+    loaded_from: AtomicU64,
     model: std::marker::PhantomData<fn() -> T>,
 }
 
 impl<T> MemoryVersions<T> {
     pub(crate) fn new() -> Self {
-        MemoryVersions { last: AtomicU64::new(0), model: std::marker::PhantomData }
+        MemoryVersions { last: AtomicU64::new(0), loaded_from: AtomicU64::new(0), model: std::marker::PhantomData }
     }
 
     pub(crate) fn next(&self) -> Version {
         Version::new(self.last.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Invalidates all that loaders have brought so far.
+    pub(super) fn invalidate_loaded(&self) {
+        self.loaded_from.fetch_max(self.next().get(), Ordering::Release);
+    }
+
+    /// Whether what a loader brought under this version was invalidated since.
+    pub(super) fn is_invalidated(&self, version: Version) -> bool {
+        version.get() < self.loaded_from.load(Ordering::Acquire)
     }
 }

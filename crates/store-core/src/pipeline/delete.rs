@@ -42,7 +42,7 @@ impl<T: Schema> Pipeline<T> {
             Backing::Memory(versions) => Ok(keys
                 .iter()
                 .map(|key| {
-                    let present = self.near.as_ref().is_some_and(|near| near.version(key.borrow()).is_some());
+                    let present = self.near.as_ref().is_some_and(|near| self.live(&**near, key.borrow()).is_some());
                     present.then(|| versions.next())
                 })
                 .collect()),

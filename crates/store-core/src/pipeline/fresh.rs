@@ -18,9 +18,15 @@ impl<T: Schema> Pipeline<T> {
         self.near.as_ref().filter(|_| !self.is_closed() && self.is_fresh(freshness))
     }
 
+    /// Whether memory may hold records whose life time is over.
+    pub(crate) fn keeps_beyond_end(&self) -> bool {
+        self.shared.settings.stale_on_error.is_some() || !matches!(self.backing, Backing::Tables { .. })
+    }
+
     /// What memory holds of a key within its life time.
-    pub(super) fn live(&self, near: &dyn Shelf<T>, key: &Borrowed<T>) -> Option<Record<T>> {
-        near.get(key).filter(|record| record.expires().is_none_or(|end| self.shared.settings.clock.coarse() < end))
+    pub(crate) fn live(&self, near: &dyn Shelf<T>, key: &Borrowed<T>) -> Option<Record<T>> {
+        let is_live = |record: &Record<T>| record.expires().is_none_or(|end| self.shared.settings.clock.coarse() < end);
+        near.get(key).filter(|record| is_live(record) && !self.is_invalidated(record))
     }
 
     /// The record in memory, if memory is as fresh as the read wants.

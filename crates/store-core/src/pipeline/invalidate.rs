@@ -15,19 +15,21 @@ impl<T: Schema> Pipeline<T> {
     /// Drops the cached copies of one key, on every instance.
     pub(crate) async fn invalidate(self: &Arc<Self>, key: T::Key) -> Result<()> {
         self.check(key.borrow())?;
-        // What memory is the truth of is no copy.
+        // What memory is the truth of is no copy, unless a loader brought it.
         if matches!(self.backing, Backing::Memory(_)) {
+            self.forget_loaded(&key);
             return Ok(());
         }
         let pipeline = Arc::clone(self);
         self.in_task(async move {
             pipeline.forget_near(&key);
             let text = Self::text(&key);
+            let dropped = pipeline.drop_loaded(Some(std::slice::from_ref(&text))).await;
             let logged = pipeline.log_invalidation(Some(&text)).await;
             pipeline.remove_from_cache(vec![text]).await;
             // A load that read the slot before it was emptied is voided only now.
             pipeline.forget_near(&key);
-            pipeline.applied_invalidation(logged)
+            pipeline.applied_invalidation(logged).and(dropped.map(drop))
         })
         .await
     }
@@ -38,6 +40,7 @@ impl<T: Schema> Pipeline<T> {
         let pipeline = Arc::clone(self);
         self.in_task(async move {
             pipeline.forget_all_near();
+            let dropped = pipeline.drop_loaded(None).await;
             let logged = pipeline.log_invalidation(None).await;
             let emptied = match &pipeline.cache {
                 Some(cache) => cache.clear(&pipeline.schema).await.unwrap_or_else(|error| {
@@ -51,7 +54,8 @@ impl<T: Schema> Pipeline<T> {
                 None => 0,
             };
             pipeline.forget_all_near();
-            pipeline.applied_invalidation(logged).map(|()| emptied)
+            pipeline.applied_invalidation(logged)?;
+            Ok(emptied + dropped?)
         })
         .await
     }
@@ -85,7 +89,7 @@ impl<T: Schema> Pipeline<T> {
             return;
         }
         self.note(None, KeyEvent::Dropped);
-        self.flights.forget_all();
+        self.forget_all_flights();
         self.fences.touch_all();
         if let Some(near) = &self.near {
             near.clear();

@@ -131,7 +131,7 @@ impl<T: Schema> Pipeline<T> {
         self.check(key.borrow())?;
         self.counters().direct_gets.add(1);
         if matches!(self.backing, Backing::Memory(_)) {
-            return Ok(self.near.as_ref().and_then(|near| near.get(key.borrow())));
+            return Ok(self.near.as_ref().and_then(|near| self.live(&**near, key.borrow())));
         }
         match role {
             Role::Near | Role::Shared => {
@@ -251,7 +251,14 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Installs into memory unless a write overtook the load.
-    fn install(&self, token: FenceToken, key: T::Key, record: Record<T>, deadline: Option<std::time::SystemTime>, began: Duration) {
+    pub(super) fn install(
+        &self,
+        token: FenceToken,
+        key: T::Key,
+        record: Record<T>,
+        deadline: Option<std::time::SystemTime>,
+        began: Duration,
+    ) {
         let Some(near) = &self.near else { return };
         let (deadline, version) = (self.near_deadline(deadline, began), record.version());
         if !self.fences.install(token, || self.install_newer(&**near, key.clone(), record, deadline)) {
@@ -263,13 +270,13 @@ impl<T: Schema> Pipeline<T> {
     /// Loads outside of the key's flight, which later readers must not join: it may answer something older.
     async fn load_alone(self: &Arc<Self>, key: T::Key, view: View, caches: Caches) -> Result<Option<Loaded<T>>> {
         let loaded = self.load(key.clone(), view, caches).await?;
-        self.flights.forget(&key);
+        self.forget_flights(&key);
         Ok(loaded)
     }
 
     /// Hears of a version that a read outside of the key's flight is about to answer: nobody is to read anything older from here on.
     pub(super) fn hear_read(&self, key: &T::Key, version: Version) {
-        self.flights.forget(key);
+        self.forget_flights(key);
         self.hear_version(key, version);
     }
 

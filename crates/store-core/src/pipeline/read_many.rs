@@ -19,10 +19,10 @@ use crate::tier::Role;
 use crate::value::Row;
 
 /// The most keys that one call to a tier carries.
-const CHUNK: usize = 5_000;
+pub(super) const CHUNK: usize = 5_000;
 /// How often a reader looks for what another process is loading.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(2);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl<T: Schema> Pipeline<T> {
     /// The records of many keys, in the order of the keys; a key may come twice.
@@ -64,7 +64,7 @@ impl<T: Schema> Pipeline<T> {
         }
         self.counters().direct_gets.add(keys.len() as u64);
         if matches!(self.backing, Backing::Memory(_)) {
-            return Ok(keys.iter().map(|key| self.near.as_ref().and_then(|near| near.get(key.borrow()))).collect());
+            return Ok(keys.iter().map(|key| self.near.as_ref().and_then(|near| self.live(&**near, key.borrow()))).collect());
         }
         let caches = match role {
             Role::Near | Role::Shared => self.caches_for(&self.usual_freshness()).await,

@@ -64,13 +64,17 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
+    pub(super) fn found_in_record(&self, record: &EncodedRecord) -> Option<Found> {
+        match self.decode(record)? {
+            Decoded::Record(row, notes) => Some(found(row, notes, record)),
+            Decoded::Absence => None,
+        }
+    }
+
     /// The record in a slot; `None` for anything else, and for a record of a layout or codec that this build does not know.
     pub(super) fn found_in_slot(&self, slot: Slot) -> Option<Found> {
         match slot {
-            Slot::Record(record) => match self.decode(&record)? {
-                Decoded::Record(row, notes) => Some(found(row, notes, &record)),
-                Decoded::Absence => None,
-            },
+            Slot::Record(record) => self.found_current(&record),
             Slot::Foreign => {
                 self.tolerate_foreign();
                 None
@@ -80,7 +84,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Tells of content that no version of Strata writes.
-    fn tolerate_foreign(&self) {
+    pub(super) fn tolerate_foreign(&self) {
         let message = "a slot holds what no version of Strata writes; a write or an invalidation of its key empties it";
         self.tolerate_unreadable(&Error::new(ErrorKind::DecodeFailed, message));
     }

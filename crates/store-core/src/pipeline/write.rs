@@ -118,7 +118,7 @@ impl<T: Schema> Pipeline<T> {
             Backing::Records(records) => self.write_records(&**records, keys, rows).await,
             Backing::Memory(versions) => {
                 let rows = rows.iter().zip(keys).map(|(row, key)| {
-                    let present = self.near.as_ref().and_then(|near| near.get(key.borrow()));
+                    let present = self.near.as_ref().and_then(|near| self.live(&**near, key.borrow()));
                     let present = present.map(|record| record.model().to_row().map(owned)).transpose()?;
                     Ok(StoredRow { row: self.merged(row, present), version: versions.next() })
                 });
@@ -224,7 +224,7 @@ impl<T: Schema> Pipeline<T> {
     /// Lets memory forget what a write of this instance's own replaced, ahead of its record.
     fn supersede(&self, snapshot: &mut FenceSnapshot, key: &T::Key, version: Version) {
         let Some(near) = self.near.as_ref().filter(|_| self.trust.is_some()) else { return };
-        self.flights.forget(key);
+        self.forget_flights(key);
         let borrowed: &Borrowed<T> = key.borrow();
         self.fences.publish(snapshot, borrowed, self.own.take_told(version), |_| {
             if !memory::outlasts(near.version(borrowed), LogKind::Put, Some(version)) {
@@ -236,7 +236,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// Puts a written record into memory, and voids every load that began before.
     fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>, began: Duration) {
-        self.flights.forget(key);
+        self.forget_flights(key);
         let version = record.version();
         let borrowed: &Borrowed<T> = key.borrow();
         let Some(near) = &self.near else {
@@ -249,7 +249,7 @@ impl<T: Schema> Pipeline<T> {
         let deadline = self.near_deadline(self.shared_deadline(), began);
         // The log may have told of this very write first, which touched the fence once.
         self.fences.publish(snapshot, borrowed, self.own.take_told(version), |undisturbed| {
-            if memory_is_truth && near.version(borrowed).is_some_and(|present| present > version) {
+            if memory_is_truth && self.written_version(&**near, borrowed).is_some_and(|present| present > version) {
                 return;
             }
             let is_admitted = self.trust.as_ref().is_none_or(|trust| trust.admits_install(&Self::text(key), version));
@@ -286,7 +286,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     pub(super) fn forget_near(&self, key: &T::Key) {
-        self.flights.forget(key);
+        self.forget_flights(key);
         let borrowed: &Borrowed<T> = key.borrow();
         self.note(Some(borrowed), KeyEvent::Dropped);
         self.fences.touch(borrowed, || {

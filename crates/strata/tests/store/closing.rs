@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use store_testkit::{Fault, Operation};
-use strata::{Error, ErrorKind, Query, Role, Schema};
+use strata::{Error, ErrorKind, Load, Query, Role, Schema};
 
 use super::models::{Player, player};
 use super::stacks::{Bench, FaultyBench, on_stacks};
@@ -40,6 +40,9 @@ async fn a_closed_store_refuses_every_call(bench: &Bench) {
         players.invalidate("a").await.unwrap_err(),
         players.invalidate_all().await.unwrap_err(),
         players.warm(None).await.unwrap_err(),
+        players.get_or_load("a", |_| async { Ok(Load::value(player("a", 1))) }).await.unwrap_err(),
+        players.read_or_load("a", |_| async { Ok(Load::value(player("a", 1))) }).await.unwrap_err(),
+        players.get_or_load_many(["a"], |_| async { Ok(Vec::new()) }).await.unwrap_err(),
     ];
     for role in [Role::Near, Role::Shared, Role::Truth] {
         let lower = players.from(role);

@@ -1,0 +1,329 @@
+//! Reading through: what no tier holds is loaded by the caller's own function.
+//!
+//! A load may store its answer only over what it saw in the key's slot before it began, which the shared tier checks, and in memory only while the key's fence
+//! stands. To keep processes from renewing the same value at once there is a second slot beside the key's own, whose lease is a courtesy: nothing relies on it.
+
+mod ask;
+mod keep;
+mod known;
+mod slots;
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+pub(crate) use ask::{LoadMany, LoadOne, Loader};
+
+use self::known::LastKnown;
+use super::read::Loaded;
+use super::{Backing, Borrowed, Pipeline};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Records, Seen};
+use crate::fence::FenceToken;
+use crate::flight::{Flight, Flights, Landing};
+use crate::freshness::Freshness;
+use crate::record::Record;
+use crate::schema::Schema;
+use crate::version::Version;
+
+/// The generation of what a loader brought, in a shared tier that is the truth of what was put.
+const LOADED: u64 = 1;
+
+/// What a flight of a loader brings.
+#[derive(Debug)]
+pub(crate) enum Landed<T> {
+    Found(Option<Loaded<T>>),
+    /// The load failed. `known` is what may be answered instead.
+    Failed {
+        error: Arc<Error>,
+        known: Option<Loaded<T>>,
+    },
+}
+
+impl<T> Clone for Landed<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Landed::Found(found) => Landed::Found(found.clone()),
+            Landed::Failed { error, known } => Landed::Failed { error: Arc::clone(error), known: known.clone() },
+        }
+    }
+}
+
+/// A key that is to be loaded.
+struct Wanted<T: Schema> {
+    key: T::Key,
+    text: String,
+    landing: Landing<T::Key, Landed<T>>,
+    fence: FenceToken,
+    /// When the tiers were looked at, on the clock's monotonic scale.
+    began: Duration,
+    known: Option<LastKnown<T>>,
+    /// What the key's slot held. `None` where the shared tier is away, or must not be filled.
+    seen: Option<Seen>,
+    /// Whether other processes were asked to wait for this one to renew the key.
+    is_renewing: bool,
+    /// The version of what is loaded where memory is the truth.
+    version: Version,
+}
+
+/// Why a load runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// Memory holds nothing, unless an earlier flight has landed since.
+    Missing,
+    /// Memory must not answer.
+    PastMemory,
+    /// What memory holds comes to its end.
+    Renewal,
+}
+
+impl<T: Schema> Pipeline<T> {
+    /// The record in memory, if memory may answer a read that has a loader.
+    pub(crate) fn peek_loaded(&self, key: &Borrowed<T>, freshness: &Freshness) -> Option<Record<T>> {
+        if matches!(self.backing, Backing::Tables { .. }) {
+            return None;
+        }
+        let found = self.fresh_near(freshness).and_then(|near| self.live(&**near, key));
+        if found.is_some() {
+            self.counters().l1_hits.add(1);
+        } else {
+            self.counters().l1_misses.add(1);
+        }
+        found
+    }
+
+    fn check_loadable(&self) -> Result<()> {
+        self.check_open()?;
+        if matches!(self.backing, Backing::Tables { .. }) {
+            let message =
+                "its truth is a table, so there is nothing to load from elsewhere; read it with `get`, or declare the schema `cache_only`";
+            return Err(Error::new(ErrorKind::InvalidQuery, message));
+        }
+        Ok(())
+    }
+
+    /// The record from the tiers below memory, or from the loader.
+    pub(crate) async fn get_or_load(
+        self: &Arc<Self>,
+        key: T::Key,
+        loader: impl Loader<T>,
+        freshness: &Freshness,
+    ) -> Result<Option<Loaded<T>>> {
+        self.check_loadable()?;
+        self.check(key.borrow())?;
+        if self.is_fresh(freshness) && self.remembers_absence(key.borrow()) {
+            return Ok(None);
+        }
+        let mut flights = self.board(vec![key.clone()], loader, freshness);
+        let Some(flight) = flights.pop() else { return Ok(None) };
+        let waiting = self.within_limit(self.landed(&key, flight, freshness));
+        match waiting.await {
+            Err(error) if error.kind() == ErrorKind::Timeout && self.allows_stale(freshness) => match self.last_loaded(&key).await {
+                Some(known) => Ok(Some(known)),
+                None => Err(error),
+            },
+            answer => answer,
+        }
+    }
+
+    /// The records of many keys, in the order of the keys; a key may come twice.
+    pub(crate) async fn get_or_load_many(
+        self: &Arc<Self>,
+        keys: Vec<T::Key>,
+        loader: impl Loader<T>,
+        freshness: &Freshness,
+    ) -> Result<Vec<Option<Record<T>>>> {
+        self.check_loadable()?;
+        for key in &keys {
+            self.check(key.borrow())?;
+        }
+        let mut found: HashMap<T::Key, Option<Record<T>>> = HashMap::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for key in &keys {
+            if !found.contains_key::<Borrowed<T>>(key.borrow()) {
+                let record = self.peek_loaded(key.borrow(), freshness);
+                if record.is_none() && !(self.is_fresh(freshness) && self.remembers_absence(key.borrow())) {
+                    missing.push(key.clone());
+                }
+                found.insert(key.clone(), record);
+            }
+        }
+        let flights = self.board(missing.clone(), loader, freshness);
+        let landed = join_all(missing.iter().zip(flights).map(|(key, flight)| self.landed(key, flight, freshness))).await;
+        for (key, loaded) in missing.into_iter().zip(landed) {
+            let loaded = loaded.map_err(|error| error.with_key(Self::text(&key)))?;
+            found.insert(key, loaded.map(|loaded| loaded.record));
+        }
+        Ok(keys.iter().map(|key| found.get::<Borrowed<T>>(key.borrow()).cloned().flatten()).collect())
+    }
+
+    /// A place on each key's flight. Those that nobody is loading are loaded, all by one task.
+    fn board(self: &Arc<Self>, keys: Vec<T::Key>, loader: impl Loader<T>, freshness: &Freshness) -> Vec<Flight<Landed<T>>> {
+        if self.is_fresh(freshness) {
+            return self.board_on(&self.loads, keys, loader, Reason::Missing);
+        }
+        // A flight may have begun when less was known. Where what it saw in the slot is still there, this load meets its lease and waits for it.
+        self.board_on(&Flights::new(), keys, loader, Reason::PastMemory)
+    }
+
+    fn board_on(
+        self: &Arc<Self>,
+        board: &Flights<T::Key, Landed<T>>,
+        keys: Vec<T::Key>,
+        loader: impl Loader<T>,
+        reason: Reason,
+    ) -> Vec<Flight<Landed<T>>> {
+        let mut wanted = Vec::new();
+        let boarded = keys.into_iter().map(|key| {
+            let (flight, landing) = board.board(key.clone());
+            if let Some(landing) = landing {
+                let (text, fence) = (Self::text(&key), self.fences.begin::<Borrowed<T>>(key.borrow()));
+                let (began, version) = (Duration::ZERO, Version::default());
+                wanted.push(Wanted { key, text, landing, fence, began, known: None, seen: None, is_renewing: false, version });
+            }
+            flight
+        });
+        let flights = boarded.collect();
+        if !wanted.is_empty() {
+            let pipeline = Arc::clone(self);
+            self.shared.runtime.spawn(async move { pipeline.load_wanted(wanted, loader, reason).await });
+        }
+        flights
+    }
+
+    /// Waits for a flight, up to the soft time limit where the last known value may be answered instead.
+    async fn landed(&self, key: &T::Key, mut flight: Flight<Landed<T>>, freshness: &Freshness) -> Result<Option<Loaded<T>>> {
+        let allows_stale = self.allows_stale(freshness);
+        let mut landed = None;
+        if let Some(limit) = self.shared.settings.soft_timeout.filter(|_| allows_stale) {
+            match tokio::time::timeout(limit, flight.landed()).await {
+                Ok(answer) => landed = Some(answer),
+                Err(_) => {
+                    if let Some(known) = self.last_loaded(key).await {
+                        return Ok(Some(known));
+                    }
+                }
+            }
+        }
+        let landed = match landed {
+            Some(landed) => landed,
+            None => flight.landed().await,
+        };
+        if !self.is_fresh(freshness) {
+            // It may have answered what a running flight does not know of.
+            self.forget_flights(key);
+        }
+        match landed? {
+            Landed::Found(found) => Ok(found),
+            Landed::Failed { error, known: Some(known) } if allows_stale => {
+                self.tolerate_load(&error);
+                Ok(Some(known))
+            }
+            Landed::Failed { error, .. } => Err(error.duplicate()),
+        }
+    }
+
+    /// Whether a record in memory should be loaded anew ahead of its end.
+    pub(crate) fn wants_renewal(&self, record: &Record<T>) -> bool {
+        self.shared.settings.refresh_ahead > 0.0 && record.notes().is_some_and(|notes| !self.is_current(notes, Reason::Renewal))
+    }
+
+    /// Loads a record anew in the background.
+    pub(crate) fn renew(self: &Arc<Self>, key: T::Key, loader: impl Loader<T>) {
+        // Where there are slots, those who come after its end find there what this brings.
+        let board = if matches!(self.backing, Backing::Memory(_)) { &self.loads } else { &self.renewals };
+        drop(self.board_on(board, vec![key], loader, Reason::Renewal));
+    }
+
+    async fn load_wanted(self: Arc<Self>, wanted: Vec<Wanted<T>>, mut loader: impl Loader<T>, reason: Reason) {
+        let Some(_pass) = self.shared.writes.enter() else {
+            return wanted.into_iter().for_each(|wanted| wanted.fail(Self::closed()));
+        };
+        let wanted = match reason {
+            Reason::Missing => wanted.into_iter().filter_map(|wanted| self.land_from_memory(wanted)).collect(),
+            Reason::PastMemory | Reason::Renewal => wanted,
+        };
+        match &self.backing {
+            Backing::Records(records) => {
+                let (ready, busy) = self.look(&**records, wanted, reason).await;
+                self.load_ready(Some(&**records), ready, &mut loader).await;
+                let ready = self.wait_for_loads(&**records, busy, reason).await;
+                self.load_ready(Some(&**records), ready, &mut loader).await;
+            }
+            Backing::Memory(versions) => {
+                let ready = wanted.into_iter().map(|mut wanted| {
+                    // Before anything else, so that every write which comes later has a later version.
+                    wanted.version = versions.next();
+                    wanted.fence = self.fences.begin::<Borrowed<T>>(wanted.key.borrow());
+                    wanted.began = self.shared.settings.clock.monotonic();
+                    wanted.known = self.known_in_memory(&wanted.key);
+                    wanted
+                });
+                self.load_ready(None, ready.collect(), &mut loader).await;
+            }
+            Backing::Tables { .. } => {}
+        }
+    }
+
+    /// Ends the flight with what memory holds, if it holds something.
+    fn land_from_memory(&self, wanted: Wanted<T>) -> Option<Wanted<T>> {
+        match self.near.as_ref().and_then(|near| self.live(&**near, wanted.key.borrow())) {
+            Some(record) => {
+                wanted.land(Some(self.loaded_near(record)));
+                None
+            }
+            None if self.remembers_absence(wanted.key.borrow()) => {
+                wanted.land(None);
+                None
+            }
+            None => Some(wanted),
+        }
+    }
+
+    /// Loads, stores and answers keys.
+    async fn load_ready(&self, records: Option<&dyn Records>, ready: Vec<Wanted<T>>, loader: &mut impl Loader<T>) {
+        if ready.is_empty() {
+            return;
+        }
+        let renewed: Vec<String> =
+            ready.iter().filter(|wanted| wanted.is_renewing).map(|wanted| Self::right_to_renew(&wanted.text)).collect();
+        match self.ask(&ready, loader).await {
+            Ok(loads) => self.keep(records, ready, loads).await,
+            Err(error) => self.fail(records, ready.into_iter().map(|wanted| (wanted, error.duplicate())).collect()).await,
+        }
+        if let Some(records) = records.filter(|_| !renewed.is_empty()) {
+            self.give_rights_back(records, &renewed).await;
+        }
+    }
+
+    fn closed() -> Error {
+        Error::new(ErrorKind::Closed, "`close` was called; build a new store")
+    }
+
+    /// Lets later readers of a key start loads of their own. Those who wait for one keep it.
+    pub(super) fn forget_flights(&self, key: &T::Key) {
+        self.flights.forget(key);
+        self.loads.forget(key);
+        self.renewals.forget(key);
+    }
+
+    /// As [`forget_flights`](Self::forget_flights), for every key.
+    pub(super) fn forget_all_flights(&self) {
+        self.flights.forget_all();
+        self.loads.forget_all();
+        self.renewals.forget_all();
+    }
+}
+
+impl<T: Schema> Wanted<T> {
+    fn land(self, found: Option<Loaded<T>>) {
+        self.landing.land(Ok(Landed::Found(found)));
+    }
+
+    fn fail(self, error: Error) {
+        self.landing.land(Err(error));
+    }
+}
