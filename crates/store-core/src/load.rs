@@ -18,7 +18,7 @@ pub type LoadResult<T> = std::result::Result<Load<T>, LoadError>;
 ///
 /// ```
 /// use store_core::{Known, Load};
-/// # struct Page { body: String }
+/// # #[derive(Debug)] #[expect(dead_code, reason = "an example")] struct Page { body: String }
 ///
 /// /// Asks a server for a page, unless it is still the one that it called `tag`.
 /// async fn fetch(tag: Option<&str>) -> std::io::Result<Option<(Page, String)>> {
@@ -81,7 +81,7 @@ impl<T: fmt::Debug> fmt::Debug for Known<T> {
 /// ```
 /// use std::time::Duration;
 /// use store_core::Load;
-/// # struct Page { body: String }
+/// # #[derive(Debug)] #[expect(dead_code, reason = "an example")] struct Page { body: String }
 ///
 /// // For a minute, and for as long again to be compared with what the source has by then.
 /// let fresh = Load::value(Page { body: "…".into() }).source_tag("\"33a64df5\"").ttl(Duration::from_secs(60)).tags(["front"]);

@@ -129,13 +129,13 @@ impl<T: Schema> Collection<T> {
     /// use store_core::{Known, Load};
     /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct Rate { #[schema(primary_key)] currency: String, rate: f64 }
     /// # async fn request(currencies: Vec<String>) -> std::io::Result<Vec<(String, f64)>> {
-    /// #     Ok(currencies.into_iter().filter(|currency| currency != "XXX").map(|currency| (currency, 1.5)).collect())
+    /// #     Ok(currencies.into_iter().filter(|currency| currency != "ZZZ").map(|currency| (currency, 1.5)).collect())
     /// # }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> store_core::Result<()> {
     /// # let store = store_core::Store::builder().tier(store_testkit::ModelRecords::new()).schema::<Rate>().build().await?;
     /// let rates = store.collection::<Rate>()?;
     /// let found = rates
-    ///     .get_or_load_many(["EUR", "XXX"], |missing: Vec<(String, Option<Known<Rate>>)>| async move {
+    ///     .get_or_load_many(["EUR", "ZZZ"], |missing: Vec<(String, Option<Known<Rate>>)>| async move {
     ///         let currencies = missing.into_iter().map(|(currency, _)| currency).collect();
     ///         let rates = request(currencies).await?.into_iter();
     ///         Ok(rates

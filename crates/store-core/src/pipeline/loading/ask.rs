@@ -17,9 +17,12 @@ use crate::schema::Schema;
 /// A key that a loader is asked for, with what is known of it.
 type Asked<T> = (<T as Schema>::Key, Option<Known<T>>);
 
+/// What a loader answers for the keys that it mentions.
+type Answered<T> = std::result::Result<Vec<(<T as Schema>::Key, Load<T>)>, LoadError>;
+
 /// What keys are loaded by.
 pub(crate) trait Loader<T: Schema>: Send + 'static {
-    fn load(&mut self, asked: Vec<Asked<T>>) -> impl Future<Output = std::result::Result<Vec<(T::Key, Load<T>)>, LoadError>> + Send;
+    fn load(&mut self, asked: Vec<Asked<T>>) -> impl Future<Output = Answered<T>> + Send;
 }
 
 /// The loader of one key.
@@ -37,7 +40,7 @@ where
     F: FnOnce(Option<Known<T>>) -> L + Send + 'static,
     L: Future<Output = LoadResult<T>> + Send + 'static,
 {
-    async fn load(&mut self, mut asked: Vec<Asked<T>>) -> std::result::Result<Vec<(T::Key, Load<T>)>, LoadError> {
+    async fn load(&mut self, mut asked: Vec<Asked<T>>) -> Answered<T> {
         let (Some(loader), Some((key, known))) = (self.0.take(), asked.pop()) else { return Ok(Vec::new()) };
         Ok(vec![(key, loader(known).await?)])
     }
@@ -59,7 +62,7 @@ where
     L: Future<Output = std::result::Result<A, LoadError>> + Send + 'static,
     A: IntoIterator<Item = (T::Key, Load<T>)> + Send,
 {
-    async fn load(&mut self, asked: Vec<Asked<T>>) -> std::result::Result<Vec<(T::Key, Load<T>)>, LoadError> {
+    async fn load(&mut self, asked: Vec<Asked<T>>) -> Answered<T> {
         let loader = self.0.clone();
         Ok(loader(asked).await?.into_iter().collect())
     }
