@@ -46,7 +46,8 @@ struct World {
 
 impl Instance {
     async fn open(truth: &Arc<PlainTables>, cache: Option<Arc<PlainRecords>>) -> Self {
-        let settings = Settings { flight_wait: Duration::ZERO, jitter: 0.0, ..Settings::default() };
+        let negative_ttl = thread_rng().gen_bool(0.5).then_some(Duration::from_secs(60));
+        let settings = Settings { flight_wait: Duration::ZERO, jitter: 0.0, negative_ttl, ..Settings::default() };
         let schema = Arc::new(BoundSchema::bind(Counter::definition(), Counter::definition().policies(), &settings));
         let (tables, log): (Arc<dyn Tables>, Arc<dyn Log>) = (Arc::clone(truth) as _, Arc::clone(truth) as _);
         let coherence = Arc::new(Coherence::new(Some(Arc::clone(&log)), Arc::clone(&settings.clock)));
@@ -59,6 +60,7 @@ impl Instance {
             runtime: Handle::current(),
             closed: AtomicBool::new(false),
             writes: Gate::new(),
+            findings: Default::default(),
             settings,
         });
         let cache = cache.map(|cache| cache as Arc<dyn Records>);
