@@ -7,7 +7,6 @@ use std::time::Duration;
 use store_testkit::Operation;
 use strata::{ErrorKind, EvictionCause, Lifetime, Query, Role, WriteMode};
 
-use super::coherence::until;
 use super::models::{City, Player, city, player};
 use super::stacks::{Bench, FaultyBench, on_stacks};
 
@@ -22,17 +21,24 @@ async fn an_invalidated_record_comes_back_from_the_truth(bench: &Bench) {
     let players = bench.players();
     players.set_many(["a", "b", "c"].map(|id| player(id, 1))).await.unwrap();
     players.invalidate("a").await.unwrap();
+    bench.relayed::<Player>().await;
     assert_eq!(players.peek("a"), None);
     assert_eq!(players.peek("b").is_some(), bench.stack.has_near());
     assert_eq!(players.get("a").await.unwrap().unwrap().level, 1);
     assert_eq!(players.peek("a").is_some(), bench.stack.has_near(), "a read fills memory");
 
-    let emptied = players.invalidate_all().await.unwrap();
     // A write creates no slot, so that of the one record which was read is the only one.
-    assert_eq!(emptied, u64::from(bench.stack.has_cache()));
+    let slots = async || {
+        let before = bench.store.stats().l2_hits;
+        assert_eq!(players.from(Role::Shared).get_many(["a", "b", "c"]).await.unwrap().iter().flatten().count(), 3);
+        bench.store.stats().l2_hits - before
+    };
+    assert_eq!(slots().await, u64::from(bench.stack.has_cache()));
+    players.invalidate_all().await.unwrap();
     assert_eq!(bench.store.stats().l1_entries, 0);
+    bench.relayed::<Player>().await;
     assert_eq!(players.get_many(["a", "b", "c"]).await.unwrap().iter().flatten().count(), 3);
-    assert_eq!(players.invalidate_all().await.unwrap(), if bench.stack.has_cache() { 3 } else { 0 });
+    assert_eq!(slots().await, if bench.stack.has_cache() { 3 } else { 0 });
 }
 
 async fn a_warm_up_fills_the_caches_and_tells_how_far_it_is(bench: &Bench) {
@@ -52,12 +58,12 @@ async fn a_warm_up_fills_the_caches_and_tells_how_far_it_is(bench: &Bench) {
     assert_eq!(bench.store.stats().l1_entries, if has_near { 2_300 } else { 0 });
     assert_eq!(cities.warm(1_000_000).await.unwrap(), 2_300);
     if bench.stack.has_cache() {
-        // The relayer empties the slots once more when it comes to the writes and invalidations above.
-        let emptied = async || {
-            cities.warm(None).await.unwrap();
-            cities.invalidate_all().await.unwrap()
-        };
-        until("the shared tier is filled too", async || emptied().await == 2_300).await;
+        cities.invalidate_all().await.unwrap();
+        bench.relayed::<City>().await;
+        cities.warm(None).await.unwrap();
+        let before = bench.store.stats().l2_hits;
+        cities.from(Role::Shared).get_many(1..=2_300).await.unwrap();
+        assert_eq!(bench.store.stats().l2_hits - before, 2_300, "the shared tier is filled too");
     }
 }
 
@@ -103,6 +109,18 @@ async fn what_has_no_table_cannot_be_searched(bench: &Bench) {
     }
     players.invalidate_all().await.unwrap();
     assert_eq!(players.get("a").await.unwrap().unwrap().level, 1, "what a cache is the truth of is no copy");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalidation_of_all_tells_how_many_slots_it_emptied() {
+    let bench = FaultyBench::open_after(["a", "b", "c"].map(|id| player(id, 1))).await;
+    let players = bench.players();
+    // The relayer empties slots too.
+    let quiet = bench.truth_faults.hold_before(Operation::LogLead);
+    quiet.arrived().await;
+    assert_eq!(players.get_many(["a", "b"]).await.unwrap().iter().flatten().count(), 2);
+    assert_eq!(players.invalidate_all().await.unwrap(), 2);
+    assert_eq!(players.invalidate_all().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

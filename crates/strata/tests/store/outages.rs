@@ -69,7 +69,10 @@ async fn a_killed_postgres_is_a_typed_error_and_memory_goes_on() {
     let mut server = PostgresServer::start(&PostgresOptions::default()).unwrap();
     let config = PgConfig::from_url(&server.url()).unwrap().with_connect_timeout(LIMIT).with_acquire_timeout(LIMIT);
     let tier = PgTier::connect(config.with_statement_timeout(Duration::from_secs(2))).await.unwrap();
-    let store = Store::builder().near(MemTier::new()).tier(tier).schema::<Player>().build().await.unwrap();
+    let builder = Store::builder().near(MemTier::new()).tier(tier).schema::<Player>();
+    // However long the server takes to die.
+    let builder = builder.configure(|settings| settings.freshness = 2 * PATIENCE);
+    let store = builder.build().await.unwrap();
     let players = store.collection::<Player>().unwrap();
     players.set_many([player("a", 1), player("b", 2)]).await.unwrap();
     players.invalidate("b").await.unwrap();

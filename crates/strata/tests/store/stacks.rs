@@ -4,6 +4,7 @@
 pub(crate) mod postgres;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+mod relayed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) struct Bench {
     pub(crate) stack: Stack,
     pub(crate) store: Store,
     storage: Storage,
+    freshness: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -52,41 +54,46 @@ struct Storage {
 }
 
 impl Stack {
+    /// Memory stays fresh for longer than any case takes.
     pub(crate) async fn open(self) -> Bench {
+        self.open_fresh_for(Duration::from_secs(120)).await
+    }
+
+    pub(crate) async fn open_fresh_for(self, freshness: Duration) -> Bench {
         let mut storage = Storage::default();
-        let store = self.store(&mut storage).await;
-        Bench { stack: self, store, storage }
+        let store = self.store(&mut storage, freshness).await;
+        Bench { stack: self, store, storage, freshness }
     }
 
     /// A store on the storage, which is made where it is not there yet.
-    async fn store(self, storage: &mut Storage) -> Store {
+    async fn store(self, storage: &mut Storage, freshness: Duration) -> Store {
         let store = match self {
             Stack::MemSqlite => {
                 let builder = Store::builder().near(MemTier::new()).tier(storage.sqlite().await);
-                self.schemas(builder).build().await
+                self.schemas(builder, freshness).build().await
             }
-            Stack::Sqlite => self.schemas(Store::builder().tier(storage.sqlite().await)).build().await,
+            Stack::Sqlite => self.schemas(Store::builder().tier(storage.sqlite().await), freshness).build().await,
             Stack::MemModelSqlite => {
                 let builder = Store::builder().near(MemTier::new()).tier(storage.model()).tier(storage.sqlite().await);
-                self.schemas(builder).build().await
+                self.schemas(builder, freshness).build().await
             }
             #[cfg(feature = "pg")]
             Stack::MemPostgres => {
                 let postgres = storage.postgres().await;
-                self.schemas(Store::builder().near(MemTier::new()).tier(postgres)).build().await
+                self.schemas(Store::builder().near(MemTier::new()).tier(postgres), freshness).build().await
             }
             #[cfg(all(feature = "redis", feature = "pg"))]
             Stack::MemRedisPostgres => {
                 let (redis, postgres) = (storage.redis().await, storage.postgres().await);
-                self.schemas(Store::builder().near(MemTier::new()).tier(redis).tier(postgres)).build().await
+                self.schemas(Store::builder().near(MemTier::new()).tier(redis).tier(postgres), freshness).build().await
             }
             #[cfg(feature = "redis")]
             Stack::MemRedis => {
                 let redis = storage.redis().await;
-                self.schemas(Store::builder().near(MemTier::new()).tier(redis)).build().await
+                self.schemas(Store::builder().near(MemTier::new()).tier(redis), freshness).build().await
             }
-            Stack::ModelAlone => self.schemas(Store::builder().tier(storage.model())).build().await,
-            Stack::MemAlone => self.schemas(Store::builder().near(MemTier::new())).build().await,
+            Stack::ModelAlone => self.schemas(Store::builder().tier(storage.model()), freshness).build().await,
+            Stack::MemAlone => self.schemas(Store::builder().near(MemTier::new()), freshness).build().await,
         };
         store.expect("the stack is sound")
     }
@@ -116,7 +123,8 @@ impl Stack {
         }
     }
 
-    fn schemas<N: NearTier>(self, builder: StoreBuilder<N>) -> StoreBuilder<N> {
+    fn schemas<N: NearTier>(self, builder: StoreBuilder<N>, freshness: Duration) -> StoreBuilder<N> {
+        let builder = builder.configure(|settings| settings.freshness = freshness);
         if self.has_tables() {
             return builder.schema::<Player>().schema::<Membership>().schema::<Document>().schema::<City>().schema::<Account>();
         }
@@ -171,7 +179,7 @@ impl Storage {
 impl Bench {
     /// A second store on the same storage, with a memory of its own: another instance.
     pub(crate) async fn another(&mut self) -> Store {
-        self.stack.store(&mut self.storage).await
+        self.stack.store(&mut self.storage, self.freshness).await
     }
 
     pub(crate) fn of<T: Schema>(&self) -> Collection<T> {
@@ -213,9 +221,23 @@ impl FaultyBench {
     }
 
     pub(crate) async fn open_with(schemas: impl FnOnce(StoreBuilder<MemTier>) -> StoreBuilder<MemTier>) -> Self {
+        let (directory, sqlite) = sqlite().await;
+        Self::over(directory, sqlite, schemas).await
+    }
+
+    /// With players that an earlier store wrote: nothing in the log is left to the relayer, which would empty their slots at a moment of its own.
+    pub(crate) async fn open_after(players: impl IntoIterator<Item = Player>) -> Self {
+        let (directory, sqlite) = sqlite().await;
+        let earlier = Store::builder().tier(sqlite).schema::<Player>().build().await.expect("the stack is sound");
+        earlier.collection().expect("the stack has the model").set_many(players).await.expect("the file takes them");
+        earlier.close().await.expect("it can be closed");
+        let sqlite = open_sqlite(&directory).await;
+        Self::over(directory, sqlite, |builder| builder.schema::<Player>()).await
+    }
+
+    async fn over(directory: TempDir, sqlite: SqliteTier, schemas: impl FnOnce(StoreBuilder<MemTier>) -> StoreBuilder<MemTier>) -> Self {
         let clock = ManualClock::new();
         let shared = ModelRecords::with_clock(Arc::new(clock.clone()));
-        let (directory, sqlite) = sqlite().await;
         let (records, tables) = (FaultTier::new(shared.clone()), FaultTier::new(sqlite));
         let (shared_faults, truth_faults) = (records.faults(), tables.faults());
         // Each fault meets the call that it was ordered for, and no other.

@@ -53,10 +53,8 @@ impl Subscriber for Warnings {
 async fn foreign_content_is_counted_each_time_and_logged_once() {
     let warnings = Warnings::default();
     let _guard = tracing::subscriber::set_default(warnings.clone());
-    let bench = FaultyBench::open().await;
+    let bench = FaultyBench::open_after(["a", "b", "c"].map(|id| player(id, 1))).await;
     let players = bench.players();
-    players.set_many(["a", "b", "c"].map(|id| player(id, 1))).await.unwrap();
-    players.invalidate_all().await.unwrap();
     let schema = BoundSchema::standalone(Player::definition());
     for id in ["a", "b", "c"] {
         bench.shared.put_foreign_content(&schema, id);

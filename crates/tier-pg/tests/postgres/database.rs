@@ -119,7 +119,7 @@ pub(crate) async fn wait_for_lock(client: &Client) {
 pub(crate) async fn wait_until(what: &str, condition: impl AsyncFn() -> bool) {
     let begin = Instant::now();
     while !condition().await {
-        assert!(begin.elapsed() < Duration::from_secs(20), "never saw {what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "never saw {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -35,7 +35,7 @@ async fn a_pool_in_use_is_a_timeout_that_says_so() {
     let error = get(&tier, 1).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("max_connections"), "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     assert_eq!(connections(&database.client().await).await, 2);
 
     drop(streams.pop());
