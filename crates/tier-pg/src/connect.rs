@@ -1,5 +1,6 @@
 //! Opening connections.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode as DriverSslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -60,6 +62,32 @@ pub(crate) struct Connector {
     limit: Duration,
 }
 
+/// Why a connection was not opened.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    error: Error,
+    /// Whether the server has as many as it, its database or the user may have.
+    pub(crate) is_full: bool,
+}
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl From<Error> for Unopened {
+    fn from(error: Error) -> Self {
+        Unopened { error, is_full: false }
+    }
+}
+
+impl From<Unopened> for Error {
+    fn from(unopened: Unopened) -> Self {
+        unopened.error
+    }
+}
+
 /// An open connection, and the task that reads and writes its socket; it ends with the client or when it is aborted.
 pub(crate) struct OpenConnection {
     pub(crate) client: ClientWrapper,
@@ -82,18 +110,18 @@ impl Connector {
     }
 
     /// Opens a connection and sets its session up, within the limit.
-    pub(crate) async fn open(&self) -> Result<OpenConnection> {
+    pub(crate) async fn open(&self) -> Result<OpenConnection, Unopened> {
         self.open_with(None).await
     }
 
     /// Opens a connection, with something to receive from whenever it was notified. A burst of notifications may be received as one; the end of the
     /// connection is the end of what is received.
-    pub(crate) async fn open_notified(&self) -> Result<(OpenConnection, mpsc::Receiver<()>)> {
+    pub(crate) async fn open_notified(&self) -> Result<(OpenConnection, mpsc::Receiver<()>), Unopened> {
         let (sender, receiver) = mpsc::channel(1);
         Ok((self.open_with(Some(sender)).await?, receiver))
     }
 
-    async fn open_with(&self, notified: Option<mpsc::Sender<()>>) -> Result<OpenConnection> {
+    async fn open_with(&self, notified: Option<mpsc::Sender<()>>) -> Result<OpenConnection, Unopened> {
         match tokio::time::timeout(self.limit, self.set_up(notified)).await {
             Ok(connection) => connection,
             Err(_) => {
@@ -102,15 +130,18 @@ impl Connector {
                     self.addresses(),
                     self.limit
                 );
-                Err(Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth))
+                Err(Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth).into())
             }
         }
     }
 
-    async fn set_up(&self, notified: Option<mpsc::Sender<()>>) -> Result<OpenConnection> {
+    async fn set_up(&self, notified: Option<mpsc::Sender<()>>) -> Result<OpenConnection, Unopened> {
         let addresses = self.addresses();
         let to_error = |failure: Failure| failure.into_error(Attempt::Connect(&addresses));
-        let (connection, version) = self.greet(notified).await.map_err(|error| to_error(error.into()))?;
+        let (connection, version) = self.greet(notified).await.map_err(|error| {
+            let is_full = error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
+            Unopened { error: to_error(error.into()), is_full }
+        })?;
         check_version(&version)?;
         // One round trip. What raises the versions comes first, while the session may write.
         connection.client.batch_execute(&[RAISE_VERSIONS, SESSION].join("; ")).await.map_err(|error| to_error(error.into()))?;

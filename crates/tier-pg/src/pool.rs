@@ -9,13 +9,14 @@ use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, Timeouts};
 use deadpool_postgres::ClientWrapper;
 use store_core::{Error, ErrorKind, Result, Role};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::closing::closed;
 use crate::config::{Endpoint, Limits};
-use crate::connect::{Connector, OpenConnection};
+use crate::connect::{Connector, OpenConnection, Unopened};
 use crate::error::{Attempt, Failure};
 
 /// A connection that lay idle for longer is asked for a sign of life before it is lent: it may have died unnoticed.
@@ -26,6 +27,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 const UPKEEP: Duration = Duration::from_secs(30);
 /// The statements that a connection keeps prepared. A program that makes up new conditions all the time would fill the server's memory.
 const MOST_STATEMENTS: usize = 256;
+/// How long a call waits for a connection to come back before it asks a server that was full for another again.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// How often work that had no effect is begun, on one connection after the other.
 pub(crate) const ATTEMPTS: usize = 3;
 
@@ -45,15 +48,15 @@ struct Kept {
 
 impl managed::Manager for Manager {
     type Type = Kept;
-    type Error = Error;
+    type Error = Unopened;
 
-    async fn create(&self) -> Result<Kept> {
+    async fn create(&self) -> Result<Kept, Unopened> {
         let connection = self.connector.open().await?;
         let now = Instant::now();
         Ok(Kept { connection, connector: Arc::clone(&self.connector), opened: now, returned: now, is_spoiled: false })
     }
 
-    async fn recycle(&self, kept: &mut Kept, _: &Metrics) -> RecycleResult<Error> {
+    async fn recycle(&self, kept: &mut Kept, _: &Metrics) -> RecycleResult<Unopened> {
         if kept.is_closed() {
             return Err(RecycleError::message("closed"));
         }
@@ -77,6 +80,7 @@ impl Kept {
 pub(crate) struct Pool {
     pool: managed::Pool<Manager>,
     upkeep: JoinHandle<()>,
+    returns: Arc<Notify>,
     limits: Limits,
     begin: String,
 }
@@ -94,13 +98,13 @@ impl Pool {
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         let upkeep = tokio::spawn(keep_up(pool.weak(), limits));
-        Ok(Pool { pool, upkeep, limits, begin: begin(limits.statement) })
+        Ok(Pool { pool, upkeep, returns: Arc::default(), limits, begin: begin(limits.statement) })
     }
 
-    /// Borrows a connection. It is dropped unless [`Lease::settle`] is called.
+    /// Borrows a connection. It is dropped unless [`Lease::settle`] is called. Where the server lets nobody open another, it waits for one of the pool's.
     pub(crate) async fn lease(&self) -> Result<Lease> {
         let limit = self.limits.acquire + self.limits.connect;
-        let object = match tokio::time::timeout(limit, self.pool.get()).await {
+        let object = match tokio::time::timeout(limit, self.take()).await {
             Ok(Ok(object)) => object,
             Ok(Err(error)) => return Err(self.not_lent(error)),
             Err(_) => {
@@ -109,7 +113,19 @@ impl Pool {
                 return Err(Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth));
             }
         };
-        Ok(Lease { object, is_whole: false })
+        Ok(Lease { object, is_whole: false, _return: Return(Arc::clone(&self.returns)) })
+    }
+
+    async fn take(&self) -> Result<Object<Manager>, PoolError<Unopened>> {
+        let end = Instant::now() + self.limits.acquire;
+        loop {
+            match self.pool.get().await {
+                Err(PoolError::Backend(unopened)) if unopened.is_full && self.pool.status().size > 0 && Instant::now() < end => {
+                    let _ = tokio::time::timeout(FULL_PAUSE, self.returns.notified()).await;
+                }
+                taken => return taken,
+            }
+        }
     }
 
     /// Borrows a connection on which the statements are prepared.
@@ -168,9 +184,9 @@ impl Pool {
         &self.limits
     }
 
-    fn not_lent(&self, error: PoolError<Error>) -> Error {
+    fn not_lent(&self, error: PoolError<Unopened>) -> Error {
         let error = match error {
-            PoolError::Backend(error) => error,
+            PoolError::Backend(unopened) => unopened.into(),
             PoolError::Closed => closed(),
             PoolError::Timeout(TimeoutType::Wait) => Error::new(
                 ErrorKind::Timeout,
@@ -227,7 +243,7 @@ async fn keep_up(pool: managed::WeakPool<Manager>, limits: Limits) {
     }
 }
 
-async fn warm_up(pool: &managed::Pool<Manager>, wanted: usize) -> Result<(), PoolError<Error>> {
+async fn warm_up(pool: &managed::Pool<Manager>, wanted: usize) -> Result<(), PoolError<Unopened>> {
     let mut held = Vec::new();
     while pool.status().size < wanted && held.len() < wanted {
         held.push(pool.get().await?);
@@ -257,6 +273,17 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Result
 pub(crate) struct Lease {
     object: Object<Manager>,
     is_whole: bool,
+    /// Dropped after the connection.
+    _return: Return,
+}
+
+/// Tells somebody who waits that a connection is back.
+struct Return(Arc<Notify>);
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 impl Lease {

@@ -17,16 +17,22 @@ fn start(options: PostgresOptions) -> PostgresServer {
     PostgresServer::start(&options).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Limits that no call to a server in order comes near, on a busy machine.
 fn config(server: &PostgresServer) -> PgConfig {
-    PgConfig::from_url(&server.url())
-        .unwrap()
-        .with_connect_timeout(Duration::from_millis(800))
-        .with_acquire_timeout(Duration::from_millis(800))
-        .with_statement_timeout(Duration::from_secs(2))
+    limited(server, Duration::from_secs(30))
+}
+
+fn limited(server: &PostgresServer, limit: Duration) -> PgConfig {
+    let config = PgConfig::from_url(&server.url()).unwrap();
+    config.with_connect_timeout(limit).with_acquire_timeout(limit).with_statement_timeout(limit)
 }
 
 async fn tier(server: &PostgresServer) -> Arc<PgTier> {
-    let tier = PgTier::connect(config(server)).await.unwrap();
+    prepared(config(server)).await
+}
+
+async fn prepared(config: PgConfig) -> Arc<PgTier> {
+    let tier = PgTier::connect(config).await.unwrap();
     tier.prepare(&[account()]).await.unwrap();
     Arc::new(tier)
 }
@@ -124,8 +130,9 @@ async fn the_first_call_after_a_restart_succeeds() {
 /// A frozen server keeps nobody longer than the limits say, and all is well once it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_server_is_a_timeout_within_the_limits() {
+    const LIMIT: Duration = Duration::from_secs(3);
     let mut server = start(PostgresOptions::default());
-    let tier = tier(&server).await;
+    let tier = prepared(limited(&server, LIMIT)).await;
     put(&tier, row(1)).await.unwrap();
     let mut stream = Arc::clone(&tier).select(account(), Select::default());
     stream.next().await.unwrap().unwrap();
@@ -144,11 +151,11 @@ async fn a_frozen_server_is_a_timeout_within_the_limits() {
         assert!(error.is_retryable());
     }
     // Waiting, connecting and a statement, and some time for a slow machine.
-    assert!(begin.elapsed() < Duration::from_millis(3_600 + 2_000), "{:?}", begin.elapsed());
-    assert_eq!(PgTier::connect(config(&server)).await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(begin.elapsed() < 3 * LIMIT + Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert_eq!(PgTier::connect(limited(&server, Duration::from_millis(500))).await.unwrap_err().kind(), ErrorKind::Timeout);
     drop(stream);
     server.resume().unwrap();
-    get(&tier, 1).await.unwrap().unwrap();
+    wait_until("an answer", async || get(&tier, 1).await.is_ok_and(|found| found.is_some())).await;
     put(&tier, row(5)).await.unwrap();
     let there = tier.exists_many(&account(), &keys([3, 4])).await.unwrap();
     assert_eq!(there[0], there[1], "the batch is there whole or not at all");
@@ -229,6 +236,44 @@ async fn a_server_without_free_connections_is_unavailable() {
     assert!(error.to_string().contains("max_connections"), "{error}");
     taken.pop();
     wait_until("a free connection", async || PgTier::connect(PgConfig::from_url(&url).unwrap()).await.is_ok()).await;
+}
+
+/// A server may have fewer connections to give than the pool may have.
+#[tokio::test]
+async fn a_call_waits_for_a_connection_of_the_pool_where_the_server_has_no_more() {
+    let server = start(PostgresOptions::default());
+    let client = connect(&server.url()).await;
+    client.batch_execute("CREATE ROLE app LOGIN CONNECTION LIMIT 2; GRANT CREATE ON SCHEMA public TO app").await.unwrap();
+    let config = |wait| {
+        let config = PgConfig::from_url(&server.url().replace("postgres@", "app@")).unwrap();
+        config.with_max_connections(4).with_acquire_timeout(wait)
+    };
+    let tier = prepared(config(Duration::from_secs(30))).await;
+    tier.put_many(&account(), &(1..=5_000).map(row).collect::<Vec<_>>()).await.unwrap();
+    let mut streams: Vec<_> = (0..2).map(|_| Arc::clone(&tier).select(account(), Select::default())).collect();
+    for stream in &mut streams {
+        stream.next().await.unwrap().unwrap();
+    }
+    let mut waiting = Box::pin(get(&tier, 1));
+    assert!(tokio::time::timeout(Duration::from_millis(250), &mut waiting).await.is_err(), "it did not wait");
+    assert_eq!(streams.pop().unwrap().count().await, 4_999);
+    waiting.await.unwrap().unwrap();
+
+    let mut again = Arc::clone(&tier).select(account(), Select::default());
+    again.next().await.unwrap().unwrap();
+    let stranger = PgTier::connect(config(Duration::from_secs(30))).await.unwrap_err();
+    assert!(stranger.to_string().contains("53300"), "a pool without a connection has nothing to wait for: {stranger}");
+    drop((streams, again));
+    tier.close().await.unwrap();
+
+    let hasty = prepared(config(Duration::from_millis(200))).await;
+    let mut streams: Vec<_> = (0..2).map(|_| Arc::clone(&hasty).select(account(), Select::default())).collect();
+    for stream in &mut streams {
+        stream.next().await.unwrap().unwrap();
+    }
+    let error = get(&hasty, 1).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::L3Unavailable, true), "{error}");
+    assert!(error.to_string().contains("53300"), "{error}");
 }
 
 /// A standby answers reads; a write says what is wrong.
