@@ -99,7 +99,12 @@ impl Store {
     /// As the tier of truth answers.
     pub async fn token(&self) -> Result<Option<Token>> {
         self.check_open("token")?;
-        let place = self.shared().coherence.end().await.map_err(|error| error.with_tier(Role::Truth).with_operation("token"))?;
+        let place = self
+            .shared()
+            .life
+            .within(self.shared().coherence.end())
+            .await
+            .map_err(|error| error.with_tier(Role::Truth).with_operation("token"))?;
         Ok(place.map(Token::new))
     }
 }

@@ -7,7 +7,6 @@ pub use registration::SchemaOptions;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
@@ -20,6 +19,7 @@ use crate::facet::{NearTier, NoNear};
 use crate::gate::{Closing, Gate};
 use crate::guard::Guard;
 use crate::health::{HealthChange, HealthListener};
+use crate::life::Life;
 use crate::pipeline::{Follow, Shared};
 use crate::schema::Schema;
 use crate::settings::Settings;
@@ -179,7 +179,10 @@ impl<N: NearTier> StoreBuilder<N> {
         self
     }
 
-    /// Checks the stack, makes missing tables unless [`Settings::create_tables`] is off, and gives the store. Needs a tokio runtime, which the store keeps using.
+    /// Checks the stack, makes missing tables unless [`Settings::create_tables`] is off, and gives the store.
+    ///
+    /// It needs a Tokio runtime with its timer on, in which the store does its work: when that runtime ends, every call answers
+    /// [`Closed`](ErrorKind::Closed). In one without a timer Tokio panics; that is caught and told as an error, but the panic's message is printed.
     ///
     /// # Errors
     ///
@@ -227,8 +230,7 @@ impl<N: NearTier> StoreBuilder<N> {
             counters: Counters::default(),
             findings: Findings::default(),
             codecs,
-            runtime,
-            closed: AtomicBool::new(false),
+            life: Arc::new(Life::new(runtime)),
             writes: Gate::new(),
             closing: Closing::new(),
             settings,
@@ -241,7 +243,7 @@ impl<N: NearTier> StoreBuilder<N> {
             followed.push(registered.follow);
         }
         coherence.follow(followed.iter().map(Arc::downgrade).collect());
-        let tasks = Tasks::start(&shared.runtime, &coherence, &followed, stack.wakes, &shared.settings).await;
+        let tasks = Tasks::start(&shared.life, &coherence, &followed, stack.wakes, &shared.settings).await;
         // Nobody else has set it.
         let _ = shared.tasks.set(tasks);
         let near_facet = near.as_ref().and_then(|near| Arc::clone(near).facets().near);

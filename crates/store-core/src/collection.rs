@@ -27,7 +27,7 @@ use crate::tier::Role;
 /// A call on a single key takes at most [`operation_timeout`](crate::Settings::operation_timeout); batches, searches and streams are bounded by their tiers'
 /// own limits.
 ///
-/// Every call fails with [`Closed`](ErrorKind::Closed) once the store was closed, and with
+/// Every call fails with [`Closed`](ErrorKind::Closed) once the store was closed or the runtime that it was built in has ended, and with
 /// [`MissingPrimaryKey`](ErrorKind::MissingPrimaryKey) for an empty key.
 ///
 /// ```
@@ -426,7 +426,8 @@ impl<T: Schema> Collection<T> {
         self.pipeline.call_for("invalidate", text, self.pipeline.within_limit(self.pipeline.invalidate(key))).await
     }
 
-    /// Drops the copies that memory and the shared tier hold of every record, and answers how many slots the shared tier emptied.
+    /// Drops the copies that memory and the shared tier hold of every record, and answers how many slots this call emptied; another instance, or the relayer,
+    /// may have been before it.
     ///
     /// # Errors
     ///

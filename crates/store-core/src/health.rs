@@ -39,12 +39,15 @@ pub struct Health {
     /// How long ago memory certainly reflected every commit: the age of the last completed reading of the log. `None` before the first, and in a store
     /// without a tier of truth.
     pub freshness_age: Option<Duration>,
+    /// Whether the store serves calls. It does not once it was closed, nor once the runtime that it was built in has ended: every call then answers
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub is_open: bool,
 }
 
 impl Health {
-    /// Whether the breaker of every tier is closed.
+    /// Whether the store serves calls and the breaker of every tier is closed.
     pub fn is_healthy(&self) -> bool {
-        self.tiers.iter().all(|tier| tier.state == BreakerState::Closed)
+        self.is_open && self.tiers.iter().all(|tier| tier.state == BreakerState::Closed)
     }
 
     /// The tier of a role, where the store has one below memory.

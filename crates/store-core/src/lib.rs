@@ -22,6 +22,7 @@ mod gate;
 mod guard;
 mod health;
 mod key;
+mod life;
 mod load;
 mod notes;
 mod page;

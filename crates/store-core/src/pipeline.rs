@@ -28,11 +28,10 @@ pub use warm::WarmProgress;
 use std::borrow::Borrow;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::codec::Codec;
@@ -42,6 +41,7 @@ use crate::facet::{Records, Shelf};
 use crate::fence::Fences;
 use crate::flight::Flights;
 use crate::key::{Key, key_text};
+use crate::life::Life;
 use crate::notes::{self, Notes};
 use crate::record::EncodedRecord;
 use crate::schema::{BoundSchema, Schema};
@@ -58,8 +58,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) counters: Counters,
     pub(crate) codecs: Vec<Arc<dyn Codec>>,
-    pub(crate) runtime: Handle,
-    pub(crate) closed: AtomicBool,
+    pub(crate) life: Arc<Life>,
     pub(crate) writes: crate::gate::Gate,
     pub(crate) closing: crate::gate::Closing,
     pub(crate) coherence: Arc<Coherence>,
@@ -148,15 +147,8 @@ impl<T: Schema> Pipeline<T> {
         Ok(())
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.shared.closed.load(Ordering::Acquire)
-    }
-
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store").with_schema(self.schema.name()));
-        }
-        Ok(())
+        self.shared.life.check().map_err(|error| error.with_schema(self.schema.name()))
     }
 
     /// Tells of a tier's failure that another tier makes good.

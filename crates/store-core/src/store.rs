@@ -4,7 +4,6 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 
@@ -113,13 +112,11 @@ impl Store {
     }
 
     pub(crate) fn check_open(&self, operation: &'static str) -> Result<()> {
-        if self.inner.shared.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store").with_operation(operation));
-        }
-        Ok(())
+        self.inner.shared.life.check().map_err(|error| error.with_operation(operation))
     }
 
-    /// What is known of the tiers, without asking them: whether calls reach each of them, and how long ago the log of commits was read.
+    /// What is known of the tiers, without asking them: whether calls reach each of them, how long ago the log of commits was read, and whether the store
+    /// serves calls at all.
     ///
     /// ```
     /// use store_core::Store;
@@ -146,7 +143,7 @@ impl Store {
     /// ```
     pub fn health(&self) -> Health {
         let tiers = self.inner.breakers.iter().map(|breaker| breaker.health()).collect();
-        Health { tiers, freshness_age: self.inner.shared.coherence.age() }
+        Health { tiers, freshness_age: self.inner.shared.coherence.age(), is_open: self.inner.shared.life.is_open() }
     }
 
     /// Asks every tier for a sign of life, all at once, also one whose breaker is open.
@@ -156,26 +153,32 @@ impl Store {
     /// What the nearest tier that does not answer said; [`Closed`](ErrorKind::Closed) after [`close`](Self::close).
     pub async fn ping(&self) -> Result<()> {
         self.check_open("ping")?;
-        let answers = join_all(self.inner.tiers.iter().map(|tier| tier.ping())).await;
+        let pings = async { Ok(join_all(self.inner.tiers.iter().map(|tier| tier.ping())).await) };
+        let answers = self.inner.shared.life.within(pings).await.map_err(|error| error.with_operation("ping"))?;
         for (tier, answer) in self.inner.tiers.iter().zip(answers) {
             answer.map_err(|error| error.with_tier(tier.role()).with_operation("ping"))?;
         }
         Ok(())
     }
 
-    /// Waits for the writes under way and stops the loads of `get_or_load`, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed). Closing again does nothing, or what
-    /// a call whose future was dropped left to do.
+    /// Waits for the writes under way and stops the loads of `get_or_load`, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed). Closing again does
+    /// nothing, or what a call whose future was dropped left to do. A store whose runtime has ended can still be closed.
     ///
     /// # Errors
     ///
     /// What the first tier that did not close in order said; the others are closed all the same.
     pub async fn close(&self) -> Result<()> {
+        let life = &self.inner.shared.life;
+        life.close();
+        life.within_or_after(self.release()).await
+    }
+
+    async fn release(&self) -> Result<()> {
         let shared = &self.inner.shared;
-        shared.closed.store(true, Ordering::Release);
         shared.closing.announce();
         shared.writes.close().await;
         if let Some(tasks) = shared.tasks.get() {
-            tasks.close().await;
+            tasks.close(&shared.life).await;
         }
         let mut first_error = Ok(());
         for tier in &self.inner.tiers {

@@ -5,7 +5,7 @@ mod tiers;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shuttle::future::{block_on, spawn};
@@ -18,7 +18,8 @@ use super::relayer::Relayer;
 use super::{Coherence, Follow};
 use crate::facet::{Log, LogKind, Records, Tables};
 use crate::freshness::Freshness;
-use crate::gate::Gate;
+use crate::gate::{Closing, Gate};
+use crate::life::Life;
 use crate::pipeline::{Backing, Pipeline, Shared};
 use crate::schema::{BoundSchema, Schema};
 use crate::settings::Settings;
@@ -57,8 +58,8 @@ impl Instance {
             truth_reads: Semaphore::new(10),
             counters: Counters::default(),
             codecs: codec::built_in(),
-            runtime: Handle::current(),
-            closed: AtomicBool::new(false),
+            life: Life::new(Handle::current()),
+            closing: Closing::new(),
             writes: Gate::new(),
             findings: Default::default(),
             settings,

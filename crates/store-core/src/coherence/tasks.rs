@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -14,6 +13,7 @@ use super::Coherence;
 use super::relayer::Relayer;
 use crate::error::{Error, Result};
 use crate::facet::{Heard, Log, LogKind, Wake, Wakes};
+use crate::life::Life;
 use crate::pipeline::Follow;
 use crate::schema::BoundSchema;
 use crate::settings::Settings;
@@ -45,13 +45,14 @@ impl Tasks {
     ///
     /// `channels` are asked in order to carry messages; all are listened to.
     pub(crate) async fn start(
-        runtime: &Handle,
+        life: &Life,
         coherence: &Arc<Coherence>,
         followed: &[Arc<dyn Follow>],
         channels: Vec<Arc<dyn Wakes>>,
         settings: &Settings,
     ) -> Self {
-        let mut running = Vec::new();
+        let runtime = life.runtime();
+        let mut running = vec![runtime.spawn(life.watch())];
         let interval = (settings.freshness / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
         if let Some(follower) = &coherence.follower {
             let log = Arc::clone(follower.log());
@@ -85,11 +86,14 @@ impl Tasks {
         running
     }
 
-    /// Ends the tasks, and sends the last messages.
-    pub(crate) async fn close(&self) {
+    /// Ends the tasks, and sends the last messages if the runtime is there to do so.
+    pub(crate) async fn close(&self, life: &Life) {
         for task in self.stop() {
             // It was cancelled, which is what is wanted.
             let _ = task.await;
+        }
+        if life.is_stranded() {
+            return;
         }
         let _ = timeout(LAST_WORDS, self.coherence.announcer.send(&self.channels)).await;
     }

@@ -15,7 +15,7 @@ use crate::tier::Role;
 impl<T: Schema> Pipeline<T> {
     /// Memory, if it is as fresh as a read wants without another look at the log.
     pub(crate) fn fresh_near(&self, freshness: &Freshness) -> Option<&Arc<dyn Shelf<T>>> {
-        self.near.as_ref().filter(|_| !self.is_closed() && self.is_fresh(freshness))
+        self.near.as_ref().filter(|_| self.shared.life.is_open() && self.is_fresh(freshness))
     }
 
     /// Whether memory may hold records whose life time is over.

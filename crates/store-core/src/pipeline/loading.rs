@@ -189,7 +189,7 @@ impl<T: Schema> Pipeline<T> {
         let flights = boarded.collect();
         if !wanted.is_empty() {
             let pipeline = Arc::clone(self);
-            self.shared.runtime.spawn(async move { pipeline.load_wanted(wanted, loader, reason).await });
+            self.shared.life.runtime().spawn(async move { pipeline.load_wanted(wanted, loader, reason).await });
         }
         flights
     }

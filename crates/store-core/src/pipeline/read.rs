@@ -123,7 +123,7 @@ impl<T: Schema> Pipeline<T> {
                 }
             }
         };
-        self.flights.run(&self.shared.runtime, key, load).await
+        self.flights.run(self.shared.life.runtime(), key, load).await
     }
 
     /// The record from the shared tier or below, with the columns that memory leaves out.

@@ -39,7 +39,7 @@ impl<T: Schema> Pipeline<T> {
             select.columns = Some(self.schema.near_positions().to_vec());
         }
         (select.from_primary, select.after) = self.replica_for(if view == View::Truth { &Freshness::Strong } else { freshness });
-        Ok(self.within_runtime(tables.select(Arc::clone(&self.schema), select)))
+        Ok(self.shared.life.stream_within(tables.select(Arc::clone(&self.schema), select)))
     }
 
     /// The records of a query, which memory takes in as well.

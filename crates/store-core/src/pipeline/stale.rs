@@ -110,7 +110,7 @@ impl<T: Schema> Pipeline<T> {
                 pipeline.load(key, View::Near, Caches::Fill).await
             }
         };
-        pipeline.flights.start(&self.shared.runtime, key, load);
+        pipeline.flights.start(self.shared.life.runtime(), key, load);
     }
 
     /// When memory forgets a record whose life time ends, and the record with that end, where it is kept beyond or loaded ahead of it.

@@ -41,7 +41,7 @@ impl<T: Schema> Pipeline<T> {
         let Some(pass) = self.shared.writes.enter() else {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
         };
-        let task = spawn(&self.shared.runtime, async move {
+        let task = spawn(self.shared.life.runtime(), async move {
             let result = work.await;
             drop(pass);
             result

@@ -164,23 +164,72 @@ async fn a_read_that_outlives_the_store_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_store_that_outlives_its_runtime_refuses_what_it_cannot_do() {
+fn a_store_that_outlives_its_runtime_refuses_every_call() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let building = runtime();
     let bench = building.block_on(FaultyBench::open());
-    let players = bench.players();
-    building.block_on(players.set(player("a", 1))).unwrap();
+    let (store, players) = (&bench.store, bench.players());
+    building.block_on(players.set_many(["a", "b"].map(|id| player(id, 1)))).unwrap();
+    let mut rows = building.block_on(async {
+        let mut rows = players.stream(Query::new()).unwrap();
+        rows.next().await.unwrap().unwrap();
+        rows
+    });
+    assert!(store.health().is_healthy());
     drop(building);
 
-    runtime().block_on(async {
-        for error in
-            [players.get("b").await.unwrap_err(), players.set(player("b", 1)).await.unwrap_err(), players.delete("a").await.unwrap_err()]
-        {
+    assert!(!store.health().is_open && !store.health().is_healthy());
+    assert!(players.peek("a").is_none());
+    let calls = async || {
+        for error in [
+            players.get("a").await.unwrap_err(),
+            players.get("c").await.unwrap_err(),
+            players.get_many(["a", "c"]).await.unwrap_err(),
+            players.exists("a").await.unwrap_err(),
+            players.from(Role::Shared).get("a").await.unwrap_err(),
+            players.from(Role::Truth).get("a").await.unwrap_err(),
+            players.search(Query::new()).await.unwrap_err(),
+            players.count(Query::new()).await.unwrap_err(),
+            players.stream(Query::new()).err().unwrap(),
+            players.set(player("b", 1)).await.unwrap_err(),
+            players.delete("a").await.unwrap_err(),
+            players.invalidate("a").await.unwrap_err(),
+            players.invalidate_all().await.unwrap_err(),
+            store.ping().await.unwrap_err(),
+            store.token().await.unwrap_err(),
+        ] {
             assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
             assert!(error.to_string().contains("the runtime that the store was built in has ended") && !error.is_retryable(), "{error}");
+            assert!(error.operation().is_some(), "{error}");
         }
-        assert_eq!(players.get("a").await.unwrap().unwrap().level, 1, "memory needs no task");
+    };
+    runtime().block_on(async {
+        calls().await;
+        assert_eq!(rows.next().await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
+        assert!(rows.next().await.is_none());
     });
+    elsewhere(async {
+        calls().await;
+        store.close().await.unwrap();
+    });
+    assert_eq!((bench.shared_faults.calls(Operation::Close), bench.truth_faults.calls(Operation::Close)), (1, 1));
+}
+
+#[test]
+fn a_call_whose_runtime_ends_under_it_is_told_so() {
+    let building = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let bench = building.block_on(FaultyBench::open());
+    let players = bench.players();
+    let held = bench.truth_faults.hold_before(Operation::Count);
+    let error = elsewhere(async {
+        // It is counted by its caller, in no task of the store's.
+        let mut count = std::pin::pin!(players.count(Query::new()));
+        assert!(futures_util::poll!(&mut count).is_pending());
+        building.block_on(held.arrived());
+        building.shutdown_background();
+        count.await.unwrap_err()
+    });
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
 }
 
 /// Another executor than tokio's: it polls on a thread that belongs to no runtime.
@@ -220,5 +269,8 @@ async fn calls_may_be_polled_outside_of_a_runtime(bench: &Bench) {
         }
         players.invalidate("a").await.unwrap();
         assert!(players.delete("a").await.unwrap());
+        bench.store.ping().await.unwrap();
+        bench.store.token().await.unwrap();
+        bench.store.close().await.unwrap();
     });
 }

@@ -158,7 +158,7 @@ impl<T: Schema> Pipeline<T> {
     pub(super) async fn wait_for_loads(&self, records: &dyn Records, mut busy: Vec<Wanted<T>>, reason: Reason) -> Vec<Wanted<T>> {
         let begun = tokio::time::Instant::now();
         let (mut pause, mut ready) = (FIRST_PAUSE, Vec::new());
-        while !busy.is_empty() && !self.is_closed() && begun.elapsed() < self.shared.settings.flight_wait {
+        while !busy.is_empty() && self.shared.life.is_open() && begun.elapsed() < self.shared.settings.flight_wait {
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
             let (mut now_ready, still_busy) = self.look(records, busy, reason).await;
