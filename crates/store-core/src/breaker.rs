@@ -144,11 +144,11 @@ impl Breaker {
             Phase::Closed | Phase::Open { .. } | Phase::HalfOpen { .. } => None,
         };
         let Some(outage) = outage else {
-            return Ok(Pass::new(self, status.epoch));
+            return Ok(Pass::new(self, status.epoch, false));
         };
         let probe_ends = Some(now.saturating_add(self.settings.longest_cool_down));
         let change = self.enter(&mut status, Phase::HalfOpen { outage, probe_ends });
-        let pass = Pass::new(self, status.epoch);
+        let pass = Pass::new(self, status.epoch, true);
         drop(status);
         self.tell(change);
         Ok(pass)
@@ -289,6 +289,7 @@ impl fmt::Debug for Breaker {
 pub(crate) struct Pass {
     breaker: Arc<Breaker>,
     epoch: u64,
+    is_probe: bool,
     told: Told,
 }
 
@@ -301,8 +302,13 @@ enum Told {
 }
 
 impl Pass {
-    fn new(breaker: &Arc<Breaker>, epoch: u64) -> Self {
-        Pass { breaker: Arc::clone(breaker), epoch, told: Told::Nothing }
+    fn new(breaker: &Arc<Breaker>, epoch: u64, is_probe: bool) -> Self {
+        Pass { breaker: Arc::clone(breaker), epoch, is_probe, told: Told::Nothing }
+    }
+
+    /// Whether the call tries a tier that failed.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// Tells the breaker what the tier answered; each part of an answer that comes in parts.

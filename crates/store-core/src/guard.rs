@@ -67,12 +67,19 @@ impl Guard {
 
     /// Makes a call that may be repeated; `call` is given how often it was made before. One that ran into a time limit is not repeated: its time is spent.
     async fn repeatable<R, F: Future<Output = Result<R>>>(&self, call: impl Fn(u32) -> F) -> Result<R> {
-        let mut outcome = self.once(call(0)).await;
+        let mut pass = self.admit()?;
+        let mut outcome = call(0).await;
+        if pass.is_probe() && self.retries > 0 && was_lost(&outcome) {
+            // It may have met a connection that died in the outage, which says nothing of the tier as it is now.
+            pause().await;
+            outcome = call(1).await;
+        }
+        pass.tell(&outcome);
         for made in 1..=self.retries {
-            if !matches!(&outcome, Err(error) if is_unavailable(error.kind())) || !self.breaker.is_closed() {
+            if !was_lost(&outcome) || !self.breaker.is_closed() {
                 break;
             }
-            tokio::time::sleep(SHORTEST_PAUSE + (LONGEST_PAUSE - SHORTEST_PAUSE).mul_f64(random_part())).await;
+            pause().await;
             // While this call waited, others may have opened the breaker. What the tier said then tells more than that it is not asked.
             let Ok(mut pass) = self.admit() else { break };
             outcome = call(made).await;
@@ -80,4 +87,13 @@ impl Guard {
         }
         outcome
     }
+}
+
+/// Whether the tier refused the call, or lost it.
+fn was_lost<R>(outcome: &Result<R>) -> bool {
+    matches!(outcome, Err(error) if is_unavailable(error.kind()))
+}
+
+async fn pause() {
+    tokio::time::sleep(SHORTEST_PAUSE + (LONGEST_PAUSE - SHORTEST_PAUSE).mul_f64(random_part())).await;
 }

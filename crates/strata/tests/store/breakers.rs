@@ -132,18 +132,43 @@ async fn one_call_at_a_time_tries_the_tier() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_try_that_fails_lets_the_pause_grow_and_is_not_made_again() {
+async fn a_try_that_fails_lets_the_pause_grow() {
     let shared = Shared::open().await;
     shared.fail().await;
     let before = shared.faults.calls(Operation::Fetch);
     shared.clock.advance(COOL_DOWN);
-    shared.faults.next(Operation::Fetch, REFUSED);
+    shared.faults.always(Operation::Fetch, REFUSED);
     shared.cities().get(1).await.unwrap_err();
-    assert_eq!(shared.faults.calls(Operation::Fetch), before + 1);
+    assert_eq!(shared.faults.calls(Operation::Fetch), before + 2);
+    shared.faults.heal();
     shared.clock.advance(COOL_DOWN);
     refused(shared.cities().get(1).await);
     shared.clock.advance(COOL_DOWN);
     assert_eq!(shared.cities().get(1).await.unwrap(), None);
+}
+
+/// The first connection that a try meets may have died in the outage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_try_that_is_lost_is_made_once_more_where_that_is_safe() {
+    let shared = Shared::open().await;
+    shared.fail().await;
+    shared.clock.advance(COOL_DOWN);
+    shared.faults.next(Operation::Fetch, REFUSED);
+    assert_eq!(shared.cities().get(1).await.unwrap(), None);
+    assert_eq!(shared.state(), BreakerState::Closed);
+
+    for (change, operation) in [((|settings| settings.retries = 0) as fn(&mut Settings), Operation::Fetch), (|_| {}, Operation::Put)] {
+        let shared = Shared::open_with(change).await;
+        shared.fail().await;
+        let before = shared.faults.calls(operation);
+        shared.clock.advance(COOL_DOWN);
+        shared.faults.next(operation, REFUSED);
+        match operation {
+            Operation::Put => drop(shared.cities().set(city(1)).await.unwrap_err()),
+            _ => drop(shared.cities().get(1).await.unwrap_err()),
+        }
+        assert_eq!((shared.faults.calls(operation), shared.state()), (before + 1, BreakerState::Open));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
