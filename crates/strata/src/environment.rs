@@ -27,6 +27,7 @@ pub(crate) async fn builder() -> Result<StoreBuilder<MemTier>> {
     let builder = Store::builder().near(MemTier::new()).settings(settings);
     #[cfg(feature = "redis")]
     let builder = match redis {
+        Some(config) if truth.is_some() => builder.tier(tier_redis::RedisTier::connect_or_keep_trying(config).await?),
         Some(config) => builder.tier(tier_redis::RedisTier::connect(config).await?),
         None => builder,
     };

@@ -11,7 +11,7 @@ use tier_mem::MemTier;
 pub trait Setup {
     /// Starts the embedded store: memory, and SQLite in one file.
     ///
-    /// The file is made if it is missing, its directory is not. Add schemas and call `build`.
+    /// Add schemas and call `build`, which makes the file if it is missing; its directory must exist.
     ///
     /// # Errors
     ///
@@ -34,6 +34,8 @@ pub trait Setup {
 
     /// Starts a store from the environment: memory, Redis if `REDIS_URL` is set, and the truth that `DATABASE_URL` names (`postgres://…` or `sqlite:FILE`).
     /// Every other setting has a variable of its own, `STRATA_…`; an unknown one, or one of a server that is not named, is an error.
+    ///
+    /// A Redis that cannot be reached is no error where there is a truth: reads go past it until it can, as the log and [`Store::health`] tell.
     ///
     /// # Errors
     ///

@@ -9,7 +9,6 @@ use tokio_postgres::config::Host;
 
 use crate::url;
 
-const DEFAULT_MAX_CONNECTIONS: usize = 10;
 const DEFAULT_MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 const DEFAULT_MAX_IDLE_TIME: Duration = Duration::from_secs(30 * 60);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,6 +139,9 @@ pub(crate) struct Limits {
 }
 
 impl PgConfig {
+    /// The most connections of a pool that [`with_max_connections`](Self::with_max_connections) does not change.
+    pub const DEFAULT_MAX_CONNECTIONS: usize = 10;
+
     /// Reads a URL: `postgres://user:password@host:port/database?option=value&…`, with `postgresql` as another name of the scheme.
     ///
     /// Characters such as `@`, `:`, `/`, `?`, `#` and `%` in user, password and database are written as `%40` and so on. Several hosts, separated by
@@ -160,7 +162,7 @@ impl PgConfig {
             replica: None,
             outside_writers: false,
             limits: Limits {
-                max_connections: DEFAULT_MAX_CONNECTIONS,
+                max_connections: Self::DEFAULT_MAX_CONNECTIONS,
                 min_connections: 0,
                 max_lifetime: DEFAULT_MAX_LIFETIME,
                 max_idle_time: DEFAULT_MAX_IDLE_TIME,

@@ -59,6 +59,21 @@ impl RedisTier {
         Ok(tier)
     }
 
+    /// As [`connect`](Self::connect), but goes on trying in the background where Redis cannot be reached. What time does not mend, such as wrong credentials,
+    /// is an error all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](store_core::ErrorKind::InvalidConfig) and [`AccessDenied`](store_core::ErrorKind::AccessDenied) as with `connect`, and whatever else is
+    /// not worth another try.
+    pub async fn connect_or_keep_trying(config: RedisConfig) -> Result<Self> {
+        let tier = Self::connect_lazily(config)?;
+        match tier.pool.first_attempts().await {
+            Err(error) if !error.is_retryable() => Err(error),
+            Ok(()) | Err(_) => Ok(tier),
+        }
+    }
+
     /// Connects in the background, so that a process can start while Redis is down.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::Duration;
 use store_core::Result;
 use tier_pg::PgConfig;
 
-use super::variables::Variables;
+use super::variables::{Variables, invalid};
 
 pub(super) struct PgVariables {
     max_connections: Option<usize>,
@@ -36,6 +36,11 @@ pub(super) fn take(variables: &mut Variables) -> Result<PgVariables> {
 impl PgVariables {
     pub(super) fn config(self, url: &str) -> Result<PgConfig> {
         let mut config = PgConfig::from_url(url)?;
+        let (most, least) = (self.max_connections.unwrap_or(PgConfig::DEFAULT_MAX_CONNECTIONS), self.min_connections.unwrap_or_default());
+        if least > most {
+            let problem = format!("is {least}, above STRATA_PG_MAX_CONNECTIONS, which is {most}; raise the one or lower the other");
+            return Err(invalid("STRATA_PG_MIN_CONNECTIONS", &problem));
+        }
         if let Some(connections) = self.max_connections {
             config = config.with_max_connections(connections);
         }

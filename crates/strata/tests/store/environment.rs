@@ -57,7 +57,7 @@ async fn child() {
     let players = store.collection::<Player>().unwrap();
     players.set(player("a", 1)).await.unwrap();
     assert_eq!(players.get("a").await.unwrap().unwrap().level, 1);
-    store.ping().await.unwrap();
+    println!("ping: {:?}, {:?}", store.ping().await, store.health());
     players.delete("a").await.unwrap();
     store.close().await.unwrap();
     println!("done: {store:?}");
@@ -75,7 +75,8 @@ fn an_embedded_store_needs_one_variable() {
     let directory = tempfile::tempdir().unwrap();
     for (number, prefix) in ["sqlite:", "sqlite://"].into_iter().enumerate() {
         let file = directory.path().join(format!("{number}.db"));
-        check(&with_text(&[("DATABASE_URL", &format!("{prefix}{}", file.display()))]), &["done: ", "\"memory\", \"sqlite\""]);
+        let printed = with_text(&[("DATABASE_URL", &format!("{prefix}{}", file.display()))]);
+        check(&printed, &["ping: Ok", "done: ", "\"memory\", \"sqlite\""]);
         assert!(file.exists());
     }
 }
@@ -173,6 +174,7 @@ fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
         ("STRATA_JITTER", "1", "is not a part from 0 to below 1"),
         ("STRATA_SOFT_TIMEOUT", "1s", "has no effect without STRATA_STALE_ON_ERROR"),
         ("STRATA_LOG_RETENTION", "1m", "is below ten minutes"),
+        ("STRATA_FRESHNESS", "0s", "is not a duration above zero"),
     ] {
         let printed = with_text(&[(name, value)]);
         check(&printed, &["refused: InvalidConfig", name, said]);
@@ -185,6 +187,11 @@ fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
     }
     #[cfg(feature = "redis")]
     check(&with_text(&[("REDIS_URL", "127.0.0.1:6379")]), &["refused: InvalidConfig", "REDIS_URL has no scheme; put `redis://` in front"]);
+    #[cfg(feature = "pg")]
+    check(
+        &with_text(&[("STRATA_PG_MIN_CONNECTIONS", "11"), ("DATABASE_URL", "postgres://localhost/x")]),
+        &["refused: InvalidConfig", "STRATA_PG_MIN_CONNECTIONS is 11, above STRATA_PG_MAX_CONNECTIONS, which is 10"],
+    );
     #[cfg(not(feature = "redis"))]
     check(&with_text(&[("REDIS_URL", "redis://localhost")]), &["refused: InvalidConfig", "REDIS_URL", "turn on Strata's feature `redis`"]);
     #[cfg(not(feature = "pg"))]
@@ -219,5 +226,17 @@ async fn servers_are_taken_from_their_variables() {
         ("DATABASE_URL", &database.url()),
         ("STRATA_PG_MAX_CONNECTIONS", "7"),
     ]);
-    check(&printed, &["connections: 3", "max_connections: 7", "done: ", "\"memory\", \"redis\", \"postgres"]);
+    check(&printed, &["connections: 3", "max_connections: 7", "ping: Ok", "done: ", "\"memory\", \"redis\", \"postgres"]);
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_store_starts_without_its_redis_unless_that_is_the_truth() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let redis = format!("redis://127.0.0.1:{nobody}");
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite:{}", directory.path().join("a.db").display());
+    let printed = with_text(&[("REDIS_URL", &redis), ("DATABASE_URL", &sqlite)]);
+    check(&printed, &["ping: Err(L2Unavailable", "last_error: Some(\"L2 shared tier unavailable: ", "done: "]);
+    check(&with_text(&[("REDIS_URL", &redis)]), &["refused: L2Unavailable"]);
 }

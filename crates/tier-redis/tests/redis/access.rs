@@ -42,6 +42,8 @@ async fn another_password_is_refused_and_not_shown() {
         assert_eq!(error.kind(), ErrorKind::AccessDenied, "{case}: {error}");
         assert!(!error.is_retryable());
         assert!(!format!("{error} {error:?} {config:?}").contains("secret"), "{case}: {error:?}");
+        let patient = RedisTier::connect_or_keep_trying(config.clone()).await;
+        assert_eq!(patient.expect_err(case).kind(), ErrorKind::AccessDenied, "time does not mend it");
 
         // Without connecting first, the calls say why.
         let tier = RedisTier::connect_lazily(config).unwrap();

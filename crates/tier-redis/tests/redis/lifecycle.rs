@@ -54,10 +54,17 @@ async fn a_lazy_tier_starts_before_its_server() {
     let mut server = start_server();
     server.stop().unwrap();
     let tier = RedisTier::connect_lazily(impatient(&server.url())).unwrap();
-    assert_unreachable(&fetch(&tier, "a", None).await.unwrap_err());
+    let other = RedisTier::connect_or_keep_trying(impatient(&server.url())).await.unwrap();
+    for tier in [&tier, &other] {
+        assert_unreachable(&fetch(tier, "a", None).await.unwrap_err());
+    }
     server.restart().unwrap();
-    until_ok(async || tier.ping().await).await;
-    read_through(&tier, "a").await.unwrap();
+    for (tier, key) in [(&tier, "a"), (&other, "b")] {
+        until_ok(async || tier.ping().await).await;
+        read_through(tier, key).await.unwrap();
+    }
+    let connected = RedisTier::connect_or_keep_trying(impatient(&server.url())).await.unwrap();
+    connected.ping().await.unwrap();
 }
 
 #[test]
