@@ -187,7 +187,7 @@ impl<N: NearTier> StoreBuilder<N> {
     /// # Errors
     ///
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) or [`SchemaDuplicate`](ErrorKind::SchemaDuplicate) with every mistake that was found;
-    /// what the truth says when it makes tables.
+    /// what the truth says when it makes tables; [`SchemaMismatch`](ErrorKind::SchemaMismatch) with the names of those that are missing where it may not.
     pub async fn build(self) -> Result<Store> {
         // On the heap, so that a caller's own future does not grow by all of it.
         Box::pin(self.assemble()).await
@@ -218,9 +218,10 @@ impl<N: NearTier> StoreBuilder<N> {
             return Err(Error::new(ErrorKind::InvalidConfig, problems.join("; ")));
         }
         checks::duplicates(&schemas, &bound)?;
-        if let Some(tables) = stack.tables.as_ref().filter(|_| settings.create_tables) {
+        if let Some(tables) = &stack.tables {
             let stored: Vec<_> = bound.iter().filter(|schema| !schema.is_cache_only()).cloned().collect();
-            tables.prepare(&stored).await.map_err(|error| error.with_tier(Role::Truth).with_operation("build"))?;
+            let prepared = if settings.create_tables { tables.prepare(&stored).await } else { checks::tables(&**tables, &stored).await };
+            prepared.map_err(|error| error.with_tier(Role::Truth).with_operation("build"))?;
         }
         let coherence = Arc::new(Coherence::new(stack.log.clone(), Arc::clone(&settings.clock)));
         let shared = Arc::new(Shared {

@@ -67,7 +67,8 @@ pub struct Settings {
     /// How often a call that a tier refused or lost is made again, 5 to 25 ms later, where repeating it is safe: reads, and telling the shared tier of
     /// writes. Calls that ran into a time limit are not. At most 10. Default: 1.
     pub retries: u32,
-    /// Whether [`build`](crate::StoreBuilder::build) makes missing tables and indexes. Default: yes.
+    /// Whether [`build`](crate::StoreBuilder::build) makes missing tables and indexes, and checks those that are there. If not, it refuses to go on without
+    /// a table, and makes no database file. Default: yes.
     pub create_tables: bool,
     /// The codec that records are written with. Records of every other codec that this build knows are read all the same. Default: postcard.
     pub codec: Arc<dyn Codec>,
@@ -126,7 +127,7 @@ impl Settings {
         ];
         for (name, duration) in durations {
             if let Some(problem) = duration.and_then(out_of_range) {
-                problems.push(format!("the setting `{name}` {problem}; `None` means no end where the setting takes it"));
+                problems.push(format!("the setting `{name}` {problem}{}", instead(name)));
             }
         }
         for (name, part) in [("refresh_ahead", self.refresh_ahead), ("jitter", self.jitter)] {
@@ -169,6 +170,18 @@ impl Settings {
                 .push("the setting `l1_max_entries` is 0; give `None` for no limit, or build the store without a memory tier".to_owned());
         }
         problems
+    }
+}
+
+/// What else may be meant by a time that is out of range, where there is something.
+fn instead(name: &str) -> &'static str {
+    match name {
+        "l1_ttl" | "l2_ttl" => ", or `None` for no end",
+        "negative_ttl" => ", or `None` to remember no absence",
+        "stale_on_error" => ", or `None` to answer nothing stale",
+        "soft_timeout" => ", or `None` for no such limit",
+        "freshness" => "; what must show every commit is read with `Freshness::Strong`",
+        _ => "",
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Operation {
     Delete,
     /// [`Tables::prepare`](store_core::facet::Tables::prepare).
     Prepare,
+    /// [`Tables::missing_tables`](store_core::facet::Tables::missing_tables).
+    MissingTables,
     /// [`Tables::get_many`](store_core::facet::Tables::get_many).
     GetMany,
     /// [`Tables::exists_many`](store_core::facet::Tables::exists_many).

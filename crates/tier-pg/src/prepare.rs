@@ -71,6 +71,15 @@ pub(crate) async fn prepare(pool: &Pool, schemas: &[Arc<BoundSchema>], outside_w
     lease.settle(outcome).map_err(|failure| failure.into_error(at_work.map_or(Attempt::Log, |schema| Attempt::Table(schema))))
 }
 
+/// Names what is found nowhere on the search path.
+pub(crate) async fn missing_tables(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
+    const TEXT: &str = "SELECT name FROM unnest($1::TEXT[]) WITH ORDINALITY AS wanted (name, place) \
+        WHERE to_regclass(quote_ident(name)) IS NULL ORDER BY place";
+    let wanted: Vec<&str> = OWN.iter().map(|(name, _)| *name).chain(schemas.iter().map(|schema| schema.table())).collect();
+    let rows = pool.read(TEXT, &[&wanted], Attempt::Log).await?;
+    rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(|error| Failure::from(error).into_error(Attempt::Log))
+}
+
 async fn make_own(lease: &Lease) -> Result<(), Failure> {
     for (name, statements) in OWN {
         if catalog::relation(lease, name).await?.is_none() {

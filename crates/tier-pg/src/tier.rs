@@ -136,6 +136,10 @@ impl Tables for PgTier {
         prepare::prepare(&self.primary, schemas, self.outside_writers).await
     }
 
+    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
+        prepare::missing_tables(&self.primary, schemas).await
+    }
+
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         read::get_many(&self.primary, &self.statements, schema, keys).await
     }

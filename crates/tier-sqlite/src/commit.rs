@@ -31,6 +31,9 @@ pub(crate) const OWN_TABLES: &str = "
     ) STRICT;
 ";
 
+/// Their names.
+pub(crate) const OWN_NAMES: [&str; 2] = ["_strata_version", "_strata_log"];
+
 /// The layout of Strata's own tables that this build reads and writes.
 pub(crate) const FORMAT: i64 = 1;
 

@@ -1,6 +1,8 @@
 //! Opening connections to the file.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -91,6 +93,29 @@ fn enter_wal_mode(connection: &Connection, patience: Duration) -> rusqlite::Resu
     }
 }
 
+/// Whether the file is missing and may be made, as far as can be told without making it.
+pub(crate) fn can_make(path: &Path) -> bool {
+    let is_missing = fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    is_missing && directory.is_dir() && !is_denied(directory)
+}
+
+/// Whether this user may not read and write what is at the path. It asks without opening: closing a database's file takes away the locks that this process
+/// has on it.
+#[cfg(unix)]
+fn is_denied(path: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use rustix::io::Errno;
+
+    let answer = accessat(CWD, path, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS);
+    matches!(answer, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
+}
+
+#[cfg(not(unix))]
+fn is_denied(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly())
+}
+
 /// Says why a file cannot be opened: SQLite itself says no more than "unable to open database file".
 fn cannot_open(config: &SqliteConfig, purpose: Purpose, error: rusqlite::Error) -> Error {
     let path = config.path.display();
@@ -102,7 +127,7 @@ fn cannot_open(config: &SqliteConfig, purpose: Purpose, error: rusqlite::Error) 
         (ErrorKind::InvalidConfig, format!("the directory `{}` does not exist; create it first", directory.display()))
     } else if let Some(directory) = directory.filter(|directory| unable && !directory.is_dir()) {
         (ErrorKind::InvalidConfig, format!("`{}` is not a directory; give a path in one", directory.display()))
-    } else if unable && fs::OpenOptions::new().read(true).write(true).open(&config.path).is_err_and(|error| error::denied(&error)) {
+    } else if unable && is_denied(&config.path) {
         (ErrorKind::AccessDenied, format!("this user may not read and write `{path}`; change its owner or mode"))
     } else if unable && purpose != Purpose::Write && !config.path.exists() {
         return file::moved(&config.path).with_source(error);

@@ -43,6 +43,11 @@ impl DatabaseFile {
         DatabaseFile { path, first: OnceLock::new() }
     }
 
+    /// Whether a file was found there.
+    pub(crate) fn is_known(&self) -> bool {
+        self.first.get().is_some()
+    }
+
     /// Whether the path leads to the file that it led to at the first call. It asks the system once, and opens nothing: closing a file would take
     /// SQLite's locks on it away.
     ///

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
-use store_core::sql::{Dialect, VERSION_COLUMN, add_column_statement, create_statements};
+use store_core::sql::{Dialect, VERSION_COLUMN, add_column_statement, create_statements, index_plans};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
-use crate::commit::{FORMAT, OWN_TABLES, transaction};
+use crate::commit::{FORMAT, OWN_NAMES, OWN_TABLES, transaction};
 use crate::error::{self, Origin};
 use crate::plan::quote;
 use crate::workers::Worker;
@@ -31,13 +31,34 @@ pub(crate) fn prepare(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<(
     })
 }
 
+/// The tables that must be there.
+pub(crate) fn wanted_tables(schemas: &[Arc<BoundSchema>]) -> Vec<String> {
+    OWN_NAMES.into_iter().chain(schemas.iter().map(|schema| schema.table())).map(str::to_owned).collect()
+}
+
+/// Those of the tables that the file lacks.
+pub(crate) fn missing_tables(worker: &Worker, wanted: Vec<String>) -> Result<Vec<String>> {
+    let from_sqlite = |error| error::from_sqlite(error, Origin::Own);
+    let mut present = worker
+        .connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')")
+        .map_err(from_sqlite)?;
+    let mut missing = Vec::new();
+    for table in wanted {
+        if !present.exists([&table]).map_err(from_sqlite)? {
+            missing.push(table);
+        }
+    }
+    Ok(missing)
+}
+
 fn from_sqlite(error: rusqlite::Error, schema: &BoundSchema) -> Error {
     let unique = error.sqlite_error().is_some_and(|failure| failure.code == rusqlite::ErrorCode::ConstraintViolation);
     if unique {
         return mismatch(
             schema,
             format!(
-                "the rows of `{}` break a unique index that the schema asks for ({error}); mend the rows, then prepare again",
+                "the rows of `{}` break a unique index that the schema asks for ({error}); mend the rows, then build the store again",
                 schema.table()
             ),
         )
@@ -147,11 +168,10 @@ fn compare(found: &[Found], schema: &BoundSchema) -> Result<()> {
         let same =
             column.type_name.eq_ignore_ascii_case(type_name) || (type_name == "INTEGER" && column.type_name.eq_ignore_ascii_case("INT"));
         if !same {
-            let aside = quote(&format!("{}_before", schema.table()));
             let reason = format!(
-                "the column `{name}` has the type {} where the schema needs {type_name}; SQLite cannot change it in place: \
-                 run `ALTER TABLE {table} RENAME TO {aside}`, prepare again, copy the rows over, and drop {aside} with its indexes first",
+                "the column `{name}` has the type {} where the schema needs {type_name}, which SQLite cannot change in place; {}",
                 if column.type_name.is_empty() { "ANY" } else { &column.type_name },
+                rebuilding(found, schema),
             );
             return Err(mismatch(schema, reason).with_column(name.to_owned()));
         }
@@ -172,15 +192,32 @@ fn compare(found: &[Found], schema: &BoundSchema) -> Result<()> {
     let wanted: BTreeSet<_> = definition.key_columns().map(|column| column.name.to_ascii_lowercase()).collect();
     if key.iter().map(|column| column.name.to_ascii_lowercase()).collect::<BTreeSet<_>>() != wanted {
         let present: Vec<_> = key.iter().map(|column| column.name.as_str()).collect();
-        let aside = quote(&format!("{}_before", schema.table()));
         return Err(mismatch(
             schema,
             format!(
-                "the table's primary key is ({}) where the schema's is ({}); run `ALTER TABLE {table} RENAME TO {aside}`, prepare again, and copy the rows over",
+                "the table's primary key is ({}) where the schema's is ({}), which SQLite cannot change in place; {}",
                 present.join(", "),
                 definition.key_columns().map(|column| column.name).collect::<Vec<_>>().join(", "),
+                rebuilding(found, schema),
             ),
         ));
     }
     Ok(())
+}
+
+/// How to make a table anew around its rows. No step loses a row, even where the one before it failed.
+fn rebuilding(found: &[Found], schema: &BoundSchema) -> String {
+    let (table, aside) = (quote(schema.table()), quote(&format!("{}_before", schema.table())));
+    let is_there = |name: &str| found.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let known = schema.definition().columns().iter().map(|column| column.name).chain([VERSION_COLUMN]);
+    let columns = known.filter(|name| is_there(name)).map(quote).collect::<Vec<_>>().join(", ");
+    let mut steps = vec![format!("BEGIN IMMEDIATE; ALTER TABLE {table} RENAME TO {aside}")];
+    // An index keeps its name and goes with the table that was set aside.
+    steps.extend(index_plans(schema).iter().map(|plan| format!("DROP INDEX IF EXISTS {}", quote(&plan.name))));
+    steps.extend(create_statements(Dialect::Sqlite, schema));
+    steps.push(format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {aside}; COMMIT"));
+    format!(
+        "make a backup, then run: {}; then build the store again, and once it shows the rows, run: DROP TABLE {aside}",
+        steps.join("; ")
+    )
 }

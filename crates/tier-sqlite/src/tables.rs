@@ -25,6 +25,14 @@ impl Tables for SqliteTier {
         self.writer().run(move |worker| prepare::prepare(worker, &schemas)).await
     }
 
+    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
+        let wanted = prepare::wanted_tables(schemas);
+        if self.is_unmade() {
+            return Ok(wanted);
+        }
+        self.readers().run(move |worker| prepare::missing_tables(worker, wanted)).await
+    }
+
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         if keys.is_empty() {
             return Ok(Vec::new());

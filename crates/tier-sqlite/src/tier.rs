@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use store_core::{BoundSchema, ErrorKind, Facets, Result, Role, Tier};
 
 use crate::config::SqliteConfig;
-use crate::connection::Purpose;
+use crate::connection::{self, Purpose};
 use crate::error::{self, Origin};
 use crate::file::DatabaseFile;
 use crate::leader::Leadership;
@@ -33,6 +33,7 @@ use crate::workers::Workers;
 /// ```
 pub struct SqliteTier {
     config: SqliteConfig,
+    file: Arc<DatabaseFile>,
     plans: Plans,
     readers: Workers,
     listeners: Workers,
@@ -41,7 +42,9 @@ pub struct SqliteTier {
 }
 
 impl SqliteTier {
-    /// Opens a database file, and makes it if it is missing. A path serves as configuration.
+    /// Opens a database file. A path serves as configuration.
+    ///
+    /// A file that is missing is made by the first call that needs it, which is [`prepare`](store_core::facet::Tables::prepare) where a store is built.
     ///
     /// # Errors
     ///
@@ -58,11 +61,19 @@ impl SqliteTier {
             listeners: Workers::new(&config, &file, Purpose::Listen),
             writer: Workers::new(&config, &file, Purpose::Write),
             leadership: Arc::new(Leadership::new(config.path.clone())),
+            file,
             config,
         };
         // The first job opens the file; readers follow when they are needed.
-        tier.writer.run(|_| Ok(())).await?;
+        if !connection::can_make(&tier.config.path) {
+            tier.writer.run(|_| Ok(())).await?;
+        }
         Ok(tier)
+    }
+
+    /// Whether the file is still to be made.
+    pub(crate) fn is_unmade(&self) -> bool {
+        !self.file.is_known() && connection::can_make(&self.config.path)
     }
 
     /// The file.
@@ -122,6 +133,10 @@ impl Tier for SqliteTier {
         self.readers.close().await;
         self.listeners.close().await;
         self.leadership.release();
+        if self.is_unmade() {
+            self.writer.close().await;
+            return Ok(());
+        }
         let checkpoint = self
             .writer
             .run(|worker| {
@@ -192,6 +207,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, aside) = (directory.path().join("app.db"), directory.path().join("aside.db"));
         let tier = Arc::new(SqliteTier::open(&path).await.unwrap());
+        tier.prepare(&[]).await.unwrap();
         std::fs::rename(&path, &aside).unwrap();
         let pings: Vec<_> = (0..20)
             .map(|_| {

@@ -203,6 +203,10 @@ fn run_worker(shared: &Arc<Shared>) {
 
 impl Worker {
     fn open(shared: &Arc<Shared>) -> Result<Self> {
+        if shared.purpose != Purpose::Write && !shared.file.is_known() {
+            // Only a writer makes the file.
+            drop(connection::open(&shared.config, Purpose::Write)?);
+        }
         let mut connection = connection::open(&shared.config, shared.purpose)?;
         shared.file.check()?;
         let abandoned = Abandoned::default();

@@ -29,6 +29,20 @@ pub(super) struct Stack {
     pub(super) wakes: Vec<Arc<dyn Wakes>>,
 }
 
+/// Refuses to go on without a table, for stores that may make none.
+pub(super) async fn tables(tables: &dyn Tables, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+    let missing = tables.missing_tables(schemas).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the database lacks `{}`, which the store may not make as the setting `create_tables` is off; turn it on, or build the store once with it on \
+         as a user who may make tables",
+        missing.join("`, `")
+    );
+    Err(Error::new(ErrorKind::SchemaMismatch, message))
+}
+
 /// `guards` stand before the tiers, in the same order.
 pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], guards: &[Guard], problems: &mut Vec<String>) -> Stack {
     let mut stack = Stack::default();

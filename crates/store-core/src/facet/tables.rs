@@ -116,6 +116,10 @@ pub trait Tables: Debug + Send + Sync {
     /// statement that would mend it; nothing is ever altered or dropped.
     async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()>;
 
+    /// Names the tables, and whatever else of Strata's own, that [`prepare`](Self::prepare) would make because they are missing. It makes nothing itself, not
+    /// even the database where that is a file.
+    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>>;
+
     /// Reads rows by key, from the primary. Each key is the values of the key columns, in key order.
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>>;
 

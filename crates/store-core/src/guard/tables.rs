@@ -27,6 +27,10 @@ impl Tables for GuardedTables {
         self.guard.once(self.inner.prepare(schemas)).await
     }
 
+    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
+        self.guard.repeatable(|_| self.inner.missing_tables(schemas)).await
+    }
+
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         self.guard.repeatable(|_| self.inner.get_many(schema, keys)).await
     }

@@ -23,6 +23,10 @@ impl Tables for FaultyTables {
         self.faults.run(Operation::Prepare, self.inner.prepare(schemas)).await
     }
 
+    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
+        self.faults.run(Operation::MissingTables, self.inner.missing_tables(schemas)).await
+    }
+
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         self.faults.run(Operation::GetMany, self.inner.get_many(schema, keys)).await
     }

@@ -29,6 +29,7 @@ macro_rules! tables_suite {
                 preparing_again_changes_nothing,
                 preparing_without_schemas_makes_the_log,
                 several_tiers_prepare_at_once,
+                missing_tables_are_named_and_not_made,
                 a_table_that_lacks_a_column_is_refused,
                 a_table_with_a_column_that_nobody_fills_is_refused,
                 a_table_with_a_column_of_another_type_is_refused,

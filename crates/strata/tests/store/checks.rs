@@ -8,7 +8,7 @@ use store_testkit::ModelRecords;
 use strata::facet::NearTier;
 use strata::mem::MemTier;
 use strata::{
-    Codec, ColumnType, Error, ErrorKind, Facets, Lifetime, PostcardCodec, Result, Role, Row, Schema, SchemaOptions, Settings, Store,
+    Codec, ColumnType, Error, ErrorKind, Facets, Lifetime, PostcardCodec, Result, Role, Row, Schema, SchemaOptions, Settings, Setup, Store,
     StoreBuilder, Tier, Value, WriteMode,
 };
 
@@ -156,10 +156,14 @@ async fn a_schema_s_policies_must_make_sense() {
 
 #[tokio::test]
 async fn settings_must_be_in_range() {
-    let cases: [Case<Settings>; 13] = [
+    let cases: [Case<Settings>; 14] = [
         (|settings| settings.l1_ttl = Some(Duration::ZERO), &["`l1_ttl` is below a millisecond", "`None`"]),
         (|settings| settings.l2_ttl = Some(Duration::MAX), &["`l2_ttl` is above a century", "`None`"]),
-        (|settings| settings.fill_lease = Duration::ZERO, &["`fill_lease` is below a millisecond"]),
+        (|settings| settings.fill_lease = Duration::ZERO, &["`fill_lease` is below a millisecond; give a longer time"]),
+        (
+            |settings| settings.freshness = Duration::ZERO,
+            &["`freshness` is below a millisecond; give a longer time; what", "`Freshness::Strong`"],
+        ),
         (|settings| settings.operation_timeout = Duration::from_nanos(1), &["`operation_timeout` is below a millisecond"]),
         (|settings| settings.operation_timeout = Duration::MAX, &["`operation_timeout` is above a century"]),
         (|settings| settings.l1_max_entries = Some(0), &["`l1_max_entries` is 0", "`None` for no limit"]),
@@ -238,4 +242,38 @@ fn a_store_needs_a_runtime() {
     let build = mem().schema_with::<Player>(cache_only).build();
     let error = futures_util::FutureExt::now_or_never(build).expect("it fails at once").expect_err("there is no runtime");
     check(error, ErrorKind::InvalidConfig, &["needs a tokio runtime", "#[tokio::main]"]);
+}
+
+#[tokio::test]
+async fn a_store_that_may_make_no_tables_needs_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("game.db");
+    let builder = |create_tables| {
+        let path = path.clone();
+        async move {
+            let builder = Store::open(path).await.unwrap().schema::<Player>().schema::<City>();
+            builder.configure(|settings| settings.create_tables = create_tables).build().await
+        }
+    };
+    let error = builder(false).await.unwrap_err();
+    assert_eq!((error.kind(), error.operation(), error.tier()), (ErrorKind::SchemaMismatch, Some("build"), Some(Role::Truth)), "{error}");
+    for part in ["`_strata_version`, `_strata_log`, `player`, `city`", "`create_tables` is off; turn it on"] {
+        assert!(error.to_string().contains(part), "`{part}` is not in: {error}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no file was made");
+
+    builder(true).await.unwrap().close().await.unwrap();
+    let store = builder(false).await.unwrap();
+    store.collection::<Player>().unwrap().set(super::models::player("a", 1)).await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[cfg(feature = "pg")]
+#[tokio::test]
+async fn a_store_that_may_make_no_tables_needs_them_in_postgres() {
+    let (_database, tier) = stacks::postgres::open().await;
+    let builder = Store::builder().tier(tier).schema::<Player>().configure(|settings| settings.create_tables = false);
+    let error = builder.build().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaMismatch, "{error}");
+    assert!(error.to_string().contains("`_strata_version`, `_strata_log`, `_strata_log_pruned`, `player`"), "{error}");
 }

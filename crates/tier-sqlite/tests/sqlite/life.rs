@@ -60,6 +60,23 @@ async fn a_tier_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_missing_file_is_made_by_the_first_call_that_needs_it() {
+    let database = Database::new();
+    let tier = SqliteTier::open(database.config()).await.unwrap();
+    let missing = tier.missing_tables(&[note_schema()]).await.unwrap();
+    assert_eq!(missing, ["_strata_version", "_strata_log", "note"]);
+    tier.close().await.unwrap();
+    assert!(!database.path().exists(), "there was nothing to make");
+
+    let tier = SqliteTier::open(database.config()).await.unwrap();
+    tier.ping().await.unwrap();
+    assert!(database.path().exists());
+    assert_eq!(tier.missing_tables(&[note_schema()]).await.unwrap(), missing);
+    tier.prepare(&[note_schema()]).await.unwrap();
+    assert!(tier.missing_tables(&[note_schema()]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn rows_are_there_when_the_file_is_opened_again() {
     let database = Database::new();
     let tier = database.notes().await;

@@ -145,9 +145,63 @@ async fn the_statement_in_the_refusal_mends_the_table() {
     );
 }
 
+#[derive(Debug, Schema)]
+struct Mark {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(unique)]
+    place: i64,
+    note: Option<String>,
+}
+
+#[tokio::test]
+async fn the_steps_in_the_refusal_make_the_table_anew_around_its_rows() {
+    const INDEX: &str = "CREATE UNIQUE INDEX mark_place_key ON mark (place)";
+    let schema = Arc::new(BoundSchema::standalone(Mark::definition()));
+    for table in [
+        "CREATE TABLE mark (id INTEGER PRIMARY KEY, place TEXT, note TEXT, _version INTEGER)",
+        "CREATE TABLE mark (id INTEGER, place INTEGER PRIMARY KEY, note TEXT, _version INTEGER)",
+    ] {
+        let database = Database::new();
+        database.outside(&format!("{table}; {INDEX}; INSERT INTO mark VALUES (1, '17', 'x', 5), (2, '18', NULL, 6)"));
+        let tier = SqliteTier::open(database.config()).await.unwrap();
+        let message = assert_kind(tier.prepare(&[Arc::clone(&schema)]).await, ErrorKind::SchemaMismatch).to_string();
+        let (steps, rest) =
+            message.split_once("make a backup, then run: ").unwrap().1.split_once("; then build the store again, ").unwrap();
+        database.outside(steps);
+        tier.prepare(&[Arc::clone(&schema)]).await.unwrap();
+        let found = tier.get_many(&schema, &[vec![1.into()], vec![2.into()]]).await.unwrap();
+        let found: Vec<_> = found.into_iter().flatten().map(|stored| (stored.row, stored.version.get())).collect();
+        assert_eq!(found, [(vec![1.into(), 17.into(), "x".into()], 5), (vec![2.into(), 18.into(), Value::Null], 6)]);
+        let twice = vec![vec![3.into(), 18.into(), Value::Null]];
+        assert_kind(tier.put_many(&schema, &twice).await, ErrorKind::UniqueViolation);
+        database.outside(rest.split_once("run: ").unwrap().1);
+        tier.prepare(&[Arc::clone(&schema)]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_fit_the_new_table_loses_none() {
+    let database = Database::new();
+    database.outside(
+        "CREATE TABLE mark (id INTEGER PRIMARY KEY, place TEXT, note TEXT, _version INTEGER); INSERT INTO mark VALUES (1, 'here', NULL, 5)",
+    );
+    let tier = SqliteTier::open(database.config()).await.unwrap();
+    let schema = Arc::new(BoundSchema::standalone(Mark::definition()));
+    let message = assert_kind(tier.prepare(&[schema]).await, ErrorKind::SchemaMismatch).to_string();
+    let steps = message.split_once("make a backup, then run: ").unwrap().1.split_once("; then build the store again, ").unwrap().0;
+    let other = database.outside("");
+    for step in steps.split("; ") {
+        // As a shell that does not stop at an error does.
+        let _ = other.execute_batch(step);
+    }
+    assert_eq!(other.query_row("SELECT place FROM mark_before", [], |row| row.get::<_, String>(0)).unwrap(), "here");
+}
+
 #[tokio::test]
 async fn names_that_sqlite_cannot_tell_apart_are_refused() {
-    let tier = SqliteTier::open(Database::new().config()).await.unwrap();
+    let database = Database::new();
+    let tier = SqliteTier::open(database.config()).await.unwrap();
     let named = |table: &str| Arc::new(BoundSchema::standalone(Note::definition()).with_names(table, "note"));
     assert_kind(tier.prepare(&[named("note"), named("NOTE")]).await, ErrorKind::SchemaDuplicate);
     for reserved in ["sqlite_note", "_strata_log", "_STRATA_version", "", "a\0b"] {
@@ -197,7 +251,7 @@ async fn what_another_program_dropped_is_mended_by_preparing_again() {
         assert_kind(put(&tier, [2]).await, ErrorKind::SchemaMismatch),
         assert_kind(tier.count(&note_schema(), store_core::facet::Count::default()).await, ErrorKind::SchemaMismatch),
     ] {
-        assert!(error.to_string().contains("build the store again, which makes missing tables"), "{error}");
+        assert!(error.to_string().contains("build the store again with `create_tables` on, which makes it"), "{error}");
     }
     tier.prepare(&[note_schema()]).await.unwrap();
     put(&tier, [2]).await.unwrap();

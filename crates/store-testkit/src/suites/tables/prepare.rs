@@ -42,6 +42,19 @@ pub async fn several_tiers_prepare_at_once(database: impl TruthDatabase) {
     tiers[2].tables.put_many(&score(), &[score_row("ada", 1, 10)]).await.unwrap();
 }
 
+/// "It makes nothing itself": the names are what `prepare` would make, Strata's own among them.
+pub async fn missing_tables_are_named_and_not_made(database: impl TruthDatabase) {
+    let truth = open(&database).await;
+    let schemas = [player(), score()];
+    let before = truth.tables.missing_tables(&schemas).await.unwrap();
+    assert!(before.contains(&"_strata_log".to_owned()), "{before:?}");
+    assert_eq!(before[before.len() - 2..], ["player", "score"]);
+    assert_eq!(truth.tables.missing_tables(&schemas).await.unwrap(), before);
+    truth.tables.prepare(&[score()]).await.unwrap();
+    assert_eq!(truth.tables.missing_tables(&schemas).await.unwrap(), ["player"]);
+    assert!(truth.tables.missing_tables(&[]).await.unwrap().is_empty());
+}
+
 async fn refused(database: &impl TruthDatabase, wanted: Arc<BoundSchema>, column: &str) {
     let truth = open(database).await;
     let error = assert_refused(truth.tables.prepare(&[Arc::clone(&wanted)]).await, ErrorKind::SchemaMismatch, &wanted, Some(column));
