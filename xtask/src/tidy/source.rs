@@ -45,11 +45,13 @@ fn read_directory(root: &Path, directory: &Path, sources: &mut Vec<Source>) -> R
     for entry in fs::read_dir(directory).with_context(cannot_read)? {
         let entry = entry.with_context(cannot_read)?;
         let path = entry.path();
+        // In a second work tree `.git` is a file.
+        if SKIPPED.iter().any(|skipped| entry.file_name() == *skipped) {
+            continue;
+        }
         let kind = entry.file_type().with_context(cannot_read)?;
         if kind.is_dir() {
-            if !SKIPPED.iter().any(|skipped| entry.file_name() == *skipped) {
-                read_directory(root, &path, sources)?;
-            }
+            read_directory(root, &path, sources)?;
         } else if kind.is_file()
             && let Ok(text) = fs::read_to_string(&path)
             && let Ok(relative) = path.strip_prefix(root)
