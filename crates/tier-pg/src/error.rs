@@ -245,7 +245,10 @@ fn missing(report: &DbError, attempt: Attempt<'_>) -> Error {
         Attempt::Query(schema) if !names_part_of(schema, code, message) => {
             (ErrorKind::InvalidQuery, "check the names in the conditions in SQL")
         }
-        _ => (ErrorKind::SchemaMismatch, "build the store again with `create_tables` on: it makes missing tables, and says how to mend others"),
+        _ => (
+            ErrorKind::SchemaMismatch,
+            "build the store again with `create_tables` on: it makes missing tables, and says how to mend others",
+        ),
     };
     new(kind, format!("PostgreSQL said `{message}` (SQLSTATE {code}); {remedy}"))
 }

@@ -106,10 +106,10 @@ fn from_sql(message: &str, origin: Origin<'_>) -> Error {
         (_, Some(_)) => {
             let hint = match (origin, table) {
                 (Origin::Own, _) => "Strata's own tables are missing; build the store again with `create_tables` on, which makes them",
-                (_, Some(_)) => {
-                    "it was dropped while the store was open; build the store again with `create_tables` on, which makes it"
+                (_, Some(_)) => "it was dropped while the store was open; build the store again with `create_tables` on, which makes it",
+                (_, None) => {
+                    "the table lost the column while the store was open; build the store again with `create_tables` on, which says how to add it"
                 }
-                (_, None) => "the table lost the column while the store was open; build the store again with `create_tables` on, which says how to add it",
             };
             // Strata quotes every name, so the hint at literals is of use to conditions of the program's own alone.
             Error::new(ErrorKind::SchemaMismatch, format!("{statement}; {hint}"))

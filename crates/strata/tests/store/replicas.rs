@@ -28,7 +28,8 @@ async fn a_search_under_a_token_answers_nothing_from_before_it() {
     writer.set(player("a", 1)).await.unwrap();
     let any = reader.with_freshness(Freshness::Any);
     // Asked of the server itself: where the replica lacks the table, the primary answers, and goes on to for a while.
-    let shown = "SELECT CASE WHEN to_regclass('player') IS NULL THEN '' ELSE query_to_xml('SELECT level FROM player', true, true, '')::TEXT END";
+    let shown =
+        "SELECT CASE WHEN to_regclass('player') IS NULL THEN '' ELSE query_to_xml('SELECT level FROM player', true, true, '')::TEXT END";
     until("the replica show the record", async || replica.query(shown).unwrap().contains("<level>1</level>")).await;
 
     replica.pause_replay().unwrap();
