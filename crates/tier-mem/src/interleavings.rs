@@ -161,6 +161,37 @@ fn run<S: Shelf<Player> + ErasedShelf + 'static>(limit: Option<u64>, shelf: impl
     assert_eq!(Shelf::entries(&world.shelf), 0);
 }
 
+/// Nobody removes anything and nothing is in the way of what is installed: it stays, though what was there before ends meanwhile.
+fn run_installs<S: Shelf<Player> + ErasedShelf + 'static>(shelf: impl FnOnce(&ManualClock, &Arc<AtomicI64>) -> S) {
+    let world = World::new(shelf);
+    world.install(0, Some(store_core::Clock::monotonic(&world.clock) + Duration::from_secs(1)));
+    world.clock.advance(Duration::from_secs(2));
+    let install = |world: &World<S>| {
+        // Without the lock that keeps the writers of a key apart.
+        let version = world.last_version.fetch_add(1, Ordering::SeqCst) + 1;
+        let player = Player { id: KEYS[0].to_owned(), level: 1 };
+        world.shelf.install(KEYS[0].to_owned(), Record::new(Arc::new(player), Version::new(version)), None);
+    };
+    let steps: [fn(&World<S>); 2] = [|world| world.look(0), World::sweep];
+    let threads: Vec<_> = (0..5)
+        .map(|number| {
+            let world = Arc::clone(&world);
+            thread::spawn(move || match steps.get(number) {
+                Some(step) => step(&world),
+                None if number == 4 => world.look(0),
+                None => install(&world),
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("no thread panics");
+    }
+    assert!(world.shelf.version(KEYS[0]).is_some_and(|version| version.get() > 1), "what was installed is gone");
+    assert_eq!(Shelf::entries(&world.shelf), 1);
+    world.remove(0);
+    assert_eq!((world.shelf.version(KEYS[0]), Shelf::entries(&world.shelf)), (None, 0));
+}
+
 fn explore(test: fn()) {
     let given = std::env::var("STRATA_INTERLEAVINGS").map(|text| text.parse().expect("a number"));
     let half = given.unwrap_or(1_000) / 2;
@@ -181,4 +212,10 @@ fn a_shelf_limited_by_entries_keeps_count() {
 #[test]
 fn a_shelf_limited_by_weight_keeps_count() {
     explore(|| run(Some(LIMIT), |clock, departed| LimitedShelf::new("player", options(None, Some(LIMIT), Eviction::Lfu, clock, departed))));
+}
+
+#[test]
+fn what_is_installed_stays_and_is_one() {
+    explore(|| run_installs(|clock, departed| UnlimitedShelf::new("player", options(None, None, Eviction::Lru, clock, departed))));
+    explore(|| run_installs(|clock, departed| LimitedShelf::new("player", options(Some(LIMIT), None, Eviction::Fifo, clock, departed))));
 }
