@@ -2,11 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use strata::{ErrorKind, Role, Version};
+use strata::{ErrorKind, Query, Role, Version};
 use uuid::Uuid;
 
 use super::models::{Document, Membership, Player, document, moment, player};
-use super::stacks::{Bench, on_stacks};
+use super::stacks::{Bench, FaultyBench, on_stacks};
 
 on_stacks!(everywhere: [
     a_record_is_read_as_the_truth_returned_it,
@@ -234,4 +234,22 @@ async fn a_peek_sees_memory_alone(bench: &Bench) {
     players.delete("a").await.unwrap();
     assert_eq!(players.peek("a"), None);
     assert_eq!(players.peek_with("a", |_| unreachable!("nothing is there")), None::<()>);
+}
+
+/// What a call goes through lies on the heap: a program may await many calls in one future, in a debug build too.
+#[tokio::test]
+async fn the_future_of_a_call_is_small() {
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    let sizes = [
+        size_of_val(&players.get("a")),
+        size_of_val(&players.read("a")),
+        size_of_val(&players.get_many(["a"])),
+        size_of_val(&players.exists("a")),
+        size_of_val(&players.set(player("a", 1))),
+        size_of_val(&players.delete("a")),
+        size_of_val(&players.search(Query::new())),
+        size_of_val(&players.warm(None)),
+    ];
+    assert!(sizes.iter().all(|size| *size <= 1_024), "{sizes:?}");
 }
