@@ -58,7 +58,7 @@ impl Instance {
             truth_reads: Semaphore::new(10),
             counters: Counters::default(),
             codecs: codec::built_in(),
-            life: Life::new(Handle::current()),
+            life: Arc::new(Life::new(Handle::current())),
             closing: Closing::new(),
             writes: Gate::new(),
             findings: Default::default(),

@@ -11,8 +11,8 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{
-    Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, Records, Relay, Select, Shelf, Slot, SlotState,
-    Tables,
+    Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, PutOver, Records, Relay, Select, Shelf, Slot,
+    SlotState, Tables,
 };
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{BoundSchema, ColumnDefinition, Policies, Schema, SchemaDefinition};
@@ -107,6 +107,10 @@ impl PlainTables {
 impl Tables for PlainTables {
     async fn prepare(&self, _: &[Arc<BoundSchema>]) -> Result<()> {
         Ok(())
+    }
+
+    async fn missing_tables(&self, _: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     async fn get_many(&self, _: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
@@ -333,6 +337,14 @@ impl Records for PlainRecords {
         may_fail()?;
         lock(&self.0).slots.clear();
         Ok(0)
+    }
+
+    async fn put_over(&self, _: &BoundSchema, _: &[PutOver]) -> Result<Vec<Option<Version>>> {
+        unreachable!("it is no truth")
+    }
+
+    async fn drop_loaded(&self, _: &BoundSchema, _: Option<&[String]>) -> Result<u64> {
+        unreachable!("it is no truth")
     }
 
     async fn marks(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Vec<Option<Mark>>>> {
