@@ -83,7 +83,7 @@ impl<T: Schema> Collection<T> {
         let pipeline = self.pipeline();
         let found = match pipeline.peek(std::borrow::Borrow::borrow(&key), &self.freshness) {
             Some(record) => Some(pipeline.loaded_near(record)),
-            None => pipeline.call_for("read", text, pipeline.get_below(key, &self.freshness)).await?,
+            None => pipeline.call_for("read", text, pipeline.get_below(key, &self.freshness, &self.tags)).await?,
         };
         Ok(found.map(|loaded| pipeline.answer(loaded)))
     }

@@ -5,6 +5,7 @@
 //! shared tier may not have been told yet is a floor under the key ([`floors`], [`trust`]).
 
 mod announcer;
+mod epochs;
 mod floors;
 mod follower;
 #[cfg(all(test, shuttle))]
@@ -15,11 +16,14 @@ pub(crate) mod memory;
 mod model;
 mod own;
 mod relayer;
+mod tag_eras;
 mod tasks;
 mod trust;
 mod verdict;
 
+pub(crate) use epochs::Epochs;
 pub(crate) use own::OwnCommits;
+pub(crate) use tag_eras::{Era, KnownTagEras, TagVerdict};
 pub(crate) use tasks::Tasks;
 pub(crate) use trust::Trust;
 pub(crate) use verdict::{Verdict, verdict};

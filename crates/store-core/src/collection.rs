@@ -17,6 +17,7 @@ use crate::query::{Columns, Projection, Query};
 use crate::reader::Reader;
 use crate::record::Record;
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::tier::Role;
 
 /// The records of one model. Cheap to clone, and to keep.
@@ -58,12 +59,13 @@ use crate::tier::Role;
 pub struct Collection<T: Schema> {
     pipeline: Arc<Pipeline<T>>,
     pub(crate) freshness: Freshness,
+    pub(crate) tags: CallTags,
 }
 
 impl<T: Schema> Collection<T> {
     pub(crate) fn new(pipeline: Arc<Pipeline<T>>) -> Self {
         let freshness = Freshness::Bounded(pipeline.shared.settings.freshness);
-        Collection { pipeline, freshness }
+        Collection { pipeline, freshness, tags: CallTags::default() }
     }
 
     pub(crate) fn pipeline(&self) -> &Arc<Pipeline<T>> {
@@ -115,7 +117,7 @@ impl<T: Schema> Collection<T> {
 
     async fn below(&self, key: T::Key) -> Result<Option<Record<T>>> {
         let text = key.to_text();
-        let found = self.pipeline.call_for("get", text, self.pipeline.get_below(key, &self.freshness)).await;
+        let found = self.pipeline.call_for("get", text, self.pipeline.get_below(key, &self.freshness, &self.tags)).await;
         Ok(found?.map(|loaded| loaded.record))
     }
 
@@ -153,7 +155,7 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn get_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Arc<T>>>> {
         let keys = owned_keys::<T, K>(keys);
-        let records = self.pipeline.call("get_many", self.pipeline.get_many(keys, &self.freshness)).await?;
+        let records = self.pipeline.call("get_many", self.pipeline.get_many(keys, &self.freshness, &self.tags)).await?;
         Ok(records.into_iter().map(|record| record.map(Record::into_model)).collect())
     }
 
@@ -175,26 +177,8 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub fn peek_with<R>(&self, key: impl AsKey<T::Key>, visit: impl FnOnce(&T) -> R) -> Option<R> {
-        let near = self.pipeline.fresh_near(&self.freshness)?;
-        let (mut visit, mut answer) = (Some(visit), None);
-        let mut show = |model: &T| {
-            if let Some(visit) = visit.take() {
-                answer = Some(visit(model));
-            }
-        };
-        let found = match self.pipeline.keeps_beyond_end() {
-            true => self.pipeline.live(&**near, &key.as_key()).is_some_and(|record| {
-                show(record.model());
-                true
-            }),
-            false => near.peek_with(&key.as_key(), &mut |model, _| show(model)),
-        };
-        let counters = self.pipeline.counters();
-        if found {
-            counters.l1_hits.add(1)
-        } else {
-            counters.l1_misses.add(1)
-        }
+        let mut answer = None;
+        self.pipeline.peek_with(&key.as_key(), &self.freshness, |model| answer = Some(visit(model)));
         answer
     }
 
@@ -221,7 +205,7 @@ impl<T: Schema> Collection<T> {
     pub async fn set(&self, model: T) -> Result<Record<T>> {
         let text = model.key().to_text();
         let write = async {
-            let written = self.pipeline.set_many(vec![model]).await?;
+            let written = self.pipeline.set_many(vec![model], &self.tags).await?;
             written.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, "the truth answered a write without its row"))
         };
         self.pipeline.call_for("set", text, self.pipeline.within_limit(write)).await
@@ -245,7 +229,7 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn set_many(&self, models: impl IntoIterator<Item = T>) -> Result<Vec<Record<T>>> {
         let models = models.into_iter().collect();
-        self.pipeline.call("set_many", self.pipeline.set_many(models)).await
+        self.pipeline.call("set_many", self.pipeline.set_many(models, &self.tags)).await
     }
 
     /// Deletes a record from every tier, and answers whether there was one. Deleting what is missing succeeds.
@@ -307,7 +291,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn search(&self, query: Query<T>) -> Result<Vec<Arc<T>>> {
-        let records = self.pipeline.call("search", self.pipeline.search(&query, View::Near, &self.freshness)).await?;
+        let records = self.pipeline.call("search", self.pipeline.search(&query, View::Near, &self.freshness, &self.tags)).await?;
         Ok(records.into_iter().map(Record::into_model).collect())
     }
 
@@ -461,7 +445,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn warm_with(&self, limit: impl Into<Option<u64>>, progress: impl FnMut(WarmProgress)) -> Result<u64> {
-        self.pipeline.call("warm", self.pipeline.warm(limit.into(), progress)).await
+        self.pipeline.call("warm", self.pipeline.warm(limit.into(), &self.tags, progress)).await
     }
 
     /// Reads that begin at a lower tier: [`Role::Shared`] skips memory, [`Role::Truth`] skips every cache and replica. They show the deferred columns that the
@@ -477,7 +461,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub fn from(&self, role: Role) -> Reader<T> {
-        Reader::new(Arc::clone(&self.pipeline), role)
+        Reader::new(Arc::clone(&self.pipeline), role, self.tags.clone())
     }
 }
 
@@ -487,7 +471,7 @@ pub(crate) fn owned_keys<T: Schema, K: AsKey<T::Key>>(keys: impl IntoIterator<It
 
 impl<T: Schema> Clone for Collection<T> {
     fn clone(&self) -> Self {
-        Collection { pipeline: Arc::clone(&self.pipeline), freshness: self.freshness.clone() }
+        Collection { pipeline: Arc::clone(&self.pipeline), freshness: self.freshness.clone(), tags: self.tags.clone() }
     }
 }
 

@@ -6,6 +6,7 @@ mod near;
 mod records;
 mod slot_state;
 mod tables;
+mod tags;
 mod wakes;
 
 pub use log::{BULK_LOG_LIMIT, Log, LogBatch, LogCursor, LogEntry, LogKind};
@@ -14,4 +15,5 @@ pub use near::{EvictionCause, Near, NearTier, NoNear, OnEvict, Shelf, ShelfOptio
 pub use records::{Fill, FillLease, PutOver, Records, Seen, Slot};
 pub use slot_state::SlotState;
 pub use tables::{Count, Select, Tables};
+pub use tags::{MOST_TAGS, TagEras, TagInvalidation};
 pub use wakes::{Heard, Wake, Wakes};

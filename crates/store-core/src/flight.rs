@@ -84,6 +84,11 @@ where
         lock(&self.board).remove(key);
     }
 
+    /// Lets later readers start anew of the keys that a condition holds for.
+    pub(crate) fn forget_if(&self, condition: impl Fn(&K) -> bool) {
+        lock(&self.board).retain(|key, _| !condition(key));
+    }
+
     /// Lets later readers of every key start anew.
     pub(crate) fn forget_all(&self) {
         lock(&self.board).clear();

@@ -38,6 +38,7 @@ pub mod sql;
 mod stats;
 mod store;
 mod sync;
+mod tag;
 mod tier;
 mod timestamp;
 mod value;
@@ -74,6 +75,7 @@ pub use schema::{
 pub use settings::Settings;
 pub use stats::Stats;
 pub use store::Store;
+pub use tag::Tag;
 pub use tier::{Facets, Role, Tier};
 pub use timestamp::Timestamp;
 pub use value::{ColumnType, Row, Value};

@@ -14,6 +14,11 @@ pub(crate) struct Notes {
     pub(crate) tags: Vec<String>,
     /// How many invalidations of tags the shared tier had been told of when the record's load began.
     pub(crate) era: u64,
+    /// What the era counts from, where the shared tier is the truth of the record.
+    pub(crate) generation: u64,
+    /// How many invalidations of tags this instance had heard of when the record's load or write began.
+    #[serde(skip)]
+    pub(crate) stamp: u64,
     /// The source's own mark of this content.
     pub(crate) source_tag: Option<String>,
     /// When the record wants to be loaded anew, in Unix milliseconds, where it is kept beyond that.
@@ -75,13 +80,7 @@ mod tests {
             columns in prop::collection::vec(any::<u8>(), 0..40),
             notes in prop::option::of((prop::collection::vec(".{0,8}", 0..3), any::<u64>(), prop::option::of(".{0,8}"), any::<bool>())),
         ) {
-            let notes = notes.map(|(tags, era, source_tag, is_absence)| Notes {
-                tags,
-                era,
-                source_tag,
-                is_absence,
-                ..Notes::default()
-            });
+            let notes = notes.map(|(tags, era, source_tag, is_absence)| Notes { tags, era, source_tag, is_absence, ..Notes::default() });
             let payload = join(columns.clone(), notes.as_ref()).unwrap();
             let (split_columns, split_notes) = split(&payload).unwrap();
             prop_assert_eq!(&split_columns[..], &columns[..]);

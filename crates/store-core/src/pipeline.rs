@@ -4,15 +4,18 @@ mod absent;
 mod backing;
 mod call;
 mod delete;
+mod flights;
 mod follow;
 mod fresh;
 mod invalidate;
+mod invalidate_tag;
 mod loading;
 mod read;
 mod read_many;
 mod search;
 mod slots;
 mod stale;
+mod tags;
 mod verify;
 mod warm;
 mod write;
@@ -24,6 +27,9 @@ pub(crate) use loading::{Landed, LoadMany, LoadOne};
 pub(crate) use read::{Loaded, View};
 use verify::Verifier;
 pub use warm::WarmProgress;
+
+use flights::TaggedFlights;
+use tags::Tags;
 
 use std::borrow::Borrow;
 use std::future::Future;
@@ -80,7 +86,7 @@ pub(crate) struct Pipeline<T: Schema> {
     pub(crate) backing: Backing<T>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) fences: Fences,
-    pub(crate) flights: Flights<T::Key, Option<Loaded<T>>>,
+    pub(crate) flights: TaggedFlights<T::Key, Option<Loaded<T>>>,
     absences: Absences<T::Key>,
     /// Those of loaders.
     pub(crate) loads: Flights<T::Key, Landed<T>>,
@@ -90,6 +96,7 @@ pub(crate) struct Pipeline<T: Schema> {
     pub(crate) trust: Option<Trust>,
     pub(crate) own: OwnCommits,
     verifier: Option<Verifier<T::Key>>,
+    pub(crate) tags: Tags,
     shared_types: Vec<ColumnType>,
     warned_of_unreadable: AtomicBool,
 }
@@ -111,6 +118,7 @@ impl<T: Schema> Pipeline<T> {
             Backing::Records(_) | Backing::Memory(_) => None,
         };
         let verifier = Verifier::new(&shared.settings);
+        let tags = Tags::new(schema.definition());
         Pipeline {
             schema,
             near,
@@ -118,13 +126,14 @@ impl<T: Schema> Pipeline<T> {
             backing,
             shared,
             fences: Fences::new(),
-            flights: Flights::new(),
+            flights: TaggedFlights::new(),
             absences: Absences::new(),
             loads: Flights::new(),
             renewals: Flights::new(),
             trust,
             own: OwnCommits::default(),
             verifier,
+            tags,
             shared_types,
             warned_of_unreadable: AtomicBool::new(false),
         }

@@ -13,6 +13,7 @@ use crate::pipeline::{Pipeline, View};
 use crate::query::Query;
 use crate::record::Record;
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::tier::Role;
 
 /// Reads that begin at the tier that [`Collection::from`](crate::Collection::from) named.
@@ -48,11 +49,12 @@ use crate::tier::Role;
 pub struct Reader<T: Schema> {
     pipeline: Arc<Pipeline<T>>,
     role: Role,
+    tags: CallTags,
 }
 
 impl<T: Schema> Reader<T> {
-    pub(crate) fn new(pipeline: Arc<Pipeline<T>>, role: Role) -> Self {
-        Reader { pipeline, role }
+    pub(crate) fn new(pipeline: Arc<Pipeline<T>>, role: Role, tags: CallTags) -> Self {
+        Reader { pipeline, role, tags }
     }
 
     fn view(&self) -> View {
@@ -77,7 +79,7 @@ impl<T: Schema> Reader<T> {
     pub async fn get(&self, key: impl AsKey<T::Key>) -> Result<Option<Record<T>>> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
-        self.pipeline.call_for("get", text, self.pipeline.get_from(self.role, key)).await
+        self.pipeline.call_for("get", text, self.pipeline.get_from(self.role, key, &self.tags)).await
     }
 
     /// The records of many keys, in their order.
@@ -87,7 +89,7 @@ impl<T: Schema> Reader<T> {
     /// As [`Collection::get`](crate::Collection::get).
     pub async fn get_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Record<T>>>> {
         let keys = owned_keys::<T, K>(keys);
-        self.pipeline.call("get_many", self.pipeline.get_many_from(self.role, keys)).await
+        self.pipeline.call("get_many", self.pipeline.get_many_from(self.role, keys, &self.tags)).await
     }
 
     /// The records that a query finds.
@@ -96,7 +98,7 @@ impl<T: Schema> Reader<T> {
     ///
     /// As [`Collection::search`](crate::Collection::search).
     pub async fn search(&self, query: Query<T>) -> Result<Vec<Record<T>>> {
-        self.pipeline.call("search", self.pipeline.search(&query, self.view(), &self.freshness())).await
+        self.pipeline.call("search", self.pipeline.search(&query, self.view(), &self.freshness(), &self.tags)).await
     }
 
     /// The records that a query finds, one by one.

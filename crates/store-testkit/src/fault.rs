@@ -40,6 +40,10 @@ pub enum Operation {
     Marks,
     /// [`Records::relay`](store_core::facet::Records::relay).
     Relay,
+    /// [`Records::tag_eras`](store_core::facet::Records::tag_eras).
+    TagEras,
+    /// [`Records::invalidate_tags`](store_core::facet::Records::invalidate_tags).
+    InvalidateTags,
     /// [`Records::put`](store_core::facet::Records::put).
     Put,
     /// [`Records::put_over`](store_core::facet::Records::put_over).

@@ -18,4 +18,4 @@ pub use clock::ManualClock;
 #[cfg(feature = "suites")]
 pub use fault::{Fault, FaultTier, Faults, Hold, Operation};
 #[cfg(feature = "suites")]
-pub use records_model::ModelRecords;
+pub use records_model::{ModelCopy, ModelRecords};

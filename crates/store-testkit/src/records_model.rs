@@ -1,5 +1,6 @@
 //! A shared tier in memory, plain enough to be right at a glance.
 
+mod tags;
 mod wakes;
 
 use std::collections::HashMap;
@@ -7,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot, SlotState};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot, SlotState, TagEras};
 use store_core::{BoundSchema, Clock, EncodedRecord, Facets, Result, Role, SystemClock, Tier, Version};
 
+use self::tags::TagList;
 use self::wakes::{Channel, Listening};
 
 /// The model of a shared tier: what every implementation of [`Records`] is checked against, and an L2 for tests that want no server.
@@ -32,17 +34,32 @@ pub struct ModelRecords {
     listening: Listening,
 }
 
-#[derive(Debug, Default)]
+/// What a [`ModelRecords`] held at a moment.
+///
+/// ```
+/// use store_testkit::ModelRecords;
+///
+/// let primary = ModelRecords::new();
+/// let replica = primary.copy();
+/// // The primary goes on, and is lost.
+/// primary.go_back(&replica);
+/// ```
+#[derive(Debug, Clone)]
+pub struct ModelCopy(Content);
+
+#[derive(Debug, Clone, Default)]
 struct Content {
     places: HashMap<(String, String), Place>,
     /// By the schemas' prefixes. There is one shard.
     marks: HashMap<String, Arc<Mark>>,
+    /// By the schemas' prefixes.
+    tags: HashMap<String, TagList>,
     last_version: u64,
     last_lease: u128,
 }
 
 /// A slot that is not empty.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Place {
     state: SlotState,
     /// When the lease ends on the monotonic clock.
@@ -71,11 +88,29 @@ impl ModelRecords {
         self.change(&mut self.live(), schema, key, |place| place.state = SlotState::Foreign);
     }
 
+    /// Loses the list of invalidated tags of a schema alone, as a server does that is short of memory.
+    pub fn lose_tags(&self, schema: &BoundSchema) {
+        self.live().tags.remove(schema.key_prefix());
+    }
+
+    /// What it holds now.
+    pub fn copy(&self) -> ModelCopy {
+        ModelCopy(self.live().clone())
+    }
+
+    /// Goes back to what it held, as a server does whose replica takes over.
+    pub fn go_back(&self, copy: &ModelCopy) {
+        let mut content = self.live();
+        let ModelCopy(Content { places, marks, tags, .. }) = copy.clone();
+        *content = Content { places, marks, tags, ..*content };
+    }
+
     /// Loses all slots and marks of all schemas, as a server does that restarts.
     pub fn lose_everything(&self) {
         let mut content = self.live();
         content.places.clear();
         content.marks.clear();
+        content.tags.clear();
     }
 
     /// The content without what has ended.
@@ -210,7 +245,8 @@ impl Records for ModelRecords {
 
     async fn marks(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Vec<Option<Mark>>>> {
         let content = self.live();
-        Ok(schemas.iter().map(|schema| vec![content.mark(schema).map(|mark| Mark::clone(mark))]).collect())
+        let mark = |schema: &Arc<BoundSchema>| TagList::era_of_mark(content.tags.get(schema.key_prefix()), content.mark(schema)?);
+        Ok(schemas.iter().map(|schema| vec![mark(schema)]).collect())
     }
 
     async fn relay(&self, relay: &Relay) -> Result<()> {
@@ -224,9 +260,21 @@ impl Records for ModelRecords {
                 }),
             }
         }
+        for told in &relay.tags {
+            TagList::relay(&mut content.tags, told)?;
+        }
         for (schema, mark) in &relay.marks {
             content.marks.insert(schema.key_prefix().to_owned(), Arc::new(mark.clone()));
         }
+        Ok(())
+    }
+
+    async fn tag_eras(&self, schema: &BoundSchema, _: &str, tags: &[String]) -> Result<Option<TagEras>> {
+        Ok(self.live().tags.get(schema.key_prefix()).map(|list| list.eras(tags)))
+    }
+
+    async fn invalidate_tags(&self, schema: &BoundSchema, tags: &[String]) -> Result<()> {
+        TagList::invalidate(&mut self.live().tags, schema.key_prefix(), tags);
         Ok(())
     }
 

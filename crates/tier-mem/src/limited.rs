@@ -83,10 +83,10 @@ impl<T: Schema> Shelf<T> for LimitedShelf<T> {
         record
     }
 
-    fn peek_with(&self, key: &<T::Key as Key>::Borrowed, visit: &mut dyn FnMut(&T, Version)) -> bool {
+    fn peek_with(&self, key: &<T::Key as Key>::Borrowed, visit: &mut dyn FnMut(&Record<T>)) -> bool {
         let (lookup, now) = (self.lookup(key), self.clock.monotonic());
         let mut departed = Vec::new();
-        let found = self.lock().get(&lookup, now, &mut departed).map(|record| visit(record, record.version())).is_some();
+        let found = self.lock().get(&lookup, now, &mut departed).map(visit).is_some();
         self.notice.give(departed);
         found
     }

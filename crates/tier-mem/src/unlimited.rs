@@ -126,8 +126,8 @@ impl<T: Schema> Shelf<T> for UnlimitedShelf<T> {
         self.find(key, Record::clone)
     }
 
-    fn peek_with(&self, key: &<T::Key as Key>::Borrowed, visit: &mut dyn FnMut(&T, Version)) -> bool {
-        self.find(key, |record| visit(record, record.version())).is_some()
+    fn peek_with(&self, key: &<T::Key as Key>::Borrowed, visit: &mut dyn FnMut(&Record<T>)) -> bool {
+        self.find(key, visit).is_some()
     }
 
     fn version(&self, key: &<T::Key as Key>::Borrowed) -> Option<Version> {

@@ -160,17 +160,16 @@ fn unreadable() -> Error {
 }
 
 fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
-    Ok(LogEntry {
-        schema: row.try_get(4)?,
-        key: row.try_get(5)?,
-        version: version(row, 6)?,
-        kind: match row.try_get::<_, i16>(7)? {
-            kind::PUT => LogKind::Put,
-            kind::DELETE => LogKind::Delete,
-            // What a later version may write: to drop the copy is right whatever happened to the record.
-            _ => LogKind::Invalidate,
-        },
-    })
+    let key: Option<String> = row.try_get(5)?;
+    let (kind, key) = match row.try_get::<_, i16>(7)? {
+        kind::PUT => (LogKind::Put, key),
+        kind::DELETE => (LogKind::Delete, key),
+        kind::INVALIDATE => (LogKind::Invalidate, key),
+        kind::INVALIDATE_TAG if key.is_some() => (LogKind::InvalidateTag, key),
+        // What a later version may write: its key may name anything, and to drop every copy is right whatever happened.
+        _ => (LogKind::Invalidate, None),
+    };
+    Ok(LogEntry { schema: row.try_get(4)?, key, version: version(row, 6)?, kind })
 }
 
 fn number_of(kind: LogKind) -> Result<i16> {
@@ -178,6 +177,7 @@ fn number_of(kind: LogKind) -> Result<i16> {
         LogKind::Put => Ok(kind::PUT),
         LogKind::Delete => Ok(kind::DELETE),
         LogKind::Invalidate => Ok(kind::INVALIDATE),
+        LogKind::InvalidateTag => Ok(kind::INVALIDATE_TAG),
         _ => Err(Error::new(ErrorKind::Internal, "the log of PostgreSQL has no form for this kind of entry").with_tier(Role::Truth)),
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod kind {
     pub(crate) const PUT: i16 = 1;
     pub(crate) const DELETE: i16 = 2;
     pub(crate) const INVALIDATE: i16 = 3;
+    pub(crate) const INVALIDATE_TAG: i16 = 4;
 }
 
 /// Writes log rows: schema, keys, versions, kind.

@@ -2,7 +2,7 @@
 
 use store_core::BoundSchema;
 
-/// Names slots `{root}:{schema prefix}:{key}`, and marks `{root}:_mark:{schema prefix}`. No schema's prefix begins with `_`.
+/// Names slots `{root}:{schema prefix}:{key}`, marks `{root}:_mark:{schema prefix}` and lists of tags `{root}:_tags:{schema prefix}`. No schema's prefix begins with `_`.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     root: String,
@@ -15,9 +15,18 @@ impl Keys {
 
     /// What the names of marks begin with; the schema's prefix follows. In a cluster, the number in braces decides the hash slot.
     pub(crate) fn mark_stem(&self, number: Option<u32>) -> String {
+        self.stem("_mark", number)
+    }
+
+    /// What the names of lists of tags begin with, in the hash slot of the mark of that number.
+    pub(crate) fn tags_stem(&self, number: Option<u32>) -> String {
+        self.stem("_tags", number)
+    }
+
+    fn stem(&self, kind: &str, number: Option<u32>) -> String {
         match number {
-            None => format!("{}:_mark:", self.root),
-            Some(number) => format!("{}:_mark:{{{number}}}:", self.root),
+            None => format!("{}:{kind}:", self.root),
+            Some(number) => format!("{}:{kind}:{{{number}}}:", self.root),
         }
     }
 

@@ -52,6 +52,7 @@ mod relay;
 mod scan;
 mod scripts;
 mod shards;
+mod tags;
 mod tier;
 mod tls;
 mod url;

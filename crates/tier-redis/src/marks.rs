@@ -2,9 +2,10 @@
 //!
 //! | offset | |
 //! |---|---|
-//! | 0 | `1`, the version of this layout |
+//! | 0 | `2`, the version of this layout |
 //! | 1 | generation, 8 bytes, big-endian |
-//! | 9 | position, text |
+//! | 9 | era, 8 bytes, big-endian |
+//! | 17 | position, text |
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{BufMut, Bytes, BytesMut};
 use store_core::facet::{LogCursor, Mark};
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 pub(crate) fn encode(mark: &Mark) -> Bytes {
     let position = mark.position.as_str().as_bytes();
-    let mut bytes = BytesMut::with_capacity(9 + position.len());
+    let mut bytes = BytesMut::with_capacity(17 + position.len());
     bytes.put_u8(LAYOUT);
     bytes.put_u64(mark.generation);
+    bytes.put_u64(mark.era);
     bytes.put_slice(position);
     bytes.freeze()
 }
@@ -26,9 +28,11 @@ pub(crate) fn encode(mark: &Mark) -> Bytes {
 /// Reads a mark; `None` for one of another layout and for foreign content, which tell as little as a mark that is not there.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Mark> {
     let (&layout, rest) = bytes.split_first()?;
-    let (generation, position) = rest.split_first_chunk::<8>()?;
+    let (generation, rest) = rest.split_first_chunk::<8>()?;
+    let (era, position) = rest.split_first_chunk::<8>()?;
     let position = std::str::from_utf8(position).ok()?;
-    (layout == LAYOUT).then(|| Mark { generation: u64::from_be_bytes(*generation), position: LogCursor::new(position) })
+    let position = LogCursor::new(position);
+    (layout == LAYOUT).then(|| Mark { generation: u64::from_be_bytes(*generation), era: u64::from_be_bytes(*era), position })
 }
 
 /// The marks that were read last, by name, so that reading the same one again costs nothing.
@@ -56,11 +60,11 @@ mod tests {
 
     #[test]
     fn the_layout_of_a_mark_is_fixed() {
-        let mark = Mark { generation: 0x0102_0304_0506_0708, position: LogCursor::new("10:20:") };
+        let mark = Mark { generation: 0x0102_0304_0506_0708, era: 9, position: LogCursor::new("10:20:") };
         let bytes = encode(&mark);
-        assert_eq!(&bytes[..], b"\x01\x01\x02\x03\x04\x05\x06\x07\x0810:20:");
+        assert_eq!(&bytes[..], b"\x02\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\0\x0910:20:");
         assert_eq!(decode(&bytes), Some(mark));
-        for other in [b"".as_slice(), b"\x01\0\0\0\0\0\0\0", b"\x02\0\0\0\0\0\0\0\0", b"\x01\0\0\0\0\0\0\0\0\xFF"] {
+        for other in [b"".as_slice(), &bytes[..16], &[b"\x01", &bytes[1..]].concat(), &[&bytes[..17], b"\xFF"].concat()] {
             assert_eq!(decode(other), None, "{other:?}");
         }
     }
@@ -68,7 +72,7 @@ mod tests {
     #[test]
     fn the_same_bytes_are_the_same_mark() {
         let (known, name) = (KnownMarks::default(), Bytes::from_static(b"name"));
-        let bytes = |generation| encode(&Mark { generation, position: LogCursor::new("1") });
+        let bytes = |generation| encode(&Mark { generation, era: 1, position: LogCursor::new("1") });
         let first = known.decode(&name, &bytes(1)).unwrap();
         assert!(Arc::ptr_eq(&first, &known.decode(&name, &bytes(1)).unwrap()));
         assert_eq!(known.decode(&name, &bytes(2)).unwrap().generation, 2);

@@ -8,17 +8,19 @@ const SET: &str = "set";
 const DELETE: &str = "delete";
 const INVALIDATE: &str = "invalidate";
 const INVALIDATE_ALL: &str = "invalidate_all";
+const INVALIDATE_TAG: &str = "invalidate_tag";
 
 pub(crate) fn encode(wake: &Wake) -> String {
     let operation = match wake.kind {
         LogKind::Put => SET,
         LogKind::Delete => DELETE,
         LogKind::Invalidate if wake.key.is_none() => INVALIDATE_ALL,
+        LogKind::InvalidateTag => INVALIDATE_TAG,
         _ => INVALIDATE,
     };
     let mut message = Map::new();
     message.insert("schema".to_owned(), wake.schema.as_str().into());
-    message.insert("id".to_owned(), wake.key.as_deref().into());
+    message.insert(key_field(wake.kind).to_owned(), wake.key.as_deref().into());
     message.insert("op".to_owned(), operation.into());
     if let Some(origin) = wake.origin {
         message.insert("origin".to_owned(), format!("{origin:016x}").into());
@@ -29,6 +31,11 @@ pub(crate) fn encode(wake: &Wake) -> String {
     Value::Object(message).to_string()
 }
 
+/// What holds the wake's key.
+fn key_field(kind: LogKind) -> &'static str {
+    if kind == LogKind::InvalidateTag { "tag" } else { "id" }
+}
+
 /// Reads a message; `None` if it is none.
 pub(crate) fn decode(text: &[u8]) -> Option<Wake> {
     let message: Map<String, Value> = serde_json::from_slice(text).ok()?;
@@ -36,9 +43,11 @@ pub(crate) fn decode(text: &[u8]) -> Option<Wake> {
         SET => LogKind::Put,
         DELETE => LogKind::Delete,
         INVALIDATE | INVALIDATE_ALL => LogKind::Invalidate,
+        INVALIDATE_TAG => LogKind::InvalidateTag,
         _ => return None,
     };
-    let key = match message.get("id") {
+    let key = match message.get(key_field(kind)) {
+        None | Some(Value::Null) if kind == LogKind::InvalidateTag => return None,
         None | Some(Value::Null) => None,
         Some(Value::String(id)) => Some(id.clone()),
         Some(Value::Number(id)) if id.is_i64() || id.is_u64() => Some(id.to_string()),
@@ -79,6 +88,8 @@ mod tests {
                 assert_eq!(decode(encode(&wake(key, kind)).as_bytes()), Some(wake(key, kind)));
             }
         }
+        let of_tag = wake(Some("a=b"), LogKind::InvalidateTag);
+        assert_eq!(decode(encode(&of_tag).as_bytes()), Some(of_tag));
     }
 
     #[test]
@@ -88,6 +99,7 @@ mod tests {
             (r#"{"op":"delete","schema":"city","id":7}"#, wake(Some("7"), LogKind::Delete)),
             (r#"{"schema":"city","id":"7","op":"invalidate","more":[1]}"#, wake(Some("7"), LogKind::Invalidate)),
             (r#"{"schema":"city","id":null,"op":"invalidate"}"#, wake(None, LogKind::Invalidate)),
+            (r#"{"schema":"city","op":"invalidate_tag","tag":"country=PE"}"#, wake(Some("country=PE"), LogKind::InvalidateTag)),
             (r#"{"schema":"city","op":"invalidate_all"}"#, wake(None, LogKind::Invalidate)),
             (r#"{"schema":"city","id":"7","op":"invalidate_all","origin":"billing"}"#, wake(None, LogKind::Invalidate)),
         ] {
@@ -103,6 +115,7 @@ mod tests {
             "[]",
             r#"{"schema":"city","id":"7"}"#,
             r#"{"schema":"city","id":"7","op":"drop"}"#,
+            r#"{"schema":"city","id":"7","op":"invalidate_tag"}"#,
             r#"{"schema":"city","id":7.5,"op":"set"}"#,
             r#"{"schema":"city","id":["7"],"op":"set"}"#,
             r#"{"schema":7,"id":"7","op":"set"}"#,

@@ -14,6 +14,12 @@ pub(crate) fn leases(count: usize) -> Result<Vec<FillLease>> {
     Ok(chunks.iter().map(|chunk| FillLease::new(u128::from_be_bytes(*chunk))).collect())
 }
 
+/// A number that no list of tags had before, and that is not 0.
+pub(crate) fn generation() -> Result<u64> {
+    let [high, low] = leases(1)?.first().map_or([0; 2], |lease| [lease.get() >> 64, lease.get()]);
+    Ok((high ^ low) as u64 | 1)
+}
+
 /// A number from 0 up to, not including, 1; 0 if the operating system gives none.
 pub(crate) fn fraction() -> f64 {
     let mut bytes = [0; 4];

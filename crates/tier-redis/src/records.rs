@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fred::types::Value;
-use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Seen, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Seen, Slot, TagEras};
 use store_core::{BoundSchema, EncodedRecord, Error, ErrorKind, Result, Role, Version};
 
 use crate::batch::{Answer, Batch, Marks, ScriptCall};
@@ -88,6 +88,14 @@ impl Records for RedisTier {
 
     async fn relay(&self, relay: &Relay) -> Result<()> {
         self.relay_removals(relay).await
+    }
+
+    async fn tag_eras(&self, schema: &BoundSchema, key: &str, tags: &[String]) -> Result<Option<TagEras>> {
+        self.read_tag_eras(schema, key, tags).await.map_err(|error| error.with_schema(schema.name()))
+    }
+
+    async fn invalidate_tags(&self, schema: &BoundSchema, tags: &[String]) -> Result<()> {
+        self.begin_tag_era(schema, tags).await.map_err(|error| error.with_schema(schema.name()))
     }
 
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {

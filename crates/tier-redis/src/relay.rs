@@ -1,4 +1,4 @@
-//! Removing what the relayer read in the log, and moving the marks.
+//! Removing what the relayer read in the log, telling of invalidated tags, and moving the marks.
 //!
 //! A mark vouches for the removals before it only as long as the shard has not lost any of them: not if a replica that lacked some took over. So there is
 //! one connection to each shard, from reading its mark to setting the next one, and a call fails once one of them was lost in between.
@@ -18,7 +18,8 @@ use crate::error::{Failure, is_redirection, is_wrong_type};
 use crate::link::{Link, Reply};
 use crate::pool::{Driver, Pool};
 use crate::shards::{Shard, Shards};
-use crate::{RedisTier, marks, scan, scripts};
+use crate::tags::Head;
+use crate::{RedisTier, marks, scan, scripts, tags};
 
 /// The connections over which the marks were read last.
 #[derive(Debug, Default)]
@@ -123,14 +124,18 @@ impl Lines {
 
     async fn read_marks(&self, tier: &RedisTier, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Vec<Option<Mark>>>> {
         let of_shard = self.each().map(|(shard, link)| async move {
-            let commands = schemas.iter().map(|schema| Command::of_key("GET", [mark_name(shard, schema)])).collect();
+            let marks = schemas.iter().map(|schema| Command::of_key("GET", [mark_name(shard, schema)]));
+            let commands = marks.chain(schemas.iter().map(|schema| tags::read_head(tags::name(shard, schema)))).collect();
             let replies = link.run(commands, tier.read_timeout).await?.into_iter();
-            // Content of another type is no mark.
+            // Content of another type is no mark, and no list.
             checked(replies.map(|reply| reply.or_else(|error| if is_wrong_type(&error) { Ok(Value::Null) } else { Err(error) })))
         });
         let of_shards = try_join_all(of_shard).await?;
-        let mark = |value: &Value| value.as_bytes().and_then(marks::decode);
-        Ok((0..schemas.len()).map(|schema| of_shards.iter().map(|values| mark(&values[schema])).collect()).collect())
+        let mark = |values: &Vec<Value>, schema: usize| {
+            let mark = values[schema].as_bytes().and_then(marks::decode)?;
+            Head::era_of_mark(Head::decode(&values[schemas.len() + schema]), mark)
+        };
+        Ok((0..schemas.len()).map(|schema| of_shards.iter().map(|values| mark(values, schema)).collect()).collect())
     }
 
     async fn relay(&self, tier: &RedisTier, relay: &Relay) -> Result<()> {
@@ -154,6 +159,11 @@ impl Lines {
             relay.removals.iter().filter(|removal| removal.key.is_none()).map(|removal| &*removal.schema).collect();
         let removing = self.links.iter().zip(of_shards).map(|(link, removals)| remove(tier, link, removals, &whole));
         try_join_all(removing).await?;
+
+        let telling = self.each().map(|(shard, link)| async move { checked(tags::tell(tier, link, shard, &relay.tags).await?) });
+        if try_join_all(telling).await?.iter().flatten().any(|taken| taken.as_i64() != Some(1)) {
+            return Err(tags::told_by_another());
+        }
 
         let marking = self.each().map(|(shard, link)| async move {
             let set = |(schema, mark): &(Arc<BoundSchema>, Mark)| Command::of_key("SET", [mark_name(shard, schema), marks::encode(mark)]);

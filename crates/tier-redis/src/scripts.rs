@@ -45,6 +45,10 @@ scripts! {
     REMOVE_OLDER = "scripts/remove_older.lua";
     /// Tells a slot of a newer record.
     REPLACE = "scripts/replace.lua";
+    /// Tells a list of tags of a new era.
+    TELL_TAGS = "scripts/tell_tags.lua";
+    /// Begins a new era in a list of tags that no relayer tells.
+    INVALIDATE_TAGS = "scripts/invalidate_tags.lua";
     /// Stores a record as truth.
     PUT = "scripts/put.lua";
     /// Stores a record as truth, if the slot still holds what was seen there.

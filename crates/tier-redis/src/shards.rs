@@ -22,6 +22,7 @@ pub(crate) struct Shard {
     /// `None` for the one server of anything but a cluster.
     pub(crate) server: Option<Server>,
     mark_stem: String,
+    tags_stem: String,
 }
 
 impl Shard {
@@ -29,12 +30,18 @@ impl Shard {
     pub(crate) fn mark_name(&self, prefix: &str) -> String {
         format!("{}{prefix}", self.mark_stem)
     }
+
+    /// The name of a schema's list of tags, in the hash slot of its mark.
+    pub(crate) fn tags_name(&self, prefix: &str) -> String {
+        format!("{}{prefix}", self.tags_stem)
+    }
 }
 
 impl Shards {
     /// The one server.
     pub(crate) fn of_server(keys: &Keys) -> Self {
-        Shards { ranges: Vec::new(), shards: vec![Shard { server: None, mark_stem: keys.mark_stem(None) }] }
+        let shard = Shard { server: None, mark_stem: keys.mark_stem(None), tags_stem: keys.tags_stem(None) };
+        Shards { ranges: Vec::new(), shards: vec![shard] }
     }
 
     /// The masters of a cluster that own hash slots of these keys. The ranges stand in their order.
@@ -43,7 +50,7 @@ impl Shards {
     pub(crate) fn of_cluster(ranges: &[SlotRange], keys: &Keys) -> Self {
         let mut shards = Shards { ranges: ranges.to_vec(), shards: Vec::new() };
         if keys.lie_in_one_hash_slot() {
-            shards.add(keys.mark_stem(None));
+            shards.add(keys, None);
             return shards;
         }
         let masters: std::collections::BTreeSet<&Server> = ranges.iter().map(|range| &range.primary).collect();
@@ -51,17 +58,18 @@ impl Shards {
             if shards.shards.len() == masters.len() {
                 break;
             }
-            shards.add(keys.mark_stem(Some(number)));
+            shards.add(keys, Some(number));
         }
         shards
     }
 
-    /// Adds the owner of a hash slot, unless it is there.
-    fn add(&mut self, mark_stem: String) {
+    /// Adds the owner of the hash slot that the marks of a number lie in, unless it is there.
+    fn add(&mut self, keys: &Keys, number: Option<u32>) {
+        let (mark_stem, tags_stem) = (keys.mark_stem(number), keys.tags_stem(number));
         let Some(server) = self.owner(redis_keyslot(mark_stem.as_bytes())) else { return };
         if !self.shards.iter().any(|shard| shard.server.as_ref() == Some(server)) {
             let server = Some(server.clone());
-            self.shards.push(Shard { server, mark_stem });
+            self.shards.push(Shard { server, mark_stem, tags_stem });
         }
     }
 
@@ -107,6 +115,7 @@ mod tests {
                 let name = shard.mark_name(prefix);
                 assert_eq!(shards.of_key(name.as_bytes()), Some(number), "{name}");
                 assert_eq!(shards.owner(redis_keyslot(name.as_bytes())), shard.server.as_ref());
+                assert_eq!(redis_keyslot(shard.tags_name(prefix).as_bytes()), redis_keyslot(name.as_bytes()));
             }
         }
         let unowned = (0..u32::MAX).find(|number| redis_keyslot(number.to_string().as_bytes()) > 16_000).unwrap();

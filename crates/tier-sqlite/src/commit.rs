@@ -27,7 +27,7 @@ pub(crate) const OWN_TABLES: &str = "
         at INTEGER NOT NULL,
         schema TEXT NOT NULL,
         key TEXT,
-        kind TEXT NOT NULL CHECK (kind IN ('put', 'delete', 'invalidate'))
+        kind TEXT NOT NULL
     ) STRICT;
 ";
 
@@ -91,17 +91,20 @@ fn kind_name(kind: LogKind) -> &'static str {
     match kind {
         LogKind::Put => "put",
         LogKind::Delete => "delete",
+        LogKind::InvalidateTag => "invalidate_tag",
         // The kinds that do not come from data say no more to a follower than that a copy is to be dropped.
         _ => "invalidate",
     }
 }
 
-/// The kind of an entry by its name.
-pub(crate) fn kind_of(name: &str) -> LogKind {
+/// The kind and the key of an entry, by the kind's name. Of one that a later version may write, the key may name anything: the whole schema is meant.
+pub(crate) fn kind_and_key(name: &str, key: Option<String>) -> (LogKind, Option<String>) {
     match name {
-        "put" => LogKind::Put,
-        "delete" => LogKind::Delete,
-        _ => LogKind::Invalidate,
+        "put" => (LogKind::Put, key),
+        "delete" => (LogKind::Delete, key),
+        "invalidate" => (LogKind::Invalidate, key),
+        "invalidate_tag" if key.is_some() => (LogKind::InvalidateTag, key),
+        _ => (LogKind::Invalidate, None),
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use store_core::facet::{Log, LogBatch, LogCursor, LogEntry};
 use store_core::{Error, ErrorKind, Result, Role, Version};
 
-use crate::commit::{draw_versions, kind_of, microseconds_before_now, snapshot, to_version, transaction, write_entry};
+use crate::commit::{draw_versions, kind_and_key, microseconds_before_now, snapshot, to_version, transaction, write_entry};
 use crate::error::{self, Origin};
 use crate::tier::SqliteTier;
 use crate::workers::Worker;
@@ -131,8 +131,8 @@ fn entries_after(connection: &Connection, version: i64) -> Result<Vec<LogEntry>>
         .prepare_cached("SELECT version, schema, key, kind FROM \"_strata_log\" WHERE version > ?1 ORDER BY version")
         .map_err(from_sqlite)?;
     let entries = statement.query_map([version], |row| {
-        let kind = kind_of(row.get_ref(3)?.as_str()?);
-        Ok(LogEntry { version: to_version(row.get(0)?), schema: row.get(1)?, key: row.get(2)?, kind })
+        let (kind, key) = kind_and_key(row.get_ref(3)?.as_str()?, row.get(2)?);
+        Ok(LogEntry { version: to_version(row.get(0)?), schema: row.get(1)?, key, kind })
     });
     entries.and_then(Iterator::collect).map_err(from_sqlite)
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use super::tag_eras::{Eras, first_era};
 use crate::error::{ErrorKind, Result};
 use crate::facet::{Log, LogCursor, LogEntry, LogKind, Mark, Records, Relay, Removal};
 use crate::pipeline::Follow;
@@ -51,8 +52,8 @@ fn new_generation() -> u64 {
     RandomState::new().hash_one(std::time::SystemTime::now())
 }
 
-/// A schema whose marks stand, with its generation.
-type Standings = Vec<(Arc<BoundSchema>, u64)>;
+/// A schema whose marks stand, with its generation and its lists of tags.
+type Standings = Vec<(Arc<BoundSchema>, u64, Eras)>;
 
 impl Relayer {
     /// `None` where no schema has both a log and a shared tier.
@@ -79,10 +80,10 @@ impl Relayer {
         let mut lost = Vec::new();
         let mut groups: Vec<(LogCursor, Standings)> = Vec::new();
         for (schema, marks) in schemas.iter().zip(marks) {
-            match standing(&marks, |mark, place| self.log.covers(mark, place)) {
-                Standing::Lost => lost.push(Arc::clone(schema)),
-                Standing::At(mark) => {
-                    let member = (Arc::clone(schema), mark.generation);
+            match (standing(&marks, |mark, place| self.log.covers(mark, place)), Eras::of(&marks)) {
+                (Standing::Lost, _) | (_, None) => lost.push(Arc::clone(schema)),
+                (Standing::At(mark), Some(eras)) => {
+                    let member = (Arc::clone(schema), mark.generation, eras);
                     match groups.iter_mut().find(|(position, _)| *position == mark.position) {
                         Some((_, members)) => members.push(member),
                         None => groups.push((mark.position, vec![member])),
@@ -93,8 +94,8 @@ impl Relayer {
         for (position, members) in groups {
             match self.log.read(&position).await {
                 Ok(batch) if !batch.gap => self.relay(&batch.entries, &position, batch.cursor, members).await?,
-                Ok(_) => lost.extend(members.into_iter().map(|(schema, _)| schema)),
-                Err(error) if error.kind() == ErrorKind::InvalidQuery => lost.extend(members.into_iter().map(|(schema, _)| schema)),
+                Ok(_) => lost.extend(members.into_iter().map(|(schema, ..)| schema)),
+                Err(error) if error.kind() == ErrorKind::InvalidQuery => lost.extend(members.into_iter().map(|(schema, ..)| schema)),
                 Err(error) => return Err(error),
             }
         }
@@ -108,24 +109,27 @@ impl Relayer {
         if *from == to {
             return Ok(());
         }
-        let removals = members.iter().flat_map(|(schema, _)| removals(schema, entries)).collect();
-        let mark = |(schema, generation)| (schema, Mark { generation, position: to.clone() });
-        let marks = members.into_iter().map(mark).collect();
-        self.cache.relay(&Relay { removals, marks }).await
+        let mut relay = Relay::default();
+        for (schema, generation, eras) in members {
+            relay.removals.extend(removals(&schema, entries));
+            let (told, era) = eras.advance(&schema, generation, entries);
+            relay.tags.extend(told);
+            relay.marks.push((schema, Mark { generation, era, position: to.clone() }));
+        }
+        self.cache.relay(&relay).await
     }
 
     /// Lets all present records count as misses.
     async fn begin_generation(&self, schemas: Vec<Arc<BoundSchema>>) -> Result<()> {
         let position = self.log.end().await?;
-        let marks: Vec<_> = schemas
-            .into_iter()
-            .map(|schema| {
-                let generation = new_generation();
-                tracing::info!(schema = schema.name(), "the shared tier starts a new generation: its mark was lost, or the log before it");
-                (schema, Mark { generation, position: position.clone() })
-            })
-            .collect();
-        self.cache.relay(&Relay { removals: Vec::new(), marks }).await
+        let mut relay = Relay::default();
+        for schema in schemas {
+            let generation = new_generation();
+            tracing::info!(schema = schema.name(), "the shared tier starts a new generation: its mark was lost, or the log before it");
+            relay.tags.push(first_era(&schema, generation));
+            relay.marks.push((schema, Mark { generation, era: 1, position: position.clone() }));
+        }
+        self.cache.relay(&relay).await
     }
 }
 
@@ -141,7 +145,7 @@ pub(super) fn both(one: Option<Version>, other: Option<Version>) -> Option<Versi
 
 /// What the entries of one schema remove, each key once.
 fn removals(schema: &Arc<BoundSchema>, entries: &[LogEntry]) -> Vec<Removal> {
-    let own = || entries.iter().filter(|entry| entry.schema == schema.name());
+    let own = || entries.iter().filter(|entry| entry.schema == schema.name() && entry.kind != LogKind::InvalidateTag);
     if own().any(|entry| entry.key.is_none()) {
         return vec![Removal { schema: Arc::clone(schema), key: None, below: None }];
     }

@@ -160,7 +160,11 @@ impl Listener {
             return;
         }
         for schema in self.followed.iter().filter_map(Weak::upgrade).filter(|schema| schema.schema().name() == wake.schema) {
-            if wake.is_from_outside() {
+            if let (true, LogKind::InvalidateTag, Some(tag)) = (wake.is_from_outside(), wake.kind, &wake.key) {
+                if let Err(error) = schema.invalidate_tag_from_outside(tag.clone()).await {
+                    tracing::warn!(schema = wake.schema, %error, "an invalidation of a tag from outside could not be written down");
+                }
+            } else if wake.is_from_outside() {
                 // There may be no row of the log behind it, so nobody else empties the slot.
                 schema.hear(wake.key.as_deref(), None, LogKind::Invalidate);
                 if let Some(cache) = schema.cache() {

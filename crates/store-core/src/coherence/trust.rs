@@ -18,6 +18,11 @@ pub(crate) struct Trust {
     belief: Mutex<Belief>,
 }
 
+/// What a tag's floor stands under among those of keys: no key's text form holds a control character.
+fn floor_of_tag(tag: &str) -> String {
+    format!("\0{tag}")
+}
+
 /// The state of [`Trust`], and its transitions. `covers` says whether the first place in the log has passed the second.
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
@@ -120,6 +125,20 @@ impl Trust {
     /// Hears that a key may have been written, by a write whose outcome is not known.
     pub(crate) fn doubt(&self, key: &str) {
         self.lock().floors.doubt(key);
+    }
+
+    /// Hears that a tag was invalidated: records with it are not read from the shared tier until the mark has passed that place in the log.
+    ///
+    /// Versions say nothing here, as two invalidations of one tag may commit in any order. So the floor is the highest, and stays until a poll that begins
+    /// after this has ended.
+    pub(crate) fn hear_tag(&self, tag: &str) {
+        self.doubt(&floor_of_tag(tag));
+    }
+
+    /// Whether no invalidation of the tag was heard of that the shared tier may not have been told of.
+    pub(crate) fn admits_tag(&self, tag: &str) -> bool {
+        // Below the floors of tags, and above those of the whole schema that a version has.
+        self.admits(&floor_of_tag(tag), Version::new(u64::MAX - 1))
     }
 
     /// Hears of a record, by its own version.

@@ -30,6 +30,8 @@ pub enum LogKind {
     Delete,
     /// A cached copy is to be dropped; the record itself did not change.
     Invalidate,
+    /// The cached copies with a tag are to be dropped. The entry's key is the tag.
+    InvalidateTag,
 }
 
 /// One row of the log.
@@ -46,7 +48,7 @@ pub enum LogKind {
 pub struct LogEntry {
     /// The schema's name.
     pub schema: String,
-    /// The key's text form; `None` for the whole schema.
+    /// The key's text form, or the tag of [`InvalidateTag`](LogKind::InvalidateTag); `None` for the whole schema.
     pub key: Option<String>,
     /// The version that the write drew.
     pub version: Version,
@@ -100,6 +102,8 @@ pub struct LogBatch {
 }
 
 /// The log of commits in the tier of truth.
+///
+/// An entry of a kind that a build does not know is answered as an invalidation of the whole schema.
 ///
 /// Implementations MUST answer every commit exactly once between two cursors, however transactions overlap: a transaction that was open at the first
 /// cursor and committed before the second is in the batch between them, whatever its number.

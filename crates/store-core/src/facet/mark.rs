@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::records::Slot;
+use super::tags::TagInvalidation;
 use crate::facet::LogCursor;
 use crate::schema::BoundSchema;
 use crate::version::Version;
@@ -15,7 +16,7 @@ use crate::version::Version;
 /// ```
 /// use store_core::facet::{LogCursor, Mark};
 ///
-/// let before = Mark { generation: 7, position: LogCursor::new("1042") };
+/// let before = Mark { generation: 7, era: 1, position: LogCursor::new("1042") };
 /// let after_a_flush = Mark { generation: 8, ..before.clone() };
 /// assert_ne!(before, after_a_flush);
 /// ```
@@ -23,6 +24,9 @@ use crate::version::Version;
 pub struct Mark {
     /// Records of any other generation are misses. It changes when it cannot be known what the slots hold.
     pub generation: u64,
+    /// How many times the shards were told of invalidated tags in this generation, the beginning included: a load that begins after this was read is stamped
+    /// with it. 0 where they cannot be told.
+    pub era: u64,
     /// The place in the log.
     pub position: LogCursor,
 }
@@ -79,13 +83,16 @@ pub struct Removal {
 /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64 }
 ///
 /// let schema = Arc::new(BoundSchema::standalone(City::definition()));
-/// let first = Relay { removals: Vec::new(), marks: vec![(schema, Mark { generation: 7, position: LogCursor::new("1042") })] };
+/// let mark = Mark { generation: 7, era: 1, position: LogCursor::new("1042") };
+/// let first = Relay { marks: vec![(schema, mark)], ..Relay::default() };
 /// assert_eq!(first.marks.len(), 1);
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Relay {
     /// What leaves the slots.
     pub removals: Vec<Removal>,
+    /// The tags whose copies are void from now on.
+    pub tags: Vec<TagInvalidation>,
     /// The marks that stand for it, of each schema concerned.
     pub marks: Vec<(Arc<BoundSchema>, Mark)>,
 }

@@ -64,7 +64,7 @@ pub trait Near: Debug + Send + Sync {
 /// # use store_core::{Key, Record, Version};
 /// # impl<T: Schema> Shelf<T> for Cold {
 /// #     fn get(&self, _: &<T::Key as Key>::Borrowed) -> Option<Record<T>> { None }
-/// #     fn peek_with(&self, _: &<T::Key as Key>::Borrowed, _: &mut dyn FnMut(&T, Version)) -> bool { false }
+/// #     fn peek_with(&self, _: &<T::Key as Key>::Borrowed, _: &mut dyn FnMut(&Record<T>)) -> bool { false }
 /// #     fn version(&self, _: &<T::Key as Key>::Borrowed) -> Option<Version> { None }
 /// #     fn install(&self, _: T::Key, _: Record<T>, _: Option<Duration>) {}
 /// #     fn remove(&self, _: &<T::Key as Key>::Borrowed) -> bool { false }
@@ -238,7 +238,7 @@ impl<T: Schema> Debug for ShelfOptions<T> {
 ///         None
 ///     }
 ///
-///     fn peek_with(&self, _: &<T::Key as Key>::Borrowed, _: &mut dyn FnMut(&T, Version)) -> bool {
+///     fn peek_with(&self, _: &<T::Key as Key>::Borrowed, _: &mut dyn FnMut(&Record<T>)) -> bool {
 ///         false
 ///     }
 ///
@@ -279,7 +279,7 @@ pub trait Shelf<T: Schema>: Debug + Send + Sync {
     /// [`get`](Self::get), an expired one leaves.
     ///
     /// `visit` must not call the shelf. If it panics, the panic reaches the caller, and the shelf stays usable.
-    fn peek_with(&self, key: &<T::Key as Key>::Borrowed, visit: &mut dyn FnMut(&T, Version)) -> bool;
+    fn peek_with(&self, key: &<T::Key as Key>::Borrowed, visit: &mut dyn FnMut(&Record<T>)) -> bool;
 
     /// The version of the live entry of a key, not counted as a use.
     fn version(&self, key: &<T::Key as Key>::Borrowed) -> Option<Version>;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::mark::{Fetched, Mark, Relay};
+use super::tags::TagEras;
 use crate::error::Result;
 use crate::record::EncodedRecord;
 use crate::schema::BoundSchema;
@@ -246,12 +247,24 @@ pub trait Records: Debug + Send + Sync {
     async fn clear(&self, schema: &BoundSchema) -> Result<u64>;
 
     /// The marks of schemas: for each, one for each shard, `None` where a shard has none.
+    ///
+    /// The era of each is that of the shard's list of tags, which may be ahead of the mark. A mark of an era above 0 without a list of its generation and
+    /// of at least that era counts as none, and so does one whose list holds more than [`MOST_TAGS`](super::MOST_TAGS).
     async fn marks(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Vec<Option<Mark>>>>;
 
-    /// Removes what the relayer read in the log, and then moves the marks. In each shard both go over the connection that the last [`marks`](Self::marks)
+    /// Removes what the relayer read in the log, tells the lists of tags of what was invalidated, and then moves the marks. In each shard all of it go over the connection that the last [`marks`](Self::marks)
     /// was answered over, and the call fails where that has ended: an older copy may have taken over, with an older mark. No mark is moved in any shard
-    /// before all removals are done in every one; a call that fails may have done some of the removals.
+    /// before everything else is done in every one; a call that fails may have done some of it.
+    ///
+    /// A list takes nothing, and the call fails, where it is not of the generation, or is at that era already: another relayer was faster.
     async fn relay(&self, relay: &Relay) -> Result<()>;
+
+    /// When tags were invalidated, as the shard of `key` knows it; `None` where it has no list for the schema.
+    async fn tag_eras(&self, schema: &BoundSchema, key: &str, tags: &[String]) -> Result<Option<TagEras>>;
+
+    /// Begins a new era in every shard, in which these tags were invalidated, for a schema whose truth this tier is: no relayer tells of it. A shard without a
+    /// list makes one, of a generation that none had before; so does one whose list holds more than [`MOST_TAGS`](super::MOST_TAGS).
+    async fn invalidate_tags(&self, schema: &BoundSchema, tags: &[String]) -> Result<()>;
 
     /// Stores records as the tier of truth of a schema that has no other, whatever the slots hold. The tier issues each version; that in the given
     /// record is ignored. Of calls that meet in one slot, the later one has the newer version.

@@ -24,7 +24,7 @@ use super::LogKind;
 pub struct Wake {
     /// The schema's name.
     pub schema: String,
-    /// The key's text form; `None` for the whole schema.
+    /// The key's text form, or the tag of [`InvalidateTag`](LogKind::InvalidateTag); `None` for the whole schema.
     pub key: Option<String>,
     /// What happened.
     pub kind: LogKind,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::Guard;
 use crate::error::Result;
-use crate::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot};
+use crate::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot, TagEras};
 use crate::record::EncodedRecord;
 use crate::schema::BoundSchema;
 use crate::version::Version;
@@ -77,6 +77,14 @@ impl Records for GuardedRecords {
 
     async fn relay(&self, relay: &Relay) -> Result<()> {
         self.guard.repeatable(|_| self.inner.relay(relay)).await
+    }
+
+    async fn tag_eras(&self, schema: &BoundSchema, key: &str, tags: &[String]) -> Result<Option<TagEras>> {
+        self.guard.repeatable(|_| self.inner.tag_eras(schema, key, tags)).await
+    }
+
+    async fn invalidate_tags(&self, schema: &BoundSchema, tags: &[String]) -> Result<()> {
+        self.guard.repeatable(|_| self.inner.invalidate_tags(schema, tags)).await
     }
 
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Backing, Borrowed, Pipeline};
 use crate::coherence::memory;
+use crate::error::Result;
 use crate::facet::{LogCursor, LogEntry, LogKind, Mark, Records};
 use crate::key::Key;
 use crate::schema::{BoundSchema, Schema};
@@ -40,6 +41,9 @@ pub(crate) trait Follow: Send + Sync {
 
     /// Applies what another instance or program said; `version` where it said which.
     fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind);
+
+    /// Has a tag invalidated that a program named which writes no row of the log.
+    fn invalidate_tag_from_outside(&self, tag: String) -> BoxFuture<'_, Result<()>>;
 }
 
 impl<T: Schema> Follow for Pipeline<T> {
@@ -65,7 +69,10 @@ impl<T: Schema> Follow for Pipeline<T> {
     fn end_poll(&self, entries: &[&LogEntry], end: &LogCursor) {
         // Floors come before fences: a load that begins between the two sees the floor, one that began before them installs nothing.
         if let Some(trust) = &self.trust {
-            trust.end_poll(entries.iter().map(|entry| (entry.key.as_deref(), entry.version)), end.clone());
+            let is_of_tag = |entry: &&&LogEntry| entry.kind == LogKind::InvalidateTag && entry.key.is_some();
+            entries.iter().filter(is_of_tag).flat_map(|entry| entry.key.as_deref()).for_each(|tag| trust.hear_tag(tag));
+            let others = entries.iter().filter(|entry| !is_of_tag(entry));
+            trust.end_poll(others.map(|entry| (entry.key.as_deref(), entry.version)), end.clone());
             if self.cache.is_none() {
                 // From here on the fences say what a floor would.
                 trust.pass_all();
@@ -95,10 +102,20 @@ impl<T: Schema> Follow for Pipeline<T> {
     }
 
     fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind) {
-        if let (Some(trust), Some(version)) = (&self.trust, version) {
-            trust.hear(key, version);
+        match (&self.trust, key, kind) {
+            (Some(trust), Some(tag), LogKind::InvalidateTag) => trust.hear_tag(tag),
+            (Some(trust), _, _) => {
+                if let Some(version) = version {
+                    trust.hear(key, version);
+                }
+            }
+            (None, _, _) => {}
         }
         self.drop_older(key, version, kind);
+    }
+
+    fn invalidate_tag_from_outside(&self, tag: String) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.tell_tag(&tag).await.map(drop) })
     }
 }
 
@@ -107,6 +124,9 @@ impl<T: Schema> Pipeline<T> {
     fn drop_older(&self, key: Option<&str>, version: Option<Version>, kind: LogKind) {
         if matches!(self.backing, Backing::Memory(_)) {
             return;
+        }
+        if let (Some(tag), LogKind::InvalidateTag) = (key, kind) {
+            return self.hear_tag(tag);
         }
         // A key that this build cannot read may be one that it calls otherwise.
         let Some(key) = key.and_then(|text| T::Key::from_text(text).ok()) else { return self.forget_all_near() };

@@ -18,15 +18,39 @@ impl<T: Schema> Pipeline<T> {
         self.near.as_ref().filter(|_| self.shared.life.is_open() && self.is_fresh(freshness))
     }
 
-    /// Whether memory may hold records whose life time is over.
-    pub(crate) fn keeps_beyond_end(&self) -> bool {
-        self.shared.settings.stale_on_error.is_some() || !matches!(self.backing, Backing::Tables { .. })
-    }
-
     /// What memory holds of a key within its life time.
     pub(crate) fn live(&self, near: &dyn Shelf<T>, key: &Borrowed<T>) -> Option<Record<T>> {
-        let is_live = |record: &Record<T>| record.expires().is_none_or(|end| self.shared.settings.clock.coarse() < end);
-        near.get(key).filter(|record| is_live(record) && !self.is_invalidated(record))
+        let record = near.get(key).filter(|record| self.is_live(record))?;
+        if !self.holds(&record) {
+            self.drop_void(near, key);
+            return None;
+        }
+        Some(record)
+    }
+
+    fn is_live(&self, record: &Record<T>) -> bool {
+        record.expires().is_none_or(|end| self.shared.settings.clock.coarse() < end) && !self.is_invalidated(record)
+    }
+
+    /// Shows a live record of memory to `visit`, if memory is as fresh as the read wants.
+    pub(crate) fn peek_with(&self, key: &Borrowed<T>, freshness: &Freshness, visit: impl FnOnce(&T)) {
+        let (mut visit, mut is_void) = (Some(visit), false);
+        if let Some(near) = self.fresh_near(freshness) {
+            near.peek_with(key, &mut |record| {
+                is_void = !self.holds(record);
+                if !is_void
+                    && self.is_live(record)
+                    && let Some(visit) = visit.take()
+                {
+                    visit(record.model());
+                }
+            });
+            if is_void {
+                self.drop_void(&**near, key);
+            }
+        }
+        let counters = self.counters();
+        if visit.is_none() { counters.l1_hits.add(1) } else { counters.l1_misses.add(1) }
     }
 
     /// The record in memory, if memory is as fresh as the read wants.

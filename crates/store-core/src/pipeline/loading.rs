@@ -19,7 +19,9 @@ pub(crate) use ask::{LoadMany, LoadOne, Loader};
 
 use self::known::LastKnown;
 use super::read::Loaded;
+use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline};
+use crate::coherence::Era;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Records, Seen};
 use crate::fence::FenceToken;
@@ -27,6 +29,7 @@ use crate::flight::{Flight, Flights, Landing};
 use crate::freshness::Freshness;
 use crate::record::Record;
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::version::Version;
 
 /// The generation of what a loader brought, in a shared tier that is the truth of what was put.
@@ -67,6 +70,9 @@ struct Wanted<T: Schema> {
     is_renewing: bool,
     /// The version of what is loaded where memory is the truth.
     version: Version,
+    tagging: Tagging,
+    /// The shared tier's, as it was before the load.
+    era: Option<Era>,
 }
 
 /// Why a load runs.
@@ -181,8 +187,9 @@ impl<T: Schema> Pipeline<T> {
             let (flight, landing) = board.board(key.clone());
             if let Some(landing) = landing {
                 let (text, fence) = (Self::text(&key), self.fences.begin::<Borrowed<T>>(key.borrow()));
-                let (began, version) = (Duration::ZERO, Version::default());
-                wanted.push(Wanted { key, text, landing, fence, began, known: None, seen: None, is_renewing: false, version });
+                let (began, version, tagging) = (Duration::ZERO, Version::default(), self.begin_tagging(&CallTags::default()));
+                let (known, seen, is_renewing, era) = (None, None, false, None);
+                wanted.push(Wanted { key, text, landing, fence, began, known, seen, is_renewing, version, tagging, era });
             }
             flight
         });
@@ -258,6 +265,7 @@ impl<T: Schema> Pipeline<T> {
                     // Before anything else, so that every write which comes later has a later version.
                     wanted.version = versions.next();
                     wanted.fence = self.fences.begin::<Borrowed<T>>(wanted.key.borrow());
+                    wanted.tagging = self.begin_tagging(&CallTags::default());
                     wanted.began = self.shared.settings.clock.monotonic();
                     wanted.known = self.known_in_memory(&wanted.key);
                     wanted
@@ -284,9 +292,16 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Loads, stores and answers keys.
-    async fn load_ready(&self, records: Option<&dyn Records>, ready: Vec<Wanted<T>>, loader: &mut impl Loader<T>) {
+    async fn load_ready(&self, records: Option<&dyn Records>, mut ready: Vec<Wanted<T>>, loader: &mut impl Loader<T>) {
         if ready.is_empty() {
             return;
+        }
+        if let Some(records) = records.filter(|_| self.tags.are_loaded()) {
+            let eras = ready.iter().map(|wanted| async { self.begin_era(records, &wanted.text).await.ok() });
+            let eras: Vec<Option<Era>> = join_all(eras).await;
+            for (wanted, era) in ready.iter_mut().zip(eras) {
+                wanted.era = era;
+            }
         }
         let renewed: Vec<String> =
             ready.iter().filter(|wanted| wanted.is_renewing).map(|wanted| Self::right_to_renew(&wanted.text)).collect();

@@ -17,6 +17,7 @@ use crate::key::Key;
 use crate::notes::Notes;
 use crate::record::{Record, StoredRow};
 use crate::schema::{Residence, Schema};
+use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::value::Row;
 use crate::verification::KeyEvent;
@@ -88,17 +89,17 @@ pub(super) enum Caches {
 
 impl<T: Schema> Pipeline<T> {
     /// The record as fresh as was asked for, through the key's flight where that is fresh enough; the last known one if the tiers fail and the user allows it.
-    pub(crate) async fn get_below(self: &Arc<Self>, key: T::Key, freshness: &Freshness) -> Result<Option<Loaded<T>>> {
+    pub(crate) async fn get_below(self: &Arc<Self>, key: T::Key, freshness: &Freshness, tags: &CallTags) -> Result<Option<Loaded<T>>> {
         self.check(key.borrow())?;
-        let found = self.or_last_known(&key, freshness, self.within_limit(self.get_fresh(key.clone(), freshness)));
+        let found = self.or_last_known(&key, freshness, self.within_limit(self.get_fresh(key.clone(), freshness, tags)));
         found.await
     }
 
-    async fn get_fresh(self: &Arc<Self>, key: T::Key, freshness: &Freshness) -> Result<Option<Loaded<T>>> {
+    async fn get_fresh(self: &Arc<Self>, key: T::Key, freshness: &Freshness, tags: &CallTags) -> Result<Option<Loaded<T>>> {
         let was_fresh = self.is_fresh(freshness);
         if !was_fresh {
             if !self.may_use_caches(freshness).await {
-                return self.load_alone(key, View::Near, Caches::Fill).await;
+                return self.load_alone(key, View::Near, Caches::Fill, tags).await;
             }
             if let Some(record) = self.near.as_ref().and_then(|near| self.live(&**near, key.borrow())) {
                 return Ok(Some(self.loaded_near(record)));
@@ -109,25 +110,25 @@ impl<T: Schema> Pipeline<T> {
         }
         if matches!(freshness, Freshness::Bounded(bound) if *bound < self.shared.settings.freshness) {
             // A flight may have begun when less was known.
-            return self.load_alone(key, View::Near, Caches::Use).await;
+            return self.load_alone(key, View::Near, Caches::Use, tags).await;
         }
         let load = {
-            let (pipeline, key, freshness) = (Arc::clone(self), key.clone(), freshness.clone());
+            let (pipeline, key, freshness, tags) = (Arc::clone(self), key.clone(), freshness.clone(), tags.clone());
             move || async move {
                 // An earlier flight may have landed since the caller looked into memory.
                 let near = pipeline.fresh_near(&freshness);
                 match near.and_then(|near| pipeline.live(&**near, key.borrow())) {
                     Some(record) => Ok(Some(pipeline.loaded_near(record))),
                     None if near.is_some() && pipeline.is_known_absent(key.borrow()) => Ok(None),
-                    None => pipeline.load(key, View::Near, Caches::Use).await,
+                    None => pipeline.load(key, View::Near, Caches::Use, &tags).await,
                 }
             }
         };
-        self.flights.run(self.shared.life.runtime(), key, load).await
+        self.flights.run(self.shared.life.runtime(), key, tags, load).await
     }
 
     /// The record from the shared tier or below, with the columns that memory leaves out.
-    pub(crate) async fn get_from(self: &Arc<Self>, role: Role, key: T::Key) -> Result<Option<Record<T>>> {
+    pub(crate) async fn get_from(self: &Arc<Self>, role: Role, key: T::Key, tags: &CallTags) -> Result<Option<Record<T>>> {
         self.check(key.borrow())?;
         self.counters().direct_gets.add(1);
         if matches!(self.backing, Backing::Memory(_)) {
@@ -137,7 +138,7 @@ impl<T: Schema> Pipeline<T> {
             Role::Near | Role::Shared => {
                 let read = async {
                     let caches = self.caches_for(&self.usual_freshness()).await;
-                    self.load_alone(key, View::Shared, caches).await
+                    self.load_alone(key, View::Shared, caches, tags).await
                 };
                 Ok(self.within_limit(read).await?.map(|loaded| loaded.record))
             }
@@ -153,12 +154,13 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Loads from the shared tier or the truth, and fills the tiers above.
-    pub(super) async fn load(self: &Arc<Self>, key: T::Key, view: View, caches: Caches) -> Result<Option<Loaded<T>>> {
+    pub(super) async fn load(self: &Arc<Self>, key: T::Key, view: View, caches: Caches, tags: &CallTags) -> Result<Option<Loaded<T>>> {
         let began = self.shared.settings.clock.monotonic();
         let token = self.fences.begin::<Borrowed<T>>(key.borrow());
+        let tagging = self.begin_tagging(tags);
         let found = match &self.cache {
             Some(cache) if caches == Caches::Use => {
-                self.find_many(&**cache, std::slice::from_ref(&key)).await?.into_iter().next().flatten()
+                self.find_many(&**cache, std::slice::from_ref(&key), tags).await?.into_iter().next().flatten()
             }
             _ => self.read_backing(&key).await?,
         };
@@ -172,8 +174,9 @@ impl<T: Schema> Pipeline<T> {
             self.sample(key.borrow(), found.stored.version);
         }
         self.hear_version(&key, found.stored.version);
+        let notes = self.near_notes(&found.stored.row, found.notes, &tagging);
         let (near, answer) = self.records(found.stored, view)?;
-        self.install(token, key, near.noted(found.notes), deadline, began);
+        self.install(token, key, near.noted(notes), deadline, began);
         Ok(Some(Loaded { record: answer, tier, began, is_stale: false }))
     }
 
@@ -220,8 +223,10 @@ impl<T: Schema> Pipeline<T> {
                 Ok(stored.map(Found::in_truth))
             }
             Backing::Records(records) => {
-                let slot = records.fetch(&self.schema, &[Self::text(key)], None).await?.into_iter().next();
-                let found = slot.and_then(|slot| self.found_in_slot(slot));
+                let text = [Self::text(key)];
+                let slot = records.fetch(&self.schema, &text, None).await?.into_iter().next();
+                let found = vec![slot.and_then(|slot| self.found_in_slot(slot))];
+                let found = self.without_void(&**records, &text, found).await?.pop().flatten();
                 if found.is_some() {
                     counters.l2_hits.add(1)
                 } else {
@@ -268,8 +273,8 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Loads outside of the key's flight, which later readers must not join: it may answer something older.
-    async fn load_alone(self: &Arc<Self>, key: T::Key, view: View, caches: Caches) -> Result<Option<Loaded<T>>> {
-        let loaded = self.load(key.clone(), view, caches).await?;
+    async fn load_alone(self: &Arc<Self>, key: T::Key, view: View, caches: Caches, tags: &CallTags) -> Result<Option<Loaded<T>>> {
+        let loaded = self.load(key.clone(), view, caches, tags).await?;
         self.forget_flights(&key);
         Ok(loaded)
     }
@@ -389,10 +394,10 @@ impl<T: Schema> Pipeline<T> {
     pub(super) async fn read_slot(&self, cache: &dyn Records, text: &String) -> Option<Found> {
         let trust = self.trust.as_ref()?;
         match cache.fetch_marked(&self.schema, std::slice::from_ref(text), None).await {
-            Ok(fetched) => fetched.into_iter().find_map(|fetched| match self.judge(trust, text, fetched) {
-                Verdict::Found(found) => Some(found),
+            Ok(fetched) => match self.judge_all(cache, trust, std::slice::from_ref(text), fetched).await.pop() {
+                Some(Verdict::Found(found)) => Some(found),
                 _ => None,
-            }),
+            },
             Err(error) => {
                 self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error);
                 None

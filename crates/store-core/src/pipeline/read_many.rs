@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::read::{Caches, Found};
 use super::slots::Verdict;
 use super::{Backing, Borrowed, Pipeline, View};
+use crate::coherence::Era;
 use crate::error::Result;
 use crate::facet::{Fill, FillLease, Records};
 use crate::freshness::Freshness;
@@ -15,6 +16,7 @@ use crate::key::Key;
 use crate::record::Record;
 use crate::schema::Schema;
 use crate::sync::sleep;
+use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::value::Row;
 
@@ -26,7 +28,12 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl<T: Schema> Pipeline<T> {
     /// The records of many keys, in the order of the keys; a key may come twice.
-    pub(crate) async fn get_many(self: &Arc<Self>, keys: Vec<T::Key>, freshness: &Freshness) -> Result<Vec<Option<Record<T>>>> {
+    pub(crate) async fn get_many(
+        self: &Arc<Self>,
+        keys: Vec<T::Key>,
+        freshness: &Freshness,
+        tags: &CallTags,
+    ) -> Result<Vec<Option<Record<T>>>> {
         for key in &keys {
             self.check(key.borrow())?;
         }
@@ -46,7 +53,7 @@ impl<T: Schema> Pipeline<T> {
             }
         }
         for chunk in missing.chunks(CHUNK) {
-            let loaded = match self.load_chunk(chunk, View::Near, caches).await {
+            let loaded = match self.load_chunk(chunk, View::Near, caches, tags).await {
                 Err(error) => self.last_known_many(chunk, freshness, error).await?,
                 Ok(loaded) => loaded,
             };
@@ -58,7 +65,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// The records of many keys from the shared tier or the truth, with the columns that memory leaves out.
-    pub(crate) async fn get_many_from(self: &Arc<Self>, role: Role, keys: Vec<T::Key>) -> Result<Vec<Option<Record<T>>>> {
+    pub(crate) async fn get_many_from(self: &Arc<Self>, role: Role, keys: Vec<T::Key>, tags: &CallTags) -> Result<Vec<Option<Record<T>>>> {
         for key in &keys {
             self.check(key.borrow())?;
         }
@@ -84,7 +91,7 @@ impl<T: Schema> Pipeline<T> {
             .collect();
         for chunk in distinct.chunks(CHUNK) {
             match role {
-                Role::Near | Role::Shared => records.extend(self.load_chunk(chunk, View::Shared, caches).await?),
+                Role::Near | Role::Shared => records.extend(self.load_chunk(chunk, View::Shared, caches, tags).await?),
                 Role::Truth | Role::Ledger => {
                     for (key, found) in chunk.iter().zip(self.read_backing_many(chunk).await?) {
                         self.learn(key, found.as_ref());
@@ -98,11 +105,12 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// One batched call to each tier below memory, for distinct keys.
-    async fn load_chunk(self: &Arc<Self>, keys: &[T::Key], view: View, caches: Caches) -> Result<Vec<Option<Record<T>>>> {
+    async fn load_chunk(self: &Arc<Self>, keys: &[T::Key], view: View, caches: Caches, tags: &CallTags) -> Result<Vec<Option<Record<T>>>> {
         let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_keys::<Borrowed<T>>(keys.iter().map(Borrow::borrow));
+        let tagging = self.begin_tagging(tags);
         let found = match &self.cache {
-            Some(cache) if caches == Caches::Use => self.find_many(&**cache, keys).await?,
+            Some(cache) if caches == Caches::Use => self.find_many(&**cache, keys, tags).await?,
             _ => self.read_backing_many(keys).await?,
         };
         let mut records = Vec::with_capacity(keys.len());
@@ -115,10 +123,11 @@ impl<T: Schema> Pipeline<T> {
             };
             let (deadline, version) = (found.deadline, found.stored.version);
             self.hear_read(key, version);
+            let notes = self.near_notes(&found.stored.row, found.notes, &tagging);
             let (near, answer) = self.records(found.stored, view).map_err(|error| error.with_key(Self::text(key)))?;
             if let Some(shelf) = &self.near {
                 let deadline = self.near_deadline(deadline, began);
-                let install = || self.install_newer(&**shelf, key.clone(), near.noted(found.notes), deadline);
+                let install = || self.install_newer(&**shelf, key.clone(), near.noted(notes), deadline);
                 if !self.fences.install_one::<Borrowed<T>>(&mut snapshot, key.borrow(), install) {
                     self.counters().fills_refused.add(1);
                     self.drop_below(key, version);
@@ -137,8 +146,8 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Looks keys up in the shared tier, and in the truth where it holds nothing to use.
-    pub(super) async fn find_many(&self, cache: &dyn Records, keys: &[T::Key]) -> Result<Vec<Option<Found>>> {
-        let found = self.find_or_wait(cache, keys).await?;
+    pub(super) async fn find_many(&self, cache: &dyn Records, keys: &[T::Key], tags: &CallTags) -> Result<Vec<Option<Found>>> {
+        let found = self.find_or_wait(cache, keys, tags).await?;
         let hits = found.iter().flatten().filter(|found| found.tier == Role::Shared).count() as u64;
         self.counters().l2_hits.add(hits);
         self.counters().l2_misses.add(keys.len() as u64 - hits);
@@ -146,11 +155,11 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Slots whose lease was granted are filled. What another process is loading is waited for.
-    async fn find_or_wait(&self, cache: &dyn Records, keys: &[T::Key]) -> Result<Vec<Option<Found>>> {
+    async fn find_or_wait(&self, cache: &dyn Records, keys: &[T::Key], tags: &CallTags) -> Result<Vec<Option<Found>>> {
         let texts: Vec<String> = keys.iter().map(Self::text).collect();
         let looked = self.look_in_cache(cache, &texts).await;
         if looked.busy.is_empty() {
-            return self.find_missing(cache, keys, &texts, looked.found, looked.leases).await;
+            return self.find_missing(cache, keys, &texts, looked.found, looked.leases, tags).await;
         }
         // Its own leases first: others wait for them.
         let waiting: Vec<(T::Key, String)> =
@@ -164,17 +173,17 @@ impl<T: Schema> Pipeline<T> {
             leases.push(looked.leases[position]);
             known.push(answer);
         }
-        for (position, answer) in own.into_iter().zip(self.find_missing(cache, &own_keys, &own_texts, known, leases).await?) {
+        for (position, answer) in own.into_iter().zip(self.find_missing(cache, &own_keys, &own_texts, known, leases, tags).await?) {
             found[position] = answer;
         }
-        for (position, answer) in looked.busy.into_iter().zip(self.wait_for_others(cache, waiting).await?) {
+        for (position, answer) in looked.busy.into_iter().zip(self.wait_for_others(cache, waiting, tags).await?) {
             found[position] = answer;
         }
         Ok(found)
     }
 
     /// Waits for other processes to fill slots; what they do not fill in time is read from the truth.
-    async fn wait_for_others(&self, cache: &dyn Records, waiting: Vec<(T::Key, String)>) -> Result<Vec<Option<Found>>> {
+    async fn wait_for_others(&self, cache: &dyn Records, waiting: Vec<(T::Key, String)>, tags: &CallTags) -> Result<Vec<Option<Found>>> {
         let (keys, texts): (Vec<T::Key>, Vec<String>) = waiting.into_iter().unzip();
         let begun = tokio::time::Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -186,7 +195,7 @@ impl<T: Schema> Pipeline<T> {
             if looked.busy.is_empty() || is_over {
                 // Who was loading has filled, has failed, or takes too long. In the last case its lease is voided, so that later readers need not wait.
                 self.give_back(cache, looked.busy.iter().map(|&position| texts[position].clone()).collect()).await;
-                return self.find_missing(cache, &keys, &texts, looked.found, looked.leases).await;
+                return self.find_missing(cache, &keys, &texts, looked.found, looked.leases, tags).await;
             }
         }
     }
@@ -198,7 +207,8 @@ impl<T: Schema> Pipeline<T> {
         keys: &[T::Key],
         texts: &[String],
         mut found: Vec<Option<Option<Found>>>,
-        leases: Vec<Option<(FillLease, u64)>>,
+        leases: Vec<Option<(FillLease, Era)>>,
+        tags: &CallTags,
     ) -> Result<Vec<Option<Found>>> {
         let missing: Vec<usize> = (0..keys.len()).filter(|&position| found[position].is_none()).collect();
         if missing.is_empty() {
@@ -217,16 +227,17 @@ impl<T: Schema> Pipeline<T> {
         for (&position, row) in missing.iter().zip(rows) {
             let text = &texts[position];
             found[position] = Some(row);
-            let Some((lease, generation)) = leases[position] else { continue };
+            let Some((lease, era)) = leases[position] else { continue };
             let encoded = match &mut found[position] {
                 Some(Some(row)) => {
-                    let encoded = self.encode(&row.stored.row, row.stored.version, generation, None);
+                    let notes = self.shared_notes(&row.stored.row, None, tags, era);
+                    let encoded = self.encode(&row.stored.row, row.stored.version, era.generation, notes.as_deref());
                     if let Ok(record) = &encoded {
                         row.deadline = record.deadline;
                     }
                     Some(encoded)
                 }
-                _ => self.encode_absence(generation),
+                _ => self.encode_absence(era.generation),
             };
             match encoded {
                 Some(Ok(record)) => fills.push(Fill { key: text.clone(), lease, record }),
@@ -254,17 +265,18 @@ impl<T: Schema> Pipeline<T> {
             self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error);
             Vec::new()
         });
+        let verdicts = self.judge_all(cache, trust, texts, fetched).await;
         let (mut unusable, mut dead) = (Vec::new(), Vec::new());
-        for (position, fetched) in fetched.into_iter().enumerate() {
+        for (position, verdict) in verdicts.into_iter().enumerate() {
             let text = &texts[position];
-            match self.judge(trust, text, fetched) {
+            match verdict {
                 Verdict::Found(found) => looked.found[position] = Some(Some(found)),
                 Verdict::Absent => looked.found[position] = Some(None),
-                Verdict::Leased(lease, generation) => looked.leases[position] = Some((lease, generation)),
+                Verdict::Leased(lease, era) => looked.leases[position] = Some((lease, era)),
                 Verdict::Unusable => unusable.push(text.clone()),
-                Verdict::Dead(record, generation) => dead.push((position, generation, (text.clone(), record))),
+                Verdict::Dead(record, era) => dead.push((position, era, (text.clone(), record))),
                 Verdict::Busy => looked.busy.push(position),
-                Verdict::Missed => {}
+                Verdict::Tagged(..) | Verdict::Missed => {}
             }
         }
         self.give_back(cache, unusable).await;
@@ -272,8 +284,8 @@ impl<T: Schema> Pipeline<T> {
             let records: Vec<_> = dead.iter().map(|(_, _, record)| record.clone()).collect();
             match cache.take_over(&self.schema, &records, length).await {
                 Ok(leases) => {
-                    for ((position, generation, _), lease) in dead.into_iter().zip(leases) {
-                        looked.leases[position] = lease.map(|lease| (lease, generation));
+                    for ((position, era, _), lease) in dead.into_iter().zip(leases) {
+                        looked.leases[position] = lease.map(|lease| (lease, era));
                     }
                 }
                 Err(error) => self.tolerate(Role::Shared, "the shared tier did not lease slots over records of no use", &error),
@@ -297,6 +309,7 @@ impl<T: Schema> Pipeline<T> {
                 let texts: Vec<String> = keys.iter().map(Self::text).collect();
                 let slots = records.fetch(&self.schema, &texts, None).await?;
                 let found: Vec<Option<Found>> = slots.into_iter().map(|slot| self.found_in_slot(slot)).collect();
+                let found = self.without_void(&**records, &texts, found).await?;
                 let hits = found.iter().flatten().count() as u64;
                 self.counters().l2_hits.add(hits);
                 self.counters().l2_misses.add(keys.len() as u64 - hits);
@@ -311,8 +324,8 @@ impl<T: Schema> Pipeline<T> {
 struct Looked {
     /// The record or its absence, where there is one to use.
     found: Vec<Option<Option<Found>>>,
-    /// The rights to fill, each with the generation that its record must be of.
-    leases: Vec<Option<(FillLease, u64)>>,
+    /// The rights to fill, each with the era that its record is of.
+    leases: Vec<Option<(FillLease, Era)>>,
     /// The positions of those that somebody else is loading.
     busy: Vec<usize>,
 }

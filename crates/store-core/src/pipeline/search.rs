@@ -16,6 +16,7 @@ use crate::key::Key;
 use crate::query::{Filter, Query};
 use crate::record::{Record, StoredRow};
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::value::{Row, Value};
 
 impl<T: Schema> Pipeline<T> {
@@ -43,18 +44,26 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// The records of a query, which memory takes in as well.
-    pub(crate) async fn search(self: &Arc<Self>, query: &Query<T>, view: View, freshness: &Freshness) -> Result<Vec<Record<T>>> {
+    pub(crate) async fn search(
+        self: &Arc<Self>,
+        query: &Query<T>,
+        view: View,
+        freshness: &Freshness,
+        tags: &CallTags,
+    ) -> Result<Vec<Record<T>>> {
         let select = query.to_select(query.search_limit())?;
         let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_many();
+        let tagging = self.begin_tagging(tags);
         let rows: Vec<StoredRow> = self.rows(select, view, freshness)?.try_collect().await?;
         let mut records = Vec::with_capacity(rows.len());
         let fills = view == View::Near && !self.tables()?.reads_from_replica();
         for row in rows {
             let key = self.key_values(&row.row);
+            let notes = self.near_notes(&row.row, None, &tagging);
             let (near, answer) = self.records(row, view).map_err(|error| named_by_values(error, &key))?;
             if let Some(shelf) = self.near.as_ref().filter(|_| fills) {
-                self.fill_from_search(shelf.as_ref(), &mut snapshot, near, began);
+                self.fill_from_search(shelf.as_ref(), &mut snapshot, near.noted(notes), began);
             }
             records.push(answer);
         }

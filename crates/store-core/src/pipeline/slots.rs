@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Pipeline;
 use super::read::Found;
-use crate::coherence::{self, Trust};
+use crate::coherence::{self, Era, Trust};
 use crate::error::{Error, ErrorKind};
 use crate::facet::{Fetched, FillLease, Slot};
 use crate::notes::{self, Notes};
@@ -20,12 +20,14 @@ pub(super) enum Verdict {
     Found(Found),
     /// There is no record, which is no older than what the instance has heard either.
     Absent,
-    /// The reader may fill the slot, with a record of this generation.
-    Leased(FillLease, u64),
+    /// As [`Found`](Verdict::Found), if the shared tier does not say that a tag of the record was invalidated. If it does, one of this era may take its place.
+    Tagged(Found, EncodedRecord, Era),
+    /// The reader may fill the slot, with a record of this era.
+    Leased(FillLease, Era),
     /// The reader was granted a lease that it cannot use.
     Unusable,
-    /// A record that no reader of this build can use. One of this generation may take its place.
-    Dead(EncodedRecord, u64),
+    /// A record that no reader of this build can use. One of this era may take its place.
+    Dead(EncodedRecord, Era),
     /// Somebody else is loading the key.
     Busy,
     /// Nothing to use, and nothing to fill.
@@ -46,15 +48,16 @@ impl<T: Schema> Pipeline<T> {
     /// Judges a slot by what the instance has heard of its key and of the relayer's mark.
     pub(super) fn judge(&self, trust: &Trust, key: &str, fetched: Fetched) -> Verdict {
         let generation = trust.judge(fetched.mark.as_ref());
+        let era = |generation| Era { generation, number: fetched.mark.as_ref().map_or(0, |mark| mark.era) };
         match coherence::verdict(fetched.slot, generation, |version| trust.admits(key, version)) {
             coherence::Verdict::Record(record, generation) => match self.decode(&record) {
-                Some(Decoded::Record(row, notes)) => Verdict::Found(found(row, notes, &record)),
+                Some(Decoded::Record(row, notes)) => self.judge_tags(trust, found(row, notes, &record), record, era(generation)),
                 Some(Decoded::Absence) => Verdict::Absent,
-                None => Verdict::Dead(record, generation),
+                None => Verdict::Dead(record, era(generation)),
             },
-            coherence::Verdict::Leased(lease, generation) => Verdict::Leased(lease, generation),
+            coherence::Verdict::Leased(lease, generation) => Verdict::Leased(lease, era(generation)),
             coherence::Verdict::Unusable => Verdict::Unusable,
-            coherence::Verdict::Dead(record, generation) => Verdict::Dead(record, generation),
+            coherence::Verdict::Dead(record, generation) => Verdict::Dead(record, era(generation)),
             coherence::Verdict::Busy => Verdict::Busy,
             coherence::Verdict::Missed => Verdict::Missed,
             coherence::Verdict::Foreign => {

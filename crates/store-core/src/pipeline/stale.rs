@@ -76,7 +76,7 @@ impl<T: Schema> Pipeline<T> {
     fn last_in_memory(&self, key: &T::Key, kept: Duration) -> Option<Loaded<T>> {
         let out_of_touch = self.shared.coherence.age().unwrap_or_default();
         let near = self.near.as_ref().filter(|_| out_of_touch <= kept.saturating_add(self.shared.settings.freshness))?;
-        let record = near.get(key.borrow())?;
+        let record = near.get(key.borrow()).filter(|record| self.holds(record))?;
         self.counters().stale_answers.add(1);
         Some(Loaded { is_stale: true, ..self.loaded_near(record) })
     }
@@ -102,15 +102,15 @@ impl<T: Schema> Pipeline<T> {
         if settings.clock.coarse().saturating_add(life.mul_f64(settings.refresh_ahead)) < end {
             return;
         }
-        let (pipeline, key) = (Arc::clone(self), key.to_owned());
+        let (pipeline, key, tags) = (Arc::clone(self), key.to_owned(), self.given_tags(record));
         let load = {
-            let (pipeline, key) = (Arc::clone(&pipeline), key.clone());
+            let (pipeline, key, tags) = (Arc::clone(&pipeline), key.clone(), tags.clone());
             move || async move {
                 // The shared tier's record ends when this one does, so only the truth has a newer end.
-                pipeline.load(key, View::Near, Caches::Fill).await
+                pipeline.load(key, View::Near, Caches::Fill, &tags).await
             }
         };
-        pipeline.flights.start(self.shared.life.runtime(), key, load);
+        pipeline.flights.start(self.shared.life.runtime(), key, &tags, load);
     }
 
     /// When memory forgets a record whose life time ends, and the record with that end, where it is kept beyond or loaded ahead of it.

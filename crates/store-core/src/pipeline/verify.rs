@@ -125,8 +125,8 @@ impl<T: Schema> Pipeline<T> {
         }
         let Some((cache, trust)) = self.cache.as_ref().zip(self.trust.as_ref()).filter(|_| self.is_fresh(&usual)) else { return };
         let Ok(fetched) = cache.fetch_marked(&self.schema, std::slice::from_ref(&text), None).await else { return };
-        for fetched in fetched {
-            match self.judge(trust, &text, fetched) {
+        for verdict in self.judge_all(&**cache, trust, std::slice::from_ref(&text), fetched).await {
+            match verdict {
                 Verdict::Found(found) => {
                     findings.add_checked();
                     let StoredRow { row, version } = found.stored;

@@ -11,6 +11,7 @@ use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::query::Query;
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::value::{Row, Value};
 
 const CHUNK: usize = 1_000;
@@ -45,7 +46,7 @@ pub struct WarmProgress {
 
 impl<T: Schema> Pipeline<T> {
     /// Reads up to `limit` records, in the order of their keys, through the tiers. The keys are streamed, so the table may be larger than memory.
-    pub(crate) async fn warm(self: &Arc<Self>, limit: Option<u64>, mut progress: impl FnMut(WarmProgress)) -> Result<u64> {
+    pub(crate) async fn warm(self: &Arc<Self>, limit: Option<u64>, tags: &CallTags, mut progress: impl FnMut(WarmProgress)) -> Result<u64> {
         let count = self.count(None, &Freshness::Strong).await?;
         let total = limit.map_or(count, |limit| limit.min(count));
         let mut select = Query::<T>::new().to_select(limit)?;
@@ -70,7 +71,7 @@ impl<T: Schema> Pipeline<T> {
                     keys.push(key);
                 }
             }
-            loaded += self.get_many(keys, &self.usual_freshness()).await?.iter().flatten().count() as u64;
+            loaded += self.get_many(keys, &self.usual_freshness(), tags).await?.iter().flatten().count() as u64;
             progress(WarmProgress { loaded, total: total.max(loaded) });
         }
     }

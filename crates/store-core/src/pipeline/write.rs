@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Backing, Borrowed, Pipeline, View};
-use crate::coherence::memory;
+use crate::coherence::{Era, Trust, memory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{BULK_LOG_LIMIT, LogKind, Records};
 use crate::fence::FenceSnapshot;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{Schema, Stamp, WriteMode};
 use crate::sync::spawn;
+use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Value};
@@ -23,7 +24,7 @@ impl<T: Schema> Pipeline<T> {
     /// Writes records and answers what is stored, in their order. Of several with one key the last wins.
     ///
     /// The work runs in a task of its own: a caller that gives up leaves no tier behind the others.
-    pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>) -> Result<Vec<Record<T>>> {
+    pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
         for key in &keys {
             self.check(key.borrow())?;
@@ -32,8 +33,8 @@ impl<T: Schema> Pipeline<T> {
             return Ok(Vec::new());
         }
         self.counters().sets.add(models.len() as u64);
-        let pipeline = Arc::clone(self);
-        self.in_task(async move { pipeline.write(keys, models).await }).await
+        let (pipeline, tags) = (Arc::clone(self), tags.clone());
+        self.in_task(async move { pipeline.write(keys, models, &tags).await }).await
     }
 
     /// Runs a write in a task that outlives its caller, and that closing waits for.
@@ -55,7 +56,7 @@ impl<T: Schema> Pipeline<T> {
         })
     }
 
-    async fn write(self: Arc<Self>, keys: Vec<T::Key>, models: Vec<T>) -> Result<Vec<Record<T>>> {
+    async fn write(self: Arc<Self>, keys: Vec<T::Key>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {
         let mut last: HashMap<T::Key, usize> = HashMap::with_capacity(keys.len());
         for (position, key) in keys.iter().enumerate() {
             last.insert(key.clone(), position);
@@ -66,12 +67,13 @@ impl<T: Schema> Pipeline<T> {
 
         let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_keys::<Borrowed<T>>(distinct.iter().map(Borrow::borrow));
+        let (tagging, generation) = (self.begin_tagging(tags), self.trust.as_ref().and_then(Trust::generation));
         let mut rows = Vec::with_capacity(written.len());
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
         for &position in &written {
             rows.push(self.stamped(&models[position], now)?);
         }
-        let stored = match self.write_backing(&distinct, &rows).await {
+        let stored = match self.write_backing(&distinct, &rows, tags).await {
             Ok(stored) => stored,
             Err(error) => {
                 if may_have_taken_effect(&error) {
@@ -88,14 +90,17 @@ impl<T: Schema> Pipeline<T> {
             distinct.iter().zip(versions().flatten()).for_each(|(key, version)| self.supersede(&mut snapshot, key, version));
         }
         self.announce(LogKind::Put, &distinct, versions());
-        self.update_cache(&distinct, &stored).await;
+        self.update_cache(&distinct, &stored, tags, generation).await;
+        let memory_is_truth = matches!(self.backing, Backing::Memory(_));
         let mut records = HashMap::with_capacity(distinct.len());
         for stored in stored {
             let Some(key) = unpublished.keys.as_slice().first() else { break };
+            // What memory is the truth of is no copy.
+            let notes = if memory_is_truth { None } else { self.near_notes(&stored.row, None, &tagging) };
             let (near, answer) =
                 self.records(stored, View::Truth).map_err(|error| stored_but_unreadable(error).with_key(Self::text(key)))?;
             unpublished.keys.next();
-            self.publish(&mut snapshot, key, near, began);
+            self.publish(&mut snapshot, key, near.noted(notes), began);
             records.insert(key.clone(), answer);
         }
         drop(unpublished);
@@ -112,10 +117,10 @@ impl<T: Schema> Pipeline<T> {
         Ok(row)
     }
 
-    async fn write_backing(&self, keys: &[T::Key], rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+    async fn write_backing(&self, keys: &[T::Key], rows: &[Row<'_>], tags: &CallTags) -> Result<Vec<StoredRow>> {
         match &self.backing {
             Backing::Tables { tables, .. } => tables.put_many(&self.schema, rows).await,
-            Backing::Records(records) => self.write_records(&**records, keys, rows).await,
+            Backing::Records(records) => self.write_records(&**records, keys, rows, tags).await,
             Backing::Memory(versions) => {
                 let rows = rows.iter().zip(keys).map(|(row, key)| {
                     let present = self.near.as_ref().and_then(|near| self.live(&**near, key.borrow()));
@@ -128,7 +133,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Writes to the shared tier as the truth, which has no columns to keep apart: what an update keeps is read first.
-    async fn write_records(&self, records: &dyn Records, keys: &[T::Key], rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+    async fn write_records(&self, records: &dyn Records, keys: &[T::Key], rows: &[Row<'_>], tags: &CallTags) -> Result<Vec<StoredRow>> {
         let columns = self.schema.definition().columns();
         let keeps =
             |row: &Row<'_>| row.iter().zip(columns).any(|(value, column)| matches!(value, Value::Unset) || column.stamp == Stamp::OnInsert);
@@ -142,7 +147,9 @@ impl<T: Schema> Pipeline<T> {
         let merged: Vec<Row<'static>> = rows.iter().zip(present).map(|(row, present)| self.merged(row, present)).collect();
         let mut encoded = Vec::with_capacity(rows.len());
         for (key, row) in keys.iter().zip(&merged) {
-            encoded.push((Self::text(key), self.encode(row, Version::default(), 0, None)?));
+            // The copies that are made of it have its tags; it is no copy itself, and so has no era.
+            let notes = self.with_tags(row, None, tags);
+            encoded.push((Self::text(key), self.encode(row, Version::default(), 0, notes.as_deref())?));
         }
         let versions = records.put(&self.schema, &encoded).await?;
         Ok(merged.into_iter().zip(versions).map(|(row, version)| StoredRow { row, version }).collect())
@@ -189,24 +196,33 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Tells the shared tier of newer records. Where it cannot be told, this instance reads past what it holds, and the relayer tells it later.
-    async fn update_cache(&self, keys: &[T::Key], stored: &[StoredRow]) {
+    ///
+    /// `before` is the generation that was known before the write began.
+    async fn update_cache(&self, keys: &[T::Key], stored: &[StoredRow], tags: &CallTags, before: Option<u64>) {
         let (Some(cache), Some(trust)) = (&self.cache, &self.trust) else { return };
         let Some(generation) = trust.generation() else {
             return self.remove_from_cache(keys.iter().map(Self::text).collect()).await;
         };
         let mut records: Vec<(String, EncodedRecord)> = Vec::with_capacity(keys.len());
-        let mut unencodable = Vec::new();
+        let mut uncached = Vec::new();
         for (key, stored) in keys.iter().zip(stored) {
-            match self.encode(&stored.row, stored.version, generation, None) {
+            // Of the era that was known the server may know nothing any more. So the record is of none, and void if one of its tags was ever invalidated in this
+            // generation. If the generation began after the write, nobody knows which were before.
+            let notes = self.shared_notes(&stored.row, None, tags, Era { generation, number: 0 });
+            if notes.is_some() && before != Some(generation) {
+                uncached.push(Self::text(key));
+                continue;
+            }
+            match self.encode(&stored.row, stored.version, generation, notes.as_deref()) {
                 Ok(record) => records.push((Self::text(key), record)),
                 Err(error) => {
                     self.tolerate(Role::Shared, "a record cannot be encoded and is not cached", &error);
-                    unencodable.push(Self::text(key));
+                    uncached.push(Self::text(key));
                 }
             }
         }
-        if !unencodable.is_empty() {
-            self.remove_from_cache(unencodable).await;
+        if !uncached.is_empty() {
+            self.remove_from_cache(uncached).await;
         }
         if let Err(error) = cache.replace(&self.schema, &records).await {
             self.tolerate(Role::Shared, "the shared tier did not take a write; it is read past until the relayer has told it", &error);

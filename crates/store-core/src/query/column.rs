@@ -8,6 +8,7 @@ use super::filter::{Comparison, Filter};
 use super::operand::Operand;
 use super::order::{Direction, Order};
 use crate::error::Result;
+use crate::tag::Tag;
 use crate::value::Value;
 
 /// A column of the model `T` whose field has the type `F`. The derive macro makes one function for each: `City::population()`.
@@ -135,6 +136,18 @@ impl<T, F> Column<T, F> {
     /// Between two values, both included.
     pub fn between(self, low: impl Operand<F>, high: impl Operand<F>) -> Filter {
         self.ge(low).and(self.le(high))
+    }
+
+    /// The tag that a record has with this value in the column, which is declared `#[schema(tag)]`.
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, #[schema(tag)] country: String }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// cities.invalidate_tag(City::country().tag("PE")).await?;
+    /// # Ok(()) } let _ = example;
+    /// ```
+    pub fn tag(self, value: impl Operand<F>) -> Tag {
+        Tag::of_column(self.full_name(), value.to_operand())
     }
 
     /// One of the values; no row if there are none.

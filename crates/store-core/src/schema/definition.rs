@@ -111,6 +111,8 @@ pub struct ColumnDefinition {
     pub stamp: Stamp,
     /// Which tiers hold it.
     pub residence: Residence,
+    /// Whether its value is a tag of the record.
+    pub is_tag: bool,
 }
 
 impl ColumnDefinition {
@@ -126,6 +128,7 @@ impl ColumnDefinition {
             default: None,
             stamp: Stamp::Never,
             residence: Residence::Everywhere,
+            is_tag: false,
         }
     }
 }

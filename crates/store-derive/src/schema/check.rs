@@ -12,7 +12,7 @@ use crate::{input, name, suggestion};
 const LONGEST_KEY: usize = 4;
 
 /// Pairs of tags that contradict each other; the error stands at the second.
-const CONFLICTS: [(Tag, Tag, &str); 10] = [
+const CONFLICTS: [(Tag, Tag, &str); 12] = [
     (Tag::PrimaryKey, Tag::Nullable, "a primary key is never NULL; remove `nullable`"),
     (Tag::PrimaryKey, Tag::Default, "a record is found by its key, so the writer must give it; remove `default`"),
     (Tag::PrimaryKey, Tag::AutoNow, "a record is found by its key, so the writer must give it; remove `auto_now`"),
@@ -26,6 +26,8 @@ const CONFLICTS: [(Tag, Tag, &str); 10] = [
     ),
     (Tag::AutoNow, Tag::Default, "the store stamps the field on every write, so its default is never used; remove `default`"),
     (Tag::AutoNowAdd, Tag::Default, "the store stamps the field on insert, so its default is never used; remove `default`"),
+    (Tag::OmitCache, Tag::OfRecord, "a copy has the tag in every tier, so every tier needs the field; remove `omit_cache`, or `tag`"),
+    (Tag::OmitL1, Tag::OfRecord, "a copy has the tag in every tier, so every tier needs the field; remove `omit_l1`, or `tag`"),
     (Tag::OmitCache, Tag::OmitL1, "`omit_cache` leaves the field out of memory too; remove `omit_l1`"),
 ];
 

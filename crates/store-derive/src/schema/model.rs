@@ -53,13 +53,14 @@ pub(crate) enum Tag {
     AutoNow,
     OmitCache,
     OmitL1,
+    OfRecord,
     Skip,
     Encrypted,
     Vector,
 }
 
 impl Tag {
-    pub(crate) const ALL: [Tag; 12] = [
+    pub(crate) const ALL: [Tag; 13] = [
         Tag::PrimaryKey,
         Tag::Unique,
         Tag::Index,
@@ -69,6 +70,7 @@ impl Tag {
         Tag::AutoNow,
         Tag::OmitCache,
         Tag::OmitL1,
+        Tag::OfRecord,
         Tag::Skip,
         Tag::Encrypted,
         Tag::Vector,
@@ -86,6 +88,7 @@ impl Tag {
             Tag::AutoNow => "auto_now",
             Tag::OmitCache => "omit_cache",
             Tag::OmitL1 => "omit_l1",
+            Tag::OfRecord => "tag",
             Tag::Skip => "skip",
             Tag::Encrypted => "encrypted",
             Tag::Vector => "vector",

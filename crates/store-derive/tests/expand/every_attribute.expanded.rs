@@ -28,6 +28,7 @@ const _: () = {
                             __strata::ColumnDefinition {
                                 nullable: __strata::Probe::<Option<String>>::NULLABLE,
                                 indexed: true,
+                                is_tag: true,
                                 default: __strata::std::option::Option::Some(__strata::DefaultValue::Text("new")),
                                 ..__strata::ColumnDefinition::new("type", __strata::Probe::<Option<String>>::COLUMN_TYPE)
                             },
@@ -423,6 +424,12 @@ const _: () = {
     const _: () = __strata::require(
         __strata::std::matches!(__strata::Probe::<Option<String>>::COLUMN_TYPE, __strata::ColumnType::Text),
         "a default of text needs a text field such as `String`; give other fields a number or `true`, or compute their value in Rust"
+    );
+    const _: () = __strata::require(
+        !(
+            __strata::std::matches!(__strata::Probe::<Option<String>>::COLUMN_TYPE, __strata::ColumnType::Double) || __strata::std::matches!(__strata::Probe::<Option<String>>::COLUMN_TYPE, __strata::ColumnType::Bytes) || __strata::std::matches!(__strata::Probe::<Option<String>>::COLUMN_TYPE, __strata::ColumnType::Time) || __strata::std::matches!(__strata::Probe::<Option<String>>::COLUMN_TYPE, __strata::ColumnType::Json)
+        ),
+        "a tag is text, an integer, a boolean or a UUID; move what records are told apart by into a field of such a type"
     );
     const _: () = __strata::require(
         !__strata::std::matches!(__strata::Probe::<Option<String>>::COLUMN_TYPE, __strata::ColumnType::Json),

@@ -9,7 +9,7 @@ struct Order {
     number: i32,
     #[schema(unique)]
     code: String,
-    #[schema(index, default = "new")]
+    #[schema(index, tag, default = "new")]
     r#type: Option<String>,
     #[schema(default = -1)]
     level: i16,

@@ -84,13 +84,13 @@ fn field_tags_become_columns() {
         id: Uuid,
         #[schema(unique, index)]
         email: String,
-        #[schema(index, default = "viewer")]
+        #[schema(index, tag, default = "viewer")]
         role: Option<String>,
         #[schema(default = -3)]
         level: i16,
         #[schema(default = 0.25)]
         ratio: f32,
-        #[schema(default = true, nullable)]
+        #[schema(default = true, nullable, tag)]
         active: bool,
         #[schema(auto_now_add)]
         created: SystemTime,
@@ -114,6 +114,7 @@ fn field_tags_become_columns() {
     assert_eq!(with(|column| column.is_key), ["id"]);
     assert_eq!(with(|column| column.unique), ["email"]);
     assert_eq!(with(|column| column.indexed), ["email", "role"]);
+    assert_eq!(with(|column| column.is_tag), ["role", "active"]);
     assert_eq!(with(|column| column.nullable), ["role", "active", "updated", "avatar"]);
     assert_eq!(with(|column| column.stamp == Stamp::OnInsert), ["created"]);
     assert_eq!(with(|column| column.stamp == Stamp::OnWrite), ["updated"]);

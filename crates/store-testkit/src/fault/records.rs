@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot};
+use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot, TagEras};
 use store_core::{BoundSchema, EncodedRecord, Result, Version};
 
 use super::{Faults, Operation};
@@ -56,6 +56,14 @@ impl Records for FaultyRecords {
 
     async fn relay(&self, relay: &Relay) -> Result<()> {
         self.faults.run(Operation::Relay, self.inner.relay(relay)).await
+    }
+
+    async fn tag_eras(&self, schema: &BoundSchema, key: &str, tags: &[String]) -> Result<Option<TagEras>> {
+        self.faults.run(Operation::TagEras, self.inner.tag_eras(schema, key, tags)).await
+    }
+
+    async fn invalidate_tags(&self, schema: &BoundSchema, tags: &[String]) -> Result<()> {
+        self.faults.run(Operation::InvalidateTags, self.inner.invalidate_tags(schema, tags)).await
     }
 
     async fn put(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<Version>> {

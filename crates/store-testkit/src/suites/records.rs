@@ -35,6 +35,7 @@ pub mod marks;
 pub mod model;
 pub mod races;
 pub mod replace;
+pub mod tags;
 pub mod take_over;
 pub mod tier;
 pub mod truth;
@@ -145,6 +146,17 @@ macro_rules! records_suite {
                 a_removal_below_a_version_keeps_what_is_newer,
                 a_removal_without_a_key_empties_the_schema,
                 a_step_may_be_large,
+            }
+            tags {
+                there_is_no_list_at_first,
+                every_shard_is_told,
+                an_era_begins_once,
+                a_generation_begins_with_an_empty_list,
+                a_mark_without_its_list_is_none,
+                a_mark_with_a_full_list_is_none,
+                lists_survive_removals,
+                the_truth_counts_eras_itself,
+                a_full_list_of_the_truth_begins_anew,
             }
             wakes {
                 messages_come_whole_and_in_order,

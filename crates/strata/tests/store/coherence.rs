@@ -11,6 +11,7 @@ mod model;
 mod neighbours;
 mod overtaken;
 mod soak;
+mod tags;
 mod unknown;
 mod unpublished;
 

@@ -9,6 +9,7 @@ mod life_times;
 mod outages;
 mod overtaken;
 mod random;
+mod tags;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -101,8 +101,8 @@ async fn leases_are_granted_all_the_same() {
     let Slot::Leased(_) = fetch(&tier, "short", Some(Duration::from_millis(1))).await.unwrap() else { panic!("it was empty") };
     until_some(async || (fetch(&direct, "short", None).await.unwrap() == Slot::Empty).then_some(())).await;
 
-    let mark = Mark { generation: 3, position: LogCursor::new("7") };
-    tier.relay(&Relay { removals: Vec::new(), marks: vec![(Arc::new(self::schema()), mark.clone())] }).await.unwrap();
+    let mark = Mark { generation: 3, era: 0, position: LogCursor::new("7") };
+    tier.relay(&Relay { marks: vec![(Arc::new(self::schema()), mark.clone())], ..Relay::default() }).await.unwrap();
     for (key, leased) in [("marked", true), ("marked", false), ("nothing", false)] {
         let fetched = tier.fetch_marked(&schema, &[key.to_owned()], Some(PATIENCE)).await.unwrap().remove(0);
         assert_eq!(matches!(fetched.slot, Slot::Leased(_)), leased, "{key}");

@@ -16,13 +16,13 @@ use crate::support::{
 };
 
 fn mark(position: &str) -> Mark {
-    Mark { generation: 3, position: LogCursor::new(position) }
+    Mark { generation: 3, era: 0, position: LogCursor::new(position) }
 }
 
 /// A step that comes to a place and removes the slots of some keys.
 fn step(schema: &Arc<BoundSchema>, keys: &[&str], position: &str) -> Relay {
     let removal = |key: &&str| Removal { schema: Arc::clone(schema), key: Some((*key).to_owned()), below: None };
-    Relay { removals: keys.iter().map(removal).collect(), marks: vec![(Arc::clone(schema), mark(position))] }
+    Relay { removals: keys.iter().map(removal).collect(), marks: vec![(Arc::clone(schema), mark(position))], ..Relay::default() }
 }
 
 async fn marks(tier: &RedisTier, schema: &Arc<BoundSchema>) -> Result<Vec<Option<Mark>>, Error> {
@@ -41,10 +41,10 @@ async fn marks_have_the_documented_names_and_bytes() {
     let raw = RawClient::connect(&server.url()).await;
     let name = || vec![Value::from("strata:_mark:item")];
     tier.relay(&step(&schema, &[], "10:20:")).await.unwrap();
-    assert_eq!(raw.run("GET", name()).await.into_bytes().unwrap(), b"\x01\0\0\0\0\0\0\0\x0310:20:".as_slice());
+    assert_eq!(raw.run("GET", name()).await.into_bytes().unwrap(), b"\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x0010:20:".as_slice());
     assert_eq!(server.command(&["PTTL", "strata:_mark:item"]).unwrap(), "-1", "a mark does not expire");
 
-    for foreign in [b"some text".as_slice(), b"", b"\x02\0\0\0\0\0\0\0\x0310:20:"] {
+    for foreign in [b"some text".as_slice(), b"", b"\x01\0\0\0\0\0\0\0\x0310:20:"] {
         raw.run("SET", vec!["strata:_mark:item".into(), Value::Bytes(Bytes::from_static(foreign))]).await;
         assert_eq!(marks(&tier, &schema).await.unwrap(), [None], "{foreign:?}");
         assert_eq!(fetch_marked(&tier, "a").await.mark, None, "{foreign:?}");

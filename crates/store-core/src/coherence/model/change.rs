@@ -80,7 +80,7 @@ impl State {
             let what = match kind {
                 LogKind::Put => "begins a write",
                 LogKind::Delete => "begins a deletion",
-                LogKind::Invalidate => "begins an invalidation",
+                LogKind::Invalidate | LogKind::InvalidateTag => "begins an invalidation",
             };
             steps.push((Step { who: "instance", number, what }, next));
         }
@@ -153,7 +153,7 @@ impl State {
                         });
                         Changing::Remove
                     }
-                    LogKind::Invalidate => Changing::Remove,
+                    LogKind::Invalidate | LogKind::InvalidateTag => Changing::Remove,
                 };
                 step("hears of its own commit", next, Some(changing));
             }

@@ -103,14 +103,14 @@ impl State {
                 if refused {
                     sights.add(Sight::RefusedMark);
                 } else {
-                    next.shared.primary.mark = Some(Arc::new(Mark { generation: from.generation, position: to.cursor() }));
+                    next.shared.primary.mark = Some(Arc::new(Mark { generation: from.generation, era: 0, position: to.cursor() }));
                 }
                 step(if refused { "cannot move the mark" } else { "moves the mark" }, next);
             }
             Relaying::Renewing(place) => {
                 sights.add(Sight::NewGeneration);
                 let generation = self.unused_generation();
-                next.shared.primary.mark = Some(Arc::new(Mark { generation, position: place.cursor() }));
+                next.shared.primary.mark = Some(Arc::new(Mark { generation, era: 0, position: place.cursor() }));
                 next.relayers[number] = Relaying::Idle;
                 step("begins a generation", next);
             }

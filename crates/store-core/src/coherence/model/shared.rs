@@ -41,7 +41,7 @@ pub(super) fn decode(record: &EncodedRecord) -> Row {
 impl Shared {
     /// With a row in its slot, or none.
     pub(super) fn new(place: Place, row: Option<Row>) -> Self {
-        let mark = Arc::new(Mark { generation: 1, position: place.cursor() });
+        let mark = Arc::new(Mark { generation: 1, era: 0, position: place.cursor() });
         Shared {
             primary: Server { slot: row.map_or(SlotState::Empty, |row| SlotState::Record(encode(row, 1))), mark: Some(mark) },
             replica: Server::default(),

@@ -28,7 +28,7 @@ const LONGEST_BEYOND: Duration = Duration::from_secs(24 * 60 * 60);
 struct Prepared {
     /// `None` for an absence.
     row: Option<Row<'static>>,
-    notes: Notes,
+    notes: Arc<Notes>,
     /// `None` for what is not kept.
     lives: Option<Lives>,
     /// For the slot.
@@ -125,7 +125,7 @@ impl<T: Schema> Pipeline<T> {
             fresh.map(|fresh| self.kept_beyond_end(fresh, row.is_some() && source_tag.is_some(), row.is_some())).unwrap_or_default();
         let lives = is_kept.then_some(Lives { fresh, beyond });
         let now = self.shared.settings.clock.now();
-        let notes = Notes {
+        let notes = Arc::new(Notes {
             tags,
             source_tag,
             fresh_until: lives.and_then(|lives| lives.fresh_until(now)).map(unix_milliseconds),
@@ -133,9 +133,17 @@ impl<T: Schema> Pipeline<T> {
             is_loaded: true,
             life_time: fresh.map(|fresh| u64::try_from(fresh.as_millis()).unwrap_or(u64::MAX)),
             ..Notes::default()
+        });
+        let shared = match &row {
+            Some(row) => self.loaded_notes_of(row, Arc::clone(&notes), wanted.era),
+            None => Arc::clone(&notes),
+        };
+        let notes = match &row {
+            Some(row) => self.near_notes(row, Some(notes), &wanted.tagging).unwrap_or_default(),
+            None => notes,
         };
         let encoded = match (&self.backing, wanted.seen.is_some()) {
-            (Backing::Records(_), true) => Some(self.encode_loaded(row.as_ref(), &notes, lives.map(|lives| lives.kept_until(now)))?),
+            (Backing::Records(_), true) => Some(self.encode_loaded(row.as_ref(), &shared, lives.map(|lives| lives.kept_until(now)))?),
             _ => None,
         };
         Ok(Prepared { row, notes, lives, encoded })
@@ -213,7 +221,7 @@ impl<T: Schema> Pipeline<T> {
             Err(error) => return wanted.fail(error),
         };
         let end = notes.fresh_until.and_then(from_unix_milliseconds);
-        let near = near.noted(Some(Arc::new(notes)));
+        let near = near.noted(Some(notes));
         self.forget_loaded_absence(wanted.key.borrow());
         match (stored, lives) {
             (Stored::Overtaken, _) => self.forget_overtaken(&wanted),

@@ -9,9 +9,11 @@ use crate::facet::{Records, Seen, Shelf, Slot};
 use crate::freshness::Freshness;
 use crate::notes::{self, Notes};
 use crate::pipeline::read::{Found, Loaded};
+use crate::pipeline::tags::Tagging;
 use crate::pipeline::{Backing, Borrowed, Pipeline, View};
 use crate::record::{EncodedRecord, Record};
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::value::{Row, Value};
 use crate::version::Version;
@@ -46,9 +48,17 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// The notes of what a loader brought into a slot, in a layout that this build knows.
-    fn loaded_notes(&self, record: &EncodedRecord) -> Option<Notes> {
+    pub(super) fn loaded_notes(&self, record: &EncodedRecord) -> Option<Notes> {
         let (_, notes) = notes::split(&record.payload).filter(|_| record.fingerprint == self.schema.fingerprint())?;
         notes.map(|notes| Notes::clone(&notes))
+    }
+
+    /// Whether what a slot holds has no tag that was invalidated since it was loaded. What cannot be told does not hold.
+    pub(super) async fn slot_holds(&self, records: &dyn Records, text: &str, record: &EncodedRecord) -> bool {
+        match self.loaded_notes(record) {
+            Some(notes) => self.tags_hold(records, text, &notes).await.unwrap_or(false),
+            None => true,
+        }
     }
 
     /// The absence that a slot holds, with its end.
@@ -73,14 +83,15 @@ impl<T: Schema> Pipeline<T> {
 
     /// What memory still knows of a key, though its life time be over.
     pub(super) fn known_in_memory(&self, key: &T::Key) -> Option<LastKnown<T>> {
-        let record = self.near.as_ref()?.get(key.borrow()).filter(|record| !self.is_invalidated(record))?;
+        let record = self.near.as_ref()?.get(key.borrow()).filter(|record| !self.is_invalidated(record) && self.holds(record))?;
         let row = record.model().to_row().ok()?.into_iter().map(Value::into_owned).collect();
         Some(LastKnown { record, row, tier: Role::Near })
     }
 
     /// What a slot still knows of a key.
-    pub(super) fn known_in_slot(&self, found: Found) -> Option<LastKnown<T>> {
+    pub(super) fn known_in_slot(&self, found: Found, tagging: &Tagging) -> Option<LastKnown<T>> {
         let Found { stored, tier, notes, .. } = found;
+        let notes = self.near_notes(&stored.row, notes, tagging);
         let row = stored.row.clone();
         let (near, _) = self.records(stored, View::Near).ok()?;
         Some(LastKnown { record: near.noted(notes), row, tier })
@@ -112,11 +123,13 @@ impl<T: Schema> Pipeline<T> {
     pub(super) async fn last_loaded(&self, key: &T::Key) -> Option<Loaded<T>> {
         let mut known = self.known_in_memory(key);
         if let (None, Backing::Records(records)) = (&known, &self.backing) {
-            let slots = records.fetch(&self.schema, &[Self::text(key)], None).await.ok()?;
-            known = slots.into_iter().find_map(|slot| match slot {
-                Slot::Record(record) => self.known_in_slot(self.found_loaded(&record)?),
-                _ => None,
-            });
+            let (text, tagging) = (Self::text(key), self.begin_tagging(&CallTags::default()));
+            let slot = records.fetch(&self.schema, std::slice::from_ref(&text), None).await.ok()?.into_iter().next();
+            if let Some(Slot::Record(record)) = slot
+                && self.slot_holds(&**records, &text, &record).await
+            {
+                known = self.found_loaded(&record).and_then(|found| self.known_in_slot(found, &tagging));
+            }
         }
         let known = self.stale(known?)?;
         self.counters().stale_answers.add(1);
@@ -142,7 +155,12 @@ impl<T: Schema> Pipeline<T> {
             match records.fetch(&self.schema, &texts, None).await {
                 Ok(slots) => {
                     for (position, slot) in in_slots.into_iter().zip(slots) {
-                        let is_there = matches!((&failed[position].0.seen, slot), (Some(Seen::Record(seen)), Slot::Record(present)) if seen.version == present.version);
+                        let is_there = match (&failed[position].0.seen, slot) {
+                            (Some(Seen::Record(seen)), Slot::Record(present)) if seen.version == present.version => {
+                                self.slot_holds(records, &failed[position].0.text, &present).await
+                            }
+                            _ => false,
+                        };
                         if !is_there {
                             known[position] = None;
                         }
@@ -152,7 +170,8 @@ impl<T: Schema> Pipeline<T> {
             }
         }
         for position in positions {
-            if !self.fences.install(failed[position].0.fence, || {}) {
+            let is_void = known[position].as_ref().is_some_and(|known| !self.holds(&known.record));
+            if is_void || !self.fences.install(failed[position].0.fence, || {}) {
                 known[position] = None;
             }
         }

@@ -11,6 +11,7 @@ use crate::pipeline::read::{Found, Loaded};
 use crate::pipeline::read_many::{CHUNK, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::record::EncodedRecord;
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::tier::Role;
 
 /// What the name of the slot ends with whose lease is the right to renew a key. No key's text holds a control character.
@@ -37,6 +38,7 @@ impl<T: Schema> Pipeline<T> {
             for wanted in &mut chunk {
                 wanted.fence = self.fences.begin::<Borrowed<T>>(wanted.key.borrow());
                 wanted.began = self.shared.settings.clock.monotonic();
+                wanted.tagging = self.begin_tagging(&CallTags::default());
                 (wanted.known, wanted.seen) = (None, None);
             }
             let texts: Vec<String> = chunk.iter().map(|wanted| wanted.text.clone()).collect();
@@ -53,6 +55,13 @@ impl<T: Schema> Pipeline<T> {
             };
             for (mut wanted, slot) in chunk.into_iter().zip(slots) {
                 match slot {
+                    Slot::Record(record) if !self.slot_holds(records, &wanted.text, &record).await => {
+                        self.remove_from_memory(&wanted);
+                        self.counters().l2_misses.add(1);
+                        wanted.seen = Some(Seen::Record(EncodedRecord { payload: Vec::new().into(), ..record }));
+                        over.push(wanted);
+                        continue;
+                    }
                     Slot::Record(record) => {
                         if let Some(wanted) = self.land_from_slot(wanted, record, reason) {
                             if wanted.seen.is_some() { over.push(wanted) } else { ready.push(wanted) }
@@ -93,7 +102,7 @@ impl<T: Schema> Pipeline<T> {
                 self.land_found(wanted, found);
                 return None;
             }
-            wanted.known = self.known_in_slot(found);
+            wanted.known = self.known_in_slot(found, &wanted.tagging);
         } else if record.generation != LOADED {
             // What another build has written is no copy, and stays.
             self.counters().l2_misses.add(1);
@@ -106,6 +115,7 @@ impl<T: Schema> Pipeline<T> {
 
     fn land_found(&self, wanted: Wanted<T>, found: Found) {
         let Found { stored, deadline, tier, notes } = found;
+        let notes = self.near_notes(&stored.row, notes, &wanted.tagging);
         match self.records(stored, View::Near) {
             Ok((near, answer)) => {
                 self.forget_loaded_absence(wanted.key.borrow());

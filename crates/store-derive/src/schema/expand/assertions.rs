@@ -13,6 +13,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         key_part(model, field, &mut assertions);
         stamp(model, field, &mut assertions);
         default(model, field, &mut assertions);
+        tag(model, field, &mut assertions);
         for tag in [Tag::Unique, Tag::Index] {
             if field.tags.has(tag) {
                 assertions.extend(not_json(model, field, field.field_type.span));
@@ -59,6 +60,14 @@ fn default(model: &Model, field: &Field, assertions: &mut TokenStream) {
         DefaultValue::Bool(_) | DefaultValue::Integer(_) | DefaultValue::Double(_) => {
             assertions.extend(quote_spanned!(at(default.span)=> const _: #inner = #literal;));
         }
+    }
+}
+
+fn tag(model: &Model, field: &Field, assertions: &mut TokenStream) {
+    if field.tags.has(Tag::OfRecord) {
+        let message = "a tag is text, an integer, a boolean or a UUID; move what records are told apart by into a field of such a type";
+        let others = [quote!(Double), quote!(Bytes), quote!(Time), quote!(Json)].map(|variant| column_type_is(model, field, &variant));
+        assertions.extend(assertion(model, field.field_type.span, &quote!(!(#(#others)||*)), message));
     }
 }
 

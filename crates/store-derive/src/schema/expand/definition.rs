@@ -43,7 +43,9 @@ fn column(model: &Model, field: &Field) -> TokenStream {
     } else {
         settings.push(quote!(nullable: #runtime::Probe::<#stored>::NULLABLE));
     }
-    for (tag, setting) in [(Tag::PrimaryKey, quote!(is_key)), (Tag::Unique, quote!(unique)), (Tag::Index, quote!(indexed))] {
+    for (tag, setting) in
+        [(Tag::PrimaryKey, quote!(is_key)), (Tag::Unique, quote!(unique)), (Tag::Index, quote!(indexed)), (Tag::OfRecord, quote!(is_tag))]
+    {
         if tags.has(tag) {
             settings.push(quote!(#setting: true));
         }

@@ -109,6 +109,9 @@ pub async fn invalidations_are_appended(database: impl TruthDatabase) {
 
     let one = entry("player", "1", Version::new(u64::MAX), LogKind::Invalidate);
     let all = LogEntry { schema: "tag:é".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+    let of_tag = entry("player", "region=é:%", Version::default(), LogKind::InvalidateTag);
+    let drawn = truth.log.append(std::slice::from_ref(&of_tag)).await.unwrap();
+    assert_eq!(since(&truth, &mut cursor).await, [LogEntry { version: drawn[0], ..of_tag }]);
     let first = truth.log.append(&[one.clone(), all.clone()]).await.unwrap();
     assert_eq!(truth.log.append(&[]).await.unwrap(), []);
     let second = truth.log.append(std::slice::from_ref(&one)).await.unwrap();

@@ -79,9 +79,9 @@ pub fn a_peek_touches_no_reference_count<N: NearTier>(make: impl Fn() -> N) {
         shelf.0.install("a".into(), installed.clone(), None);
         let before = Arc::strong_count(installed.model());
         let mut during = None;
-        assert!(shelf.0.peek_with("a", &mut |player, version| {
-            assert!(std::ptr::eq(player, &**installed.model()));
-            assert_eq!(version, Version::new(1));
+        assert!(shelf.0.peek_with("a", &mut |record| {
+            assert!(Arc::ptr_eq(record.model(), installed.model()));
+            assert_eq!(record.version(), Version::new(1));
             during = Some(Arc::strong_count(installed.model()));
         }));
         assert_eq!(during, Some(before));
@@ -92,7 +92,7 @@ pub fn a_peek_touches_no_reference_count<N: NearTier>(make: impl Fn() -> N) {
 pub fn a_panicking_visitor_leaves_the_shelf_usable<N: NearTier>(make: impl Fn() -> N) {
     on_every_shelf(make, |_, shelf| {
         shelf.install("a", 1);
-        let peek = || shelf.0.peek_with("a", &mut |_, _| panic!("the visitor panics on purpose"));
+        let peek = || shelf.0.peek_with("a", &mut |_| panic!("the visitor panics on purpose"));
         assert!(catch_unwind(AssertUnwindSafe(peek)).is_err());
         assert_eq!(shelf.get("a"), Some(1));
         shelf.install("a", 2);

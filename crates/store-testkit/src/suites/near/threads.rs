@@ -89,7 +89,7 @@ pub fn a_reader_never_sees_a_version_with_another_model_or_goes_back<N: NearTier
                             assert!(version >= last, "{version} after {last}");
                             last = version;
                         };
-                        assert!(shelf.0.peek_with("a", &mut |player, version| check(player.level, version.get())));
+                        assert!(shelf.0.peek_with("a", &mut |record| check(record.level, record.version().get())));
                         let record = shelf.0.get("a").expect("it is replaced, never removed");
                         check(record.level, record.version().get());
                     }

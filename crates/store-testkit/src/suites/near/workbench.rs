@@ -118,7 +118,7 @@ impl Bench {
     /// The version by `peek_with`, which counts as a use.
     pub(super) fn peek(&self, key: &str) -> Option<u64> {
         let mut seen = None;
-        let found = self.0.peek_with(key, &mut |_, version| seen = Some(version.get()));
+        let found = self.0.peek_with(key, &mut |record| seen = Some(record.version().get()));
         assert_eq!(found, seen.is_some(), "peek_with must say whether it showed an entry");
         seen
     }

@@ -97,7 +97,7 @@ impl<S: RecordsServer> Bench<S> {
             below: below.map(Version::new),
         };
         let marks = mark.into_iter().map(|mark| (Arc::clone(&self.schema), mark)).collect();
-        let relay = Relay { removals: removals.into_iter().map(removal).collect(), marks };
+        let relay = Relay { removals: removals.into_iter().map(removal).collect(), marks, ..Relay::default() };
         self.records.relay(&relay).await.expect("a step of the relayer succeeds");
     }
 
@@ -209,7 +209,7 @@ pub(super) fn record(version: u64) -> EncodedRecord {
 
 /// A mark of the generation that [`record`] gives.
 pub(super) fn mark(position: &str) -> Mark {
-    Mark { generation: record(0).generation, position: LogCursor::new(position) }
+    Mark { generation: record(0).generation, era: 0, position: LogCursor::new(position) }
 }
 
 /// A record of version 1 with a deadline.

@@ -57,7 +57,7 @@ pub async fn schemas_have_marks_of_their_own<S: RecordsServer>(bench: &Bench<S>)
     assert!(marks.iter().flatten().all(Option::is_none), "{marks:?}");
 
     let all: Vec<_> = others.iter().zip(["11", "12", "13"]).map(|(schema, position)| (Arc::clone(schema), mark(position))).collect();
-    bench.records.relay(&Relay { removals: Vec::new(), marks: all.clone() }).await.expect("a step of the relayer succeeds");
+    bench.records.relay(&Relay { marks: all.clone(), ..Relay::default() }).await.expect("a step of the relayer succeeds");
     for ((_, expected), marks) in all.iter().zip(bench.records.marks(&others).await.expect("reading marks succeeds")) {
         assert!(marks.iter().all(|mark| mark.as_ref() == Some(expected)), "{marks:?}");
     }
@@ -141,7 +141,7 @@ pub async fn a_step_may_be_large<S: RecordsServer>(bench: &Bench<S>) {
         removals.extend(records.iter().zip(versions).map(removal));
     }
     let marks = schemas.iter().map(|schema| (Arc::clone(schema), mark("7"))).collect();
-    bench.records.relay(&Relay { removals, marks }).await.expect("a step of the relayer succeeds");
+    bench.records.relay(&Relay { removals, marks, ..Relay::default() }).await.expect("a step of the relayer succeeds");
     for schema in &schemas {
         assert_eq!(bench.records.clear(schema).await.expect("clearing succeeds"), 0);
     }

@@ -193,7 +193,7 @@ impl<S: RecordsServer> Pair<'_, S> {
                 if *whole {
                     removals.push(Removal { schema: Arc::clone(schema), key: None, below: None });
                 }
-                let relay = Relay { removals, marks: Vec::new() };
+                let relay = Relay { removals, ..Relay::default() };
                 tested.relay(&relay).await?;
                 same(&(), &model.relay(&relay).await?)
             }
