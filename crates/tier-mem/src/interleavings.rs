@@ -99,7 +99,7 @@ impl<S: Shelf<Player> + ErasedShelf + 'static> World<S> {
             1 => self.shelf.version(KEYS[key]),
             _ => {
                 let mut seen = None;
-                self.shelf.peek_with(KEYS[key], &mut |_, version| seen = Some(version));
+                self.shelf.peek_with(KEYS[key], &mut |record| seen = Some(record.version()));
                 seen
             }
         };

@@ -25,6 +25,7 @@ use crate::schema::{BoundSchema, Schema};
 use crate::settings::Settings;
 use crate::stats::Counters;
 use crate::sync::explore;
+use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::version::Version;
 use crate::{Collection, Record, codec};
@@ -131,11 +132,17 @@ impl World {
                 let token = Some(Freshness::Session(crate::Token::new(end)));
                 (version(instance.counters(token).get_record(key).await.expect("nothing fails")), committed.max(told))
             }
-            3 => (version(instance.pipeline.get_from(Role::Truth, key).await.expect("nothing fails")), committed.max(told)),
-            4 => (version(instance.pipeline.get_from(Role::Shared, key).await.expect("nothing fails")), told),
+            3 => (
+                version(instance.pipeline.get_from(Role::Truth, key, &CallTags::default()).await.expect("nothing fails")),
+                committed.max(told),
+            ),
+            4 => (version(instance.pipeline.get_from(Role::Shared, key, &CallTags::default()).await.expect("nothing fails")), told),
             _ => {
-                let found =
-                    instance.pipeline.get_many(vec![1, 2], &Freshness::Bounded(Duration::from_secs(1))).await.expect("nothing fails");
+                let found = instance
+                    .pipeline
+                    .get_many(vec![1, 2], &Freshness::Bounded(Duration::from_secs(1)), &CallTags::default())
+                    .await
+                    .expect("nothing fails");
                 (version(found[key as usize - 1].clone()), told)
             }
         };

@@ -12,7 +12,7 @@ use shuttle::rand::{Rng, thread_rng};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{
     Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, PutOver, Records, Relay, Select, Shelf, Slot,
-    SlotState, Tables,
+    SlotState, Tables, TagEras,
 };
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{BoundSchema, ColumnDefinition, Policies, Schema, SchemaDefinition};
@@ -217,9 +217,9 @@ impl Shelf<Counter> for PlainMemory {
         lock(&self.0).get(key).cloned()
     }
 
-    fn peek_with(&self, key: &i64, visit: &mut dyn FnMut(&Counter, Version)) -> bool {
+    fn peek_with(&self, key: &i64, visit: &mut dyn FnMut(&Record<Counter>)) -> bool {
         let found = self.get(key);
-        found.iter().for_each(|record| visit(record.model(), record.version()));
+        found.iter().for_each(|record| visit(record));
         found.is_some()
     }
 
@@ -337,6 +337,14 @@ impl Records for PlainRecords {
         may_fail()?;
         lock(&self.0).slots.clear();
         Ok(0)
+    }
+
+    async fn tag_eras(&self, _: &BoundSchema, _: &str, _: &[String]) -> Result<Option<TagEras>> {
+        Ok(None)
+    }
+
+    async fn invalidate_tags(&self, _: &BoundSchema, _: &[String]) -> Result<()> {
+        unreachable!("it is no truth")
     }
 
     async fn put_over(&self, _: &BoundSchema, _: &[PutOver]) -> Result<Vec<Option<Version>>> {
