@@ -17,12 +17,14 @@ pub(crate) struct Fence {
     touched: u64,
     /// How often a read found one of them absent.
     absences: u64,
+    /// How often a load installed one of them.
+    installs: u64,
 }
 
 impl Fence {
     /// Whether nothing was touched or found absent since the fence was noted.
     pub(crate) fn stands(self, noted: Fence) -> bool {
-        self == noted || Protection::Fence.is_off()
+        (self.touched == noted.touched && self.absences == noted.absences) || Protection::Fence.is_off()
     }
 
     /// Voids every load that noted the fence before.
@@ -106,17 +108,18 @@ impl Fences {
         snapshot.noted(stripe).map(|&mut noted| FenceToken { stripe, noted })
     }
 
-    /// Whether the key was not touched since the token was taken. That it was found absent once more is no touch.
+    /// Whether the key was not touched since the token was taken. That one was found absent or installed is no touch.
     pub(crate) fn is_untouched(&self, token: FenceToken) -> bool {
         self.lock(token.stripe).touched == token.noted.touched
     }
 
     /// Runs `install` unless the key was touched since the token was taken. Returns whether it ran.
     pub(crate) fn install(&self, token: FenceToken, install: impl FnOnce()) -> bool {
-        let fence = self.lock(token.stripe);
+        let mut fence = self.lock(token.stripe);
         let allowed = fence.stands(token.noted);
         if allowed {
             install();
+            fence.installs += 1;
         }
         drop(fence);
         allowed
@@ -148,12 +151,12 @@ impl Fences {
         drop(fence);
     }
 
-    /// Voids every load of the key that is under way, since a read is about to answer that there is none, and runs `apply`. What is known of other absences of the
-    /// stripe stays.
-    pub(crate) fn find_absent<K: Hash + ?Sized>(&self, key: &K, apply: impl FnOnce()) {
+    /// Voids every load of the key that is under way, since a read is about to answer that there is none, and runs `apply`, which is told whether nothing was touched
+    /// or installed since the read noted its token. What is known of other absences of the stripe stays.
+    pub(crate) fn find_absent<K: Hash + ?Sized>(&self, key: &K, token: Option<FenceToken>, apply: impl FnOnce(bool)) {
         let mut fence = self.lock(self.stripe(key));
         fence.absences += 1;
-        apply();
+        apply(token.is_some_and(|token| fence.touched == token.noted.touched && fence.installs == token.noted.installs));
         drop(fence);
     }
 

@@ -98,7 +98,7 @@ impl<T: Schema> Pipeline<T> {
         counts
     }
 
-    /// Remembers that a load, which noted the fence before it began, found no record. `began` is when it did.
+    /// Remembers that a load, which noted the fence before it began, found no record. `began` is when it did. The fence is held.
     pub(super) fn remember_absence(&self, fence: FenceToken, key: T::Key, began: Duration) {
         if let Some(ttl) = self.negative_ttl() {
             self.remember_absence_until(fence, key, began.saturating_add(ttl));

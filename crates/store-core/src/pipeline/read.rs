@@ -165,8 +165,11 @@ impl<T: Schema> Pipeline<T> {
             _ => self.read_backing(&key).await?,
         };
         let Some(found) = found else {
-            self.learn_absence(&key, caches).await;
-            self.remember_absence(token, key, began);
+            self.learn_absence(&key, Some((token, began)));
+            // Who read through the shared tier has found nothing there.
+            if caches == Caches::Fill && matches!(self.backing, Backing::Tables { .. }) {
+                self.remove_from_cache(vec![Self::text(&key)]).await;
+            }
             return Ok(None);
         };
         let (tier, deadline) = (found.tier, found.deadline);
@@ -314,26 +317,27 @@ impl<T: Schema> Pipeline<T> {
                 self.hear_read(key, found.stored.version);
                 self.drop_below(key, found.stored.version);
             }
-            // Memory may hold nothing of it yet: a load or a write that is under way must not bring back what was there before.
-            None => {
-                self.flights.forget(key);
-                let borrowed: &Borrowed<T> = key.borrow();
-                self.fences.find_absent(borrowed, || {
-                    if let Some(near) = &self.near {
-                        near.remove(borrowed);
-                    }
-                });
-            }
+            None => self.learn_absence(key, None),
         }
     }
 
-    /// Lets the caches forget what the truth does not hold any more.
-    async fn learn_absence(&self, key: &T::Key, caches: Caches) {
-        self.learn(key, None);
-        // Who read through the shared tier has found nothing there.
-        if caches == Caches::Fill && matches!(self.backing, Backing::Tables { .. }) {
-            self.remove_from_cache(vec![Self::text(key)]).await;
+    /// Lets memory forget what the truth does not hold any more. A load that found that out, which noted its fence and began then, remembers it.
+    ///
+    /// Memory may hold nothing of it yet: a load or a write that is under way must not bring back what was there before.
+    pub(super) fn learn_absence(&self, key: &T::Key, load: Option<(FenceToken, Duration)>) {
+        if matches!(self.backing, Backing::Memory(_)) {
+            return;
         }
+        self.flights.forget(key);
+        let borrowed: &Borrowed<T> = key.borrow();
+        self.fences.find_absent(borrowed, load.map(|(fence, _)| fence), |is_newest| {
+            if let Some(near) = &self.near {
+                near.remove(borrowed);
+            }
+            if let Some((fence, began)) = load.filter(|_| is_newest) {
+                self.remember_absence(fence, key.clone(), began);
+            }
+        });
     }
 
     /// Installs unless another load brought a newer record meanwhile, or told of one.

@@ -137,10 +137,7 @@ impl<T: Schema> Pipeline<T> {
         }
         // Only now: it voids installs of keys that share a fence, this batch's own among them.
         for key in absent {
-            self.learn(key, None);
-            if let Some(fence) = self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()) {
-                self.remember_absence(fence, key.clone(), began);
-            }
+            self.learn_absence(key, self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()).map(|fence| (fence, began)));
         }
         Ok(records)
     }
