@@ -23,7 +23,7 @@ const DRIVERS: [&str; 10] = [
 
 /// What `strata` pulls in with the memory tier alone, a line for each use of a crate.
 pub(super) fn read() -> Result<String> {
-    cargo::read(&["tree", "--package=strata", "--no-default-features", "--features=mem", "--edges=normal", "--prefix=none", "--format={p}"])
+    cargo::read(&["tree", "--package=strata", "--no-default-features", "--features=mem", "--prefix=none", "--format={p}"])
 }
 
 pub(super) fn check(tree: &str) -> Vec<Finding> {

@@ -24,7 +24,6 @@ impl Bench {
                 let directory = storage.directory.as_ref().expect("the stack has a file");
                 relayed::<T>(model, open_sqlite(directory).await).await;
             }
-            #[cfg(all(feature = "redis", feature = "pg"))]
             Stack::MemRedisPostgres => {
                 let redis = storage.redis.as_ref().expect("the stack has Redis").tier().await;
                 relayed::<T>(redis, storage.postgres.as_ref().expect("the stack has PostgreSQL").tier().await).await;

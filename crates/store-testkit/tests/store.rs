@@ -15,25 +15,17 @@ mod store {
     mod health;
     mod loaders;
     mod models;
-    #[cfg(all(feature = "redis", feature = "pg"))]
     mod outages;
-    #[cfg(feature = "pg")]
     mod outside;
-    #[cfg(all(feature = "redis", feature = "pg"))]
     mod outside_writers;
     mod pages;
     mod queries;
     mod records;
-    #[cfg(feature = "redis")]
     mod redis_faults;
-    #[cfg(feature = "pg")]
     mod replicas;
     mod stacks;
-    #[cfg(feature = "pg")]
     mod stale;
-    #[cfg(all(feature = "redis", feature = "pg"))]
     mod stampedes;
-    #[cfg(any(feature = "jiff", feature = "chrono", feature = "time"))]
     mod times;
     mod unreadable;
     mod verification;

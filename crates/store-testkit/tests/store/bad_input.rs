@@ -135,15 +135,9 @@ fn keys_that_are_no_keys_are_refused() {
     assert_eq!(Timestamp::from_microseconds(i64::MIN).unwrap_err().kind(), ErrorKind::InvalidValue);
 }
 
-/// All codecs that this build has.
+/// All codecs.
 fn codecs() -> Vec<Box<dyn Codec>> {
-    vec![
-        Box::new(PostcardCodec),
-        #[cfg(feature = "json")]
-        Box::new(strata::JsonCodec),
-        #[cfg(feature = "messagepack")]
-        Box::new(strata::MessagePackCodec),
-    ]
+    vec![Box::new(PostcardCodec), Box::new(strata::JsonCodec), Box::new(strata::MessagePackCodec)]
 }
 
 const COLUMNS: [ColumnType; 10] = [

@@ -154,8 +154,7 @@ async fn a_large_batch_reaches_the_other_instance(mut bench: Bench) {
 
 /// Cases over a bench of their own, one test for each stack.
 macro_rules! with_two_instances {
-    ($($(#[$gate:meta])* $module:ident $stack:ident [$($case:ident),*];)*) => {$(
-        $(#[$gate])*
+    ($($module:ident $stack:ident [$($case:ident),*];)*) => {$(
         mod $module {
             use super::*;
             $(
@@ -173,12 +172,9 @@ with_two_instances! {
         an_invalidation_reaches_the_other_instance, a_large_batch_reaches_the_other_instance];
     mem_model_sqlite MemModelSqlite [no_copy_outlives_the_bound, a_write_wakes_the_other_instance, fresher_reads_see_the_write_at_once,
         an_invalidation_reaches_the_other_instance, a_large_batch_reaches_the_other_instance];
-    #[cfg(feature = "pg")]
     mem_postgres MemPostgres [no_copy_outlives_the_bound, a_write_wakes_the_other_instance, fresher_reads_see_the_write_at_once,
         an_invalidation_reaches_the_other_instance, a_large_batch_reaches_the_other_instance];
-    #[cfg(all(feature = "redis", feature = "pg"))]
     mem_redis_postgres MemRedisPostgres [no_copy_outlives_the_bound, a_write_wakes_the_other_instance, fresher_reads_see_the_write_at_once,
         an_invalidation_reaches_the_other_instance, a_large_batch_reaches_the_other_instance];
-    #[cfg(feature = "redis")]
     mem_redis MemRedis [no_copy_outlives_the_bound, a_write_wakes_the_other_instance, an_invalidation_reaches_the_other_instance];
 }

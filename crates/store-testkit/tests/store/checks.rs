@@ -268,7 +268,6 @@ async fn a_store_that_may_make_no_tables_needs_them() {
     store.close().await.unwrap();
 }
 
-#[cfg(feature = "pg")]
 #[tokio::test]
 async fn a_store_that_may_make_no_tables_needs_them_in_postgres() {
     let (_database, tier) = stacks::postgres::open().await;

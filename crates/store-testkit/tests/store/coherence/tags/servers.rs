@@ -51,8 +51,7 @@ async fn an_invalidation_reaches_both_instances_and_the_slots(mut bench: Bench) 
 }
 
 macro_rules! on {
-    ($($(#[$gate:meta])* $name:ident: $stack:ident;)*) => {$(
-        $(#[$gate])*
+    ($($name:ident: $stack:ident;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             an_invalidation_reaches_both_instances_and_the_slots(Stack::$stack.open().await).await;
@@ -63,8 +62,6 @@ macro_rules! on {
 on! {
     mem_sqlite: MemSqlite;
     mem_model_sqlite: MemModelSqlite;
-    #[cfg(feature = "pg")]
     mem_postgres: MemPostgres;
-    #[cfg(all(feature = "redis", feature = "pg"))]
     mem_redis_postgres: MemRedisPostgres;
 }

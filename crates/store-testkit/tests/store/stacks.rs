@@ -1,8 +1,6 @@
 //! Stacks of tiers, each on storage of its own.
 
-#[cfg(feature = "pg")]
 pub(crate) mod postgres;
-#[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod relayed;
 
@@ -24,11 +22,8 @@ pub(crate) enum Stack {
     MemSqlite,
     Sqlite,
     MemModelSqlite,
-    #[cfg(feature = "pg")]
     MemPostgres,
-    #[cfg(all(feature = "redis", feature = "pg"))]
     MemRedisPostgres,
-    #[cfg(feature = "redis")]
     MemRedis,
     ModelAlone,
     MemAlone,
@@ -47,9 +42,7 @@ pub(crate) struct Bench {
 struct Storage {
     directory: Option<TempDir>,
     model: Option<ModelRecords>,
-    #[cfg(feature = "redis")]
     redis: Option<redis::Namespace>,
-    #[cfg(feature = "pg")]
     postgres: Option<postgres::Database>,
 }
 
@@ -77,17 +70,14 @@ impl Stack {
                 let builder = Store::builder().near(MemTier::new()).tier(storage.model()).tier(storage.sqlite().await);
                 self.schemas(builder, freshness).build().await
             }
-            #[cfg(feature = "pg")]
             Stack::MemPostgres => {
                 let postgres = storage.postgres().await;
                 self.schemas(Store::builder().near(MemTier::new()).tier(postgres), freshness).build().await
             }
-            #[cfg(all(feature = "redis", feature = "pg"))]
             Stack::MemRedisPostgres => {
                 let (redis, postgres) = (storage.redis().await, storage.postgres().await);
                 self.schemas(Store::builder().near(MemTier::new()).tier(redis).tier(postgres), freshness).build().await
             }
-            #[cfg(feature = "redis")]
             Stack::MemRedis => {
                 let redis = storage.redis().await;
                 self.schemas(Store::builder().near(MemTier::new()).tier(redis), freshness).build().await
@@ -104,23 +94,11 @@ impl Stack {
 
     /// Whether a shared tier stands before the truth.
     pub(crate) fn has_cache(self) -> bool {
-        match self {
-            Stack::MemModelSqlite => true,
-            #[cfg(all(feature = "redis", feature = "pg"))]
-            Stack::MemRedisPostgres => true,
-            _ => false,
-        }
+        matches!(self, Stack::MemModelSqlite | Stack::MemRedisPostgres)
     }
 
     pub(crate) fn has_tables(self) -> bool {
-        match self {
-            Stack::MemSqlite | Stack::Sqlite | Stack::MemModelSqlite => true,
-            #[cfg(feature = "pg")]
-            Stack::MemPostgres => true,
-            #[cfg(all(feature = "redis", feature = "pg"))]
-            Stack::MemRedisPostgres => true,
-            _ => false,
-        }
+        matches!(self, Stack::MemSqlite | Stack::Sqlite | Stack::MemModelSqlite | Stack::MemPostgres | Stack::MemRedisPostgres)
     }
 
     fn schemas<N: NearTier>(self, builder: StoreBuilder<N>, freshness: Duration) -> StoreBuilder<N> {
@@ -151,7 +129,6 @@ impl Storage {
         self.model.get_or_insert_with(ModelRecords::new).clone()
     }
 
-    #[cfg(feature = "redis")]
     async fn redis(&mut self) -> strata::redis::RedisTier {
         match &self.redis {
             Some(namespace) => namespace.tier().await,
@@ -163,7 +140,6 @@ impl Storage {
         }
     }
 
-    #[cfg(feature = "pg")]
     async fn postgres(&mut self) -> strata::pg::PgTier {
         match &self.postgres {
             Some(database) => database.tier().await,
@@ -274,7 +250,6 @@ impl FaultyBench {
 }
 
 /// Cleans up in a destructor, which may run within a runtime. A failure must not hide that of the test.
-#[cfg(any(feature = "redis", feature = "pg"))]
 fn cleaning(work: impl Future<Output = Result<(), Box<dyn std::error::Error>>> + Send + 'static) {
     let cleaner = std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
@@ -287,8 +262,7 @@ fn cleaning(work: impl Future<Output = Result<(), Box<dyn std::error::Error>>> +
 
 /// Runs cases, functions over a [`Bench`], on stacks, one test each.
 macro_rules! on_stacks {
-    (@stack $(#[$gate:meta])* $module:ident $stack:ident [$($case:ident),* $(,)?]) => {
-        $(#[$gate])*
+    (@stack $module:ident $stack:ident [$($case:ident),* $(,)?]) => {
         mod $module {
             use crate::store::stacks::Stack;
             $(
@@ -311,11 +285,11 @@ macro_rules! on_stacks {
         $crate::store::stacks::on_stacks!(@stack mem_sqlite MemSqlite $cases);
         $crate::store::stacks::on_stacks!(@stack sqlite Sqlite $cases);
         $crate::store::stacks::on_stacks!(@stack mem_model_sqlite MemModelSqlite $cases);
-        $crate::store::stacks::on_stacks!(@stack #[cfg(feature = "pg")] mem_postgres MemPostgres $cases);
-        $crate::store::stacks::on_stacks!(@stack #[cfg(all(feature = "redis", feature = "pg"))] mem_redis_postgres MemRedisPostgres $cases);
+        $crate::store::stacks::on_stacks!(@stack mem_postgres MemPostgres $cases);
+        $crate::store::stacks::on_stacks!(@stack mem_redis_postgres MemRedisPostgres $cases);
     };
     (cache_only: $cases:tt) => {
-        $crate::store::stacks::on_stacks!(@stack #[cfg(feature = "redis")] mem_redis MemRedis $cases);
+        $crate::store::stacks::on_stacks!(@stack mem_redis MemRedis $cases);
         $crate::store::stacks::on_stacks!(@stack model_alone ModelAlone $cases);
         $crate::store::stacks::on_stacks!(@stack mem_alone MemAlone $cases);
     };

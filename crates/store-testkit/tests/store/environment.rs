@@ -142,12 +142,8 @@ fn every_setting_has_a_variable() {
         "codec: Postcard",
     ];
     check(&printed, &settings);
-    #[cfg(feature = "json")]
     check(&with_text(&[("STRATA_CODEC", "json")]), &["codec: Json"]);
-    #[cfg(feature = "messagepack")]
     check(&with_text(&[("STRATA_CODEC", "messagepack")]), &["codec: MessagePack"]);
-    #[cfg(not(feature = "json"))]
-    check(&with_text(&[("STRATA_CODEC", "json")]), &["refused: InvalidConfig", "turn on Strata's feature"]);
 }
 
 #[test]
@@ -185,19 +181,10 @@ fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
         use std::os::unix::ffi::OsStrExt;
         check(&with(&[("STRATA_L1_TTL", OsStr::from_bytes(b"\xFF"))]), &["refused: InvalidConfig", "STRATA_L1_TTL is not valid Unicode"]);
     }
-    #[cfg(feature = "redis")]
     check(&with_text(&[("REDIS_URL", "127.0.0.1:6379")]), &["refused: InvalidConfig", "REDIS_URL has no scheme; put `redis://` in front"]);
-    #[cfg(feature = "pg")]
     check(
         &with_text(&[("STRATA_PG_MIN_CONNECTIONS", "11"), ("DATABASE_URL", "postgres://localhost/x")]),
         &["refused: InvalidConfig", "STRATA_PG_MIN_CONNECTIONS is 11, above STRATA_PG_MAX_CONNECTIONS, which is 10"],
-    );
-    #[cfg(not(feature = "redis"))]
-    check(&with_text(&[("REDIS_URL", "redis://localhost")]), &["refused: InvalidConfig", "REDIS_URL", "turn on Strata's feature `redis`"]);
-    #[cfg(not(feature = "pg"))]
-    check(
-        &with_text(&[("DATABASE_URL", "postgres://localhost")]),
-        &["refused: InvalidConfig", "DATABASE_URL", "turn on Strata's feature `pg`"],
     );
 }
 
@@ -206,17 +193,15 @@ fn a_setting_of_a_server_that_is_not_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite:{}", directory.path().join("a.db").display());
     let refused = |variables: &[(&str, &str)], said: &str| check(&with_text(variables), &["refused: InvalidConfig", variables[0].0, said]);
-    let redis = if cfg!(feature = "redis") { "is set, and REDIS_URL is not; set REDIS_URL" } else { "feature `redis`" };
-    let postgres = |said| if cfg!(feature = "pg") { said } else { "feature `pg`" };
+    let redis = "is set, and REDIS_URL is not; set REDIS_URL";
     refused(&[("STRATA_REDIS_POOL_SIZE", "3")], redis);
     refused(&[("STRATA_REDIS_PASSWORD", "hunter2"), ("REDIS_URL", ""), ("DATABASE_URL", &sqlite)], redis);
-    refused(&[("STRATA_PG_MAX_CONNECTIONS", "7")], postgres("and DATABASE_URL is not set; give DATABASE_URL"));
-    refused(&[("STRATA_PG_READ_REPLICA_URL", "postgres://x"), ("DATABASE_URL", &sqlite)], postgres("and DATABASE_URL names no PostgreSQL"));
+    refused(&[("STRATA_PG_MAX_CONNECTIONS", "7")], "and DATABASE_URL is not set; give DATABASE_URL");
+    refused(&[("STRATA_PG_READ_REPLICA_URL", "postgres://x"), ("DATABASE_URL", &sqlite)], "and DATABASE_URL names no PostgreSQL");
     refused(&[("strata_l1_ttl", "5s")], "write STRATA_L1_TTL");
     check(&with_text(&[("STRATA_REDIS_POOL_SIZE", ""), ("STRATA_PG_MAX_CONNECTIONS", ""), ("DATABASE_URL", &sqlite)]), &["done: "]);
 }
 
-#[cfg(all(feature = "redis", feature = "pg"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_are_taken_from_their_variables() {
     let (database, _) = super::stacks::postgres::open().await;
@@ -229,7 +214,6 @@ async fn servers_are_taken_from_their_variables() {
     check(&printed, &["connections: 3", "max_connections: 7", "ping: Ok", "done: ", "\"memory\", \"redis\", \"postgres"]);
 }
 
-#[cfg(feature = "redis")]
 #[test]
 fn a_store_starts_without_its_redis_unless_that_is_the_truth() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -14,8 +14,7 @@ const MOMENTS: [(i128, i128); 4] = [
 ];
 
 macro_rules! times {
-    ($($feature:literal $module:ident $time:ty, $of_nanoseconds:expr, $ends:expr;)*) => {$(
-        #[cfg(feature = $feature)]
+    ($($module:ident $time:ty, $of_nanoseconds:expr, $ends:expr;)*) => {$(
         mod $module {
             use strata::{ErrorKind, Query, Role, Schema, params};
 
@@ -106,7 +105,6 @@ macro_rules! times {
                 check(builder.schema::<Event>().build().await.unwrap().collection().unwrap()).await;
             }
 
-            #[cfg(feature = "pg")]
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn moments_travel_through_postgres() {
                 let (_database, tier) = crate::store::stacks::postgres::open().await;
@@ -117,13 +115,13 @@ macro_rules! times {
     )*};
 }
 times! {
-    "jiff" with_jiff jiff::Timestamp, |nanoseconds| jiff::Timestamp::from_nanosecond(nanoseconds).unwrap(),
+    with_jiff jiff::Timestamp, |nanoseconds| jiff::Timestamp::from_nanosecond(nanoseconds).unwrap(),
         [
             (jiff::Timestamp::MAX, Some(jiff::Timestamp::constant(253_402_207_200, 999_999_000))),
             (jiff::Timestamp::constant(253_402_207_200, 1), Some(jiff::Timestamp::constant(253_402_207_200, 0))),
             (jiff::Timestamp::MIN, None),
         ];
-    "chrono" with_chrono chrono::DateTime<chrono::Utc>, |nanoseconds: i128| {
+    with_chrono chrono::DateTime<chrono::Utc>, |nanoseconds: i128| {
         let seconds = nanoseconds.div_euclid(1_000_000_000);
         chrono::DateTime::from_timestamp(seconds as i64, nanoseconds.rem_euclid(1_000_000_000) as u32).unwrap()
     }, [
@@ -131,7 +129,7 @@ times! {
         (chrono::DateTime::from_timestamp(chrono::DateTime::<chrono::Utc>::MAX_UTC.timestamp(), 1_999_999_999).unwrap(), None),
         (chrono::DateTime::<chrono::Utc>::MIN_UTC, None),
     ];
-    "time" with_time time::OffsetDateTime, |nanoseconds| time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap(), [
+    with_time time::OffsetDateTime, |nanoseconds| time::OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap(), [
         (time::PrimitiveDateTime::MAX.assume_utc(), time::PrimitiveDateTime::MAX.assume_utc().replace_nanosecond(999_999_000).ok()),
         (time::PrimitiveDateTime::MAX.assume_offset(time::UtcOffset::from_hms(-23, 0, 0).unwrap()), None),
         (time::PrimitiveDateTime::MIN.assume_utc(), None),

@@ -119,21 +119,18 @@ async fn a_codec_of_the_program_s_own_is_read_where_it_is_known() {
     check_read_by_the_other(OwnCodec, 200, PostcardCodec).await;
 }
 
-#[cfg(feature = "json")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_and_postcard_read_each_other() {
     check_read_by_the_other(strata::JsonCodec, 2, PostcardCodec).await;
     check_read_by_the_other(PostcardCodec, 1, strata::JsonCodec).await;
 }
 
-#[cfg(feature = "messagepack")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messagepack_and_postcard_read_each_other() {
     check_read_by_the_other(strata::MessagePackCodec, 3, PostcardCodec).await;
     check_read_by_the_other(PostcardCodec, 1, strata::MessagePackCodec).await;
 }
 
-#[cfg(feature = "json")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_shows_its_content_to_people() {
     let servers = Servers::new().await;

@@ -5,7 +5,6 @@ mod everywhere;
 mod failures;
 mod instances;
 mod life_times;
-#[cfg(feature = "redis")]
 mod outages;
 mod overtaken;
 mod random;

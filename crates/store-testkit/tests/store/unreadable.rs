@@ -3,7 +3,6 @@
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
-#[cfg(feature = "redis")]
 use strata::Collection;
 use strata::{BoundSchema, Role, Schema};
 use tracing::field::{Field, Visit};
@@ -81,7 +80,6 @@ async fn foreign_content_is_counted_each_time_and_logged_once() {
     assert_eq!(bench.store.stats().errors, 4);
 }
 
-#[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_in_redis_that_no_build_wrote_are_errors_and_those_of_other_builds_are_not() {
     use store_testkit::servers::{RedisOptions, RedisServer};

@@ -120,7 +120,6 @@ async fn it_finds_copies_of_what_was_deleted() {
 }
 
 /// SQL typed by hand leaves the version as it was.
-#[cfg(feature = "pg")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_finds_copies_that_differ_from_the_row_of_their_version() {
     use strata::mem::MemTier;
