@@ -228,6 +228,7 @@ impl<N: NearTier> StoreBuilder<N> {
             coherence: Arc::clone(&coherence),
             tasks: OnceLock::new(),
             truth_reads: Semaphore::new(settings.truth_reads.min(Semaphore::MAX_PERMITS)),
+            truth_writes: Arc::new(Semaphore::new(settings.truth_writes.min(Semaphore::MAX_PERMITS))),
             counters: Counters::default(),
             findings: Findings::default(),
             codecs,

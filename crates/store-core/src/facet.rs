@@ -1,5 +1,6 @@
 //! The powers that a tier may have.
 
+mod caller;
 mod log;
 mod mark;
 mod near;
@@ -9,6 +10,7 @@ mod tables;
 mod tags;
 mod wakes;
 
+pub use caller::Caller;
 pub use log::{BULK_LOG_LIMIT, Log, LogBatch, LogCursor, LogEntry, LogKind};
 pub use mark::{Fetched, Mark, Relay, Removal};
 pub use near::{EvictionCause, Near, NearTier, NoNear, OnEvict, Shelf, ShelfOptions, Weigher};

@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) findings: Findings,
     /// The right to read the truth by key.
     pub(crate) truth_reads: Semaphore,
+    /// The right to write.
+    pub(crate) truth_writes: Arc<Semaphore>,
 }
 
 /// The stack as one schema sees it.

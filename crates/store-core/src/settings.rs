@@ -53,6 +53,9 @@ pub struct Settings {
     pub verify: f64,
     /// The most reads of the truth at one time that single-record reads and batches of this store make; others wait. Default: 256.
     pub truth_reads: usize,
+    /// The most writes, deletes and invalidations of this store at one time, a batch counting as one; others wait, and one whose caller gives up or whose time
+    /// is over by then never begins. Default: 256.
+    pub truth_writes: usize,
     /// How long the log of commits is kept. An instance that was away longer drops its caches. At least ten minutes. Default: 15 minutes.
     pub log_retention: Duration,
     /// How long a reader waits for another process that is loading the same record, before it asks the truth as well. Default: 1 second.
@@ -93,6 +96,7 @@ impl Default for Settings {
             jitter: 0.1,
             verify: 0.0,
             truth_reads: 256,
+            truth_writes: 256,
             log_retention: Duration::from_secs(15 * 60),
             flight_wait: Duration::from_secs(1),
             load_timeout: Duration::from_secs(30),
@@ -143,6 +147,9 @@ impl Settings {
             problems.push(
                 "the setting `truth_reads` is 0, so that nothing could be read; give the most reads of the truth at one time".to_owned(),
             );
+        }
+        if self.truth_writes == 0 {
+            problems.push("the setting `truth_writes` is 0, so that nothing could be written; give the most writes at one time".to_owned());
         }
         if self.soft_timeout.is_some() && self.stale_on_error.is_none() {
             problems.push(

@@ -72,6 +72,7 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     settings.refresh_ahead =
         variables.within("STRATA_REFRESH_AHEAD", 0.0..1.0, "a part from 0 to below 1")?.unwrap_or(settings.refresh_ahead);
     settings.jitter = variables.within("STRATA_JITTER", 0.0..1.0, "a part from 0 to below 1")?.unwrap_or(settings.jitter);
+    settings.truth_writes = variables.within("STRATA_TRUTH_WRITES", 1.., "a whole number from 1 up")?.unwrap_or(settings.truth_writes);
     settings.truth_reads = variables.within("STRATA_TRUTH_READS", 1.., "a whole number from 1 up")?.unwrap_or(settings.truth_reads);
     settings.verify = variables.within("STRATA_VERIFY", 0.0..=1.0, "a part from 0 to 1")?.unwrap_or(settings.verify);
     let breaker = &mut settings.breaker;

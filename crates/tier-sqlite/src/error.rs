@@ -190,6 +190,13 @@ pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the SQLite tier was closed; open the store again").with_tier(Role::Truth)
 }
 
+/// The error of a write whose caller had given up before it began. It says nothing of the file, which breakers must not take it for.
+pub(crate) fn unwanted() -> Error {
+    Error::new(ErrorKind::TransactionFailed, "nobody waited for the write any more when its turn came; it was not begun")
+        .with_tier(Role::Truth)
+        .with_retryable(false)
+}
+
 /// The error of a call whose worker ended without an answer.
 pub(crate) fn lost() -> Error {
     Error::new(ErrorKind::Internal, "a worker of the SQLite tier gave no answer; please report this").with_tier(Role::Truth)

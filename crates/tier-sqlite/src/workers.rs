@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use rusqlite::Connection;
+use store_core::facet::Caller;
 use store_core::{Error, Result, Role};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -93,14 +94,18 @@ impl Workers {
         }
     }
 
-    /// Runs a job on one of the connections. If the future is dropped, a job that has not begun never does, and one that has runs to its end.
+    /// Runs a job on one of the connections. If the future is dropped, or nobody waits for the write that asks for it, a job that has not begun never does; one that
+    /// has runs to its end.
     pub(crate) async fn run<T: Send + 'static>(&self, job: impl FnOnce(&mut Worker) -> Result<T> + Send + 'static) -> Result<T> {
         let (reply, answer) = oneshot::channel();
+        let caller = Caller::of_this_task();
         self.submit(move |worker| {
-            if !reply.is_closed() {
-                // Whoever dropped the future wants no answer.
-                let _ = reply.send(worker.and_then(job));
+            if reply.is_closed() {
+                return;
             }
+            let result = if caller.waits() { worker.and_then(job) } else { Err(error::unwanted()) };
+            // Whoever dropped the future wants no answer.
+            let _ = reply.send(result);
         })
         .await?;
         answer.await.unwrap_or_else(|_| Err(error::lost()))

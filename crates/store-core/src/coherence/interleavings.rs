@@ -57,6 +57,7 @@ impl Instance {
             coherence: Arc::clone(&coherence),
             tasks: OnceLock::new(),
             truth_reads: Semaphore::new(10),
+            truth_writes: Arc::new(Semaphore::new(10)),
             counters: Counters::default(),
             codecs: codec::built_in(),
             life: Arc::new(Life::new(Handle::current())),

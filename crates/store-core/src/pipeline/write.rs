@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Backing, Borrowed, Pipeline, View};
 use crate::coherence::{Era, Trust, memory};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{BULK_LOG_LIMIT, LogKind, Records};
+use crate::facet::{BULK_LOG_LIMIT, Caller, LogKind, Records};
 use crate::fence::FenceSnapshot;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{Schema, Stamp, WriteMode};
@@ -38,16 +38,23 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Runs a write in a task that outlives its caller, and that closing waits for.
+    ///
+    /// Its turn is waited for by the caller: a write that nobody waits for any more never begins, and those that have begun are few.
     pub(super) async fn in_task<R: Send + 'static>(&self, work: impl Future<Output = Result<R>> + Send + 'static) -> Result<R> {
+        // It is never closed.
+        let turn = Arc::clone(&self.shared.truth_writes).acquire_owned().await.ok();
         let Some(pass) = self.shared.writes.enter() else {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
         };
+        let (waiting, work) = Caller::wait_for(work);
         let task = spawn(self.shared.life.runtime(), async move {
             let result = work.await;
-            drop(pass);
+            drop((pass, turn));
             result
         });
-        task.await.unwrap_or_else(|ended| {
+        let ended = task.await;
+        drop(waiting);
+        ended.unwrap_or_else(|ended| {
             Err(if ended.is_panic() {
                 Error::new(ErrorKind::Internal, "a write panicked; it may have taken effect all the same")
             } else {

@@ -156,7 +156,7 @@ async fn a_schema_s_policies_must_make_sense() {
 
 #[tokio::test]
 async fn settings_must_be_in_range() {
-    let cases: [Case<Settings>; 14] = [
+    let cases: [Case<Settings>; 15] = [
         (|settings| settings.l1_ttl = Some(Duration::ZERO), &["`l1_ttl` is below a millisecond", "`None`"]),
         (|settings| settings.l2_ttl = Some(Duration::MAX), &["`l2_ttl` is above a century", "`None`"]),
         (|settings| settings.fill_lease = Duration::ZERO, &["`fill_lease` is below a millisecond; give a longer time"]),
@@ -173,6 +173,7 @@ async fn settings_must_be_in_range() {
         (|settings| settings.jitter = 1.0, &["`jitter` is 1", "from 0 to below 1"]),
         (|settings| settings.refresh_ahead = -0.1, &["`refresh_ahead` is -0.1", "from 0 to below 1"]),
         (|settings| settings.truth_reads = 0, &["`truth_reads` is 0", "at one time"]),
+        (|settings| settings.truth_writes = 0, &["`truth_writes` is 0", "at one time"]),
         (|settings| settings.soft_timeout = Some(Duration::from_millis(1)), &["`soft_timeout` has no effect without `stale_on_error`"]),
     ];
     for (change, said) in cases {

@@ -1,14 +1,15 @@
 //! Callers that give up.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use store_testkit::{Hold, Operation};
-use strata::{Collection, Role};
+use strata::{Collection, ErrorKind, Role, Store};
 
 use super::until;
-use crate::store::models::{Player, player};
-use crate::store::stacks::FaultyBench;
+use crate::store::models::{Account, City, Player, player};
+use crate::store::stacks::{FaultyBench, sqlite};
 
 /// Where a call of a tier is held up.
 type Place<'a> = &'a dyn Fn(&FaultyBench, Operation) -> Hold;
@@ -65,7 +66,7 @@ async fn a_write_that_began_is_finished_without_its_caller() {
         Operation::PutMany | Operation::DeleteMany | Operation::LogAppend => bench.truth_faults.hold_after(operation),
         _ => bench.shared_faults.hold_after(operation),
     };
-    let holds: [Place<'_>; 2] = [&before, &after];
+    let holds: [(bool, Place<'_>); 2] = [(true, &before), (false, &after)];
     for (call, operation, expected) in [
         (Call::Set, Operation::PutMany, Some(2)),
         (Call::Set, Operation::Replace, Some(2)),
@@ -76,7 +77,7 @@ async fn a_write_that_began_is_finished_without_its_caller() {
         (Call::Invalidate, Operation::Remove, Some(1)),
         (Call::Invalidate, Operation::LogAppend, Some(1)),
     ] {
-        for hold in holds {
+        for (is_before, hold) in holds {
             let bench = FaultyBench::open().await;
             let players = bench.players();
             players.set(player("a", 1)).await.unwrap();
@@ -90,10 +91,70 @@ async fn a_write_that_began_is_finished_without_its_caller() {
             calling.abort();
             assert!(calling.await.unwrap_err().is_cancelled());
             held.release();
+            // What waits for the truth has not begun, and never does.
+            let began = !(is_before && matches!(operation, Operation::PutMany | Operation::DeleteMany | Operation::LogAppend));
+            let expected = if began { expected } else { Some(1) };
             until("the write is done", async || level(&players).await == expected).await;
             check_in_step(&bench).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_whose_turn_has_not_come_never_begins_without_its_caller() {
+    let bench = FaultyBench::open_with(|builder| {
+        builder.schema::<Player>().schema::<City>().schema::<Account>().configure(|settings| {
+            settings.truth_writes = 1;
+            settings.operation_timeout = Duration::from_millis(200);
+        })
+    })
+    .await;
+    let players = bench.players();
+    for call in [Call::Set, Call::SetMany, Call::Delete, Call::Invalidate] {
+        players.set(player("a", 1)).await.unwrap();
+        let puts = bench.truth_faults.hold_before(Operation::PutMany);
+        let holder = tokio::spawn({
+            let players = players.clone();
+            async move { players.set_many([player("a", 2)]).await }
+        });
+        puts.arrived().await;
+        let calls =
+            || [Operation::PutMany, Operation::DeleteMany, Operation::LogAppend].map(|operation| bench.truth_faults.calls(operation));
+        let before = calls();
+        let error = players.set(player("a", 3)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(call.run(&players, 4).now_or_never().is_none(), "it waits");
+        assert_eq!(calls(), before, "none of them began");
+        puts.release();
+        holder.await.unwrap().unwrap();
+        assert_eq!((level(&players).await, truth(&players).await), (Some(2), Some(2)));
+    }
+    // The turns of those that gave up are free again.
+    players.set(player("a", 5)).await.unwrap();
+    check_in_step(&bench).await;
+}
+
+/// In a queue of the tier's own, too: SQLite has one writer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_waits_for_the_writer_never_begins_without_its_caller() {
+    let (directory, tier) = sqlite().await;
+    let store =
+        Store::builder().tier(tier).schema::<Player>().configure(|settings| settings.operation_timeout = Duration::from_millis(300));
+    let store = store.build().await.unwrap();
+    let players = store.collection::<Player>().unwrap();
+    players.set(player("a", 1)).await.unwrap();
+    let other = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // The first has begun, and waits for the other connection; the second waits for the first.
+    let results = tokio::join!(players.set(player("b", 2)), players.set(player("a", 2)), players.delete("a"));
+    for error in [results.0.unwrap_err(), results.1.unwrap_err(), results.2.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    }
+    other.execute_batch("UPDATE player SET level = 3 WHERE id = 'a'; COMMIT").unwrap();
+    // It comes after all that was queued.
+    players.set_many([player("c", 1)]).await.unwrap();
+    assert_eq!(level(&players).await, Some(3), "what others wrote after the calls had ended stays");
+    store.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
