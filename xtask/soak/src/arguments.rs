@@ -1,5 +1,7 @@
 //! What the command line says.
 
+use std::fmt;
+use std::ops::Div;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +11,12 @@ use strata::protection::Protection;
 use crate::redis::Kind;
 
 pub(crate) const HELP: &str = "\
-soak [--minutes N | --seconds N] [--processes P] [--keys K] [--calm] [--seed N]
+soak [--minutes N | --seconds N | --operations N] [--processes P] [--keys K] [--calm] [--seed N]
      [--redis single|sentinel|cluster] [--without fence|lease|no-create|floor|mark|cursor|deadline|all]";
 
 /// A run at least as long takes the kinds of Redis in turn.
 const LONG: Duration = Duration::from_secs(180);
+const MANY: u64 = 1_000_000;
 
 /// What this process is to be.
 #[derive(Debug)]
@@ -22,10 +25,48 @@ pub(crate) enum Part {
     Worker(Task),
 }
 
+/// When a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    Time(Duration),
+    /// When so many operations have been checked.
+    Operations(u64),
+}
+
+impl Length {
+    /// Whether it is enough for each kind of Redis to have its turn.
+    fn is_long(self) -> bool {
+        match self {
+            Length::Time(time) => time >= LONG,
+            Length::Operations(operations) => operations >= MANY,
+        }
+    }
+}
+
+impl Div<u32> for Length {
+    type Output = Self;
+
+    fn div(self, parts: u32) -> Self {
+        match self {
+            Length::Time(time) => Length::Time(time / parts),
+            Length::Operations(operations) => Length::Operations(operations.div_ceil(u64::from(parts))),
+        }
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Length::Time(time) => write!(f, "{} s", time.as_secs()),
+            Length::Operations(operations) => write!(f, "{operations} operations"),
+        }
+    }
+}
+
 /// The whole run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) duration: Duration,
+    pub(crate) length: Length,
     pub(crate) processes: usize,
     pub(crate) keys: u64,
     /// No faults.
@@ -63,7 +104,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Part>
 fn parse_plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
     let (mut redis, mut without) = (None, Vec::new());
     let mut plan = Plan {
-        duration: Duration::from_secs(60),
+        length: Length::Time(Duration::from_secs(60)),
         processes: 3,
         keys: 500,
         calm: false,
@@ -82,8 +123,9 @@ fn parse_plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
             value.parse().with_context(|| format!("`{argument}` needs a number, not `{value}`"))
         };
         match argument.as_str() {
-            "--minutes" => plan.duration = Duration::from_secs(60 * number()?),
-            "--seconds" => plan.duration = Duration::from_secs(number()?),
+            "--minutes" => plan.length = Length::Time(Duration::from_secs(60 * number()?)),
+            "--seconds" => plan.length = Length::Time(Duration::from_secs(number()?)),
+            "--operations" => plan.length = Length::Operations(number()?),
             "--processes" => plan.processes = usize::try_from(number()?)?,
             "--keys" => plan.keys = number()?,
             "--seed" => plan.seed = number()?,
@@ -92,10 +134,10 @@ fn parse_plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
             unknown => bail!("there is no option `{unknown}`\n\n{HELP}"),
         }
     }
-    if plan.processes == 0 || plan.keys == 0 || plan.duration.is_zero() {
+    if plan.processes == 0 || plan.keys == 0 || plan.length == Length::Time(Duration::ZERO) {
         bail!("a soak needs at least one process, one key and one second\n\n{HELP}");
     }
-    let takes_turns = plan.duration >= LONG && without.is_empty();
+    let takes_turns = plan.length.is_long() && without.is_empty();
     plan.redis = match redis {
         Some(kind) => vec![kind],
         None if takes_turns => Kind::ALL.to_vec(),
@@ -131,7 +173,7 @@ mod tests {
 
     #[test]
     fn long_runs_take_the_kinds_of_redis_in_turn() {
-        for (line, kinds) in [("", 1), ("--minutes 3", 3), ("--minutes 3 --redis cluster", 1)] {
+        for (line, kinds) in [("", 1), ("--minutes 3", 3), ("--operations 1000000", 3), ("--minutes 3 --redis cluster", 1)] {
             let Part::Conductor(plan) = parse_line(line).unwrap() else { panic!("{line}") };
             assert_eq!(plan.redis.len(), kinds, "{line}");
         }

@@ -3,20 +3,20 @@
 //! Nothing is assumed of what is not known: a write that was begun and never acknowledged may have been committed at any time since, or never. So what is
 //! reported is wrong for certain.
 
-use std::collections::HashMap;
+mod known;
+mod told;
+
+use std::collections::{HashMap, VecDeque};
+
+use known::Known;
+use told::Told;
 
 use crate::history::{Event, Promise};
 
-/// What is known of one write.
-#[derive(Debug, Clone, Copy)]
-struct Write {
-    number: u64,
-    began: u64,
-    /// When it was acknowledged; `None` if it never was.
-    acknowledged: Option<u64>,
-    /// 0 if it is not known.
-    version: u64,
-}
+/// For how long it is remembered what an answer may depend on, in nanoseconds. Longer than any call takes.
+const MEMORY: u64 = 40_000_000_000;
+/// No more violations than these are kept with their texts.
+const KEPT: usize = 200;
 
 /// A promise that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +28,11 @@ pub(crate) struct Violation {
 }
 
 /// What the check found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Verdict {
     pub(crate) reads: u64,
+    /// Reads that took so long, or were told of so late, that what they depend on was forgotten.
+    pub(crate) unchecked: u64,
     pub(crate) writes: u64,
     pub(crate) failures: u64,
     /// Reads that ran beside a write of their key.
@@ -39,13 +41,16 @@ pub(crate) struct Verdict {
     pub(crate) l1_hits: u64,
     pub(crate) l2_hits: u64,
     pub(crate) l3_hits: u64,
-    pub(crate) violations: Vec<Violation>,
+    pub(crate) violations: u64,
+    /// The first violations.
+    pub(crate) first: Vec<Violation>,
 }
 
 impl Verdict {
     /// Adds what was found in another run.
     pub(crate) fn add(&mut self, other: Verdict) {
         self.reads += other.reads;
+        self.unchecked += other.unchecked;
         self.writes += other.writes;
         self.failures += other.failures;
         self.overlaps += other.overlaps;
@@ -53,164 +58,136 @@ impl Verdict {
         self.l1_hits += other.l1_hits;
         self.l2_hits += other.l2_hits;
         self.l3_hits += other.l3_hits;
-        self.violations.extend(other.violations);
+        self.violations += other.violations;
+        self.first.extend(other.first);
+    }
+
+    /// How many calls were made.
+    pub(crate) fn operations(&self) -> u64 {
+        self.reads + self.unchecked + self.writes + self.failures
+    }
+
+    fn note(&mut self, key: u64, at: u64, text: String) {
+        self.violations += 1;
+        if self.first.len() < KEPT {
+            self.first.push(Violation { key, at, text });
+        }
     }
 }
 
-/// Checks the histories of the instances, one for each; `bound` in nanoseconds.
-pub(crate) fn check(histories: &[Vec<Event>], bound: u64) -> Verdict {
-    let mut verdict = Verdict::default();
-    let mut writes: HashMap<u64, Vec<Write>> = HashMap::new();
-    for event in histories.iter().flatten() {
-        match *event {
-            Event::Began { key, number, at } => {
-                writes.entry(key).or_default().push(Write { number, began: at, acknowledged: None, version: 0 });
-            }
-            Event::Acknowledged { key, number, began, at, version } => {
-                verdict.writes += 1;
-                let same = |write: &&mut Write| write.number == number && write.began == began;
-                if let Some(write) = writes.entry(key).or_default().iter_mut().rev().find(same) {
-                    (write.acknowledged, write.version) = (Some(at), version);
+/// Checks the histories of the instances while they are written, and forgets what nothing depends on any more.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    /// How stale a plain read may be, in nanoseconds.
+    bound: u64,
+    known: HashMap<u64, Known>,
+    instances: Vec<Instance>,
+    horizon: u64,
+    pub(crate) verdict: Verdict,
+}
+
+/// What is known of one instance.
+#[derive(Debug, Default)]
+struct Instance {
+    /// What it wrote down and was not checked yet.
+    events: VecDeque<Event>,
+    told: HashMap<u64, Told>,
+}
+
+impl Checker {
+    pub(crate) fn new(bound: u64) -> Self {
+        Checker { bound, known: HashMap::new(), instances: Vec::new(), horizon: 0, verdict: Verdict::default() }
+    }
+
+    /// Takes up what an instance wrote down, in its order.
+    pub(crate) fn add(&mut self, instance: usize, events: &[Event]) {
+        if self.instances.len() <= instance {
+            self.instances.resize_with(instance + 1, Instance::default);
+        }
+        for event in events {
+            match *event {
+                Event::Began { key, number, at } => self.known.entry(key).or_default().begin(number, at),
+                Event::Acknowledged { key, number, began, at, version } => {
+                    self.verdict.writes += 1;
+                    self.known.entry(key).or_default().acknowledge(number, began, at, version);
                 }
+                Event::Failed => self.verdict.failures += 1,
+                Event::Ended { refused, l1_hits, l2_hits, l3_hits, .. } => {
+                    self.verdict.refused += refused;
+                    self.verdict.l1_hits += l1_hits;
+                    self.verdict.l2_hits += l2_hits;
+                    self.verdict.l3_hits += l3_hits;
+                }
+                Event::Read { .. } => {}
             }
-            Event::Failed => verdict.failures += 1,
-            Event::Ended { refused, l1_hits, l2_hits, l3_hits, .. } => {
-                verdict.refused += refused;
-                verdict.l1_hits += l1_hits;
-                verdict.l2_hits += l2_hits;
-                verdict.l3_hits += l3_hits;
+            if matches!(event, Event::Acknowledged { .. } | Event::Read { .. }) {
+                self.instances[instance].events.push_back(*event);
             }
-            Event::Read { .. } => {}
         }
     }
-    let known: HashMap<u64, Known> = writes.into_iter().map(|(key, writes)| (key, Known::new(writes))).collect();
-    for history in histories {
-        let mut told: HashMap<u64, Told> = HashMap::new();
-        for event in history {
-            match *event {
-                Event::Acknowledged { key, at, version, .. } if version > 0 => told.entry(key).or_default().add(at, version, *event),
-                Event::Read { key, number, version, began, at, promise } => {
-                    verdict.reads += 1;
-                    let Some(known) = known.get(&key) else { continue };
-                    verdict.overlaps += u64::from(known.overlaps(began, at));
-                    let limit = if promise == Promise::Bounded { began.saturating_sub(bound) } else { began };
-                    if let Some(text) = known.problem(number, version, at, limit) {
-                        verdict.violations.push(Violation {
-                            key,
-                            at,
-                            text: format!("{promise:?} read of key {key} at {began}..{at}: {text}"),
-                        });
-                    } else if number > 0 {
-                        let newest = told.get(&key).and_then(|told| told.before(began));
-                        if let Some((_, newest)) = newest.filter(|(newest, _)| *newest > version) {
-                            let text = format!("{event:?}, though this process was told of a newer version before: {newest:?}");
-                            verdict.violations.push(Violation { key, at, text });
+
+    /// Checks the reads that were answered until a moment, before which every write that has begun by then has been taken up.
+    pub(crate) fn advance(&mut self, until: u64) {
+        let mut instances = std::mem::take(&mut self.instances);
+        for instance in &mut instances {
+            while let Some(event) = instance.events.front().copied().filter(|event| ended(event) <= until) {
+                instance.events.pop_front();
+                match event {
+                    Event::Acknowledged { key, at, version, .. } if version > 0 => {
+                        instance.told.entry(key).or_default().add(at, version, event);
+                    }
+                    Event::Read { key, number, version, began, at, promise } => {
+                        let limit = if promise == Promise::Bounded { began.saturating_sub(self.bound) } else { began };
+                        self.check(&event, limit, instance.told.get(&key).and_then(|told| told.before(began)));
+                        if number > 0 {
+                            instance.told.entry(key).or_default().add(at, version, event);
                         }
                     }
-                    if number > 0 {
-                        told.entry(key).or_default().add(at, version, *event);
-                    }
+                    _ => {}
                 }
-                _ => {}
             }
         }
-    }
-    verdict
-}
-
-/// What a process was told of one key by its own reads and writes: when it knew of which version at least, and how.
-#[derive(Debug, Default)]
-struct Told(Vec<(u64, u64, Event)>);
-
-impl Told {
-    /// Events come nearly in the order of their ends; one that comes late counts from the end of the one before it.
-    fn add(&mut self, at: u64, version: u64, event: Event) {
-        match self.0.last() {
-            Some(&(_, newest, _)) if newest >= version => {}
-            Some(&(latest, ..)) => self.0.push((latest.max(at), version, event)),
-            None => self.0.push((at, version, event)),
+        self.horizon = self.horizon.max(until.saturating_sub(MEMORY));
+        for known in self.known.values_mut() {
+            known.forget(self.horizon, MEMORY);
         }
+        instances.iter_mut().flat_map(|instance| instance.told.values_mut()).for_each(|told| told.forget(self.horizon));
+        self.instances = instances;
     }
 
-    /// The newest version that was known before a moment.
-    fn before(&self, moment: u64) -> Option<(u64, Event)> {
-        let count = self.0.partition_point(|(at, ..)| *at < moment);
-        self.0[..count].last().map(|(_, version, event)| (*version, *event))
-    }
-}
-
-/// The writes of one key.
-#[derive(Debug)]
-struct Known {
-    by_number: HashMap<u64, Write>,
-    deletions: Vec<Write>,
-    /// Acknowledged puts by version, each with the earliest acknowledgement of it or of any later version.
-    puts: Vec<(u64, u64)>,
-    /// Acknowledgements of puts in the order of time, each with the newest put until then.
-    newest: Vec<(u64, Write)>,
-    spans: Vec<(u64, u64)>,
-}
-
-impl Known {
-    fn new(writes: Vec<Write>) -> Self {
-        let mut puts: Vec<(u64, u64)> =
-            writes.iter().filter(|write| write.number > 0).filter_map(|write| Some((write.version, write.acknowledged?))).collect();
-        puts.sort_unstable();
-        let mut earliest = u64::MAX;
-        for (_, acknowledged) in puts.iter_mut().rev() {
-            earliest = earliest.min(*acknowledged);
-            *acknowledged = earliest;
+    fn check(&mut self, read: &Event, limit: u64, told: Option<(u64, Event)>) {
+        let Event::Read { key, number, version, began, at, promise } = *read else { return };
+        if limit < self.horizon {
+            self.verdict.unchecked += 1;
+            return;
         }
-        let mut spans: Vec<(u64, u64)> = writes.iter().map(|write| (write.began, write.acknowledged.unwrap_or(u64::MAX))).collect();
-        spans.sort_unstable();
-        let mut newest: Vec<(u64, Write)> =
-            writes.iter().filter(|write| write.number > 0).filter_map(|write| Some((write.acknowledged?, *write))).collect();
-        newest.sort_unstable_by_key(|(at, _)| *at);
-        for index in 1..newest.len() {
-            if newest[index - 1].1.version > newest[index].1.version {
-                newest[index].1 = newest[index - 1].1;
+        self.verdict.reads += 1;
+        let Some(known) = self.known.get(&key) else {
+            if number > 0 {
+                self.verdict.note(key, at, format!("{read:?}: nobody wrote this key"));
             }
-        }
-        Known {
-            newest,
-            by_number: writes.iter().filter(|write| write.number > 0).map(|write| (write.number, *write)).collect(),
-            deletions: writes.iter().filter(|write| write.number == 0).copied().collect(),
-            puts,
-            spans,
+            return;
+        };
+        self.verdict.overlaps += u64::from(known.overlaps(began, at));
+        if let Some(text) = known.problem(number, version, at, limit) {
+            self.verdict.note(key, at, format!("{promise:?} read of key {key} at {began}..{at}: {text}"));
+        } else if let Some((_, newest)) = told.filter(|(newest, _)| number > 0 && *newest > version) {
+            self.verdict.note(key, at, format!("{read:?}, though this process was told of a newer version before: {newest:?}"));
         }
     }
 
-    fn overlaps(&self, began: u64, ended: u64) -> bool {
-        let before = self.spans.partition_point(|(start, _)| *start <= ended);
-        self.spans[..before].iter().rev().take(16).any(|(_, end)| *end >= began)
+    /// How many events, writes and versions are remembered.
+    pub(crate) fn size(&self) -> usize {
+        let instances = self.instances.iter();
+        let told: usize = instances.map(|instance| instance.events.len() + instance.told.values().map(Told::size).sum::<usize>()).sum();
+        told + self.known.values().map(Known::size).sum::<usize>()
     }
+}
 
-    /// What is wrong with an answer that must reflect every commit acknowledged before `limit`.
-    fn problem(&self, number: u64, version: u64, answered: u64, limit: u64) -> Option<String> {
-        if number == 0 {
-            // The newest put that must show, unless a deletion may have come after it.
-            let count = self.newest.partition_point(|(at, _)| *at < limit);
-            let (_, put) = self.newest[..count].last()?;
-            let may_be_deleted =
-                self.deletions.iter().any(|deletion| deletion.began < answered && deletion.acknowledged.is_none_or(|at| at > put.began));
-            return (!may_be_deleted).then(|| format!("nothing, though {put:?} was acknowledged in time and not deleted"));
-        }
-        let Some(write) = self.by_number.get(&number) else { return Some(format!("number {number}, which nobody wrote")) };
-        if write.began > answered {
-            return Some(format!("{write:?}, which had not begun"));
-        }
-        if write.version != 0 && write.version != version {
-            return Some(format!("version {version} of {write:?}"));
-        }
-        let later = self.puts.partition_point(|(put, _)| *put <= version);
-        if let Some((newer, acknowledged)) = self.puts.get(later).filter(|(_, acknowledged)| *acknowledged < limit) {
-            return Some(format!("version {version}, though version {newer} or a later one was acknowledged at {acknowledged}, in time"));
-        }
-        // A deletion that began after the write was acknowledged is newer than it.
-        let acknowledged = write.acknowledged?;
-        let deletion =
-            self.deletions.iter().find(|deletion| deletion.began > acknowledged && deletion.acknowledged.is_some_and(|at| at < limit))?;
-        Some(format!("version {version}, though it was deleted: {deletion:?}"))
+fn ended(event: &Event) -> u64 {
+    match *event {
+        Event::Acknowledged { at, .. } | Event::Read { at, .. } => at,
+        _ => 0,
     }
 }
 
@@ -228,8 +205,11 @@ mod tests {
         Event::Read { key: 1, number, version, began, at: began + 5, promise }
     }
 
-    fn violations(writer: &[Event], reader: &[Event]) -> usize {
-        check(&[writer.to_vec(), reader.to_vec()], BOUND).violations.len()
+    fn violations(writer: &[Event], reader: &[Event]) -> u64 {
+        let mut checker = Checker::new(BOUND);
+        [writer, reader].into_iter().enumerate().for_each(|(instance, events)| checker.add(instance, events));
+        checker.advance(u64::MAX);
+        checker.verdict.violations
     }
 
     #[test]
@@ -275,5 +255,27 @@ mod tests {
         let reads = [read(8, 2, 50, Promise::Bounded), read(7, 1, 60, Promise::Bounded)];
         assert_eq!(violations(&history, &reads), 1);
         assert_eq!(violations(&history, &[reads[1], reads[0]]), 0);
+    }
+
+    #[test]
+    fn what_is_forgotten_does_not_matter() {
+        let mut checker = Checker::new(BOUND);
+        let mut size = 0;
+        for round in 1..200_u64 {
+            let at = round * MEMORY / 10;
+            checker.add(0, &write(2 * round, 2 * round, at, at + 10));
+            checker.add(0, &write(0, 0, at + 20, at + 30));
+            checker.add(0, &[Event::Began { key: 1, number: 2 * round + 1, at: at + 40 }, Event::Began { key: 1, number: 0, at: at + 45 }]);
+            checker
+                .add(1, &[read(2 * round, 2 * round, at, Promise::Latest), read(2 * round + 1, 2 * round + 1, at + 50, Promise::Latest)]);
+            checker.advance(at + 60);
+            size = size.max(checker.size());
+        }
+        assert_eq!((checker.verdict.reads, checker.verdict.violations), (398, 0), "{:?}", checker.verdict.first);
+        assert!(size < 300, "{size} remembered");
+        let now = 200 * MEMORY / 10;
+        checker.add(1, &[read(2, 2, now, Promise::Bounded), read(2, 2, now - 2 * MEMORY, Promise::Bounded)]);
+        checker.advance(now + 10);
+        assert_eq!((checker.verdict.violations, checker.verdict.unchecked), (1, 1));
     }
 }

@@ -11,15 +11,16 @@ use store_testkit::servers::{PostgresOptions, PostgresServer};
 use strata::protection::Protection;
 use tokio::process::{Child, Command};
 
-use crate::arguments::Plan;
-use crate::checker::{Verdict, check};
+use crate::arguments::{Length, Plan};
+use crate::checker::Verdict;
 use crate::faults::{Fault, Pack, Servers};
-use crate::history::{self, Event, now};
+use crate::history::now;
 use crate::model::{BOUND, SLOW_COMMIT_TRIGGER};
+use crate::observer::{Observer, Progress};
 use crate::redis::{Kind, Redis};
 
-/// How often a run that is to fail looks whether it has.
-const LOOK: Duration = Duration::from_secs(3);
+/// How often a run tells how far it has come.
+const NEWS: Duration = Duration::from_secs(15);
 /// How long workers stand still while Redis has gone back: long enough for the others to connect to it again.
 const STANDSTILL: Duration = Duration::from_millis(2_500);
 /// How long the workers may take to start.
@@ -27,9 +28,10 @@ const START: Duration = Duration::from_secs(60);
 
 pub(crate) struct Conductor<'a> {
     plan: &'a Plan,
-    length: Duration,
+    length: Length,
     without: Option<Protection>,
     servers: Servers,
+    observer: Observer,
     directory: PathBuf,
     workers: Vec<Child>,
     /// How many workers were started.
@@ -46,11 +48,13 @@ pub(crate) struct Outcome {
     pub(crate) workers: u32,
     /// How long after its beginning the run met its first violation.
     pub(crate) first: Option<Duration>,
+    /// How long the workers were at it.
+    pub(crate) took: Duration,
     pub(crate) is_interrupted: bool,
 }
 
-/// Runs for so long; without a protection, until the first violation.
-pub(crate) async fn run(plan: &Plan, redis: Kind, length: Duration, without: Option<Protection>) -> Result<Outcome> {
+/// Runs for so long, or so many operations; without a protection, until the first violation.
+pub(crate) async fn run(plan: &Plan, redis: Kind, length: Length, without: Option<Protection>) -> Result<Outcome> {
     println!("starting PostgreSQL and Redis ({})", redis.name());
     let servers = Servers { postgres: PostgresServer::start(&PostgresOptions::default())?, redis: Redis::start(redis)? };
     let directory = servers.postgres.directory().join("soak");
@@ -60,6 +64,7 @@ pub(crate) async fn run(plan: &Plan, redis: Kind, length: Duration, without: Opt
         length,
         without,
         servers,
+        observer: Observer::start(directory.clone(), BOUND.as_nanos() as u64),
         directory,
         workers: Vec::new(),
         started: 0,
@@ -74,10 +79,11 @@ pub(crate) async fn run(plan: &Plan, redis: Kind, length: Duration, without: Opt
     }
     conductor.make_trigger().await?;
     let is_interrupted = conductor.let_loose().await?;
+    let took = Duration::from_nanos(now() - began);
     conductor.stop().await?;
-    let verdict = check(&conductor.histories()?, BOUND.as_nanos() as u64);
-    let first = verdict.violations.iter().map(|violation| violation.at.saturating_sub(began)).min().map(Duration::from_nanos);
-    Ok(Outcome { verdict, faults: conductor.faults, workers: conductor.started, first, is_interrupted })
+    let verdict = conductor.observer.finish()?;
+    let first = verdict.first.iter().map(|violation| violation.at.saturating_sub(began)).min().map(Duration::from_nanos);
+    Ok(Outcome { verdict, faults: conductor.faults, workers: conductor.started, first, took, is_interrupted })
 }
 
 impl Conductor<'_> {
@@ -109,21 +115,20 @@ impl Conductor<'_> {
 
     /// Answers whether it was interrupted.
     async fn let_loose(&mut self) -> Result<bool> {
-        let bar = ProgressBar::new(self.length.as_secs());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} s {msg}") {
+        let (end, what) = match self.length {
+            Length::Time(time) => (time.as_secs(), "s"),
+            Length::Operations(operations) => (operations, "operations"),
+        };
+        let bar = ProgressBar::new(end);
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {what} {{msg}}")) {
             bar.set_style(style);
         }
         let begun = Instant::now();
-        let mut looked = Instant::now();
+        let mut told = Instant::now();
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
         let is_interrupted = loop {
-            let left = self.length.saturating_sub(begun.elapsed());
-            bar.set_position(begun.elapsed().as_secs());
-            if left.is_zero() {
-                break false;
-            }
-            let pause = Duration::from_millis(self.random.u64(200..900)).min(left);
+            let pause = Duration::from_millis(self.random.u64(200..900)).min(self.left(begun));
             tokio::select! {
                 _ = &mut interrupted => {
                     println!("interrupted; checking what was done so far");
@@ -132,18 +137,31 @@ impl Conductor<'_> {
                 () = tokio::time::sleep(pause) => {}
             }
             self.look_after_workers()?;
-            if self.without.is_some() && looked.elapsed() >= LOOK {
-                if !self.check_so_far()?.violations.is_empty() {
-                    break false;
-                }
-                looked = Instant::now();
+            let progress = self.observer.progress();
+            bar.set_position(if let Length::Time(_) = self.length { begun.elapsed().as_secs() } else { progress.operations });
+            if told.elapsed() >= NEWS {
+                let (seconds, Progress { operations, violations, remembered }) = (begun.elapsed().as_secs(), progress);
+                println!("{seconds:>6} s {operations:>10} operations checked, {violations} violations, {remembered} facts remembered");
+                told = Instant::now();
             }
-            if !self.plan.calm && self.length.saturating_sub(begun.elapsed()) > Duration::from_secs(1) {
+            if self.left(begun).is_zero() || (self.without.is_some() && progress.violations > 0) || self.observer.is_gone() {
+                break false;
+            }
+            if !self.plan.calm && self.left(begun) > Duration::from_secs(1) {
                 self.fault(&bar).await?;
             }
         };
         bar.finish_and_clear();
         Ok(is_interrupted)
+    }
+
+    /// How long it may still go on.
+    fn left(&self, begun: Instant) -> Duration {
+        match self.length {
+            Length::Time(time) => time.saturating_sub(begun.elapsed()),
+            Length::Operations(operations) if self.observer.progress().operations >= operations => Duration::ZERO,
+            Length::Operations(_) => Duration::MAX,
+        }
     }
 
     async fn fault(&mut self, bar: &ProgressBar) -> Result<()> {
@@ -209,21 +227,6 @@ impl Conductor<'_> {
             anyhow::ensure!(status.success(), "a worker failed: {status}");
         }
         Ok(())
-    }
-
-    /// Checks what can be checked while the workers go on: a write is noted before it begins, so all that was answered by now is told of.
-    fn check_so_far(&self) -> Result<Verdict> {
-        let until = now();
-        let mut histories = self.histories()?;
-        for history in &mut histories {
-            history.retain(|event| !matches!(event, Event::Read { at, .. } if *at > until));
-        }
-        Ok(check(&histories, BOUND.as_nanos() as u64))
-    }
-
-    fn histories(&self) -> Result<Vec<Vec<Event>>> {
-        let files = std::fs::read_dir(&self.directory)?;
-        files.map(|file| history::read(&std::fs::read_to_string(file?.path())?)).collect()
     }
 }
 

@@ -1,13 +1,16 @@
-//! What the workers did, as they wrote it down: one line for each event, written at once, so that a killed worker leaves all it has told.
+//! What the workers did, as they wrote it down. What begins or ends a write is written at once, so that a killed worker leaves all it has told the servers;
+//! reads are gathered for a moment.
 //!
 //! Times are nanoseconds of the machine's monotonic clock, which all processes share.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::FallocateFlags;
 
 /// Nanoseconds on the clock that all processes share.
 pub(crate) fn now() -> u64 {
@@ -39,56 +42,105 @@ pub(crate) enum Event {
     Failed,
 }
 
-/// The file that one worker writes.
+const WORDS: usize = 7;
+/// How many bytes an event takes in a file.
+const SIZE: usize = WORDS * 8;
+/// How many bytes of reads are gathered at most, and for how long.
+const GATHERED: usize = 64 * SIZE;
+const GATHERING: Duration = Duration::from_millis(100);
+
+impl Event {
+    fn to_words(self) -> [u64; WORDS] {
+        match self {
+            Event::Began { key, number, at } => [1, key, number, at, 0, 0, 0],
+            Event::Acknowledged { key, number, began, at, version } => [2, key, number, began, at, version, 0],
+            Event::Read { key, number, version, began, at, promise } => {
+                [3, key, number, version, began, at, u64::from(promise == Promise::Latest)]
+            }
+            Event::Ended { refused, errors, l1_hits, l2_hits, l3_hits } => [4, refused, errors, l1_hits, l2_hits, l3_hits, 0],
+            Event::Failed => [5, 0, 0, 0, 0, 0, 0],
+        }
+    }
+
+    fn of_words(words: [u64; WORDS]) -> Result<Self> {
+        Ok(match words {
+            [1, key, number, at, ..] => Event::Began { key, number, at },
+            [2, key, number, began, at, version, _] => Event::Acknowledged { key, number, began, at, version },
+            [3, key, number, version, began, at, promise] => {
+                let promise = if promise == 0 { Promise::Bounded } else { Promise::Latest };
+                Event::Read { key, number, version, began, at, promise }
+            }
+            [4, refused, errors, l1_hits, l2_hits, l3_hits, _] => Event::Ended { refused, errors, l1_hits, l2_hits, l3_hits },
+            [5, ..] => Event::Failed,
+            _ => bail!("the history has an event that is none of its own: {words:?}"),
+        })
+    }
+}
+
+/// The file that one instance writes.
 #[derive(Debug)]
-pub(crate) struct Journal(Mutex<File>);
+pub(crate) struct Journal(Mutex<Gathered>);
+
+#[derive(Debug)]
+struct Gathered {
+    file: File,
+    bytes: Vec<u8>,
+    written: Instant,
+}
 
 impl Journal {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Journal(Mutex::new(file.with_context(|| format!("{} cannot be written", path.display()))?)))
+        let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(Journal(Mutex::new(Gathered { file, bytes: Vec::with_capacity(GATHERED), written: Instant::now() })))
     }
 
     pub(crate) fn write(&self, event: Event) -> Result<()> {
-        let line = match event {
-            Event::Began { key, number, at } => format!("b {key} {number} {at}\n"),
-            Event::Acknowledged { key, number, began, at, version } => format!("a {key} {number} {began} {at} {version}\n"),
-            Event::Read { key, number, version, began, at, promise } => {
-                let promise = if promise == Promise::Bounded { 0 } else { 1 };
-                format!("r {key} {number} {version} {began} {at} {promise}\n")
-            }
-            Event::Ended { refused, errors, l1_hits, l2_hits, l3_hits } => format!("e {refused} {errors} {l1_hits} {l2_hits} {l3_hits}\n"),
-            Event::Failed => "f\n".to_owned(),
-        };
-        let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(file.write_all(line.as_bytes())?)
-    }
-}
-
-/// Reads what a worker wrote. The last line of one that was killed may be cut off.
-pub(crate) fn read(text: &str) -> Result<Vec<Event>> {
-    let mut events = Vec::new();
-    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        events.push(event(line.trim_end()).with_context(|| format!("the history has a line that is none of its own: {line:?}"))?);
-    }
-    Ok(events)
-}
-
-fn event(line: &str) -> Result<Event> {
-    let mut words = line.split(' ');
-    let kind = words.next();
-    let numbers: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>()?;
-    Ok(match (kind, numbers.as_slice()) {
-        (Some("b"), &[key, number, at]) => Event::Began { key, number, at },
-        (Some("a"), &[key, number, began, at, version]) => Event::Acknowledged { key, number, began, at, version },
-        (Some("r"), &[key, number, version, began, at, promise]) => {
-            let promise = if promise == 0 { Promise::Bounded } else { Promise::Latest };
-            Event::Read { key, number, version, began, at, promise }
+        let mut gathered = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        event.to_words().iter().for_each(|word| gathered.bytes.extend(word.to_le_bytes()));
+        let waits = matches!(event, Event::Read { .. }) && gathered.bytes.len() < GATHERED && gathered.written.elapsed() < GATHERING;
+        if !waits {
+            let Gathered { file, bytes, written } = &mut *gathered;
+            file.write_all(bytes)?;
+            bytes.clear();
+            *written = Instant::now();
         }
-        (Some("e"), &[refused, errors, l1_hits, l2_hits, l3_hits]) => Event::Ended { refused, errors, l1_hits, l2_hits, l3_hits },
-        (Some("f"), &[]) => Event::Failed,
-        _ => bail!("it cannot be read"),
-    })
+        Ok(())
+    }
+}
+
+/// Follows a file while it is written.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    file: File,
+    /// How many bytes were read.
+    position: u64,
+}
+
+impl Reader {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        Ok(Reader { file: file.with_context(|| format!("{} cannot be read", path.display()))?, position: 0 })
+    }
+
+    /// The events written since the last call, whose place in the file is given back. The last one of a worker that was killed may be cut off.
+    pub(crate) fn read(&mut self) -> Result<Vec<Event>> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(self.position))?;
+        self.file.read_to_end(&mut bytes)?;
+        let mut events = Vec::with_capacity(bytes.len() / SIZE);
+        for event in bytes.chunks_exact(SIZE) {
+            let mut words = [0; WORDS];
+            for (word, bytes) in words.iter_mut().zip(event.as_chunks::<8>().0) {
+                *word = u64::from_le_bytes(*bytes);
+            }
+            events.push(Event::of_words(words)?);
+        }
+        self.position += (events.len() * SIZE) as u64;
+        // A file system that cannot do so keeps it.
+        let _ = rustix::fs::fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, self.position.max(1));
+        Ok(events)
+    }
 }
 
 #[cfg(test)]
@@ -96,21 +148,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_survive_their_lines() {
-        let directory = std::env::temp_dir().join(format!("strata-soak-{}", std::process::id()));
+    fn events_survive_their_file() {
+        let path = std::env::temp_dir().join(format!("strata-soak-{}", std::process::id()));
+        let read = Event::Read { key: 1, number: 2, version: 5, began: 6, at: 7, promise: Promise::Latest };
         let events = [
+            read,
             Event::Began { key: 1, number: 2, at: 3 },
             Event::Acknowledged { key: 1, number: 2, began: 3, at: 4, version: 5 },
-            Event::Read { key: 1, number: 2, version: 5, began: 6, at: 7, promise: Promise::Latest },
             Event::Ended { refused: 1, errors: 2, l1_hits: 3, l2_hits: 4, l3_hits: 5 },
             Event::Failed,
         ];
-        let journal = Journal::create(&directory).unwrap();
+        let journal = Journal::create(&path).unwrap();
+        let mut reader = Reader::open(&path).unwrap();
         events.iter().for_each(|event| journal.write(*event).unwrap());
-        let text = std::fs::read_to_string(&directory).unwrap();
-        std::fs::remove_file(&directory).unwrap();
-        assert_eq!(read(&text).unwrap(), events);
-        assert_eq!(read(&text[..text.len() - 1]).unwrap().len(), events.len() - 1, "a line that was cut off is not read");
-        assert!(read("x 1\n").is_err());
+        assert_eq!(reader.read().unwrap(), events);
+        assert_eq!(reader.read().unwrap(), []);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(&[5, 0, 0]).unwrap();
+        assert_eq!(reader.read().unwrap(), [], "an event that was cut off is not read");
+        file.write_all(&[0; SIZE - 3]).unwrap();
+        assert_eq!(reader.read().unwrap(), [Event::Failed]);
+        file.write_all(&[9; SIZE]).unwrap();
+        assert!(reader.read().is_err());
+        std::fs::remove_file(&path).unwrap();
     }
 }

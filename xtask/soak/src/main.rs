@@ -11,6 +11,7 @@ mod faults;
 mod history;
 mod instance;
 mod model;
+mod observer;
 mod redis;
 mod report;
 mod worker;

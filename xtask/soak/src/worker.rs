@@ -50,21 +50,22 @@ impl Worker {
         while !self.stopped.load(Ordering::Relaxed) {
             // Some keys are much hotter than others.
             let key = (fastrand::f64().powi(3) * self.keys as f64) as u64 + 1;
-            match fastrand::u32(0..100) {
-                0..60 => instance.read(key, Promise::Bounded).await?,
-                60..66 => instance.read(key, Promise::Latest).await?,
-                66..72 => {
+            // In parts of a thousand.
+            match fastrand::u32(0..1_000) {
+                0..880 => instance.read(key, Promise::Bounded).await?,
+                880..895 => instance.read(key, Promise::Latest).await?,
+                895..910 => {
                     let keys: Vec<u64> = (0..5).map(|_| fastrand::u64(1..=self.keys)).collect();
                     instance.read_shared(&keys).await?;
                 }
-                72..75 => {
+                910..920 => {
                     // Its side effect on memory is what counts.
                     if instance.items.search(Query::new().limit(20)).await.is_err() {
                         instance.fail().await?;
                     }
                 }
-                75..93 => instance.put(key).await?,
-                93..97 => instance.delete(key).await?,
+                920..975 => instance.put(key).await?,
+                975..985 => instance.delete(key).await?,
                 _ => instance.invalidate(key).await?,
             }
         }
