@@ -3,15 +3,17 @@
 //! Nothing is assumed of what is not known: a write that was begun and never acknowledged may have been committed at any time since, or never. So what is
 //! reported is wrong for certain.
 
+mod floors;
 mod known;
 mod told;
 
 use std::collections::{HashMap, VecDeque};
 
+use floors::Floors;
 use known::Known;
 use told::Told;
 
-use crate::history::{Event, Promise};
+use crate::history::{Event, Kind, Promise, Spell};
 
 /// For how long it is remembered what an answer may depend on, in nanoseconds. Longer than any call takes.
 const MEMORY: u64 = 40_000_000_000;
@@ -33,7 +35,12 @@ pub(crate) struct Verdict {
     pub(crate) reads: u64,
     /// Reads that took so long, or were told of so late, that what they depend on was forgotten.
     pub(crate) unchecked: u64,
+    /// Those of them that were of tagged records, and loads.
+    pub(crate) tagged: u64,
+    pub(crate) loaded: u64,
     pub(crate) writes: u64,
+    /// Changes behind the store's back whose invalidation was acknowledged, one for each key.
+    pub(crate) invalidated: u64,
     pub(crate) failures: u64,
     /// Reads that ran beside a write of their key.
     pub(crate) overlaps: u64,
@@ -51,7 +58,10 @@ impl Verdict {
     pub(crate) fn add(&mut self, other: Verdict) {
         self.reads += other.reads;
         self.unchecked += other.unchecked;
+        self.tagged += other.tagged;
+        self.loaded += other.loaded;
         self.writes += other.writes;
+        self.invalidated += other.invalidated;
         self.failures += other.failures;
         self.overlaps += other.overlaps;
         self.refused += other.refused;
@@ -81,6 +91,9 @@ pub(crate) struct Checker {
     /// How stale a plain read may be, in nanoseconds.
     bound: u64,
     known: HashMap<u64, Known>,
+    floors: HashMap<u64, Floors>,
+    /// When Redis lost what it was told.
+    lost: Vec<Spell>,
     instances: Vec<Instance>,
     horizon: u64,
     pub(crate) verdict: Verdict,
@@ -92,11 +105,21 @@ struct Instance {
     /// What it wrote down and was not checked yet.
     events: VecDeque<Event>,
     told: HashMap<u64, Told>,
+    /// What it invalidated itself.
+    floors: HashMap<u64, Floors>,
 }
 
 impl Checker {
     pub(crate) fn new(bound: u64) -> Self {
-        Checker { bound, known: HashMap::new(), instances: Vec::new(), horizon: 0, verdict: Verdict::default() }
+        Checker {
+            bound,
+            known: HashMap::new(),
+            floors: HashMap::new(),
+            lost: Vec::new(),
+            instances: Vec::new(),
+            horizon: 0,
+            verdict: Verdict::default(),
+        }
     }
 
     /// Takes up what an instance wrote down, in its order.
@@ -110,6 +133,15 @@ impl Checker {
                 Event::Acknowledged { key, number, began, at, version } => {
                     self.verdict.writes += 1;
                     self.known.entry(key).or_default().acknowledge(number, began, at, version);
+                }
+                Event::Invalidated { key, number, invalidation } => {
+                    self.verdict.invalidated += 1;
+                    self.floors.entry(key).or_default().add(number, invalidation);
+                    self.instances[instance].floors.entry(key).or_default().add(number, invalidation);
+                }
+                Event::Lost(spell) => {
+                    self.lost.retain(|known| known.from != spell.from);
+                    self.lost.push(spell);
                 }
                 Event::Failed => self.verdict.failures += 1,
                 Event::Ended { refused, l1_hits, l2_hits, l3_hits, .. } => {
@@ -136,6 +168,7 @@ impl Checker {
                     Event::Acknowledged { key, at, version, .. } if version > 0 => {
                         instance.told.entry(key).or_default().add(at, version, event);
                     }
+                    Event::Read { key, .. } if Kind::of_key(key) != Kind::Item => self.check_number(&event, instance.floors.get(&key)),
                     Event::Read { key, number, version, began, at, promise } => {
                         let limit = if promise == Promise::Bounded { began.saturating_sub(self.bound) } else { began };
                         self.check(&event, limit, instance.told.get(&key).and_then(|told| told.before(began)));
@@ -151,8 +184,38 @@ impl Checker {
         for known in self.known.values_mut() {
             known.forget(self.horizon, MEMORY);
         }
-        instances.iter_mut().flat_map(|instance| instance.told.values_mut()).for_each(|told| told.forget(self.horizon));
+        for instance in &mut instances {
+            instance.told.values_mut().for_each(|told| told.forget(self.horizon));
+        }
+        let lost = |key: &u64| lost(&self.lost, *key);
+        for (key, floors) in self.floors.iter_mut().chain(instances.iter_mut().flat_map(|instance| &mut instance.floors)) {
+            floors.forget(self.horizon, lost(key));
+        }
+        // An invalidation that it overlaps may have taken as long as anything is remembered.
+        self.lost.retain(|lost| lost.to >= self.horizon.saturating_sub(MEMORY));
         self.instances = instances;
+    }
+
+    /// Checks a read of what changes behind the store's back.
+    fn check_number(&mut self, read: &Event, own: Option<&Floors>) {
+        let Event::Read { key, number, began, at, promise, .. } = *read else { return };
+        let limit = if promise == Promise::Bounded { began.saturating_sub(self.bound) } else { began };
+        if limit < self.horizon {
+            self.verdict.unchecked += 1;
+            return;
+        }
+        self.verdict.reads += 1;
+        match Kind::of_key(key) {
+            Kind::Loaded => self.verdict.loaded += 1,
+            _ => self.verdict.tagged += 1,
+        }
+        let lost = lost(&self.lost, key);
+        let of_any = self.floors.get(&key).and_then(|floors| floors.newest(limit, lost)).map(|floor| (floor, "in time"));
+        let own = own.and_then(|floors| floors.newest(began, lost)).map(|floor| (floor, "by this process, before"));
+        if let Some(((floor, invalidation), when)) = [of_any, own].into_iter().flatten().find(|((floor, _), _)| *floor > number) {
+            let kind = Kind::of_key(key);
+            self.verdict.note(key, at, format!("{kind:?}: {read:?}, though {floor} was invalidated {when}: {invalidation:?}"));
+        }
     }
 
     fn check(&mut self, read: &Event, limit: u64, told: Option<(u64, Event)>) {
@@ -180,8 +243,14 @@ impl Checker {
     pub(crate) fn size(&self) -> usize {
         let instances = self.instances.iter();
         let told: usize = instances.map(|instance| instance.events.len() + instance.told.values().map(Told::size).sum::<usize>()).sum();
-        told + self.known.values().map(Known::size).sum::<usize>()
+        let floors = self.floors.values().chain(self.instances.iter().flat_map(|instance| instance.floors.values()));
+        told + floors.map(Floors::size).sum::<usize>() + self.known.values().map(Known::size).sum::<usize>()
     }
+}
+
+/// What was lost of the invalidations of a key.
+fn lost(lost: &[Spell], key: u64) -> &[Spell] {
+    if Kind::of_key(key) == Kind::Loaded { lost } else { &[] }
 }
 
 fn ended(event: &Event) -> u64 {
@@ -255,6 +324,33 @@ mod tests {
         let reads = [read(8, 2, 50, Promise::Bounded), read(7, 1, 60, Promise::Bounded)];
         assert_eq!(violations(&history, &reads), 1);
         assert_eq!(violations(&history, &[reads[1], reads[0]]), 0);
+    }
+
+    #[test]
+    fn what_changes_behind_the_stores_back_shows_after_its_invalidation() {
+        let invalidated = |key, number, from, to| Event::Invalidated { key, number, invalidation: Spell { from, to } };
+        let read = |key, number, began, promise| Event::Read { key, number, version: 0, began, at: began + 5, promise };
+        for kind in [Kind::Tagged, Kind::Loaded] {
+            let key = kind.key(1);
+            let history = [invalidated(key, 2, 10, 20), invalidated(key, 3, 30, 40)];
+            for (number, began, promise, expected) in [
+                (1, 15, Promise::Latest, 0),
+                (1, 21, Promise::Latest, 1),
+                (2, 21, Promise::Latest, 0),
+                (2, 140, Promise::Bounded, 0),
+                (2, 141, Promise::Bounded, 1),
+                (4, 141, Promise::Bounded, 0),
+            ] {
+                assert_eq!(violations(&history, &[read(key, number, began, promise)]), expected, "{number} at {began} {promise:?}");
+            }
+            let own = [history.as_slice(), &[read(key, 2, 41, Promise::Bounded)]].concat();
+            assert_eq!(violations(&own, &[]), 1, "its own invalidation shows at once");
+            let lossy =
+                [history.as_slice(), &[Event::Lost(Spell { from: 35, to: u64::MAX }), Event::Lost(Spell { from: 35, to: 50 })]].concat();
+            let is_lost = u64::from(kind == Kind::Tagged);
+            assert_eq!(violations(&lossy, &[read(key, 2, 60, Promise::Latest)]), is_lost, "{kind:?}");
+            assert_eq!(violations(&lossy, &[read(key, 1, 60, Promise::Latest)]), 1, "the first one was told before");
+        }
     }
 
     #[test]

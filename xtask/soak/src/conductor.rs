@@ -14,9 +14,10 @@ use tokio::process::{Child, Command};
 use crate::arguments::{Length, Plan};
 use crate::checker::Verdict;
 use crate::faults::{Fault, Pack, Servers};
-use crate::history::now;
+use crate::history::{Event, Journal, Spell, now};
 use crate::model::{BOUND, SLOW_COMMIT_TRIGGER};
 use crate::observer::{Observer, Progress};
+use crate::outside;
 use crate::redis::{Kind, Redis};
 
 /// How often a run tells how far it has come.
@@ -30,8 +31,11 @@ pub(crate) struct Conductor<'a> {
     plan: &'a Plan,
     length: Length,
     without: Option<Protection>,
+    redis: Kind,
     servers: Servers,
     observer: Observer,
+    /// Where it is noted what Redis loses.
+    journal: Journal,
     directory: PathBuf,
     workers: Vec<Child>,
     /// How many workers were started.
@@ -63,7 +67,9 @@ pub(crate) async fn run(plan: &Plan, redis: Kind, length: Length, without: Optio
         plan,
         length,
         without,
+        redis,
         servers,
+        journal: Journal::create(&directory.join("conductor.history"))?,
         observer: Observer::start(directory.clone(), BOUND.as_nanos() as u64),
         directory,
         workers: Vec::new(),
@@ -77,7 +83,7 @@ pub(crate) async fn run(plan: &Plan, redis: Kind, length: Length, without: Optio
         let worker = conductor.start_worker()?;
         conductor.workers.push(worker);
     }
-    conductor.make_trigger().await?;
+    conductor.furnish().await?;
     let is_interrupted = conductor.let_loose().await?;
     let took = Duration::from_nanos(now() - began);
     conductor.stop().await?;
@@ -100,17 +106,19 @@ impl Conductor<'_> {
         command.spawn().context("a worker cannot be started")
     }
 
-    /// Waits for the workers to make their table, and puts the trigger on it that holds commits up.
-    async fn make_trigger(&mut self) -> Result<()> {
+    /// Waits for the workers to make their tables, puts the trigger on one that holds commits up, and rows into the other.
+    async fn furnish(&mut self) -> Result<()> {
         let begun = Instant::now();
-        while self.servers.postgres.query("SELECT to_regclass('soak_item') IS NOT NULL")? != "t" {
+        let are_made = "SELECT to_regclass('soak_item') IS NOT NULL AND to_regclass('soak_tagged') IS NOT NULL";
+        while self.servers.postgres.query(are_made)? != "t" {
             self.look_after_workers()?;
             if begun.elapsed() > START {
-                bail!("the workers do not make their table");
+                bail!("the workers do not make their tables");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(self.servers.postgres.query(SLOW_COMMIT_TRIGGER).map(drop)?)
+        self.servers.postgres.query(SLOW_COMMIT_TRIGGER)?;
+        Ok(self.servers.postgres.query(&outside::make_rows()).map(drop)?)
     }
 
     /// Answers whether it was interrupted.
@@ -194,6 +202,11 @@ impl Conductor<'_> {
 
     /// Lets a fault of the servers happen. Where Redis goes back, mostly all workers but one stand still for a while: he who could mend it is likely among them.
     fn suffer(&mut self, fault: Fault, index: usize) -> Result<bool> {
+        let margin = fault.loss(self.redis).map(|margin| margin.as_nanos() as u64);
+        let mut spell = Spell { from: now().saturating_sub(margin.unwrap_or_default()), to: u64::MAX };
+        if margin.is_some() {
+            self.journal.write(Event::Lost(spell))?;
+        }
         let others = self.workers.iter().enumerate().filter(|(other, _)| *other != index).filter_map(|(_, worker)| worker.id());
         let still: Vec<u32> = if fault.goes_back() && self.random.u32(..4) > 0 { others.collect() } else { Vec::new() };
         let mut is_still = false;
@@ -204,6 +217,10 @@ impl Conductor<'_> {
         if is_still && !still.is_empty() {
             std::thread::sleep(STANDSTILL);
             still.iter().try_for_each(|id| signal(*id, "CONT"))?;
+        }
+        if let Some(margin) = margin {
+            spell.to = now() + margin;
+            self.journal.write(Event::Lost(spell))?;
         }
         happened
     }

@@ -97,7 +97,20 @@ impl Fault {
     pub(crate) fn goes_back(self) -> bool {
         matches!(self, Fault::RevertRedis | Fault::FailOverRedis)
     }
+
+    /// Whether Redis may lose what it was told and keep what it was told before; if so, how long before and after the fault that may have been.
+    pub(crate) fn loss(self, redis: Kind) -> Option<Duration> {
+        match (self, redis) {
+            (Fault::RevertRedis, _) => Some(Duration::ZERO),
+            // Whoever misses a primary lets its replica take over.
+            (Fault::FailOverRedis | Fault::PauseRedis | Fault::KillRedis, Kind::Sentinel | Kind::Cluster) => Some(DISAGREEMENT),
+            _ => None,
+        }
+    }
 }
+
+/// For how long about a fail-over the old primary and the new one may disagree on what they were told.
+const DISAGREEMENT: Duration = Duration::from_secs(5);
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,49 @@ pub(crate) enum Promise {
     Latest,
 }
 
+/// A time, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spell {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+impl Spell {
+    pub(crate) fn overlaps(&self, other: &Spell) -> bool {
+        self.from <= other.to && other.from <= self.to
+    }
+}
+
+/// What a key is the key of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// A record of the truth, whose writes are in its log.
+    Item,
+    /// A record of the truth, of whose changes an invalidation alone tells.
+    Tagged,
+    /// What a load brought: of the changes of its source an invalidation alone tells, and that lies in Redis.
+    Loaded,
+}
+
+impl Kind {
+    /// The key in a history.
+    pub(crate) fn key(self, key: u64) -> u64 {
+        match self {
+            Kind::Item => key,
+            Kind::Tagged => 1 << 40 | key,
+            Kind::Loaded => 1 << 41 | key,
+        }
+    }
+
+    pub(crate) fn of_key(key: u64) -> Self {
+        match key >> 40 {
+            0 => Kind::Item,
+            1 => Kind::Tagged,
+            _ => Kind::Loaded,
+        }
+    }
+}
+
 /// One event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -36,6 +79,10 @@ pub(crate) enum Event {
     Acknowledged { key: u64, number: u64, began: u64, at: u64, version: u64 },
     /// A read was answered; `number` 0 is nothing.
     Read { key: u64, number: u64, version: u64, began: u64, at: u64, promise: Promise },
+    /// The number of a key that changes behind the store's back was this one when an invalidation of it began, which has been acknowledged.
+    Invalidated { key: u64, number: u64, invalidation: Spell },
+    /// What Redis was told in this time, it may have lost; it may still be going on if its end is the end of time.
+    Lost(Spell),
     /// What the store counted when the worker ended.
     Ended { refused: u64, errors: u64, l1_hits: u64, l2_hits: u64, l3_hits: u64 },
     /// A call failed.
@@ -59,6 +106,8 @@ impl Event {
             }
             Event::Ended { refused, errors, l1_hits, l2_hits, l3_hits } => [4, refused, errors, l1_hits, l2_hits, l3_hits, 0],
             Event::Failed => [5, 0, 0, 0, 0, 0, 0],
+            Event::Invalidated { key, number, invalidation } => [6, key, number, invalidation.from, invalidation.to, 0, 0],
+            Event::Lost(spell) => [7, spell.from, spell.to, 0, 0, 0, 0],
         }
     }
 
@@ -72,6 +121,8 @@ impl Event {
             }
             [4, refused, errors, l1_hits, l2_hits, l3_hits, _] => Event::Ended { refused, errors, l1_hits, l2_hits, l3_hits },
             [5, ..] => Event::Failed,
+            [6, key, number, from, to, ..] => Event::Invalidated { key, number, invalidation: Spell { from, to } },
+            [7, from, to, ..] => Event::Lost(Spell { from, to }),
             _ => bail!("the history has an event that is none of its own: {words:?}"),
         })
     }
@@ -155,6 +206,8 @@ mod tests {
             read,
             Event::Began { key: 1, number: 2, at: 3 },
             Event::Acknowledged { key: 1, number: 2, began: 3, at: 4, version: 5 },
+            Event::Invalidated { key: 1, number: 2, invalidation: Spell { from: 3, to: 4 } },
+            Event::Lost(Spell { from: 1, to: 2 }),
             Event::Ended { refused: 1, errors: 2, l1_hits: 3, l2_hits: 4, l3_hits: 5 },
             Event::Failed,
         ];

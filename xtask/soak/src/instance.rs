@@ -1,5 +1,6 @@
 //! One instance: a store with a memory of its own, and the history of what it was asked and answered.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,11 +9,13 @@ use store_testkit::{FaultTier, Faults};
 use strata::mem::MemTier;
 use strata::pg::{PgConfig, PgTier};
 use strata::redis::{RedisConfig, RedisTier};
-use strata::{Collection, Freshness, Record, Role, Store};
+use strata::{Collection, Freshness, Query, Record, Role, Schema, Store};
 
 use crate::arguments::Task;
-use crate::history::{Event, Journal, Promise, now};
-use crate::model::{BOUND, Item, SLOW_COMMIT};
+use crate::history::{Event, Journal, Kind, Promise, Spell, now};
+use crate::loaded;
+use crate::model::{BOUND, Item, Loaded, SLOW_COMMIT, Tagged};
+use crate::outside::Outside;
 
 /// How long a server may be away before a worker gives up on starting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,6 +33,8 @@ pub(crate) enum Purpose {
 pub(crate) struct Instance {
     store: Store,
     pub(crate) items: Collection<Item>,
+    pub(crate) tagged: Collection<Tagged>,
+    pub(crate) loaded: Collection<Loaded>,
     journal: Journal,
     numbers: AtomicU64,
     pub(crate) redis: Faults,
@@ -55,7 +60,8 @@ impl Instance {
         let redis = FaultTier::new(RedisTier::connect(redis).await?);
         let postgres = FaultTier::new(PgTier::connect(PgConfig::from_url(&task.database)?).await?);
         let (redis_faults, postgres_faults) = (redis.faults(), postgres.faults());
-        let builder = Store::builder().near(MemTier::new()).tier(redis).tier(postgres).schema::<Item>();
+        let builder = Store::builder().near(MemTier::new()).tier(redis).tier(postgres);
+        let builder = builder.schema::<Item>().schema::<Tagged>().schema::<Loaded>();
         let store = builder.configure(|settings| settings.freshness = BOUND).build().await?;
         let (name, kind) = match purpose {
             Purpose::Random => ("random", 0),
@@ -63,6 +69,8 @@ impl Instance {
         };
         Ok(Instance {
             items: store.collection()?,
+            tagged: store.collection()?,
+            loaded: store.collection()?,
             store,
             journal: Journal::create(&task.directory.join(format!("{}-{name}.history", task.number)))?,
             numbers: AtomicU64::new(u64::from(task.number) << 32 | kind | 1),
@@ -86,13 +94,8 @@ impl Instance {
     }
 
     pub(crate) async fn read(&self, key: u64, promise: Promise) -> Result<()> {
-        let items = match (promise, fastrand::bool()) {
-            (Promise::Bounded, _) => self.items.clone(),
-            (Promise::Latest, true) => self.items.with_freshness(Freshness::Strong),
-            (Promise::Latest, false) => self.items.with_freshness(Freshness::Bounded(Duration::ZERO)),
-        };
         let began = now();
-        match items.read(key as i64).await {
+        match promised(&self.items, promise).read(key as i64).await {
             Ok(answer) => self.note(key, answer.as_ref().map(|answer| &answer.record), began, promise),
             Err(_) => self.fail().await,
         }
@@ -105,6 +108,80 @@ impl Instance {
             Ok(records) => keys.iter().zip(records).try_for_each(|(key, record)| self.note(*key, record.as_ref(), began, Promise::Bounded)),
             Err(_) => self.fail().await,
         }
+    }
+
+    pub(crate) async fn read_tagged(&self, items: &Collection<Tagged>, key: u64, promise: Promise) -> Result<()> {
+        let began = now();
+        match promised(items, promise).get(key as i64).await {
+            Ok(found) => self.note_number(Kind::Tagged, key, found.map(|found| found.number), began, promise),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    /// Reads past memory.
+    pub(crate) async fn read_tagged_shared(&self, items: &Collection<Tagged>, keys: &[u64]) -> Result<()> {
+        let began = now();
+        match items.from(Role::Shared).get_many(keys.iter().map(|key| *key as i64)).await {
+            Ok(found) => keys.iter().zip(found).try_for_each(|(key, found)| {
+                self.note_number(Kind::Tagged, *key, found.map(|found| found.number), began, Promise::Bounded)
+            }),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    pub(crate) async fn search_tagged(&self, items: &Collection<Tagged>, query: Query<Tagged>) -> Result<()> {
+        let began = now();
+        match items.search(query).await {
+            Ok(page) => page
+                .iter()
+                .try_for_each(|found| self.note_number(Kind::Tagged, found.id.unsigned_abs(), Some(found.number), began, Promise::Bounded)),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    pub(crate) async fn read_loaded(&self, key: u64, promise: Promise, source: &Arc<Outside>) -> Result<()> {
+        let began = now();
+        let source = Arc::clone(source);
+        let loader = move |known| async move {
+            let loads = loaded::load(source, vec![(key as i64, known)]).await?;
+            loads.into_iter().map(|(_, load)| load).next().ok_or_else(|| "nothing was said of the key".into())
+        };
+        match promised(&self.loaded, promise).get_or_load(key as i64, loader).await {
+            Ok(found) => self.note_number(Kind::Loaded, key, found.map(|found| found.number), began, promise),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    pub(crate) async fn read_loaded_many(&self, keys: &[u64], source: &Arc<Outside>) -> Result<()> {
+        let began = now();
+        let source = Arc::clone(source);
+        let loader = move |keys| loaded::load(Arc::clone(&source), keys);
+        match self.loaded.get_or_load_many(keys.iter().map(|key| *key as i64), loader).await {
+            Ok(found) => keys.iter().zip(found).try_for_each(|(key, found)| {
+                self.note_number(Kind::Loaded, *key, found.map(|found| found.number), began, Promise::Bounded)
+            }),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    fn note_number(&self, kind: Kind, key: u64, number: Option<i64>, began: u64, promise: Promise) -> Result<()> {
+        let number = number.unwrap_or_default().unsigned_abs();
+        self.journal.write(Event::Read { key: kind.key(key), number, version: 0, began, at: now(), promise })
+    }
+
+    /// Invalidates what has changed, and notes the numbers that must show from then on.
+    pub(crate) async fn invalidate_changed(
+        &self,
+        kind: Kind,
+        changed: &[(u64, u64)],
+        invalidate: impl Future<Output = strata::Result<()>>,
+    ) -> Result<()> {
+        let from = now();
+        if invalidate.await.is_err() {
+            return self.fail().await;
+        }
+        let invalidation = Spell { from, to: now() };
+        changed.iter().try_for_each(|&(key, number)| self.journal.write(Event::Invalidated { key: kind.key(key), number, invalidation }))
     }
 
     fn note(&self, key: u64, record: Option<&Record<Item>>, began: u64, promise: Promise) -> Result<()> {
@@ -150,5 +227,13 @@ impl Instance {
         self.journal.write(Event::Failed)?;
         tokio::time::sleep(AFTER_FAILURE).await;
         Ok(())
+    }
+}
+
+fn promised<T: Schema>(collection: &Collection<T>, promise: Promise) -> Collection<T> {
+    match (promise, fastrand::bool()) {
+        (Promise::Bounded, _) => collection.clone(),
+        (Promise::Latest, true) => collection.with_freshness(Freshness::Strong),
+        (Promise::Latest, false) => collection.with_freshness(Freshness::Bounded(Duration::ZERO)),
     }
 }

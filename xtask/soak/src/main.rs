@@ -10,10 +10,13 @@ mod drill;
 mod faults;
 mod history;
 mod instance;
+mod loaded;
 mod model;
 mod observer;
+mod outside;
 mod redis;
 mod report;
+mod tagged;
 mod worker;
 
 use std::process::ExitCode;

@@ -14,6 +14,26 @@ pub(crate) struct Item {
     pub(crate) number: i64,
 }
 
+/// A record whose number grows behind the store's back.
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(name = "soak_tagged", l1(ttl = "20s"), l2(ttl = "60s"))]
+pub(crate) struct Tagged {
+    #[schema(primary_key)]
+    pub(crate) id: i64,
+    #[schema(tag)]
+    pub(crate) category: i64,
+    pub(crate) number: i64,
+}
+
+/// A copy of a number that is kept elsewhere and grows.
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(cache_only, name = "soak_loaded", l1(ttl = "20s"), l2(ttl = "5s"))]
+pub(crate) struct Loaded {
+    #[schema(primary_key)]
+    pub(crate) id: i64,
+    pub(crate) number: i64,
+}
+
 /// The bit of a number whose write takes long to commit.
 pub(crate) const SLOW_COMMIT: u64 = 1 << 30;
 

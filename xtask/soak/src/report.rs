@@ -88,7 +88,9 @@ fn show(outcome: &Outcome) {
     let operations = verdict.operations();
     println!("operations      {operations} in {} s, {:.0} a second", took.as_secs(), operations as f64 / took.as_secs_f64().max(1.0));
     println!("reads checked   {}, {} too late to check", verdict.reads, verdict.unchecked);
+    println!("                of tagged records {}, of loads {}", verdict.tagged, verdict.loaded);
     println!("writes          {}", verdict.writes);
+    println!("invalidated     {} after a change that nothing else tells of", verdict.invalidated);
     println!("calls failed    {}", verdict.failures);
     println!("hits            L1 {}, L2 {}, L3 {}", verdict.l1_hits, verdict.l2_hits, verdict.l3_hits);
     println!("fills refused   {}", verdict.refused);

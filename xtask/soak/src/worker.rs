@@ -8,14 +8,18 @@ use strata::Query;
 use tokio::io::AsyncReadExt;
 
 use crate::arguments::Task;
-use crate::drill;
 use crate::history::Promise;
 use crate::instance::{Instance, Purpose};
+use crate::outside::Outside;
+use crate::{drill, loaded, tagged};
 
 const TASKS: usize = 6;
 
 struct Worker {
     instance: Instance,
+    /// What loads look at, and what changes rows.
+    source: Arc<Outside>,
+    outside: Outside,
     keys: u64,
     stopped: AtomicBool,
 }
@@ -23,7 +27,13 @@ struct Worker {
 /// Works until its standard input is closed.
 pub(crate) async fn run(task: Task) -> Result<()> {
     let (random, drilled) = tokio::try_join!(Instance::open(&task, Purpose::Random), Instance::open(&task, Purpose::Drill))?;
-    let worker = Arc::new(Worker { instance: random, keys: task.keys, stopped: AtomicBool::new(false) });
+    let worker = Arc::new(Worker {
+        instance: random,
+        source: Arc::new(Outside::new(&task.database)),
+        outside: Outside::new(&task.database),
+        keys: task.keys,
+        stopped: AtomicBool::new(false),
+    });
     let drilled = Arc::new(drilled);
     let mut running: Vec<_> = (0..TASKS)
         .map(|_| {
@@ -31,6 +41,10 @@ pub(crate) async fn run(task: Task) -> Result<()> {
             tokio::spawn(async move { worker.work().await })
         })
         .collect();
+    for part in [Part::ReadTagged, Part::ChangeTagged, Part::ReadLoaded, Part::ReadLoaded, Part::ChangeLoaded] {
+        let worker = Arc::clone(&worker);
+        running.push(tokio::spawn(async move { worker.play(part).await }));
+    }
     running.push(tokio::spawn({
         let (worker, drilled) = (Arc::clone(&worker), Arc::clone(&drilled));
         async move { drill::run(&drilled, worker.keys, &worker.stopped).await }
@@ -44,7 +58,25 @@ pub(crate) async fn run(task: Task) -> Result<()> {
     drilled.close().await
 }
 
+/// What a task does with what changes behind the store's back.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    ReadTagged,
+    ChangeTagged,
+    ReadLoaded,
+    ChangeLoaded,
+}
+
 impl Worker {
+    async fn play(&self, part: Part) -> Result<()> {
+        match part {
+            Part::ReadTagged => tagged::read(&self.instance, &self.stopped).await,
+            Part::ChangeTagged => tagged::change(&self.instance, &self.outside, &self.stopped).await,
+            Part::ReadLoaded => loaded::read(&self.instance, &self.source, &self.stopped).await,
+            Part::ChangeLoaded => loaded::change(&self.instance, &self.outside, &self.stopped).await,
+        }
+    }
+
     async fn work(&self) -> Result<()> {
         let instance = &self.instance;
         while !self.stopped.load(Ordering::Relaxed) {
