@@ -9,11 +9,13 @@ cargo xtask test [--quick] [-- FILTER...]
     runner, to choose tests. PostgreSQL and Redis are those of DATABASE_URL and REDIS_URL if set,
     else throw-away ones.
 cargo xtask prove soak [--minutes N | --seconds N | --operations N] [--processes P] [--keys K]
-        [--calm] [--seed N] [--redis single|sentinel|cluster] [--without PROTECTION|all]
+        [--calm] [--seed N] [--redis single|sentinel|cluster] [--postgres single|failover]
+        [--without PROTECTION|all]
     Several processes on PostgreSQL and Redis of their own, under random faults; every read is checked.
-    A run of three minutes or a million operations takes the kinds of Redis in turn. With --without the workspace is
-    compiled so that a protection can be left out (fence, lease, no-create, floor, mark, cursor or
-    deadline), and the run must fail; `all` leaves out each in turn, and fails if a run does not.
+    A run of three minutes or a million operations takes the kinds of Redis in turn. With `failover`
+    PostgreSQL has a synchronous standby that takes over. With --without the workspace is compiled so
+    that a protection can be left out (fence, lease, no-create, floor, mark, cursor or deadline), and
+    the run must fail; `all` leaves out each in turn, and fails if a run does not.
 cargo xtask prove model
     Explores the coherence protocol exhaustively, further than the tests do.
 cargo xtask prove interleavings

@@ -12,7 +12,8 @@ use crate::redis::Kind;
 
 pub(crate) const HELP: &str = "\
 soak [--minutes N | --seconds N | --operations N] [--processes P] [--keys K] [--calm] [--seed N]
-     [--redis single|sentinel|cluster] [--without fence|lease|no-create|floor|mark|cursor|deadline|all]";
+     [--redis single|sentinel|cluster] [--postgres single|failover]
+     [--without fence|lease|no-create|floor|mark|cursor|deadline|all]";
 
 /// A run at least as long takes the kinds of Redis in turn.
 const LONG: Duration = Duration::from_secs(180);
@@ -75,6 +76,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// The kinds of Redis that take turns.
     pub(crate) redis: Vec<Kind>,
+    /// PostgreSQL has a standby that takes over.
+    pub(crate) has_standby: bool,
     /// The protections that are left out, each in a run of its own.
     pub(crate) without: Vec<Protection>,
 }
@@ -110,6 +113,7 @@ fn parse_plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
         calm: false,
         seed: fastrand::u64(..),
         redis: Vec::new(),
+        has_standby: false,
         without: Vec::new(),
     };
     while let Some(argument) = arguments.next() {
@@ -130,6 +134,7 @@ fn parse_plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
             "--keys" => plan.keys = number()?,
             "--seed" => plan.seed = number()?,
             "--redis" => redis = Some(kind(&value()?)?),
+            "--postgres" => plan.has_standby = has_standby(&value()?)?,
             "--without" => without = protections(&value()?)?,
             unknown => bail!("there is no option `{unknown}`\n\n{HELP}"),
         }
@@ -150,6 +155,14 @@ fn parse_plan(mut arguments: impl Iterator<Item = String>) -> Result<Plan> {
 fn kind(name: &str) -> Result<Kind> {
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
     kind.with_context(|| format!("there is no kind of Redis `{name}`\n\n{HELP}"))
+}
+
+fn has_standby(name: &str) -> Result<bool> {
+    match name {
+        "single" => Ok(false),
+        "failover" => Ok(true),
+        _ => bail!("there is no kind of PostgreSQL `{name}`\n\n{HELP}"),
+    }
 }
 
 fn protections(name: &str) -> Result<Vec<Protection>> {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use store_testkit::servers::{PostgresOptions, PostgresServer};
 use strata::protection::Protection;
 use tokio::process::{Child, Command};
 
@@ -18,6 +17,7 @@ use crate::history::{Event, Journal, Spell, now};
 use crate::model::{BOUND, SLOW_COMMIT_TRIGGER};
 use crate::observer::{Observer, Progress};
 use crate::outside;
+use crate::postgres::Postgres;
 use crate::redis::{Kind, Redis};
 
 /// How often a run tells how far it has come.
@@ -36,13 +36,30 @@ pub(crate) struct Conductor<'a> {
     observer: Observer,
     /// Where it is noted what Redis loses.
     journal: Journal,
-    directory: PathBuf,
+    directory: Histories,
     workers: Vec<Child>,
     /// How many workers were started.
     started: u32,
     pack: Pack,
     faults: BTreeMap<Fault, u64>,
     random: fastrand::Rng,
+}
+
+/// The directory of the histories, which goes when the run is over.
+struct Histories(PathBuf);
+
+impl Histories {
+    fn make() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("strata-soak-{}-{}", std::process::id(), now()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Histories(path))
+    }
+}
+
+impl Drop for Histories {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// What came of a run.
@@ -60,21 +77,20 @@ pub(crate) struct Outcome {
 /// Runs for so long, or so many operations; without a protection, until the first violation.
 pub(crate) async fn run(plan: &Plan, redis: Kind, length: Length, without: Option<Protection>) -> Result<Outcome> {
     println!("starting PostgreSQL and Redis ({})", redis.name());
-    let servers = Servers { postgres: PostgresServer::start(&PostgresOptions::default())?, redis: Redis::start(redis)? };
-    let directory = servers.postgres.directory().join("soak");
-    std::fs::create_dir_all(&directory)?;
+    let servers = Servers { postgres: Postgres::start(plan.has_standby).await?, redis: Redis::start(redis)? };
+    let directory = Histories::make()?;
     let mut conductor = Conductor {
         plan,
         length,
         without,
         redis,
         servers,
-        journal: Journal::create(&directory.join("conductor.history"))?,
-        observer: Observer::start(directory.clone(), BOUND.as_nanos() as u64),
+        journal: Journal::create(&directory.0.join("conductor.history"))?,
+        observer: Observer::start(directory.0.clone(), BOUND.as_nanos() as u64),
         directory,
         workers: Vec::new(),
         started: 0,
-        pack: Pack::new(redis),
+        pack: Pack::new(redis, plan.has_standby),
         faults: BTreeMap::new(),
         random: fastrand::Rng::with_seed(plan.seed),
     };
@@ -98,7 +114,7 @@ impl Conductor<'_> {
         let number = self.started;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("worker").args([number.to_string(), self.plan.keys.to_string(), self.servers.postgres.url(), self.servers.redis.url()]);
-        command.arg(&self.directory).stdin(Stdio::piped()).kill_on_drop(true);
+        command.arg(&self.directory.0).stdin(Stdio::piped()).kill_on_drop(true);
         match self.without {
             Some(protection) => command.env("STRATA_WITHOUT", protection.name()),
             None => command.env_remove("STRATA_WITHOUT"),

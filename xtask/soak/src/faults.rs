@@ -5,14 +5,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Result;
-use store_testkit::servers::{PostgresServer, RedisServer};
+use store_testkit::servers::RedisServer;
 
+use crate::postgres::Postgres;
 use crate::redis::{Kind, Redis, is_primary};
 
 /// The servers of a run.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    pub(crate) postgres: PostgresServer,
+    pub(crate) postgres: Postgres,
     pub(crate) redis: Redis,
 }
 
@@ -41,6 +42,8 @@ pub(crate) enum Fault {
     PausePostgres,
     /// PostgreSQL is killed and recovers.
     KillPostgres,
+    /// PostgreSQL is killed, and its standby takes over.
+    FailOverPostgres,
     /// A worker is killed; another takes its place.
     KillWorker,
     /// A worker stands still.
@@ -75,12 +78,15 @@ pub(crate) struct Pack {
 }
 
 impl Pack {
-    pub(crate) fn new(redis: Kind) -> Self {
+    pub(crate) fn new(redis: Kind, has_standby: bool) -> Self {
         let going_back = match redis {
             Kind::Single => Fault::RevertRedis,
             Kind::Sentinel | Kind::Cluster => Fault::FailOverRedis,
         };
-        Pack { all: ALWAYS.into_iter().chain([going_back; 4]).collect(), left: Vec::new() }
+        Pack {
+            all: ALWAYS.into_iter().chain([going_back; 4]).chain(has_standby.then_some(Fault::FailOverPostgres)).collect(),
+            left: Vec::new(),
+        }
     }
 
     pub(crate) fn deal(&mut self, random: &mut fastrand::Rng) -> Option<Fault> {
@@ -126,6 +132,7 @@ impl fmt::Display for Fault {
             Fault::CutPostgres => "PostgreSQL cut off",
             Fault::PausePostgres => "PostgreSQL paused",
             Fault::KillPostgres => "PostgreSQL killed",
+            Fault::FailOverPostgres => "PostgreSQL failed over",
             Fault::KillWorker => "worker killed",
             Fault::PauseWorker => "worker paused",
         })
@@ -195,6 +202,7 @@ impl Servers {
                 wait(random, 50..500);
                 self.postgres.restart()?;
             }
+            Fault::FailOverPostgres => return self.postgres.fail_over(),
             Fault::KillWorker | Fault::PauseWorker => {}
         }
         Ok(true)
@@ -243,7 +251,7 @@ mod tests {
 
     #[test]
     fn every_fault_comes_before_any_comes_again_too_often() {
-        let (mut pack, mut random) = (Pack::new(Kind::Single), fastrand::Rng::with_seed(7));
+        let (mut pack, mut random) = (Pack::new(Kind::Single, true), fastrand::Rng::with_seed(7));
         let dealt: Vec<Fault> = (0..pack.all.len()).filter_map(|_| pack.deal(&mut random)).collect();
         let sorted = |mut faults: Vec<Fault>| {
             faults.sort_unstable();

@@ -14,6 +14,7 @@ mod loaded;
 mod model;
 mod observer;
 mod outside;
+mod postgres;
 mod redis;
 mod report;
 mod tagged;
