@@ -42,10 +42,11 @@ pub struct Settings {
     pub stale_on_error: Option<Duration>,
     /// After this long, a read for which the last known record may be answered (`stale_on_error`) is, while the load goes on. Default: no such limit.
     pub soft_timeout: Option<Duration>,
-    /// How long before its end a record in memory that is read is loaded anew in the background, as a part of its life time from 0 to 1; 0 for never. Default: 0.
+    /// How long before its end a record in memory that is read is loaded anew in the background, as a part of its life time, from 0 (never) to below 1.
+    /// Default: 0.
     pub refresh_ahead: f64,
-    /// By how much life times differ at random, as a part of them from 0 to 1, so that what was loaded together does not expire together: each is shortened
-    /// by up to this part. Default: 0.1.
+    /// By how much life times differ at random, as a part of them, from 0 (not at all) to below 1, so that what was loaded together does not expire together:
+    /// each is shortened by up to this part. Default: 0.1.
     pub jitter: f64,
     /// Which part of the answers of caches, from 0 to 1, is compared with the truth in the background, two freshness bounds later: 0.001 is one in a
     /// thousand. [`Store::verification`](crate::Store::verification) tells what was found, and each inconsistency is an event of the level error. Only for
