@@ -103,11 +103,10 @@ fn create(path: &Path, database: &Path) -> io::Result<File> {
     const OWNER_ALONE: u32 = 0o600;
     let metadata = fs::metadata(database)?;
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(OWNER_ALONE).open(path)?;
-    // Whoever may write to the database, and nobody else, may lead, whatever the process's mask says. Only some users may give a file to others; where
-    // this one may not, the mode decides.
+    // The database's owner and mode, whatever the process's mask says, as SQLite makes the files of its write-ahead log: who may use the database must be
+    // able to open them all. Only some users may give a file to others; where this one may not, the mode decides.
     let _ = fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
-    let writable = metadata.mode() & 0o222;
-    file.set_permissions(fs::Permissions::from_mode(OWNER_ALONE | writable | writable << 1))?;
+    file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o777))?;
     Ok(file)
 }
 
@@ -135,14 +134,14 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn whoever_may_write_to_the_database_may_lead() {
+    fn the_file_has_the_database_s_mode() {
         use std::os::unix::fs::PermissionsExt;
 
-        for (database_mode, mode) in [(0o600, 0o600), (0o644, 0o600), (0o664, 0o660), (0o666, 0o666)] {
+        for mode in [0o600, 0o640, 0o644, 0o664, 0o666] {
             let (_directory, path) = database();
-            fs::set_permissions(&path, fs::Permissions::from_mode(database_mode)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert!(Leadership::new(path.clone()).seek().unwrap());
-            assert_eq!(fs::metadata(beside(&path)).unwrap().permissions().mode() & 0o777, mode, "{database_mode:o}");
+            assert_eq!(fs::metadata(beside(&path)).unwrap().permissions().mode() & 0o777, mode, "{mode:o}");
         }
     }
 
