@@ -117,7 +117,7 @@ impl<T: Schema> Collection<T> {
     /// As [`get_or_load`](Self::get_or_load) for many keys, in their order, with one call of the loader for all that are missing.
     ///
     /// The loader is given each missing key once, with its last known value. A key that it does not mention is [absent](Load::absent); to mention one that was
-    /// not missing is an error. Keys that somebody else is loading, alone or in another batch, are not asked for but waited for, and a caller of one of these keys
+    /// not missing, or one twice, is an error. Keys that somebody else is loading, alone or in another batch, are not asked for but waited for, and a caller of one of these keys
     /// waits for this batch. Where another process was loading some keys and has not filled them in time, a clone of the loader is called for those.
     ///
     /// # Errors

@@ -93,7 +93,10 @@ impl<T: Schema> Pipeline<T> {
         let mut answers: HashMap<T::Key, Option<Load<T>>> = ready.iter().map(|wanted| (wanted.key.clone(), None)).collect();
         for (key, load) in loads {
             match answers.get_mut::<Borrowed<T>>(key.borrow()) {
-                Some(answer) => *answer = Some(load),
+                Some(answer @ None) => *answer = Some(load),
+                Some(Some(_)) => {
+                    return Err(self.load_failed(format!("it answered twice for the key `{}`; give one answer a key", Self::text(&key))));
+                }
                 None => return Err(self.load_failed(format!("it answered for the key `{}`, which it was not asked for", Self::text(&key)))),
             }
         }

@@ -246,6 +246,9 @@ async fn bad_answers_are_refused_and_bad_keys_too(bench: &Bench) {
     check(error, ErrorKind::LoadFailed, "none was known");
     let error = players.get_or_load_many(["a"], |_| async { Ok([("b".to_owned(), Load::value(player("b", 1)))]) }).await.unwrap_err();
     check(error, ErrorKind::LoadFailed, "for the key `b`, which it was not asked for");
+    let twice = |_| async { Ok([("a".to_owned(), Load::value(player("a", 1))), ("a".to_owned(), Load::absent())]) };
+    let error = players.get_or_load_many(["a", "b"], twice).await.unwrap_err();
+    check(error, ErrorKind::LoadFailed, "it answered twice for the key `a`");
     assert_eq!(players.get_many(["a", "b"]).await.unwrap(), [None, None]);
     assert_eq!(level(players.get_or_load("a", loader(&source, 1)).await.unwrap()), Some(1));
 }
