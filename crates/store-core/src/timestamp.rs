@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// From [`Timestamp::MIN`] to [`Timestamp::MAX`], for people.
+pub(crate) const RANGE: &str = "a time must lie between the years 4713 BC and 294247";
+
 /// A moment in microseconds since 1970-01-01T00:00:00Z, within what PostgreSQL's `TIMESTAMPTZ` can hold.
 ///
 /// ```
@@ -69,10 +72,7 @@ impl Timestamp {
 }
 
 fn out_of_range() -> Error {
-    Error::new(
-        ErrorKind::InvalidValue,
-        "a time must lie between the years 4713 BC and 294247, so that PostgreSQL and 64-bit microseconds hold it",
-    )
+    Error::new(ErrorKind::InvalidValue, format!("{RANGE}, so that PostgreSQL and 64-bit microseconds hold it"))
 }
 
 impl fmt::Display for Timestamp {

@@ -5,6 +5,7 @@ use super::placeholders::renumber;
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::{ColumnName, Comparison, DEEPEST, Filter};
 use crate::schema::BoundSchema;
+use crate::timestamp::RANGE;
 use crate::value::Value;
 
 /// Both databases take at least this many values in one statement.
@@ -94,8 +95,8 @@ impl ConditionWriter<'_> {
             Filter::Raw { sql: condition, params } => {
                 let renumbered = renumber(condition, params.len(), self.params.len() + 1, self.dialect)
                     .map_err(|error| error.with_schema(self.schema.name()))?;
-                if let Some(unset) = params.iter().position(|value| matches!(value, Value::Unset)) {
-                    return Err(self.refuse(format!("value {} is unset, or a time that no column holds; give a value or NULL", unset + 1)));
+                for (number, value) in (1..).zip(params) {
+                    check_value(value).map_err(|reason| self.refuse(format!("value {number}: {reason}")))?;
                 }
                 self.params.extend(params.iter().cloned());
                 self.check_count()?;
@@ -143,12 +144,7 @@ impl ConditionWriter<'_> {
     }
 
     fn value(&mut self, value: Value<'static>, sql: &mut String) -> Result<()> {
-        if matches!(value, Value::Double(number) if number.is_nan()) {
-            return Err(self.refuse("NaN cannot be compared with".to_owned()));
-        }
-        if matches!(value, Value::Unset) {
-            return Err(self.refuse("a value to compare with is unset; give one".to_owned()));
-        }
+        check_value(&value).map_err(|reason| self.refuse(reason))?;
         self.params.push(value);
         self.check_count()?;
         sql.push_str(&self.dialect.placeholder(self.params.len()));
@@ -199,6 +195,15 @@ impl ConditionWriter<'_> {
 
     fn refuse(&self, reason: String) -> Error {
         Error::new(ErrorKind::InvalidQuery, reason).with_schema(self.schema.name())
+    }
+}
+
+/// Why a value cannot stand in a condition. SQLite would take NaN for NULL.
+fn check_value(value: &Value<'_>) -> std::result::Result<(), String> {
+    match value {
+        Value::Double(number) if number.is_nan() => Err("NaN cannot be compared with".to_owned()),
+        Value::Unset => Err(format!("it is `Value::Unset`, which a time that no column holds becomes ({RANGE}); give a value, or NULL")),
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Input that no call can use: typed errors, and no panic.
 
+use std::time::{Duration, SystemTime};
+
 use proptest::prelude::*;
 use strata::mem::MemTier;
 use strata::sqlite::SqliteTier;
@@ -40,11 +42,17 @@ async fn malformed_queries_are_refused_and_say_why(bench: &Bench) {
         (raw("level = 1) OR (1 = 1", params![]), "closes a parenthesis"),
         (raw("level = 1; DROP TABLE player", params![]), "`;`"),
         (raw("", params![]), "the condition is empty"),
-        (raw("level = $1", vec![Value::Unset]), "value 1 is unset"),
+        (raw("level = $1", vec![Value::Unset]), "value 1: it is `Value::Unset`"),
+        (raw("level = $2 OR score > $1", params![f64::NAN, 1]), "value 1: NaN cannot be compared with"),
+        (raw("level = $1 OR score > $2", params![1, Some(f32::NAN)]), "value 2: NaN cannot be compared with"),
+        (
+            raw("created_at > $1", params![SystemTime::UNIX_EPOCH - Duration::from_secs(300_000_000_000)]),
+            "value 1: it is `Value::Unset`, which a time that no column holds becomes (a time must lie between the years 4713 BC and 294247)",
+        ),
         (raw("level === 1", params![]), ""),
         (raw("level = 1 ORDER BY level", params![]), ""),
         (compare("nonsense", Value::Integer(1)), "there is no column `nonsense`"),
-        (compare("level", Value::Unset), "unset"),
+        (compare("level", Value::Unset), "it is `Value::Unset`"),
         (Query::from(Filter::IsNull { column: "x\"y".into() }), "there is no column"),
         (Query::from(Filter::OneOf { column: "nonsense".into(), values: vec![Value::Integer(1)] }), "there is no column"),
         (Query::from(Player::score().gt(f64::NAN)), "NaN"),
