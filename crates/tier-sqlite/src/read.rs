@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::vec;
 
@@ -16,7 +15,7 @@ use crate::commit::snapshot;
 use crate::error::{self, Origin};
 use crate::plan::Plan;
 use crate::value;
-use crate::workers::Worker;
+use crate::workers::{Interest, Interested, Worker};
 
 /// A query as SQLite runs it.
 #[derive(Debug)]
@@ -122,15 +121,15 @@ pub(crate) struct Rows {
     chunks: mpsc::Receiver<Result<Chunk>>,
     rows: vec::IntoIter<StoredRow>,
     has_ended: bool,
-    abandoned: Arc<AtomicBool>,
+    _reader: Interested,
 }
 
-/// The two ends of a query's channel, and the sign that nobody takes its rows any more.
-pub(crate) fn channel() -> (Rows, mpsc::Sender<Result<Chunk>>, Arc<AtomicBool>) {
+/// The two ends of a query's channel, and whether anybody still takes its rows.
+pub(crate) fn channel() -> (Rows, mpsc::Sender<Result<Chunk>>, Arc<Interest>) {
     let (sender, chunks) = mpsc::channel(WAITING_CHUNKS);
-    let abandoned = Arc::new(AtomicBool::new(false));
-    let rows = Rows { chunks, rows: Vec::new().into_iter(), has_ended: false, abandoned: Arc::clone(&abandoned) };
-    (rows, sender, abandoned)
+    let reader = Interested::default();
+    let interest = Arc::clone(&reader.0);
+    (Rows { chunks, rows: Vec::new().into_iter(), has_ended: false, _reader: reader }, sender, interest)
 }
 
 impl Stream for Rows {
@@ -159,11 +158,5 @@ impl Stream for Rows {
                 }
             }
         }
-    }
-}
-
-impl Drop for Rows {
-    fn drop(&mut self) {
-        self.abandoned.store(true, Ordering::Relaxed);
     }
 }

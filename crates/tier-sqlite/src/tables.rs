@@ -1,7 +1,6 @@
 //! Rows in SQL tables.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
@@ -15,7 +14,7 @@ use crate::prepare;
 use crate::read::{self, Statement};
 use crate::tier::SqliteTier;
 use crate::value::{key_to_stored, operand_to_stored, row_to_stored};
-use crate::workers::{Worker, Workers};
+use crate::workers::{Interested, Worker, Workers};
 use crate::write::{self, LogKeys};
 
 #[async_trait]
@@ -88,9 +87,10 @@ impl Tables for SqliteTier {
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {
         let plan = self.plan(schema);
         let count = statement(sql::count(Dialect::Sqlite, schema, &count).map_err(|error| of_schema(error, &plan))?);
-        let abandoned = AbandonOnDrop::default();
-        let seen = Arc::clone(&abandoned.0);
-        let job = move |worker: &mut Worker, plan: &Plan| worker.run_until(&seen, |worker| read::count(&worker.connection, plan, &count));
+        let caller = Interested::default();
+        let interest = Arc::clone(&caller.0);
+        let job =
+            move |worker: &mut Worker, plan: &Plan| worker.run_while(&interest, |worker| read::count(&worker.connection, plan, &count));
         self.on_table(self.readers(), plan, job).await
     }
 }
@@ -115,9 +115,9 @@ impl SqliteTier {
         select: &Select,
     ) -> Result<impl futures_core::Stream<Item = Result<StoredRow>> + use<>> {
         let query = statement(sql::select(Dialect::Sqlite, schema, select)?);
-        let (rows, sender, abandoned) = read::channel();
+        let (rows, sender, interest) = read::channel();
         let job = move |worker: Result<&mut Worker>| match worker {
-            Ok(worker) if !sender.is_closed() => worker.run_until(&abandoned, |worker| read::select(worker, &plan, &query, &sender)),
+            Ok(worker) if !sender.is_closed() => worker.run_while(&interest, |worker| read::select(worker, &plan, &query, &sender)),
             Ok(_) => {}
             // There is room: nothing was sent before.
             Err(error) => drop(sender.try_send(Err(error))),
@@ -139,14 +139,4 @@ fn statement(statement: sql::Statement) -> Statement {
 
 fn of_schema(error: Error, plan: &Plan) -> Error {
     error.with_schema(plan.name()).with_tier(Role::Truth)
-}
-
-/// Tells a running read that its caller is gone.
-#[derive(Default)]
-struct AbandonOnDrop(Arc<AtomicBool>);
-
-impl Drop for AbandonOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

@@ -14,7 +14,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use rusqlite::Connection;
+use rusqlite::{Connection, InterruptHandle};
 use store_core::facet::Caller;
 use store_core::{Error, Result, Role};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -64,12 +64,75 @@ pub(crate) struct Worker {
     pub(crate) connection: Connection,
     pub(crate) file: Arc<DatabaseFile>,
     shared: Arc<Shared>,
-    abandoned: Abandoned,
+    running: Running,
     lent: bool,
 }
 
-/// Whether nobody waits for the running job any more; seen by the connection's progress handler.
-type Abandoned = Arc<Mutex<Option<Arc<AtomicBool>>>>;
+/// The long job that is running, for the connection's progress handler.
+type Running = Arc<Mutex<Option<Arc<Interest>>>>;
+
+/// Whether anybody still waits for what takes long.
+///
+/// The progress handler looks at it while a statement runs. SQLite's planner calls that too seldom, so it is interrupted as well; a statement that is begun later
+/// takes no notice of an interrupt.
+#[derive(Default)]
+pub(crate) struct Interest {
+    is_lost: AtomicBool,
+    /// The connection, while the job runs on it.
+    connection: Mutex<Option<InterruptHandle>>,
+}
+
+impl Interest {
+    /// Ends the job, wherever it is, and nothing that its connection does afterwards.
+    pub(crate) fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+        // Under the lock, which the end of the job waits for.
+        if let Some(connection) = &*lock(&self.connection) {
+            connection.interrupt();
+        }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Who is interested, until it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Interested(pub(crate) Arc<Interest>);
+
+impl Drop for Interested {
+    fn drop(&mut self) {
+        self.0.lose();
+    }
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interest").field("is_lost", &self.is_lost()).finish_non_exhaustive()
+    }
+}
+
+/// The time in which a job may be ended. Its drop ends it, also where the job panics.
+struct Run<'a> {
+    running: &'a Mutex<Option<Arc<Interest>>>,
+    interest: &'a Interest,
+}
+
+impl<'a> Run<'a> {
+    fn begin(running: &'a Mutex<Option<Arc<Interest>>>, interest: &'a Arc<Interest>, connection: &Connection) -> Self {
+        *lock(running) = Some(Arc::clone(interest));
+        *lock(&interest.connection) = Some(connection.get_interrupt_handle());
+        Run { running, interest }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        *lock(&self.interest.connection) = None;
+        *lock(self.running) = None;
+    }
+}
 
 impl Workers {
     pub(crate) fn new(config: &SqliteConfig, file: &Arc<DatabaseFile>, purpose: Purpose) -> Self {
@@ -214,14 +277,13 @@ impl Worker {
         }
         let mut connection = connection::open(&shared.config, shared.purpose)?;
         shared.file.check()?;
-        let abandoned = Abandoned::default();
+        let running = Running::default();
         if shared.purpose == Purpose::Read {
-            let (of_shared, of_job) = (Arc::clone(shared), Arc::clone(&abandoned));
-            let is_in_vain =
-                move || *of_shared.closing.borrow() || lock(&of_job).as_ref().is_some_and(|abandoned| abandoned.load(Ordering::Relaxed));
+            let (of_shared, of_job) = (Arc::clone(shared), Arc::clone(&running));
+            let is_in_vain = move || *of_shared.closing.borrow() || lock(&of_job).as_ref().is_some_and(|interest| interest.is_lost());
             connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(is_in_vain)).map_err(|error| error::from_sqlite(error, Origin::Own))?;
         }
-        Ok(Worker { connection, file: Arc::clone(&shared.file), shared: Arc::clone(shared), abandoned, lent: false })
+        Ok(Worker { connection, file: Arc::clone(&shared.file), shared: Arc::clone(shared), running, lent: false })
     }
 
     fn serve(mut self) {
@@ -232,7 +294,6 @@ impl Worker {
                 Ok(()) => job(Ok(&mut self)),
                 Err(error) => job(Err(error)),
             }));
-            *lock(&self.abandoned) = None;
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
@@ -269,12 +330,11 @@ impl Worker {
         }
     }
 
-    /// Runs what may take long; `abandoned` ends it at any moment.
-    pub(crate) fn run_until<T>(&mut self, abandoned: &Arc<AtomicBool>, long: impl FnOnce(&mut Self) -> T) -> T {
-        *lock(&self.abandoned) = Some(Arc::clone(abandoned));
-        let result = long(self);
-        *lock(&self.abandoned) = None;
-        result
+    /// Runs what may take long, as long as somebody is interested.
+    pub(crate) fn run_while<T>(&mut self, interest: &Arc<Interest>, long: impl FnOnce(&mut Self) -> T) -> T {
+        let running = Arc::clone(&self.running);
+        let _run = Run::begin(&running, interest, &self.connection);
+        long(self)
     }
 
     /// Waits. `false` if the pool was closed before the time was over.
@@ -347,5 +407,31 @@ fn block_on<F: Future>(future: F) -> F::Output {
             Poll::Ready(output) => return output,
             Poll::Pending => thread::park(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_loses_interest_ends_the_job_and_not_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = SqliteConfig::new(directory.path().join("app.db"));
+        let file = Arc::new(DatabaseFile::new(config.path.clone()));
+        let readers = Workers::new(&config, &file, Purpose::Read);
+        let interrupted = readers.run(|worker| {
+            let (early, late) = (Arc::<Interest>::default(), Arc::<Interest>::default());
+            let during = worker.run_while(&early, |worker| {
+                early.lose();
+                worker.connection.is_interrupted()
+            });
+            // A new statement takes the sign back.
+            worker.connection.query_row("SELECT 1", [], |_| Ok(())).unwrap();
+            worker.run_while(&late, |_| {});
+            late.lose();
+            Ok((during, worker.connection.is_interrupted()))
+        });
+        assert_eq!(interrupted.await.unwrap(), (true, false));
     }
 }
