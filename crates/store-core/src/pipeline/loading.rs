@@ -4,6 +4,7 @@
 //! stands. To keep processes from renewing the same value at once there is a second slot beside the key's own, whose lease is a courtesy: nothing relies on it.
 
 mod ask;
+mod chain;
 mod keep;
 mod known;
 mod slots;
@@ -17,6 +18,7 @@ use futures_util::future::join_all;
 
 pub(crate) use ask::{LoadMany, LoadOne, Loader};
 
+use self::chain::Chain;
 use self::known::LastKnown;
 use super::read::Loaded;
 use super::tags::Tagging;
@@ -111,6 +113,20 @@ impl<T: Schema> Pipeline<T> {
         Ok(())
     }
 
+    /// Refuses a load of a key within a load of it.
+    fn check_is_not_its_own(&self, key: &T::Key) -> Result<()> {
+        match Chain::current() {
+            Some(chain) if chain.holds(self.address(), &Self::text(key)) => Err(self.load_failed(
+                "the key's own loader asks for it, itself or through a load that it waits for, and so would wait for itself; let it read the source".to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// The record from the tiers below memory, or from the loader.
     pub(crate) async fn get_or_load(
         self: &Arc<Self>,
@@ -123,6 +139,7 @@ impl<T: Schema> Pipeline<T> {
         if self.is_fresh(freshness) && self.remembers_absence(key.borrow()) {
             return Ok(None);
         }
+        self.check_is_not_its_own(&key)?;
         let mut flights = self.board(vec![key.clone()], loader, freshness);
         let Some(flight) = flights.pop() else { return Ok(None) };
         let waiting = self.within_limit(self.landed(&key, flight, freshness));
@@ -156,6 +173,9 @@ impl<T: Schema> Pipeline<T> {
                 }
                 found.insert(key.clone(), record);
             }
+        }
+        for key in &missing {
+            self.check_is_not_its_own(key).map_err(|error| error.with_key(Self::text(key)))?;
         }
         let flights = self.board(missing.clone(), loader, freshness);
         let landed = join_all(missing.iter().zip(flights).map(|(key, flight)| self.landed(key, flight, freshness))).await;
@@ -196,7 +216,9 @@ impl<T: Schema> Pipeline<T> {
         let flights = boarded.collect();
         if !wanted.is_empty() {
             let pipeline = Arc::clone(self);
-            self.shared.life.runtime().spawn(async move { pipeline.load_wanted(wanted, loader, reason).await });
+            // Nobody waits for a renewal.
+            let chain = Chain::current().filter(|_| reason != Reason::Renewal);
+            self.shared.life.runtime().spawn(Chain::run(chain, async move { pipeline.load_wanted(wanted, loader, reason).await }));
         }
         flights
     }

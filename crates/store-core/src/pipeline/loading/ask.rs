@@ -4,10 +4,12 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
+use super::chain::Chain;
 use super::{Pipeline, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::{Known, Load, LoadError, LoadResult};
@@ -76,7 +78,9 @@ impl<T: Schema> Pipeline<T> {
         self.counters().loads.add(ready.len() as u64);
 
         let limit = self.shared.settings.load_timeout;
-        let load = pin!(tokio::time::timeout(limit, AssertUnwindSafe(async { loader.load(asked).await }).catch_unwind()));
+        let chain = Chain::new(self.address(), ready.iter().map(|wanted| wanted.text.clone()).collect());
+        let load = Chain::run(Some(Arc::new(chain)), async { loader.load(asked).await });
+        let load = pin!(tokio::time::timeout(limit, AssertUnwindSafe(load).catch_unwind()));
         let answer = match select(pin!(self.shared.closing.announced()), load).await {
             Either::Left(_) => return Err(Self::closed()),
             Either::Right((answer, _)) => answer,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use store_testkit::{Fault, Operation};
-use strata::{ErrorKind, Freshness, Load, Settings};
+use strata::{Error, ErrorKind, Freshness, Load, Settings};
 
 use super::{Bench, Kind, MINUTE, Source, held, kept, loaded, nobody, page};
 
@@ -153,6 +153,50 @@ async fn a_call_ends_with_its_limit_and_a_load_with_its_own() {
         assert_eq!((error.kind(), error.key()), (ErrorKind::Timeout, Some("/")));
         assert!(error.to_string().contains("load_timeout"), "{error}");
         assert_eq!(loaded(&bench.pages, &source, Load::value(page("/", 2))).await, Some(2), "its lease was given back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loader_that_asks_for_its_own_key_is_told_at_once() {
+    for kind in [Kind::Shared, Kind::Memory] {
+        let bench = Bench::open(kind, |_| {}).await;
+        let check = |error: Error| {
+            assert_eq!((error.kind(), error.key()), (ErrorKind::LoadFailed, Some("/")), "{error}");
+            assert!(error.to_string().contains("the key's own loader asks for it") && error.to_string().contains("key `/`"), "{error}");
+        };
+        let pages = bench.pages.clone();
+        check(
+            bench
+                .pages
+                .get_or_load("/", |_| async move {
+                    pages.get_or_load("/", nobody).await?;
+                    Ok(Load::absent())
+                })
+                .await
+                .unwrap_err(),
+        );
+        let pages = bench.pages.clone();
+        check(
+            bench
+                .pages
+                .get_or_load("/", |_| async move {
+                    let inner = pages.clone();
+                    let between = pages.get_or_load("b", |_| async move {
+                        inner.get_or_load_many(["c", "/"], |_| async { Ok(Vec::new()) }).await?;
+                        Ok(Load::absent())
+                    });
+                    between.await?;
+                    Ok(Load::absent())
+                })
+                .await
+                .unwrap_err(),
+        );
+        let pages = bench.pages.clone();
+        let found = bench.pages.get_or_load("/", |_| async move {
+            let other = pages.get_or_load("b", |_| async { Ok(Load::value(page("b", 2))) }).await?;
+            Ok(Load::value(page("/", other.map_or(0, |other| other.body + 1))))
+        });
+        assert_eq!(found.await.unwrap().map(|page| page.body), Some(3), "another key is no matter");
     }
 }
 
