@@ -1,5 +1,6 @@
 //! How a Rust type becomes a column's value and back.
 
+pub(crate) mod filler;
 mod json;
 mod nullable;
 mod scalar;

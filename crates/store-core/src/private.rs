@@ -5,6 +5,7 @@ use std::time::Duration;
 
 pub use crate::deferred::Deferred;
 pub use crate::error::{Error, ErrorKind, Result};
+use crate::field::filler;
 pub use crate::field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scalar};
 pub use crate::key::{Key, KeyPart};
 pub use crate::query::{Column, Projection};
@@ -67,6 +68,40 @@ impl<F: Scalar> PickNullable for &&Probe<Option<F>> {}
 impl<F> PickNullableJson for &Probe<Option<F>> {}
 impl<F> PickJson for Probe<F> {}
 
+/// First choice: the type's own `Default`.
+pub trait PickDefaultFiller {
+    /// What [`ColumnDefinition::filler`] holds.
+    fn strata_filler(&self) -> fn() -> Option<String>;
+}
+
+/// Second choice: what the type can read.
+pub trait PickReadFiller {
+    /// What [`ColumnDefinition::filler`] holds.
+    fn strata_filler(&self) -> fn() -> Option<String>;
+}
+
+/// Last choice: a type that serde cannot handle, which is told of elsewhere.
+pub trait PickNoFiller {
+    /// What [`ColumnDefinition::filler`] holds.
+    fn strata_filler(&self) -> fn() -> Option<String> {
+        || None
+    }
+}
+
+impl<F: JsonField + Default> PickDefaultFiller for &&Probe<F> {
+    fn strata_filler(&self) -> fn() -> Option<String> {
+        || filler::of_default::<F>().or_else(filler::of_what_is_read::<F>)
+    }
+}
+
+impl<F: JsonField> PickReadFiller for &Probe<F> {
+    fn strata_filler(&self) -> fn() -> Option<String> {
+        filler::of_what_is_read::<F>
+    }
+}
+
+impl<F> PickNoFiller for Probe<F> {}
+
 /// The column of types that are no scalar.
 pub trait PickColumn {
     /// The type of the column.
@@ -95,6 +130,7 @@ impl<F> Probe<Option<F>> {
 /// The traits that [`Probe`] needs in scope, without their names.
 pub mod pick {
     pub use super::{PickColumn as _, PickJson as _, PickNullable as _, PickNullableJson as _, PickPlain as _};
+    pub use super::{PickDefaultFiller as _, PickNoFiller as _, PickReadFiller as _};
 }
 
 /// A codec of the fields of type `F`. Only this function asks whether it is one, so that a type which has none is reported once and not for each use.

@@ -6,6 +6,6 @@ mod dialect;
 mod placeholders;
 mod select;
 
-pub use definition::{IndexPlan, add_column_statement, column_definition, create_statements, index_plans};
+pub use definition::{IndexPlan, add_column_statement, column_definition, create_statements, explain_missing_column, index_plans};
 pub use dialect::{Dialect, VERSION_COLUMN};
 pub use select::{Statement, count, select};

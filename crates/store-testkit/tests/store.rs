@@ -22,6 +22,7 @@ mod store {
     mod queries;
     mod records;
     mod redis_faults;
+    mod remedies;
     mod replicas;
     mod stacks;
     mod stale;

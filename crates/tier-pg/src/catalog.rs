@@ -1,6 +1,6 @@
 //! What the database's catalogue says of tables and indexes, held against the schema.
 
-use store_core::sql::{Dialect, IndexPlan, VERSION_COLUMN, add_column_statement};
+use store_core::sql::{Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, Error, ErrorKind, Role};
 
 use crate::error::Failure;
@@ -72,10 +72,7 @@ pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &
     for column in schema.definition().columns().iter().chain([&version]) {
         let (name, wanted) = (DIALECT.quote(column.name), DIALECT.type_name(column.column_type));
         match present.iter().find(|present| present.name == column.name) {
-            None => {
-                let remedy = add_column_statement(DIALECT, schema, column);
-                return Err(mismatch(schema, format!("the table lacks the column; run: {remedy}")).with_column(column.name).into());
-            }
+            None => return Err(mismatch(schema, explain_missing_column(DIALECT, schema, column)).with_column(column.name).into()),
             Some(present) if present.type_name != spelled(column.column_type) => {
                 let found = &present.type_name;
                 let remedy = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
-use store_core::sql::{Dialect, VERSION_COLUMN, add_column_statement, create_statements, index_plans};
+use store_core::sql::{Dialect, VERSION_COLUMN, create_statements, explain_missing_column, index_plans};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
 use crate::commit::{FORMAT, OWN_NAMES, OWN_TABLES, transaction};
@@ -162,8 +162,7 @@ fn compare(found: &[Found], schema: &BoundSchema) -> Result<()> {
         let name = wanted.name;
         let type_name = Dialect::Sqlite.type_name(wanted.column_type);
         let Some(column) = found.iter().find(|column| column.name.eq_ignore_ascii_case(name)) else {
-            let reason = format!("the table lacks the column; run: {}", add_column_statement(Dialect::Sqlite, schema, wanted));
-            return Err(mismatch(schema, reason).with_column(name.to_owned()));
+            return Err(mismatch(schema, explain_missing_column(Dialect::Sqlite, schema, wanted)).with_column(name.to_owned()));
         };
         let same =
             column.type_name.eq_ignore_ascii_case(type_name) || (type_name == "INTEGER" && column.type_name.eq_ignore_ascii_case("INT"));

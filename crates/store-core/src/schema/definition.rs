@@ -113,6 +113,8 @@ pub struct ColumnDefinition {
     pub residence: Residence,
     /// Whether its value is a tag of the record.
     pub is_tag: bool,
+    /// Writes a JSON document that the field reads, for rows which are older than the column; `None` where no such document is known.
+    pub filler: fn() -> Option<String>,
 }
 
 impl ColumnDefinition {
@@ -129,6 +131,7 @@ impl ColumnDefinition {
             stamp: Stamp::Never,
             residence: Residence::Everywhere,
             is_tag: false,
+            filler: || None,
         }
     }
 }

@@ -134,8 +134,12 @@ pub fn column_definition(dialect: Dialect, column: &ColumnDefinition) -> String 
     sql
 }
 
+/// Stands in a statement where nobody but the program's author knows a value. No database takes it for one.
+const UNKNOWN_JSON: &str = "<JSON>";
+
 /// The statement that adds a column to a table, for people to run. Rows that are there take the column's default, or zero or empty where it needs a value and
-/// has no default.
+/// has no default. For JSON that is the field's own `Default`, or what its type reads of `{}`, `[]` and the like; where it reads none of them, `<JSON>` stands
+/// in its place, which no database accepts.
 ///
 /// ```
 /// use store_core::sql::{Dialect, add_column_statement};
@@ -156,9 +160,46 @@ pub fn column_definition(dialect: Dialect, column: &ColumnDefinition) -> String 
 pub fn add_column_statement(dialect: Dialect, schema: &BoundSchema, column: &ColumnDefinition) -> String {
     let mut sql = format!("ALTER TABLE {} ADD COLUMN {}", dialect.quote(schema.table()), column_definition(dialect, column));
     if !column.nullable && column.default.is_none() {
-        let _ = write!(sql, " DEFAULT {}", dialect.zero(column.column_type));
+        let zero = dialect.zero(column.column_type).map(str::to_owned);
+        let zero = zero.or_else(|| (column.filler)().map(|json| dialect.text(&json)));
+        let _ = write!(sql, " DEFAULT {}", zero.as_deref().unwrap_or(UNKNOWN_JSON));
     }
     sql
+}
+
+/// Says of a column that a table lacks how to add it.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use store_core::sql::{Dialect, explain_missing_column};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Item {
+///     name: String,
+/// }
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     items: Vec<Item>,
+/// }
+///
+/// let schema = BoundSchema::standalone(Player::definition());
+/// let explanation = explain_missing_column(Dialect::Sqlite, &schema, &schema.definition().columns()[1]);
+/// assert!(explanation.ends_with(r#"run: ALTER TABLE "player" ADD COLUMN "items" TEXT NOT NULL DEFAULT '[]'"#));
+/// ```
+pub fn explain_missing_column(dialect: Dialect, schema: &BoundSchema, column: &ColumnDefinition) -> String {
+    let statement = add_column_statement(dialect, schema, column);
+    if statement.ends_with(UNKNOWN_JSON) {
+        return format!(
+            "the table lacks the column; put what the field is to hold in rows that are there, in JSON and in single quotes, in the place of {UNKNOWN_JSON}, \
+             and run: {statement}"
+        );
+    }
+    format!("the table lacks the column; run: {statement}")
 }
 
 fn index_name(schema: &BoundSchema, columns: &[&str], suffix: &str) -> String {

@@ -60,9 +60,9 @@ impl Dialect {
         }
     }
 
-    /// Zero, empty or false as a literal of a type.
-    pub(super) const fn zero(self, column_type: ColumnType) -> &'static str {
-        match (self, column_type) {
+    /// Zero, empty or false as a literal of a type, if it has one: what is empty in JSON is for the field to say.
+    pub(super) const fn zero(self, column_type: ColumnType) -> Option<&'static str> {
+        Some(match (self, column_type) {
             (Dialect::Postgres, ColumnType::Bool) => "FALSE",
             (Dialect::Sqlite, ColumnType::Bool | ColumnType::Time)
             | (_, ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt) => "0",
@@ -73,8 +73,13 @@ impl Dialect {
             (Dialect::Postgres, ColumnType::Time) => "'1970-01-01 00:00:00+00'",
             (Dialect::Postgres, ColumnType::Uuid) => "'00000000-0000-0000-0000-000000000000'",
             (Dialect::Sqlite, ColumnType::Uuid) => "x'00000000000000000000000000000000'",
-            (_, ColumnType::Json) => "'{}'",
-        }
+            (_, ColumnType::Json) => return None,
+        })
+    }
+
+    /// Text as a literal.
+    pub(super) fn text(self, text: &str) -> String {
+        format!("'{}'", text.replace('\'', "''"))
     }
 
     /// A default as a literal.
@@ -87,7 +92,7 @@ impl Dialect {
             }
             (_, DefaultValue::Integer(value)) => value.to_string(),
             (_, DefaultValue::Double(value)) => format!("{value:?}"),
-            (_, DefaultValue::Text(value)) => format!("'{}'", value.replace('\'', "''")),
+            (_, DefaultValue::Text(value)) => self.text(value),
         }
     }
 }

@@ -23,6 +23,7 @@ const _: () = {
                             __strata::ColumnDefinition {
                                 nullable: __strata::Probe::<String>::NULLABLE,
                                 unique: true,
+                                filler: (&&&__strata::Probe::<String>::NEW).strata_filler(),
                                 ..__strata::ColumnDefinition::new("code", __strata::Probe::<String>::COLUMN_TYPE)
                             },
                             __strata::ColumnDefinition {
@@ -41,16 +42,19 @@ const _: () = {
                             __strata::ColumnDefinition {
                                 nullable: __strata::Probe::<SystemTime>::NULLABLE,
                                 stamp: __strata::Stamp::OnInsert,
+                                filler: (&&&__strata::Probe::<SystemTime>::NEW).strata_filler(),
                                 ..__strata::ColumnDefinition::new("created_at", __strata::Probe::<SystemTime>::COLUMN_TYPE)
                             },
                             __strata::ColumnDefinition {
                                 nullable: __strata::Probe::<SystemTime>::NULLABLE,
                                 stamp: __strata::Stamp::OnWrite,
+                                filler: (&&&__strata::Probe::<SystemTime>::NEW).strata_filler(),
                                 ..__strata::ColumnDefinition::new("updated_at", __strata::Probe::<SystemTime>::COLUMN_TYPE)
                             },
                             __strata::ColumnDefinition {
                                 nullable: __strata::Probe::<Vec<u8>>::NULLABLE,
                                 residence: __strata::Residence::TruthOnly,
+                                filler: (&&&__strata::Probe::<Vec<u8>>::NEW).strata_filler(),
                                 ..__strata::ColumnDefinition::new("document", __strata::Probe::<Vec<u8>>::COLUMN_TYPE)
                             },
                             __strata::ColumnDefinition {
@@ -61,6 +65,7 @@ const _: () = {
                             },
                             __strata::ColumnDefinition {
                                 nullable: __strata::Probe::<Vec<Order>>::NULLABLE,
+                                filler: (&&&__strata::Probe::<Vec<Order>>::NEW).strata_filler(),
                                 ..__strata::ColumnDefinition::new("parts", __strata::Probe::<Vec<Order>>::COLUMN_TYPE)
                             }
                         ],

@@ -17,6 +17,7 @@ const _: () = {
                             },
                             __strata::ColumnDefinition {
                                 nullable: __strata::Probe::<String>::NULLABLE,
+                                filler: (&&&__strata::Probe::<String>::NEW).strata_filler(),
                                 ..__strata::ColumnDefinition::new("name", __strata::Probe::<String>::COLUMN_TYPE)
                             },
                             __strata::ColumnDefinition {

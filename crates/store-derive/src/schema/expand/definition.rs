@@ -65,6 +65,10 @@ fn column(model: &Model, field: &Field) -> TokenStream {
             settings.push(quote!(residence: #runtime::Residence::#variant));
         }
     }
+    // A column that may be NULL, or has a default, needs none.
+    if !tags.has(Tag::Nullable) && !tags.has(Tag::PrimaryKey) && tags.default.is_none() && !field.field_type.is_option {
+        settings.push(quote!(filler: (&&&#runtime::Probe::<#stored>::NEW).strata_filler()));
+    }
     quote! {
         #runtime::ColumnDefinition {
             #(#settings,)*
