@@ -187,7 +187,8 @@ impl<N: NearTier> StoreBuilder<N> {
     /// # Errors
     ///
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) or [`SchemaDuplicate`](ErrorKind::SchemaDuplicate) with every mistake that was found;
-    /// what the truth says when it makes tables; [`SchemaMismatch`](ErrorKind::SchemaMismatch) with the names of those that are missing where it may not.
+    /// what the truth says when it makes tables; [`SchemaMismatch`](ErrorKind::SchemaMismatch) with the names of those, and of the unique indexes, that
+    /// are missing where it may not.
     pub async fn build(self) -> Result<Store> {
         // On the heap, so that a caller's own future does not grow by all of it.
         Box::pin(self.assemble()).await

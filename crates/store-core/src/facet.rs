@@ -16,6 +16,6 @@ pub use mark::{Fetched, Mark, Relay, Removal};
 pub use near::{EvictionCause, Near, NearTier, NoNear, OnEvict, Shelf, ShelfOptions, Weigher};
 pub use records::{Fill, FillLease, PutOver, Records, Seen, Slot};
 pub use slot_state::SlotState;
-pub use tables::{Count, Select, Tables};
+pub use tables::{Count, MissingIndex, Select, Tables};
 pub use tags::{MOST_TAGS, TagEras, TagInvalidation};
 pub use wakes::{Heard, Wake, Wakes};

@@ -72,7 +72,7 @@ pub struct Settings {
     /// writes. Calls that ran into a time limit are not. At most 10. Default: 1.
     pub retries: u32,
     /// Whether [`build`](crate::StoreBuilder::build) makes missing tables and indexes, and checks those that are there. If not, it refuses to go on without
-    /// a table, and makes no database file. Default: yes.
+    /// a table or a unique index of the models, warns of other indexes that are missing, and makes no database file. Default: yes.
     pub create_tables: bool,
     /// The codec that records are written with. Records of every other codec that this build knows are read all the same. Default: postcard.
     pub codec: Arc<dyn Codec>,

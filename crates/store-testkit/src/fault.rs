@@ -56,6 +56,8 @@ pub enum Operation {
     Prepare,
     /// [`Tables::missing_tables`](store_core::facet::Tables::missing_tables).
     MissingTables,
+    /// [`Tables::missing_indexes`](store_core::facet::Tables::missing_indexes).
+    MissingIndexes,
     /// [`Tables::get_many`](store_core::facet::Tables::get_many).
     GetMany,
     /// [`Tables::exists_many`](store_core::facet::Tables::exists_many).

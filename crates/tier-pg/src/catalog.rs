@@ -23,6 +23,13 @@ pub(crate) struct Index {
     is_plain: bool,
 }
 
+impl Index {
+    /// Whether it does what a planned one is for.
+    pub(crate) fn serves(&self, plan: &IndexPlan) -> bool {
+        self.is_plain && plan.is_served_by(&self.columns, self.is_unique)
+    }
+}
+
 struct Column {
     name: String,
     type_name: String,
@@ -35,6 +42,13 @@ pub(crate) async fn relation(lease: &Lease, name: &str) -> Result<Option<Relatio
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relname = $1::TEXT AND n.nspname = current_schema()";
     let row = lease.query_opt(TEXT, &[&name]).await?;
     row.map(|row| Ok(Relation { oid: row.try_get(0)?, kind: row.try_get(1)? })).transpose()
+}
+
+/// The table of a name, wherever on the search path it is.
+pub(crate) async fn table(lease: &Lease, name: &str) -> Result<Option<u32>, Failure> {
+    const TEXT: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid = to_regclass(quote_ident($1::TEXT)) AND relkind IN ('r', 'p')";
+    let row = lease.query_opt(TEXT, &[&name]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Failure> {

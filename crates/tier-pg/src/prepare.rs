@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::join;
+use store_core::facet::MissingIndex;
 use store_core::sql::{Dialect, IndexPlan, create_statements, index_plans};
 use store_core::{BoundSchema, Result};
 
 use tokio_postgres::error::SqlState;
 
+use crate::catalog::Index;
 use crate::error::{Attempt, Failure};
 use crate::pool::{Lease, Pool, begin, within};
 use crate::write::end;
@@ -78,6 +80,33 @@ pub(crate) async fn missing_tables(pool: &Pool, schemas: &[Arc<BoundSchema>]) ->
     let wanted: Vec<&str> = OWN.iter().map(|(name, _)| *name).chain(schemas.iter().map(|schema| schema.table())).collect();
     let rows = pool.read(TEXT, &[&wanted], Attempt::Log).await?;
     rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(|error| Failure::from(error).into_error(Attempt::Log))
+}
+
+/// Tells which indexes the tables on the search path lack.
+pub(crate) async fn missing_indexes(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
+    let lease = pool.lease().await?;
+    let outcome = within(pool.limits().prepare, async {
+        let mut missing = Vec::new();
+        for schema in schemas {
+            if let Some(table) = catalog::table(&lease, schema.table()).await? {
+                missing.extend(lacking(schema, &catalog::indexes(&lease, table).await?));
+            }
+        }
+        Ok(missing)
+    })
+    .await;
+    lease.settle(outcome).map_err(|failure| failure.into_error(Attempt::Log))
+}
+
+fn lacking(schema: &BoundSchema, present: &[Index]) -> Vec<MissingIndex> {
+    let statements = create_statements(Dialect::Postgres, schema).into_iter().skip(1);
+    let plans = index_plans(schema).into_iter().zip(statements);
+    let missing = plans.filter(|(plan, _)| !present.iter().any(|index| index.serves(plan))).map(|(plan, statement)| {
+        let taken = present.iter().any(|index| index.name == plan.name);
+        let statement = if taken { format!("DROP INDEX {}; {statement}", Dialect::Postgres.quote(&plan.name)) } else { statement };
+        MissingIndex { schema: schema.definition().name(), plan, statement }
+    });
+    missing.collect()
 }
 
 async fn make_own(lease: &Lease) -> Result<(), Failure> {

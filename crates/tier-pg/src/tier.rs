@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use store_core::facet::{Count, Heard, Log, LogBatch, LogCursor, LogEntry, Select, Tables, Wake, Wakes};
+use store_core::facet::{Count, Heard, Log, LogBatch, LogCursor, LogEntry, MissingIndex, Select, Tables, Wake, Wakes};
 use store_core::{BoundSchema, Facets, Result, Role, Row, StoredRow, Tier, Version};
 
 use crate::closing::Closing;
@@ -138,6 +138,10 @@ impl Tables for PgTier {
 
     async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
         prepare::missing_tables(&self.primary, schemas).await
+    }
+
+    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
+        prepare::missing_indexes(&self.primary, schemas).await
     }
 
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {

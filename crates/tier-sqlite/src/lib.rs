@@ -22,6 +22,7 @@ mod config;
 mod connection;
 mod error;
 mod file;
+mod indexes;
 mod leader;
 mod log;
 mod plan;

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
+use store_core::facet::MissingIndex;
 use store_core::sql::{Dialect, VERSION_COLUMN, create_statements, explain_missing_column, index_plans};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
 use crate::commit::{FORMAT, OWN_NAMES, OWN_TABLES, transaction};
 use crate::error::{self, Origin};
+use crate::indexes;
 use crate::plan::quote;
 use crate::workers::Worker;
 
@@ -25,6 +27,11 @@ pub(crate) fn prepare(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<(
             check_table(connection, schema)?;
             for statement in create_statements(Dialect::Sqlite, schema) {
                 connection.execute_batch(&statement).map_err(|error| from_sqlite(error, schema))?;
+            }
+            // What has an index's name keeps it from being made.
+            if let Some(index) = indexes::missing(connection, schema)?.into_iter().next() {
+                let reason = format!("the index `{}` exists and differs; run: {}", index.plan.name, index.statement);
+                return Err(mismatch(schema, reason));
             }
         }
         Ok(())
@@ -50,6 +57,12 @@ pub(crate) fn missing_tables(worker: &Worker, wanted: Vec<String>) -> Result<Vec
         }
     }
     Ok(missing)
+}
+
+/// Those of the schemas' indexes that the file lacks.
+pub(crate) fn missing_indexes(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
+    let missing = schemas.iter().map(|schema| indexes::missing(&worker.connection, schema)).collect::<Result<Vec<_>>>()?;
+    Ok(missing.into_iter().flatten().collect())
 }
 
 fn from_sqlite(error: rusqlite::Error, schema: &BoundSchema) -> Error {

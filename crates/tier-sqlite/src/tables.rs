@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store_core::facet::{Count, Select, Tables};
+use store_core::facet::{Count, MissingIndex, Select, Tables};
 use store_core::sql::{self, Dialect};
 use store_core::{BoundSchema, Error, Result, Role, Row, StoredRow, Value, Version};
 
@@ -30,6 +30,11 @@ impl Tables for SqliteTier {
             return Ok(wanted);
         }
         self.readers().run(move |worker| prepare::missing_tables(worker, wanted)).await
+    }
+
+    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
+        let schemas = schemas.to_vec();
+        self.readers().run(move |worker| prepare::missing_indexes(worker, &schemas)).await
     }
 
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::registration::Registration;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Log, Records, Tables, Wakes};
+use crate::facet::{Log, MissingIndex, Records, Tables, Wakes};
 use crate::guard::Guard;
 use crate::schema::{BoundSchema, Lifetime, WriteMode};
 use crate::settings::out_of_range;
@@ -29,11 +29,11 @@ pub(super) struct Stack {
     pub(super) wakes: Vec<Arc<dyn Wakes>>,
 }
 
-/// Refuses to go on without a table, for stores that may make none.
+/// Refuses to go on without a table or a unique index, for stores that may make none. Other indexes are a matter of speed.
 pub(super) async fn tables(tables: &dyn Tables, schemas: &[Arc<BoundSchema>]) -> Result<()> {
     let missing = tables.missing_tables(schemas).await?;
     if missing.is_empty() {
-        return Ok(());
+        return indexes(tables.missing_indexes(schemas).await?);
     }
     let message = format!(
         "the database lacks `{}`, which the store may not make as the setting `create_tables` is off; turn it on, or build the store once with it on \
@@ -41,6 +41,31 @@ pub(super) async fn tables(tables: &dyn Tables, schemas: &[Arc<BoundSchema>]) ->
         missing.join("`, `")
     );
     Err(Error::new(ErrorKind::SchemaMismatch, message))
+}
+
+fn indexes(missing: Vec<MissingIndex>) -> Result<()> {
+    let (unique, others): (Vec<_>, Vec<_>) = missing.into_iter().partition(|index| index.plan.unique);
+    for MissingIndex { schema, plan, statement } in others {
+        tracing::warn!(
+            schema,
+            index = plan.name,
+            statement,
+            "the table lacks an index of the model, so that queries may be slow; run the statement"
+        );
+    }
+    let Some(first) = unique.first() else { return Ok(()) };
+    let names: Vec<_> = unique.iter().map(|index| format!("`{}`", index.plan.name)).collect();
+    let statements: Vec<_> = unique.iter().map(|index| index.statement.as_str()).collect();
+    let message = format!(
+        "without the unique index {}, rows that the model rules out could be written, and the store may not make it as the setting `create_tables` is off; run: {}",
+        names.join(", "),
+        statements.join("; ")
+    );
+    let error = Error::new(ErrorKind::SchemaMismatch, message).with_schema(first.schema);
+    Err(match first.plan.columns[..] {
+        [column] => error.with_column(column),
+        _ => error,
+    })
 }
 
 /// `guards` stand before the tiers, in the same order.

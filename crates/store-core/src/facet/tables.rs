@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::query::{Filter, Order};
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
+use crate::sql::IndexPlan;
 use crate::value::Row;
 use crate::version::Version;
 
@@ -79,6 +80,26 @@ pub struct Count {
     pub after: Option<LogCursor>,
 }
 
+/// An index of a schema that its table lacks.
+///
+/// ```
+/// use store_core::facet::MissingIndex;
+/// use store_core::sql::IndexPlan;
+///
+/// let plan = IndexPlan { name: "player_username_key".into(), columns: vec!["username"], unique: true };
+/// let statement = r#"CREATE UNIQUE INDEX "player_username_key" ON "player" ("username")"#.into();
+/// assert!(MissingIndex { schema: "player", plan, statement }.plan.unique);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingIndex {
+    /// The schema's name.
+    pub schema: &'static str,
+    /// The index as it would be made.
+    pub plan: IndexPlan,
+    /// The SQL that makes it.
+    pub statement: String,
+}
+
 /// Rows in SQL tables, with versions and the log of commits.
 ///
 /// Implementations MUST keep these rules:
@@ -119,6 +140,10 @@ pub trait Tables: Debug + Send + Sync {
     /// Names the tables, and whatever else of Strata's own, that [`prepare`](Self::prepare) would make because they are missing. It makes nothing itself, not
     /// even the database where that is a file.
     async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>>;
+
+    /// Tells which indexes the tables lack, all of which are there. An index or a constraint of any name [serves](IndexPlan::is_served_by) if it covers all rows
+    /// at once. Views are passed over. It makes nothing itself.
+    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>>;
 
     /// Reads rows by key, from the primary. Each key is the values of the key columns, in key order.
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>>;

@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::Guard;
 use crate::error::Result;
-use crate::facet::{Count, Select, Tables};
+use crate::facet::{Count, MissingIndex, Select, Tables};
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
 use crate::value::Row;
@@ -29,6 +29,10 @@ impl Tables for GuardedTables {
 
     async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
         self.guard.repeatable(|_| self.inner.missing_tables(schemas)).await
+    }
+
+    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
+        self.guard.repeatable(|_| self.inner.missing_indexes(schemas)).await
     }
 
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {

@@ -39,6 +39,18 @@ pub struct IndexPlan {
     pub unique: bool,
 }
 
+impl IndexPlan {
+    /// Whether an index over `columns` does what this one is for. A unique one needs the same columns in any order; another one begins with this one's.
+    pub fn is_served_by(&self, columns: &[String], unique: bool) -> bool {
+        if self.unique {
+            return unique
+                && columns.len() == self.columns.len()
+                && self.columns.iter().all(|wanted| columns.iter().any(|column| column == wanted));
+        }
+        columns.len() >= self.columns.len() && columns.iter().zip(&self.columns).all(|(column, wanted)| column == wanted)
+    }
+}
+
 /// Every index of a schema beyond the primary key.
 pub fn index_plans(schema: &BoundSchema) -> Vec<IndexPlan> {
     let definition = schema.definition();

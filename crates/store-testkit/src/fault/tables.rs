@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
-use store_core::facet::{Count, Select, Tables};
+use store_core::facet::{Count, MissingIndex, Select, Tables};
 use store_core::{BoundSchema, Result, Row, StoredRow, Version};
 
 use super::faults::Ordered;
@@ -25,6 +25,10 @@ impl Tables for FaultyTables {
 
     async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
         self.faults.run(Operation::MissingTables, self.inner.missing_tables(schemas)).await
+    }
+
+    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
+        self.faults.run(Operation::MissingIndexes, self.inner.missing_indexes(schemas)).await
     }
 
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {

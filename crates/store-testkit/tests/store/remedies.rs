@@ -7,6 +7,7 @@ use strata::{Deferred, Error, ErrorKind, Result, Role, Schema, Store};
 use tempfile::TempDir;
 
 use super::stacks::{open_sqlite, postgres};
+use super::unreadable::Warnings;
 
 /// A database whose tables a test changes.
 enum Database {
@@ -170,5 +171,103 @@ async fn rows_are_read_once_the_columns_of_a_newer_model_were_added() {
         let found = chests.from(Role::Truth).get(7).await.unwrap().unwrap();
         assert_eq!(*found, expected);
         chests.set(expected).await.unwrap();
+    }
+}
+
+#[derive(Debug, Schema)]
+#[schema(index(columns(region, level), unique))]
+struct Badge {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(unique)]
+    name: String,
+    #[schema(index)]
+    level: i64,
+    region: String,
+}
+
+/// Whether a store that may make no tables and indexes can be built.
+async fn is_accepted(database: &Database) -> bool {
+    match database.build_with::<Badge>(false).await {
+        Ok(store) => {
+            store.close().await.unwrap();
+            true
+        }
+        Err(error) => {
+            assert_eq!(
+                (error.kind(), error.schema(), error.operation()),
+                (ErrorKind::SchemaMismatch, Some("badge"), Some("build")),
+                "{error}"
+            );
+            false
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_may_make_no_tables_needs_their_unique_indexes() {
+    for database in Database::all().await {
+        database.build::<Badge>().await.unwrap().close().await.unwrap();
+        assert!(is_accepted(&database).await);
+        for changed in [
+            "DROP INDEX badge_name_key",
+            "DROP INDEX badge_name_key; CREATE INDEX badge_name_key ON badge (name)",
+            "DROP INDEX badge_name_key; CREATE UNIQUE INDEX badge_name_key ON badge (name, level)",
+            "DROP INDEX badge_name_key; CREATE UNIQUE INDEX badge_name_key ON badge (lower(name))",
+            "DROP INDEX badge_name_key; CREATE UNIQUE INDEX badge_name_key ON badge (name) WHERE level > 1",
+        ] {
+            database.run(changed).await;
+            let error = database.build_with::<Badge>(false).await.unwrap_err();
+            assert_eq!((error.schema(), error.column()), (Some("badge"), Some("name")), "{error}");
+            let named = error.to_string().contains("without the unique index `badge_name_key`");
+            assert!(
+                named && error.to_string().contains(r#"CREATE UNIQUE INDEX IF NOT EXISTS "badge_name_key" ON "badge" ("name")"#),
+                "{error}"
+            );
+            database.run(&statement(&error)).await;
+            assert!(is_accepted(&database).await, "{changed}");
+        }
+
+        database.run("DROP INDEX badge_name_key; DROP INDEX badge_region_level_key").await;
+        let error = database.build_with::<Badge>(false).await.unwrap_err();
+        assert!(error.to_string().contains("`badge_name_key`, `badge_region_level_key`"), "{error}");
+        database.run("CREATE UNIQUE INDEX other ON badge (name); CREATE UNIQUE INDEX another ON badge (level, region)").await;
+        assert!(is_accepted(&database).await, "names and order do not matter");
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_is_not_unique_is_a_matter_of_speed() {
+    for database in Database::all().await {
+        database.build::<Badge>().await.unwrap().close().await.unwrap();
+        database.run("DROP INDEX badge_level_idx").await;
+        let warnings = Warnings::default();
+        let guard = tracing::subscriber::set_default(warnings.clone());
+        assert!(is_accepted(&database).await);
+        drop(guard);
+        let said = warnings.0.lock().unwrap().join("\n");
+        assert!(said.contains("the table lacks an index of the model") && said.contains("CREATE INDEX IF NOT EXISTS"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_unique_constraint_is_as_good_as_an_index() {
+    for database in Database::all().await {
+        database.build::<Badge>().await.unwrap().close().await.unwrap();
+        let columns = "id BIGINT PRIMARY KEY, name TEXT NOT NULL UNIQUE, level BIGINT NOT NULL, region TEXT NOT NULL, _version BIGINT NOT NULL DEFAULT 0";
+        database.run(&format!("DROP TABLE badge; CREATE TABLE badge ({columns}, UNIQUE (level, region))")).await;
+        assert!(is_accepted(&database).await);
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_only_has_the_name_is_refused() {
+    for database in Database::all().await {
+        database.build::<Badge>().await.unwrap().close().await.unwrap();
+        database.run("DROP INDEX badge_name_key; CREATE INDEX badge_name_key ON badge (name)").await;
+        let error = database.build::<Badge>().await.unwrap_err();
+        assert!(error.to_string().contains("exists and differs"), "{error}");
+        database.run(&statement(&error)).await;
+        database.build::<Badge>().await.unwrap().close().await.unwrap();
     }
 }

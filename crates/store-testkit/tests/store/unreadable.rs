@@ -13,7 +13,7 @@ use super::stacks::FaultyBench;
 
 /// Keeps the warnings that are logged on this thread, as text.
 #[derive(Debug, Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Warnings(pub(crate) Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Warnings {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {

@@ -11,8 +11,8 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{
-    Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, PutOver, Records, Relay, Select, Shelf, Slot,
-    SlotState, Tables, TagEras,
+    Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, MissingIndex, PutOver, Records, Relay, Select,
+    Shelf, Slot, SlotState, Tables, TagEras,
 };
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{BoundSchema, ColumnDefinition, Policies, Schema, SchemaDefinition};
@@ -110,6 +110,10 @@ impl Tables for PlainTables {
     }
 
     async fn missing_tables(&self, _: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    async fn missing_indexes(&self, _: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
         Ok(Vec::new())
     }
 

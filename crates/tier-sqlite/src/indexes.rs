@@ -1,0 +1,64 @@
+//! What indexes a table has, held against the schema.
+
+use rusqlite::Connection;
+use store_core::facet::MissingIndex;
+use store_core::sql::{Dialect, create_statements, index_plans};
+use store_core::{BoundSchema, Result};
+
+use crate::error::{self, Origin};
+use crate::plan::quote;
+
+/// An index of a table, its primary key among them.
+struct Index {
+    name: String,
+    /// By the names that the schema has for them, where it has.
+    columns: Vec<String>,
+    is_unique: bool,
+    /// Whether it covers all rows, by columns alone.
+    is_plain: bool,
+}
+
+/// The indexes of a schema that its table lacks. A view can have none.
+pub(crate) fn missing(connection: &Connection, schema: &BoundSchema) -> Result<Vec<MissingIndex>> {
+    let from_sqlite = |error| error::from_sqlite(error, Origin::Own).with_schema(schema.name());
+    let is_table = connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type = 'table'")
+        .and_then(|mut statement| statement.exists([schema.table()]));
+    if !is_table.map_err(from_sqlite)? {
+        return Ok(Vec::new());
+    }
+    let present = indexes(connection, schema).map_err(from_sqlite)?;
+    let statements = create_statements(Dialect::Sqlite, schema).into_iter().skip(1);
+    let plans = index_plans(schema).into_iter().zip(statements);
+    let lacking =
+        plans.filter(|(plan, _)| !present.iter().any(|index| index.is_plain && plan.is_served_by(&index.columns, index.is_unique)));
+    let missing = lacking.map(|(plan, statement)| {
+        let taken = present.iter().any(|index| index.name.eq_ignore_ascii_case(&plan.name));
+        let statement = if taken { format!("DROP INDEX {}; {statement}", quote(&plan.name)) } else { statement };
+        MissingIndex { schema: schema.definition().name(), plan, statement }
+    });
+    Ok(missing.collect())
+}
+
+fn indexes(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Vec<Index>> {
+    let named = |name: String| {
+        let known = schema.definition().columns().iter().find(|column| column.name.eq_ignore_ascii_case(&name));
+        known.map_or(name, |column| column.name.to_owned())
+    };
+    let mut found = Vec::new();
+    // A key that is the row's own number has no index.
+    let mut key = connection.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?;
+    let key = key.query_map([schema.table()], |row| row.get(0).map(named))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    found.push(Index { name: String::new(), columns: key, is_unique: true, is_plain: true });
+    let mut listed = connection.prepare("SELECT name, \"unique\", partial FROM pragma_index_list(?1)")?;
+    let listed = listed.query_map([schema.table()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    for index in listed.collect::<rusqlite::Result<Vec<(String, bool, bool)>>>()? {
+        let (name, is_unique, is_partial) = index;
+        let mut columns = connection.prepare_cached("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
+        let columns = columns.query_map([&name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<Option<String>>>>()?;
+        // An expression has no name.
+        let is_plain = !is_partial && columns.iter().all(Option::is_some);
+        found.push(Index { name, columns: columns.into_iter().flatten().map(named).collect(), is_unique, is_plain });
+    }
+    Ok(found)
+}
