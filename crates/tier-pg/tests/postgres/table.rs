@@ -55,7 +55,11 @@ fn every_type(nullable: bool) -> SchemaDefinition {
         ("json", ColumnType::Json),
     ];
     let key = ColumnDefinition { is_key: true, ..ColumnDefinition::new("id", ColumnType::BigInt) };
-    let others = types.map(|(name, column_type)| ColumnDefinition { nullable, ..ColumnDefinition::new(name, column_type) });
+    let others = types.map(|(name, column_type)| ColumnDefinition {
+        nullable,
+        filler: || Some("{}".to_owned()),
+        ..ColumnDefinition::new(name, column_type)
+    });
     SchemaDefinition::new("specimen", std::iter::once(key).chain(others).collect(), vec![], Policies::default())
 }
 

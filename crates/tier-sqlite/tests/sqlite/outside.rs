@@ -141,7 +141,7 @@ async fn the_statement_in_the_refusal_mends_the_table() {
     let found = tier.get_many(&schema, &[vec![1.into()]]).await.unwrap().remove(0).unwrap();
     assert_eq!(
         found.row[1..],
-        [false.into(), Timestamp::from_microseconds(0).unwrap().into(), uuid::Uuid::nil().into(), "".into(), Value::Json("{}".into())]
+        [false.into(), Timestamp::from_microseconds(0).unwrap().into(), uuid::Uuid::nil().into(), "".into(), Value::Json("[]".into())]
     );
 }
 
