@@ -208,7 +208,7 @@ impl<T: Schema> Collection<T> {
             let written = self.pipeline.set_many(vec![model], &self.tags).await?;
             written.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, "the truth answered a write without its row"))
         };
-        self.pipeline.call_for("set", text, self.pipeline.within_limit(write)).await
+        self.pipeline.call_for("set", text, self.pipeline.within_write_limit(write)).await
     }
 
     /// Writes many records, all or none, with one batched call to each tier. Of several with one key the last wins, and each of them is answered with it.
@@ -240,7 +240,7 @@ impl<T: Schema> Collection<T> {
     pub async fn delete(&self, key: impl AsKey<T::Key>) -> Result<bool> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
-        let delete = self.pipeline.within_limit(self.pipeline.delete_many(vec![key]));
+        let delete = self.pipeline.within_write_limit(self.pipeline.delete_many(vec![key]));
         Ok(self.pipeline.call_for("delete", text, delete).await? > 0)
     }
 
@@ -407,7 +407,7 @@ impl<T: Schema> Collection<T> {
     pub async fn invalidate(&self, key: impl AsKey<T::Key>) -> Result<()> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
-        self.pipeline.call_for("invalidate", text, self.pipeline.within_limit(self.pipeline.invalidate(key))).await
+        self.pipeline.call_for("invalidate", text, self.pipeline.within_write_limit(self.pipeline.invalidate(key))).await
     }
 
     /// Drops the copies that memory and the shared tier hold of every record, and answers how many slots this call emptied; another instance, or the relayer,

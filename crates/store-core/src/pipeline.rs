@@ -1,5 +1,6 @@
 //! How reads and writes of one schema travel through the tiers.
 
+mod abandoned;
 mod absent;
 mod backing;
 mod call;
@@ -20,6 +21,7 @@ mod verify;
 mod warm;
 mod write;
 
+use abandoned::Abandoned;
 use absent::Absences;
 pub(crate) use backing::{Backing, MemoryVersions};
 pub(crate) use follow::Follow;
@@ -97,6 +99,7 @@ pub(crate) struct Pipeline<T: Schema> {
     /// What was heard, and whether the shared tier is believed; `None` where the truth has no log.
     pub(crate) trust: Option<Trust>,
     pub(crate) own: OwnCommits,
+    abandoned: Abandoned<T::Key>,
     verifier: Option<Verifier<T::Key>>,
     pub(crate) tags: Tags,
     shared_types: Vec<ColumnType>,
@@ -134,6 +137,7 @@ impl<T: Schema> Pipeline<T> {
             renewals: Flights::new(),
             trust,
             own: OwnCommits::default(),
+            abandoned: Abandoned::new(),
             verifier,
             tags,
             shared_types,
@@ -172,15 +176,22 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    /// Runs a call on a single record within the store's time limit.
-    pub(crate) async fn within_limit<R>(&self, call: impl Future<Output = Result<R>>) -> Result<R> {
+    /// Runs a read of a single record within the store's time limit.
+    pub(crate) async fn within_limit<R>(&self, read: impl Future<Output = Result<R>>) -> Result<R> {
+        self.limited(read, "").await
+    }
+
+    /// Runs a write of a single record within the store's time limit.
+    pub(crate) async fn within_write_limit<R>(&self, write: impl Future<Output = Result<R>>) -> Result<R> {
+        self.limited(write, "; if the write began, it may have taken effect or still may, before any later one of this store's to the key")
+            .await
+    }
+
+    async fn limited<R>(&self, call: impl Future<Output = Result<R>>, consequence: &str) -> Result<R> {
         let limit = self.shared.settings.operation_timeout;
         match tokio::time::timeout(limit, call).await {
             Ok(result) => result,
-            Err(_) => Err(Error::new(
-                ErrorKind::Timeout,
-                format!("no answer within {limit:?} (`operation_timeout`); a write may have taken effect all the same"),
-            )),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?} (`operation_timeout`){consequence}"))),
         }
     }
 

@@ -172,7 +172,7 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn invalidate_tag(&self, tag: impl Into<Tag>) -> Result<()> {
         let pipeline = self.pipeline();
-        pipeline.call("invalidate_tag", pipeline.within_limit(pipeline.invalidate_tag(tag.into()))).await
+        pipeline.call("invalidate_tag", pipeline.within_write_limit(pipeline.invalidate_tag(tag.into()))).await
     }
 }
 

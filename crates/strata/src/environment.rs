@@ -54,11 +54,7 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     }
     let evictions = [("lru", Eviction::Lru), ("lfu", Eviction::Lfu), ("fifo", Eviction::Fifo)];
     settings.l1_eviction = variables.choice("STRATA_L1_EVICTION", &evictions)?.unwrap_or(settings.l1_eviction);
-    let modes = [
-        ("write_through", WriteMode::WriteThrough),
-        ("write_through_lazy_l1", WriteMode::WriteThroughLazyL1),
-        ("write_behind", WriteMode::WriteBehind),
-    ];
+    let modes = [("write_through", WriteMode::WriteThrough), ("write_through_lazy_l1", WriteMode::WriteThroughLazyL1)];
     settings.write_mode = variables.choice("STRATA_WRITE_MODE", &modes)?.unwrap_or(settings.write_mode);
     settings.negative_ttl = variables.duration("STRATA_NEGATIVE_TTL")?.or(settings.negative_ttl);
     settings.fill_lease = variables.duration("STRATA_FILL_LEASE")?.unwrap_or(settings.fill_lease);

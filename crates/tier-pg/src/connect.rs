@@ -13,11 +13,12 @@ use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode as DriverSslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{Endpoint, SslMode};
 use crate::error::{Attempt, Failure};
+use crate::orphans::Backend;
 use crate::tls;
 
 const OLDEST_SERVER: u32 = 14;
@@ -92,6 +93,8 @@ impl From<Unopened> for Error {
 pub(crate) struct OpenConnection {
     pub(crate) client: ClientWrapper,
     pub(crate) task: AbortHandle,
+    /// The process that serves it.
+    pub(crate) backend: Option<Backend>,
 }
 
 impl Connector {
@@ -138,13 +141,16 @@ impl Connector {
     async fn set_up(&self, notified: Option<mpsc::Sender<()>>) -> Result<OpenConnection, Unopened> {
         let addresses = self.addresses();
         let to_error = |failure: Failure| failure.into_error(Attempt::Connect(&addresses));
-        let (connection, version) = self.greet(notified).await.map_err(|error| {
+        let (mut connection, version) = self.greet(notified).await.map_err(|error| {
             let is_full = error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
             Unopened { error: to_error(error.into()), is_full }
         })?;
         check_version(&version)?;
         // One round trip. What raises the versions comes first, while the session may write.
-        connection.client.batch_execute(&[RAISE_VERSIONS, SESSION].join("; ")).await.map_err(|error| to_error(error.into()))?;
+        let set_up = [RAISE_VERSIONS, SESSION, Backend::QUERY].join("; ");
+        let answers = connection.client.simple_query(&set_up).await.map_err(|error| to_error(error.into()))?;
+        let row = answers.iter().rev().find_map(|answer| if let SimpleQueryMessage::Row(row) = answer { Some(row) } else { None });
+        connection.backend = row.and_then(|row| Some(Backend { process: row.get(0)?.parse().ok()?, began: row.get(1)?.parse().ok()? }));
         Ok(connection)
     }
 
@@ -188,7 +194,7 @@ impl Connector {
             }
         });
         let abort = task.abort_handle();
-        Ok((OpenConnection { client: ClientWrapper::new(client, task), task: abort }, version))
+        Ok((OpenConnection { client: ClientWrapper::new(client, task), task: abort, backend: None }, version))
     }
 
     /// Asks the server, in the background, to end what runs on a connection that is about to be dropped.

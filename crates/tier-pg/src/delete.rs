@@ -47,7 +47,7 @@ async fn delete_one(
     key: &Row<'_>,
     text: &String,
 ) -> Result<Vec<Option<Version>>, Failure> {
-    let (lease, statements) = pool.lease_prepared(&[&sql.delete_one], Attempt::Table(schema)).await?;
+    let (lease, statements) = pool.lease_to_write(&[&sql.delete_one], Attempt::Table(schema)).await?;
     let keys = Param::all(key);
     let name = schema.name();
     let mut params: Params<'_> = keys.iter().map(|key| key as _).collect();
@@ -75,7 +75,7 @@ async fn delete_batch(
 ) -> Result<Vec<Option<Version>>, Failure> {
     let is_bulk = keys.len() > BULK_LOG_LIMIT;
     let delete = if is_bulk { &sql.delete_bulk } else { &sql.delete_many };
-    let (lease, statements) = pool.lease_prepared(&[delete, LOG_SCHEMA], Attempt::Table(schema)).await?;
+    let (lease, statements) = pool.lease_to_write(&[delete, LOG_SCHEMA], Attempt::Table(schema)).await?;
 
     let columns: Vec<usize> = (0..schema.definition().key_positions().len()).collect();
     let order = in_key_order(&columns, keys);

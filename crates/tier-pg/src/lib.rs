@@ -13,6 +13,7 @@ mod error;
 mod json;
 mod leader;
 mod log;
+mod orphans;
 mod pool;
 mod prepare;
 mod read;

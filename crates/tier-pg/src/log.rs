@@ -135,7 +135,7 @@ pub(crate) async fn prune(pool: &Pool, age: Duration) -> Result<u64> {
 
 /// Runs one statement in a transaction that may write, in one round trip.
 async fn run(pool: &Pool, text: &str, params: &Params<'_>) -> Result<Vec<PgRow>> {
-    let (lease, statements) = pool.lease_prepared(&[text], Attempt::Log).await?;
+    let (lease, statements) = pool.lease_to_write(&[text], Attempt::Log).await?;
     let limit = pool.limits().statement;
     let work = async {
         let (begun, rows, committed) =

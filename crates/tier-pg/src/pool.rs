@@ -18,6 +18,7 @@ use crate::closing::closed;
 use crate::config::{Endpoint, Limits};
 use crate::connect::{Connector, OpenConnection, Unopened};
 use crate::error::{Attempt, Failure};
+use crate::orphans::Orphans;
 
 /// A connection that lay idle for longer is asked for a sign of life before it is lent: it may have died unnoticed.
 const TRUSTED_FOR: Duration = Duration::from_millis(100);
@@ -81,6 +82,7 @@ pub(crate) struct Pool {
     pool: managed::Pool<Manager>,
     upkeep: JoinHandle<()>,
     returns: Arc<Notify>,
+    orphans: Arc<Orphans>,
     limits: Limits,
     begin: String,
 }
@@ -98,7 +100,7 @@ impl Pool {
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
         let upkeep = tokio::spawn(keep_up(pool.weak(), limits));
-        Ok(Pool { pool, upkeep, returns: Arc::default(), limits, begin: begin(limits.statement) })
+        Ok(Pool { pool, upkeep, returns: Arc::default(), orphans: Arc::default(), limits, begin: begin(limits.statement) })
     }
 
     /// Borrows a connection. It is dropped unless [`Lease::settle`] is called. Where the server lets nobody open another, it waits for one of the pool's.
@@ -113,7 +115,7 @@ impl Pool {
                 return Err(Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth));
             }
         };
-        Ok(Lease { object, is_whole: false, _return: Return(Arc::clone(&self.returns)) })
+        Ok(Lease { object, is_whole: false, writes: None, _return: Return(Arc::clone(&self.returns)) })
     }
 
     async fn take(&self) -> Result<Object<Manager>, PoolError<Unopened>> {
@@ -126,6 +128,14 @@ impl Pool {
                 taken => return taken,
             }
         }
+    }
+
+    /// As [`lease_prepared`](Self::lease_prepared), for a write: one that was begun earlier and may still be under way on the server is ended first.
+    pub(crate) async fn lease_to_write(&self, texts: &[&str], attempt: Attempt<'_>) -> Result<(Lease, Vec<Statement>)> {
+        self.orphans.end(self, attempt).await?;
+        let (mut lease, statements) = self.lease_prepared(texts, attempt).await?;
+        lease.writes = Some(Arc::clone(&self.orphans));
+        Ok((lease, statements))
     }
 
     /// Borrows a connection on which the statements are prepared.
@@ -273,6 +283,8 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Result
 pub(crate) struct Lease {
     object: Object<Manager>,
     is_whole: bool,
+    /// Where to leave word of the server's process if the outcome of a write is not seen.
+    writes: Option<Arc<Orphans>>,
     /// Dropped after the connection.
     _return: Return,
 }
@@ -326,6 +338,9 @@ impl Drop for Lease {
         if self.is_whole {
             self.object.returned = Instant::now();
             return;
+        }
+        if let (Some(orphans), Some(backend)) = (&self.writes, self.object.connection.backend) {
+            orphans.add(backend);
         }
         let kept = &mut *self.object;
         if !kept.connection.client.is_closed() {

@@ -83,7 +83,7 @@ impl Put {
 /// Writes one row in one round trip.
 async fn put_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, row: &Row<'_>, text: &String) -> Result<Vec<StoredRow>, Put> {
     let upsert = sql.upsert(schema, &unset(row));
-    let (lease, statements) = pool.lease_prepared(&[&upsert.one, &sql.stamp_one], Attempt::Table(schema)).await?;
+    let (lease, statements) = pool.lease_to_write(&[&upsert.one, &sql.stamp_one], Attempt::Table(schema)).await?;
     let values: Vec<Param<'_>> = upsert.set.iter().enumerate().map(|(index, &position)| Param::new(&row[position], index + 1)).collect();
     let keys: Vec<Param<'_>> =
         schema.definition().key_positions().iter().enumerate().map(|(index, &position)| Param::new(&row[position], index + 1)).collect();
@@ -158,7 +158,7 @@ impl Batch {
         let log = if rows.len() > BULK_LOG_LIMIT { LOG_SCHEMA } else { LOG_KEYS };
         let mut texts: Vec<&str> = vec![&sql.stamp_many, log];
         texts.extend(chunks.iter().map(|chunk| chunk.upsert.many.as_str()));
-        let (lease, statements) = pool.lease_prepared(&texts, Attempt::Table(schema)).await?;
+        let (lease, statements) = pool.lease_to_write(&texts, Attempt::Table(schema)).await?;
         let mut transaction = BatchWrite {
             batch: self,
             schema,

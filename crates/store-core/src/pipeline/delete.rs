@@ -26,7 +26,7 @@ impl<T: Schema> Pipeline<T> {
         }
         self.counters().deletes.add(distinct.len() as u64);
         let pipeline = Arc::clone(self);
-        self.in_task(async move { pipeline.erase(distinct).await }).await
+        self.in_task(distinct.clone(), async move { pipeline.erase(distinct).await }).await
     }
 
     async fn erase(self: Arc<Self>, keys: Vec<T::Key>) -> Result<u64> {

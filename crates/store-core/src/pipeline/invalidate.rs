@@ -21,7 +21,7 @@ impl<T: Schema> Pipeline<T> {
             return Ok(());
         }
         let pipeline = Arc::clone(self);
-        self.in_task(async move {
+        self.in_task(Vec::new(), async move {
             pipeline.forget_near(&key);
             let text = Self::text(&key);
             let dropped = pipeline.drop_loaded(Some(std::slice::from_ref(&text))).await;
@@ -38,7 +38,7 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn invalidate_all(self: &Arc<Self>) -> Result<u64> {
         self.check_open()?;
         let pipeline = Arc::clone(self);
-        self.in_task(async move {
+        self.in_task(Vec::new(), async move {
             pipeline.forget_all_near();
             let dropped = pipeline.drop_loaded(None).await;
             let logged = pipeline.log_invalidation(None).await;

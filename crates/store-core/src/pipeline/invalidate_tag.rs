@@ -15,7 +15,7 @@ impl<T: Schema> Pipeline<T> {
         self.check_open()?;
         let tag = tag.of_schema(self.schema.definition())?;
         let pipeline = Arc::clone(self);
-        self.in_task(async move {
+        self.in_task(Vec::new(), async move {
             let version = pipeline.tell_tag(&tag).await?;
             if !matches!(pipeline.backing, Backing::Memory(_)) {
                 pipeline.shared.coherence.announce(pipeline.schema.name(), LogKind::InvalidateTag, [(Some(tag), version)]);

@@ -34,22 +34,29 @@ impl<T: Schema> Pipeline<T> {
         }
         self.counters().sets.add(models.len() as u64);
         let (pipeline, tags) = (Arc::clone(self), tags.clone());
-        self.in_task(async move { pipeline.write(keys, models, &tags).await }).await
+        self.in_task(keys.clone(), async move { pipeline.write(keys, models, &tags).await }).await
     }
 
-    /// Runs a write in a task that outlives its caller, and that closing waits for.
+    /// Runs a write of keys in a task that outlives its caller, and that closing waits for.
     ///
-    /// Its turn is waited for by the caller: a write that nobody waits for any more never begins, and those that have begun are few.
-    pub(super) async fn in_task<R: Send + 'static>(&self, work: impl Future<Output = Result<R>> + Send + 'static) -> Result<R> {
+    /// Its turn is waited for by the caller: a write that nobody waits for any more never begins, and those that have begun are few. It comes after earlier writes of the
+    /// keys that are still under way though their callers gave up.
+    pub(super) async fn in_task<R: Send + 'static>(
+        &self,
+        keys: Vec<T::Key>,
+        work: impl Future<Output = Result<R>> + Send + 'static,
+    ) -> Result<R> {
+        self.abandoned.settled(&keys).await;
         // It is never closed.
         let turn = Arc::clone(&self.shared.truth_writes).acquire_owned().await.ok();
         let Some(pass) = self.shared.writes.enter() else {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
         };
         let (waiting, work) = Caller::wait_for(work);
+        let (_abandons, runs) = self.abandoned.wait_for(keys);
         let task = spawn(self.shared.life.runtime(), async move {
             let result = work.await;
-            drop((pass, turn));
+            drop((pass, turn, runs));
             result
         });
         let ended = task.await;

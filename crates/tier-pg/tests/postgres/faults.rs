@@ -276,6 +276,31 @@ async fn a_call_waits_for_a_connection_of_the_pool_where_the_server_has_no_more(
     assert!(error.to_string().contains("53300"), "{error}");
 }
 
+/// A process of the server that hung with a write, and goes on with it later, does not overwrite what was written after the write had failed.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_of_unknown_outcome_never_comes_after_a_later_one() {
+    let server = start(PostgresOptions::default());
+    let config = limited(&server, Duration::from_secs(30)).with_statement_timeout(Duration::from_secs(2)).with_max_connections(2);
+    let tier = prepared(config).await;
+    for round in 0..2_i64 {
+        put(&tier, row_with(1, PROFILE, Value::Json(format!("{{\"at\":{round}}}").into()))).await.unwrap();
+        // The pool lends the connection that was used last.
+        let process = server.query("SELECT pid FROM pg_stat_activity WHERE query = 'COMMIT' ORDER BY state_change DESC LIMIT 1").unwrap();
+        let signal = |name: &str| assert!(std::process::Command::new("kill").args([name, process.trim()]).status().unwrap().success());
+        signal("-STOP");
+        let lost = put(&tier, row_with(1, PROFILE, Value::Json("{\"at\":\"lost\"}".into()))).await.unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::Timeout, "{lost}");
+        let hung = put(&tier, row_with(1, PROFILE, Value::Json("{\"at\":\"refused\"}".into()))).await.unwrap_err();
+        assert_eq!(hung.kind(), ErrorKind::Timeout, "nothing is written before it is known that the first is over: {hung}");
+        assert!(hung.to_string().contains("an earlier write"), "{hung}");
+        signal("-CONT");
+        let later = put(&tier, row_with(1, PROFILE, Value::Json("{\"at\":\"later\"}".into()))).await.unwrap();
+        assert!(server.query(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", process.trim())).unwrap().trim() == "0");
+        assert_eq!(get(&tier, 1).await.unwrap().unwrap(), later);
+    }
+}
+
 /// A standby answers reads; a write says what is wrong.
 #[tokio::test]
 async fn a_server_that_only_reads_is_told() {

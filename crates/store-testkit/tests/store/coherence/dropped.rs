@@ -134,6 +134,34 @@ async fn a_write_whose_turn_has_not_come_never_begins_without_its_caller() {
     check_in_step(&bench).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_comes_after_those_of_its_key_that_were_given_up() {
+    let bench = FaultyBench::open_with(|builder| {
+        let builder = builder.schema::<Player>().schema::<City>().schema::<Account>();
+        builder.configure(|settings| settings.operation_timeout = Duration::from_millis(200))
+    })
+    .await;
+    let players = bench.players();
+    for call in [Call::Set, Call::SetMany, Call::Delete] {
+        players.set(player("a", 1)).await.unwrap();
+        let held = bench.truth_faults.hold_before(Operation::PutMany);
+        assert_eq!(players.set(player("a", 2)).await.unwrap_err().kind(), ErrorKind::Timeout);
+        held.arrived().await;
+        let calls = || [Operation::PutMany, Operation::DeleteMany].map(|operation| bench.truth_faults.calls(operation));
+        let before = calls();
+        let mut later = pin!(call.run(&players, 3));
+        assert!((&mut later).now_or_never().is_none(), "it waits for the first");
+        players.set(player("b", 1)).await.unwrap();
+        assert!((&mut later).now_or_never().is_none());
+        assert_eq!(calls(), [before[0] + 1, before[1]], "only that of another key began");
+        held.release();
+        later.await;
+        let expected = if matches!(call, Call::Delete) { None } else { Some(3) };
+        assert_eq!((level(&players).await, truth(&players).await), (expected, expected), "{call:?}");
+    }
+    check_in_step(&bench).await;
+}
+
 /// In a queue of the tier's own, too: SQLite has one writer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_waits_for_the_writer_never_begins_without_its_caller() {
