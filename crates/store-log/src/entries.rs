@@ -1,0 +1,136 @@
+use std::fmt;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::error::{LogError, LogErrorKind};
+use crate::format::ENTRY_HEADER;
+use crate::scan::{Window, entry_at};
+use crate::segment::{Segment, released};
+use crate::shared::Shared;
+
+/// How much a read of one entry reads at once: what lies between two places of the index.
+const NEAR: usize = 16 << 10;
+
+/// One entry of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its number. The first entry of a log has 1.
+    pub sequence: u64,
+    /// What was appended.
+    pub payload: Vec<u8>,
+}
+
+/// The entries of a log from a sequence on, in order; see [`Log::entries`](crate::Log::entries).
+///
+/// It ends where the log ends, and goes on there when it is asked again after more was appended. It holds no lock and stops nobody; a segment that is released meanwhile ends it
+/// with an error of the kind [`LogErrorKind::Released`]. After an error it stays where it is.
+///
+/// ```
+/// use store_log::{Log, LogConfig};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = tempfile::tempdir()?;
+/// let log = Log::open(directory.path(), LogConfig::default())?;
+/// let mut entries = log.entries(1);
+/// assert!(entries.next().is_none());
+/// log.append(b"one").wait()?;
+/// assert_eq!(entries.next().transpose()?.unwrap().payload, b"one");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Entries {
+    shared: Arc<Shared>,
+    sequence: u64,
+    /// Where the entry of `sequence` begins, in the segment that is read.
+    place: Option<(Arc<Segment>, Window, u64)>,
+    chunk: Option<usize>,
+}
+
+impl Entries {
+    pub(crate) fn new(shared: Arc<Shared>, from: u64) -> Self {
+        Self { shared, sequence: from.max(1), place: None, chunk: None }
+    }
+
+    /// Reads a single entry, with little read ahead.
+    pub(crate) fn one(shared: Arc<Shared>, sequence: u64) -> Result<Option<Entry>> {
+        let mut entries = Self { shared, sequence, place: None, chunk: Some(NEAR) };
+        if sequence == 0 { Ok(None) } else { entries.step() }
+    }
+
+    fn step(&mut self) -> Result<Option<Entry>> {
+        loop {
+            let Some((segment, window, offset)) = &mut self.place else {
+                match self.locate()? {
+                    Some(place) => self.place = Some(place),
+                    None => return Ok(None),
+                }
+                continue;
+            };
+            if segment.next() <= self.sequence {
+                // The next entry is in the next segment, or is not there yet.
+                let is_sealed = self.shared.segment_of(self.sequence).is_none_or(|other| other.first != segment.first);
+                if !is_sealed {
+                    return Ok(None);
+                }
+                self.place = None;
+                continue;
+            }
+            let end = segment.end();
+            let header = match entry_at(window, segment.seed, *offset, end) {
+                Ok(Ok(header)) => header,
+                // A failed sync has taken it back meanwhile.
+                Ok(Err(_)) if segment.next() <= self.sequence => return Ok(None),
+                Ok(Err(flaw)) => {
+                    return Err(LogError::new(LogErrorKind::Corrupt, flaw.to_string())
+                        .with_hint("the file has changed since it was written; open the log again to have it examined")
+                        .with_path(&segment.path)
+                        .with_offset(*offset));
+                }
+                Err(error) => return Err(LogError::io("read the segment", &segment.path, error)),
+            };
+            let begin = *offset;
+            *offset += header.frame_length();
+            if header.is_mark() || header.sequence < self.sequence {
+                continue;
+            }
+            let payload = window
+                .get(begin + ENTRY_HEADER as u64, header.length as usize, end)
+                .map_err(|error| LogError::io("read the segment", &segment.path, error))?;
+            let entry = Entry { sequence: header.sequence, payload: payload.to_vec() };
+            self.sequence += 1;
+            return Ok(Some(entry));
+        }
+    }
+
+    /// The segment that holds the next entry, and a place at or before it.
+    fn locate(&self) -> Result<Option<(Arc<Segment>, Window, u64)>> {
+        let Some(segment) = self.shared.segment_of(self.sequence) else {
+            return Err(released(self.sequence));
+        };
+        if segment.next() <= self.sequence {
+            return Ok(None);
+        }
+        let Some((_, offset)) = segment.nearest(self.sequence) else { return Ok(None) };
+        let file = self.shared.handles.get(&*self.shared.files, &segment)?;
+        let window = match self.chunk {
+            Some(chunk) => Window::with_chunk(file, chunk),
+            None => Window::new(file),
+        };
+        Ok(Some((segment, window, offset)))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").field("sequence", &self.sequence).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::Result;
+use crate::config::LogConfig;
+use crate::create::{UNFINISHED, create_segment};
+use crate::error::{LogError, LogErrorKind};
+use crate::files::{File, Files, NotLocked, read_full_at, write_all_at};
+use crate::format::{self, BadHeader, LogId, SEGMENT_HEADER, Seed, SegmentHeader};
+use crate::scan::{Flaw, Scan, Window, is_proven_durable, scan};
+use crate::segment::Segment;
+use crate::shared::Shared;
+use crate::writer::Writer;
+
+/// What opening a log found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Whether the directory held no log, and a new one was begun.
+    pub is_new: bool,
+    /// What a crash had left unfinished at the end, if anything: it was cut off. No entry of it was ever acknowledged as durable.
+    pub cut: Option<Cut>,
+}
+
+/// The unfinished end of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cut {
+    /// The segment it was cut from.
+    pub path: PathBuf,
+    /// Where in the file it began.
+    pub offset: u64,
+    /// How many bytes it had.
+    pub bytes: u64,
+    /// The sequence that its first entry had or would have had. The next append gets it.
+    pub sequence: u64,
+}
+
+/// The lock on a log's directory; dropping it gives the directory free.
+pub(crate) type Lock = Box<dyn fmt::Debug + Send + Sync>;
+
+/// A log that was opened, and has no thread yet.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) writer: Writer,
+    pub(crate) id: LogId,
+    pub(crate) recovery: Recovery,
+    pub(crate) lock: Lock,
+}
+
+pub(crate) fn open(files: Arc<dyn Files>, directory: &Path, config: LogConfig) -> Result<Opened> {
+    config.check()?;
+    files.create_directory(directory).map_err(|error| LogError::io("create the directory", directory, error))?;
+    let lock = lock(&*files, directory)?;
+    let names = files.list(directory).map_err(|error| LogError::io("list the directory", directory, error))?;
+    if names.iter().any(|name| name == UNFINISHED) {
+        let path = directory.join(UNFINISHED);
+        files.remove(&path).map_err(|error| LogError::io("remove an unfinished segment", &path, error))?;
+    }
+    let mut firsts: Vec<u64> = names.iter().filter_map(|name| format::first_of_name(name)).collect();
+    firsts.sort_unstable();
+
+    let mut found = Found { segments: Vec::new(), last: None, id: None, cut: None };
+    for (at, first) in firsts.iter().enumerate() {
+        found.read(&*files, directory, *first, at + 1 == firsts.len())?;
+    }
+    let Found { segments, last, id, cut } = found;
+    if let Some(cut) = &cut {
+        let Cut { path, offset, bytes, sequence } = cut;
+        tracing::warn!(path = %path.display(), offset, bytes, sequence, "cut off the unfinished end of the log");
+    }
+    let shared = Arc::new(Shared::new(files, directory.to_owned(), config, segments.clone()));
+    // The process before may have ended between creating a segment and the directory's sync.
+    shared.sync_directory()?;
+    let recovery = Recovery { is_new: segments.is_empty(), cut };
+    let (id, segment, file, length) = match (segments.last(), last, id) {
+        (Some(segment), Some((file, length)), Some(id)) => (id, Arc::clone(segment), file, length),
+        _ => {
+            let id = random_id();
+            let (segment, file) = create_segment(&shared, &id, 1)?;
+            shared.add_segment(Arc::clone(&segment));
+            (id, segment, file, SEGMENT_HEADER)
+        }
+    };
+    let writer = Writer::new(Arc::clone(&shared), id, segment, file, length);
+    Ok(Opened { shared, writer, id, recovery, lock })
+}
+
+fn lock(files: &dyn Files, directory: &Path) -> Result<Lock> {
+    let path = directory.join("lock");
+    files.lock(&path).map_err(|error| match error {
+        NotLocked::Io(error) => LogError::io("lock the directory", &path, error),
+        NotLocked::Held(holder) => {
+            let who = match holder {
+                Some(pid) if pid == std::process::id() => "this process".to_owned(),
+                Some(pid) => format!("process {pid}"),
+                None => "another process".to_owned(),
+            };
+            LogError::new(LogErrorKind::Locked, format!("{who} has opened this directory"))
+                .with_hint("close it there, or choose another directory")
+                .with_path(directory)
+                .with_holder(holder)
+        }
+    })
+}
+
+/// What has been read of a log.
+struct Found {
+    segments: Vec<Arc<Segment>>,
+    /// The last segment's file and its length.
+    last: Option<(Arc<dyn File>, u64)>,
+    id: Option<LogId>,
+    cut: Option<Cut>,
+}
+
+impl Found {
+    fn read(&mut self, files: &dyn Files, directory: &Path, first: u64, is_last: bool) -> Result<()> {
+        let path = directory.join(format::segment_name(first));
+        let cannot_read = |error| LogError::io("read the segment", &path, error);
+        let file = files.open(&path).map_err(cannot_read)?;
+        let mut length = file.len().map_err(cannot_read)?;
+        let header = read_header(&*file, &path)?;
+        self.check_header(&header, first, &path)?;
+
+        let seed = Seed::new(&header.id, first);
+        let mut window = Window::new(Arc::clone(&file));
+        let scan = scan(&mut window, seed, first, length).map_err(cannot_read)?;
+        if let Some((offset, flaw)) = scan.flaw {
+            let is_torn = is_last && !is_proven_durable(&mut window, seed, offset, scan.next, length).map_err(cannot_read)?;
+            if !is_torn {
+                return Err(damaged(&path, &scan, offset, flaw));
+            }
+            self.cut = Some(Cut { path: path.clone(), offset: scan.end, bytes: length - scan.end, sequence: scan.next });
+            let cannot_cut = |error| LogError::io("cut off the unfinished end", &path, error);
+            file.set_len(scan.end).map_err(cannot_cut)?;
+            length = scan.end;
+        }
+        if is_last {
+            let settled = settle(&*file, &mut window, &scan).and_then(|()| file.sync());
+            settled.map_err(|error| LogError::io("make the end of the log durable", &path, error))?;
+            self.last = Some((file, length));
+        }
+        self.segments.push(Arc::new(Segment::new(path, seed, first, scan)));
+        Ok(())
+    }
+
+    /// Checks that a segment is of this log and comes next.
+    fn check_header(&mut self, header: &SegmentHeader, first: u64, path: &Path) -> Result<()> {
+        if header.first != first {
+            let what = format!("the segment that begins with entry {} has the name of another", header.first);
+            return Err(corrupt(what, path, 32, format!("rename it to {}", format::segment_name(header.first))));
+        }
+        if *self.id.get_or_insert(header.id) != header.id {
+            let what = "the segment is of another log than those before it";
+            return Err(corrupt(what, path, 16, "move it out of the directory, and put the segment of this log in its place"));
+        }
+        match self.segments.last() {
+            Some(before) if before.next() != first => {
+                let what = format!("entries {} to {} are missing between this segment and the next", before.next(), first - 1);
+                let hint = format!(
+                    "put the missing files back from a copy; to give up entry {} and all after it, move the segments after this one out of the directory",
+                    before.next()
+                );
+                Err(corrupt(what, &before.path, before.end(), hint))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn corrupt(what: impl Into<String>, path: &Path, offset: u64, hint: impl Into<String>) -> LogError {
+    LogError::new(LogErrorKind::Corrupt, what).with_hint(hint.into()).with_path(path).with_offset(offset)
+}
+
+fn damaged(path: &Path, scan: &Scan, offset: u64, flaw: Flaw) -> LogError {
+    let hint = format!(
+        "restore the file from a copy; to give up entry {} and all after it, cut the file to {} bytes and move later segments out of the directory",
+        scan.next, scan.end
+    );
+    corrupt(flaw.to_string(), path, offset, hint)
+}
+
+fn read_header(file: &dyn File, path: &Path) -> Result<SegmentHeader> {
+    let mut bytes = [0; SEGMENT_HEADER as usize];
+    let filled = read_full_at(file, &mut bytes, 0).map_err(|error| LogError::io("read the segment", path, error))?;
+    let header = if filled < bytes.len() { Err(BadHeader::Damaged) } else { SegmentHeader::decode(&bytes) };
+    header.map_err(|bad| match bad {
+        BadHeader::Damaged => {
+            let hint =
+                "restore the file from a copy; to give up its entries and all after them, move it and later segments out of the directory";
+            corrupt("the segment's header does not match its checksum", path, 0, hint)
+        }
+        BadHeader::Version(version) => LogError::new(LogErrorKind::Unsupported, format!("the segment has format {version}"))
+            .with_hint("open it with the version of Strata that wrote it, or a newer one")
+            .with_path(path),
+    })
+}
+
+/// Writes again what no entry proves durable. A sync that failed in a process before may have left it in the kernel's memory as if it were written; only after a write of its
+/// own does this sync cover it.
+fn settle(file: &dyn File, window: &mut Window, scan: &Scan) -> io::Result<()> {
+    let mut offset = scan.durable.max(SEGMENT_HEADER);
+    while offset < scan.end {
+        let count = (scan.end - offset).min(64 << 10) as usize;
+        let bytes = window.get(offset, count, scan.end)?;
+        write_all_at(file, bytes, offset)?;
+        offset += count as u64;
+    }
+    Ok(())
+}
+
+/// A name that no other log has. It guards against mistakes, not against anybody, so the standard library's randomness will do.
+fn random_id() -> LogId {
+    let salt = (SystemTime::now(), std::process::id());
+    let mut id = LogId::default();
+    for half in id.chunks_exact_mut(8) {
+        half.copy_from_slice(&RandomState::new().hash_one(salt).to_le_bytes());
+    }
+    id
+}
