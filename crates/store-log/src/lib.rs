@@ -32,9 +32,13 @@
 
 mod commit;
 mod config;
+#[cfg(test)]
+mod crashes;
 mod create;
 mod entries;
 mod error;
+#[cfg(test)]
+mod faults;
 mod files;
 mod format;
 mod log;
@@ -43,6 +47,10 @@ mod recovery;
 mod scan;
 mod segment;
 mod shared;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod workload;
 mod writer;
 
 pub use commit::Commit;

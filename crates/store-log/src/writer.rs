@@ -300,8 +300,6 @@ impl Writer {
     fn stop(&mut self, source: std::io::Error) -> LogError {
         let error = self.shared.fail(LogError::sync_failed(&self.segment.path, source));
         self.segment.withdraw(self.durable_next, self.durable_end);
-        // The kernel may now take for written what is not; a file that ends before it cannot be misread. If this fails too, opening writes the doubtful part again.
-        let _ = self.file.set_len(self.durable_end);
         error
     }
 
