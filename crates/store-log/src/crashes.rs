@@ -17,7 +17,7 @@ fn cases(few: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn a_crash_of_the_machine_loses_nothing_acknowledged(steps in steps(14), fill: bool, seed: u64) {

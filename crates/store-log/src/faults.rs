@@ -1,1 +1,247 @@
+//! Damage, full disks and failed syncs, one by one.
 
+use crate::simulated::{Simulated, Survival};
+use crate::workload::open;
+use crate::{Entry, Log, LogConfig, LogError, LogErrorKind};
+
+fn small() -> LogConfig {
+    LogConfig { segment_bytes: 256, max_bytes: None, fill_bytes: 100 }
+}
+
+fn text(number: u64) -> String {
+    format!("entry number {number}")
+}
+
+fn append(log: &Log, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        assert_eq!(log.append(text(number)).wait().expect("there is room"), number);
+    }
+}
+
+fn read_all(log: &Log) -> Vec<Entry> {
+    log.entries(log.first_sequence()).collect::<Result<_, _>>().expect("all is well")
+}
+
+/// A log of twelve entries in three segments, and their names.
+fn closed_log() -> (Simulated, Vec<String>) {
+    let disk = Simulated::default();
+    let log = open(&disk, &small()).expect("it opens");
+    append(&log, 1..=12);
+    log.close().expect("nothing fails");
+    let segments: Vec<_> = disk.names().into_iter().filter(|name| name.ends_with(".log")).collect();
+    assert_eq!(segments.len(), 3);
+    (disk, segments)
+}
+
+fn copy(disk: &Simulated) -> Simulated {
+    disk.crash(disk.operations(), Survival::Everything)
+}
+
+#[test]
+fn no_flipped_bit_loses_an_entry_in_silence() {
+    let (disk, segments) = closed_log();
+    for segment in &segments {
+        for bit in 0..disk.content(segment).len() * 8 {
+            let damaged = copy(&disk);
+            damaged.tamper(segment, |content| content[bit / 8] ^= 1 << (bit % 8));
+            match open(&damaged, &small()) {
+                // Only the mark at the very end may be lost.
+                Ok(log) => assert_eq!(read_all(&log).len(), 12, "{segment}, bit {bit}"),
+                Err(error) => {
+                    assert!(matches!(error.kind(), LogErrorKind::Corrupt | LogErrorKind::Unsupported), "{error}");
+                    assert!(error.path().is_some_and(|path| path.ends_with(segment)), "{error}");
+                    assert!(error.offset().is_none_or(|offset| offset <= bit as u64 / 8), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_after_a_crash_loses_at_most_what_was_synced_last() {
+    let disk = Simulated::default();
+    let log = open(&disk, &LogConfig { segment_bytes: 4096, ..small() }).expect("it opens");
+    append(&log, 1..=5);
+    let crashed = copy(&disk);
+    let segment = crashed.names().into_iter().find(|name| name.ends_with(".log")).expect("there is a segment");
+    for bit in 0..crashed.content(&segment).len() * 8 {
+        let damaged = copy(&crashed);
+        damaged.tamper(&segment, |content| content[bit / 8] ^= 1 << (bit % 8));
+        if let Ok(log) = open(&damaged, &small()) {
+            assert!(read_all(&log).len() >= 4, "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn damage_is_told_with_a_way_on() {
+    let (disk, segments) = closed_log();
+    // The second entry of the second segment.
+    let at = 48 + 24 + text(6).len();
+    disk.tamper(&segments[1], |content| content[at + 30] ^= 1);
+    let error = open(&disk, &small()).expect_err("it is damaged");
+    assert_eq!(error.offset(), Some(at as u64));
+    let first: u64 = segments[1][..20].parse().expect("a name is a number");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the log is damaged: an entry's checksum does not match its bytes (log/{}, byte {at}); restore the file from a copy; \
+             to give up entry {} and all after it, cut the file to {at} bytes and move later segments out of the directory",
+            segments[1],
+            first + 1
+        )
+    );
+    disk.tamper(&segments[1], |content| content.truncate(at));
+    disk.remove_file(&segments[2]);
+    let log = open(&disk, &small()).expect("what the error advised helps");
+    assert_eq!(log.next_sequence(), first + 1);
+    assert_eq!(log.recovery().cut, None);
+}
+
+#[test]
+fn a_shortened_or_missing_segment_is_damage() {
+    let (disk, segments) = closed_log();
+    for length in 0..disk.content(&segments[1]).len() {
+        let damaged = copy(&disk);
+        damaged.tamper(&segments[1], |content| content.truncate(length));
+        let error = open(&damaged, &small()).expect_err("entries are missing");
+        assert_eq!(error.kind(), LogErrorKind::Corrupt, "{length}: {error}");
+    }
+    disk.remove_file(&segments[1]);
+    let error = open(&disk, &small()).expect_err("entries are missing");
+    assert_eq!(error.kind(), LogErrorKind::Corrupt);
+    assert!(error.to_string().contains("are missing"), "{error}");
+}
+
+#[test]
+fn a_segment_of_another_log_is_refused() {
+    let (disk, segments) = closed_log();
+    let (other, _) = closed_log();
+    let foreign = other.content(&segments[1]);
+    disk.tamper(&segments[1], |content| *content = foreign);
+    let error = open(&disk, &small()).expect_err("it is of another log");
+    assert_eq!(error.kind(), LogErrorKind::Corrupt);
+    assert!(error.to_string().contains("of another log"), "{error}");
+}
+
+#[test]
+fn an_unfinished_end_is_cut_off_and_told() {
+    let disk = Simulated::default();
+    let log = open(&disk, &small()).expect("it opens");
+    append(&log, 1..=2);
+    let before = disk.operations();
+    drop(log.append_unsynced(text(3)));
+    drop(log);
+    // The crash comes while the third entry is written, and keeps parts of it.
+    let (crashed, log) = (0..1000)
+        .map(|seed| {
+            let crashed = disk.crash(before + 1 + seed % 2, Survival::Random(seed as u64));
+            let log = open(&crashed, &small()).expect("a torn end is no damage");
+            (crashed, log)
+        })
+        .find(|(_, log)| log.recovery().cut.is_some())
+        .expect("some crash tears the entry");
+    let cut = log.recovery().cut.clone().expect("it was cut");
+    assert_eq!((cut.sequence, cut.offset), (3, 48 + 2 * (24 + text(1).len() as u64)));
+    assert_eq!(read_all(&log).len(), 2);
+    append(&log, 3..=4);
+    drop(log);
+    assert_eq!(open(&crashed, &small()).expect("it opens").recovery().cut, None);
+}
+
+#[test]
+fn a_failed_sync_stops_the_log_until_it_is_opened_again() {
+    let disk = Simulated::default();
+    let log = open(&disk, &LogConfig { fill_bytes: 0, ..small() }).expect("it opens");
+    append(&log, 1..=2);
+    disk.fail_next_sync();
+    let error = log.append(text(3)).wait().expect_err("the sync failed");
+    assert_eq!(error.kind(), LogErrorKind::SyncFailed);
+    assert!(std::error::Error::source(&error).is_some());
+    let operations = disk.operations();
+    for commit in [log.append(text(4)), log.append_unsynced(text(4)), log.sync()] {
+        assert_eq!(commit.wait().expect_err("the log has stopped").kind(), LogErrorKind::SyncFailed);
+    }
+    assert_eq!(log.release(2).err().map(|error| error.kind()), None, "there is nothing to remove");
+    assert_eq!((log.durable(), read_all(&log).len()), (2, 2));
+    assert_eq!(log.read(3).expect("reading goes on"), None);
+    assert_eq!(log.close().expect_err("it is not well").kind(), LogErrorKind::SyncFailed);
+    assert_eq!(disk.operations(), operations, "nothing is written after a failed sync");
+
+    let log = open(&disk, &small()).expect("it opens");
+    assert_eq!(read_all(&log).len(), 3, "the operating system still had it, and now the disk has");
+    assert_eq!(open(&copy(&disk), &small()).expect("it opens").durable(), 3);
+    append(&log, 4..=5);
+}
+
+#[test]
+fn appends_that_wait_share_a_sync() {
+    let disk = Simulated::default();
+    let log = open(&disk, &LogConfig::default()).expect("it opens");
+    let before = disk.syncs();
+    let commits: Vec<_> = {
+        let _paused = disk.pause();
+        (0..1000).map(|number| log.append(text(number))).collect()
+    };
+    for commit in commits {
+        commit.wait().expect("there is room");
+    }
+    // The first group may have been taken before the others came.
+    assert!(disk.syncs() - before <= 2);
+}
+
+#[test]
+fn a_full_disk_refuses_entries_until_there_is_room() {
+    let disk = Simulated::default();
+    let log = open(&disk, &small()).expect("it opens");
+    append(&log, 1..=3);
+    disk.limit(Some(700));
+    let mut next = 4;
+    let error = loop {
+        match log.append(text(next)).wait() {
+            Ok(sequence) => next = sequence + 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), LogErrorKind::DiskFull, "{error}");
+    assert!(error.is_full());
+    // One that is smaller may still fit; the refused one left nothing behind.
+    assert_eq!(read_all(&open(&copy(&disk), &small()).expect("it opens")).len() as u64, next - 1);
+    assert!(log.append(text(next)).wait().is_err_and(|error| error.is_full()));
+    log.release(next - 1).expect("removing needs no room");
+    append(&log, next..=next + 3);
+    disk.limit(None);
+    append(&log, next + 4..=next + 20);
+    log.close().expect("nothing fails");
+    assert_eq!(open(&disk, &small()).expect("it opens").next_sequence(), next + 21);
+}
+
+#[test]
+fn the_limit_is_kept_and_a_release_makes_room() {
+    let config = LogConfig { max_bytes: Some(1000), ..small() };
+    let disk = Simulated::default();
+    let log = open(&disk, &config).expect("it opens");
+    let bytes = || disk.names().iter().filter(|name| name.ends_with(".log")).map(|name| disk.content(name).len()).sum::<usize>();
+    let mut next = 1;
+    for _ in 0..5 {
+        let error = loop {
+            match log.append(text(next)).wait() {
+                Ok(sequence) => next = sequence + 1,
+                Err(error) => break error,
+            }
+            assert!(bytes() <= 1000, "{} bytes are on the disk", bytes());
+        };
+        assert_eq!(error.kind(), LogErrorKind::Full, "{error}");
+        assert!(error.is_full());
+        log.release(next - 1).expect("nothing fails");
+        assert!(log.used_bytes() <= 256);
+        assert!(log.first_sequence() > 1);
+    }
+    // Many at once are refused one by one.
+    let commits: Vec<_> = (0..100).map(|_| log.append("0123456789")).collect();
+    let results: Vec<Result<u64, LogError>> = commits.into_iter().map(|commit| commit.wait()).collect();
+    assert!(results.iter().any(Result::is_ok));
+    assert!(results.iter().any(|result| result.as_ref().is_err_and(LogError::is_full)));
+    assert!(bytes() <= 1000, "{} bytes are on the disk", bytes());
+    assert_eq!(log.next_sequence(), next + results.iter().filter(|result| result.is_ok()).count() as u64);
+}

@@ -54,6 +54,7 @@ struct World {
     /// How many operations could have failed.
     attempts: usize,
     fault: Option<(usize, Fault)>,
+    next_sync_fails: bool,
     capacity: Option<usize>,
 }
 
@@ -77,6 +78,21 @@ impl Simulated {
     pub(crate) fn fail(&self, after: usize, fault: Fault) {
         let mut world = self.world();
         world.fault = Some((world.attempts + after, fault));
+    }
+
+    /// Makes the next sync of a file fail.
+    pub(crate) fn fail_next_sync(&self) {
+        self.world().next_sync_fails = true;
+    }
+
+    /// Lets every operation wait until the answer is dropped.
+    pub(crate) fn pause(&self) -> impl Sized + '_ {
+        self.world()
+    }
+
+    /// How many times a file was synced.
+    pub(crate) fn syncs(&self) -> usize {
+        self.world().operations.iter().filter(|operation| matches!(operation, Operation::Sync { .. })).count()
     }
 
     /// Whether the fault has not happened yet.
@@ -359,7 +375,10 @@ impl File for Inode {
 
     fn sync(&self) -> io::Result<()> {
         let mut world = self.disk.world();
-        let result = Simulated::attempt_whole(&mut world);
+        let result = match std::mem::take(&mut world.next_sync_fails) {
+            true => Err(io::Error::other("the device is broken")),
+            false => Simulated::attempt_whole(&mut world),
+        };
         let inode = self.inode;
         world.operations.push(if result.is_ok() { Operation::Sync { inode } } else { Operation::FailedSync { inode } });
         result

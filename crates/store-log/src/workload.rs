@@ -139,10 +139,8 @@ impl History {
             let places: Vec<_> = (batch.id..batch.id + batch.count).filter_map(sequence_of).collect();
             assert!(places.is_empty() || places.len() as u64 == batch.count, "a part of {batch:?} is there: {places:?}");
             match &batch.answer {
-                Some((Ok(sequence), at)) if *at <= crash => {
-                    if (batch.durable || !machine) && *sequence >= first {
-                        assert_eq!(places.first(), Some(sequence), "{batch:?} is lost");
-                    }
+                Some((Ok(sequence), at)) if *at <= crash && (batch.durable || !machine) && *sequence >= first => {
+                    assert_eq!(places.first(), Some(sequence), "{batch:?} is lost");
                 }
                 Some((Err(kind), at)) if *at <= crash && *kind != LogErrorKind::SyncFailed => {
                     assert!(places.is_empty(), "{batch:?} was not appended, and is there");
