@@ -1,10 +1,11 @@
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use crate::Result;
 use crate::error::{LogError, LogErrorKind};
-use crate::format::ENTRY_HEADER;
-use crate::scan::{Window, entry_at};
+use crate::format::{ENTRY_HEADER, EntryHeader};
+use crate::scan::{Flaw, Window, entry_at};
 use crate::segment::{Segment, released};
 use crate::shared::Shared;
 
@@ -24,7 +25,7 @@ pub struct Entry {
 /// The entries of a log from a sequence on, in order; see [`Log::entries`](crate::Log::entries).
 ///
 /// It ends where the log ends, and goes on there when it is asked again after more was appended. It holds no lock and stops nobody; a segment that is released meanwhile ends it
-/// with an error of the kind [`LogErrorKind::Released`]. After an error it stays where it is.
+/// with an error of the kind [`LogErrorKind::Released`]. After an error there is nothing more.
 ///
 /// ```
 /// use store_log::{Log, LogConfig};
@@ -45,16 +46,17 @@ pub struct Entries {
     /// Where the entry of `sequence` begins, in the segment that is read.
     place: Option<(Arc<Segment>, Window, u64)>,
     chunk: Option<usize>,
+    has_failed: bool,
 }
 
 impl Entries {
     pub(crate) fn new(shared: Arc<Shared>, from: u64) -> Self {
-        Self { shared, sequence: from.max(1), place: None, chunk: None }
+        Self { shared, sequence: from.max(1), place: None, chunk: None, has_failed: false }
     }
 
     /// Reads a single entry, with little read ahead.
     pub(crate) fn one(shared: Arc<Shared>, sequence: u64) -> Result<Option<Entry>> {
-        let mut entries = Self { shared, sequence, place: None, chunk: Some(NEAR) };
+        let mut entries = Self { shared, sequence, place: None, chunk: Some(NEAR), has_failed: false };
         if sequence == 0 { Ok(None) } else { entries.step() }
     }
 
@@ -77,29 +79,32 @@ impl Entries {
                 continue;
             }
             let end = segment.end();
-            let header = match entry_at(window, segment.seed, *offset, end) {
-                Ok(Ok(header)) => header,
-                // A failed sync has taken it back meanwhile.
-                Ok(Err(_)) if segment.next() <= self.sequence => return Ok(None),
-                Ok(Err(flaw)) => {
-                    return Err(LogError::new(LogErrorKind::Corrupt, flaw.to_string())
-                        .with_hint("the file has changed since it was written; open the log again to have it examined")
-                        .with_path(&segment.path)
-                        .with_offset(*offset));
-                }
-                Err(error) => return Err(LogError::io("read the segment", &segment.path, error)),
-            };
-            let begin = *offset;
-            *offset += header.frame_length();
-            if header.is_mark() || header.sequence < self.sequence {
+            let cannot_read = |error| LogError::io("read the segment", &segment.path, error);
+            if let Some(length) = length_before(window, *offset, end, self.sequence).map_err(cannot_read)? {
+                *offset += length;
                 continue;
             }
-            let payload = window
-                .get(begin + ENTRY_HEADER as u64, header.length as usize, end)
-                .map_err(|error| LogError::io("read the segment", &segment.path, error))?;
-            let entry = Entry { sequence: header.sequence, payload: payload.to_vec() };
-            self.sequence += 1;
-            return Ok(Some(entry));
+            let flaw = match entry_at(window, segment.seed, *offset, end).map_err(cannot_read)? {
+                Ok(header) if header.is_witness() => {
+                    *offset += header.frame_length();
+                    continue;
+                }
+                Ok(header) if header.sequence == self.sequence => {
+                    let payload = window.get(*offset + ENTRY_HEADER as u64, header.length as usize, end).map_err(cannot_read)?;
+                    let entry = Entry { sequence: self.sequence, payload: payload.to_vec() };
+                    *offset += header.frame_length();
+                    self.sequence += 1;
+                    return Ok(Some(entry));
+                }
+                // A failed sync has taken it back meanwhile.
+                _ if segment.next() <= self.sequence => return Ok(None),
+                Ok(header) => Flaw::Order { found: header.sequence, expected: self.sequence },
+                Err(flaw) => flaw,
+            };
+            return Err(LogError::new(LogErrorKind::Corrupt, flaw.to_string())
+                .with_hint("the file has changed since it was written; open the log again to have it examined")
+                .with_path(&segment.path)
+                .with_offset(*offset));
         }
     }
 
@@ -121,11 +126,26 @@ impl Entries {
     }
 }
 
+/// The length of the frame at `offset`, if it is of an entry before `sequence`. It is passed over unchecked: the entry that is looked for is checked.
+fn length_before(window: &mut Window, offset: u64, end: u64, sequence: u64) -> io::Result<Option<u64>> {
+    let room = end.saturating_sub(offset);
+    if room < ENTRY_HEADER as u64 {
+        return Ok(None);
+    }
+    let header = EntryHeader::decode(window.get(offset, ENTRY_HEADER, end)?);
+    Ok((header.sequence < sequence && header.frame_length() <= room).then_some(header.frame_length()))
+}
+
 impl Iterator for Entries {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        if self.has_failed {
+            return None;
+        }
+        let step = self.step();
+        self.has_failed = step.is_err();
+        step.transpose()
     }
 }
 

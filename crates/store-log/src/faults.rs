@@ -45,7 +45,7 @@ fn no_flipped_bit_loses_an_entry_in_silence() {
             let damaged = copy(&disk);
             damaged.tamper(segment, |content| content[bit / 8] ^= 1 << (bit % 8));
             match open(&damaged, &small()) {
-                // Only the mark at the very end may be lost.
+                // Only the witness at the very end may be lost.
                 Ok(log) => assert_eq!(read_all(&log).len(), 12, "{segment}, bit {bit}"),
                 Err(error) => {
                     assert!(matches!(error.kind(), LogErrorKind::Corrupt | LogErrorKind::Unsupported), "{error}");
@@ -74,6 +74,27 @@ fn a_flipped_bit_after_a_crash_loses_at_most_what_was_synced_last() {
 }
 
 #[test]
+fn once_the_log_is_idle_a_flipped_bit_loses_nothing_in_silence() {
+    let disk = Simulated::default();
+    let log = open(&disk, &LogConfig::default()).expect("it opens");
+    let commits: Vec<_> = (1..=5).map(|number| log.append(text(number))).collect();
+    for commit in commits {
+        commit.wait().expect("there is room");
+    }
+    let written = 48 + 5 * (24 + text(1).len());
+    while log.used_bytes() <= written as u64 {
+        std::thread::yield_now();
+    }
+    let killed = copy(&disk);
+    let segment = killed.names().into_iter().find(|name| name.ends_with(".log")).expect("there is a segment");
+    for bit in 0..written * 8 {
+        let damaged = copy(&killed);
+        damaged.tamper(&segment, |content| content[bit / 8] ^= 1 << (bit % 8));
+        assert!(open(&damaged, &small()).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
 fn damage_is_told_with_a_way_on() {
     let (disk, segments) = closed_log();
     // The second entry of the second segment.
@@ -96,6 +117,22 @@ fn damage_is_told_with_a_way_on() {
     let log = open(&disk, &small()).expect("what the error advised helps");
     assert_eq!(log.next_sequence(), first + 1);
     assert_eq!(log.recovery().cut, None);
+}
+
+#[test]
+fn damage_is_found_by_readers_too() {
+    let disk = Simulated::default();
+    let log = open(&disk, &small()).expect("it opens");
+    append(&log, 1..=5);
+    let segment = disk.names().into_iter().find(|name| name.ends_with(".log")).expect("there is a segment");
+    // In the payload of the third entry.
+    let at = 48 + 2 * (24 + text(1).len());
+    disk.tamper(&segment, |content| content[at + 30] ^= 1);
+    let error = log.read(3).expect_err("it is damaged");
+    assert_eq!((error.kind(), error.offset()), (LogErrorKind::Corrupt, Some(at as u64)));
+    let entries: Vec<_> = log.entries(1).map(|entry| entry.map(|entry| entry.sequence).map_err(|error| error.kind())).collect();
+    assert_eq!(entries, [Ok(1), Ok(2), Err(LogErrorKind::Corrupt)], "the damage is not passed over");
+    assert_eq!(log.read(4).expect("others can be read").map(|entry| entry.payload), Some(text(4).into_bytes()));
 }
 
 #[test]

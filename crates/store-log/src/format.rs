@@ -7,8 +7,8 @@ pub(crate) const ENTRY_HEADER: usize = 24;
 
 const MAGIC: [u8; 8] = *b"STRATLOG";
 const VERSION: u32 = 1;
-/// The value of [`EntryHeader::following`] that makes an entry a mark.
-const MARK: u32 = u32::MAX;
+/// The value of [`EntryHeader::following`] that makes an entry a witness.
+const WITNESS: u32 = u32::MAX;
 
 /// What tells one log from every other.
 pub(crate) type LogId = [u8; 16];
@@ -37,10 +37,10 @@ impl Seed {
         frame[..4].copy_from_slice(&checksum.to_le_bytes());
     }
 
-    /// A mark: an entry without payload or sequence, which only says how much is durable.
-    pub(crate) fn mark(self, offset: u64, next: u64, durable: u64) -> [u8; ENTRY_HEADER] {
+    /// A witness: an entry without payload or sequence, which only says how much is durable.
+    pub(crate) fn witness(self, offset: u64, next: u64, durable: u64) -> [u8; ENTRY_HEADER] {
         let mut frame = [0; ENTRY_HEADER];
-        self.seal(&mut frame, offset, next, durable, MARK);
+        self.seal(&mut frame, offset, next, durable, WITNESS);
         frame
     }
 
@@ -76,8 +76,8 @@ impl EntryHeader {
         ENTRY_HEADER as u64 + u64::from(self.length)
     }
 
-    pub(crate) fn is_mark(&self) -> bool {
-        self.following == MARK
+    pub(crate) fn is_witness(&self) -> bool {
+        self.following == WITNESS
     }
 }
 
@@ -174,8 +174,13 @@ mod tests {
         assert_eq!(&bytes[..16], b"STRATLOG\x01\0\0\0\0\0\0\0");
         assert_eq!(bytes[32..44], [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
-        let mark = Seed::new(&[0; 16], 1).mark(72, 9, 72);
-        assert_eq!(mark[4..], *b"\0\0\0\0\x09\0\0\0\0\0\0\0\x48\0\0\0\xFF\xFF\xFF\xFF");
+        let witness = Seed::new(&[0; 16], 1).witness(72, 9, 72);
+        assert_eq!(witness[4..], *b"\0\0\0\0\x09\0\0\0\0\0\0\0\x48\0\0\0\xFF\xFF\xFF\xFF");
+    }
+
+    #[test]
+    fn the_checksum_is_castagnolis() {
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xE306_9283);
     }
 
     #[test]

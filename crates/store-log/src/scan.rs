@@ -115,7 +115,7 @@ impl Index {
 /// What a segment holds.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    /// Where the last whole batch, or the mark after it, ends.
+    /// Where the last whole batch, or the witness after it, ends.
     pub(crate) end: u64,
     /// The sequence after the last whole batch.
     pub(crate) next: u64,
@@ -144,10 +144,10 @@ pub(crate) fn scan(window: &mut Window, seed: Seed, first: u64, length: u64) -> 
         if header.sequence != sequence {
             break Some(Flaw::Order { found: header.sequence, expected: sequence });
         }
-        if lacking > 0 && (header.is_mark() || header.following != lacking - 1) {
+        if lacking > 0 && (header.is_witness() || header.following != lacking - 1) {
             break Some(Flaw::Batch);
         }
-        if !header.is_mark() {
+        if !header.is_witness() {
             scan.index.note(sequence, offset);
             sequence += 1;
             lacking = header.following;

@@ -36,11 +36,13 @@ pub(crate) struct Writer {
     is_changed: bool,
     /// Whether there was no room for zeros in this segment.
     fill_failed: bool,
-    /// Where the last mark ends.
-    marked: u64,
+    /// Where the last witness ends.
+    witnessed: u64,
     /// The entries that are written, and whose commits wait for the sync.
     unsynced: Vec<(Promise, u64)>,
     last_sync: Duration,
+    /// How many requests came while the last sync lasted.
+    queued: usize,
     discouraged: u32,
 }
 
@@ -68,9 +70,10 @@ impl Writer {
             length,
             is_changed: false,
             fill_failed: false,
-            marked: end,
+            witnessed: end,
             unsynced: Vec::new(),
             last_sync: Duration::ZERO,
+            queued: 0,
             discouraged: 0,
         }
     }
@@ -89,10 +92,10 @@ impl Writer {
                     let synced = self.process(&mut group);
                     gathering = self.gathering(gathering.expected, count, synced);
                 }
-                Work::Idle => self.mark(),
+                Work::Idle => self.witness(),
                 Work::Close => return self.close(),
             }
-            gathering.tells_idle = self.marked < self.end && self.durable_end == self.end;
+            gathering.tells_idle = self.witnessed < self.end && self.durable_end == self.end;
         }
     }
 
@@ -105,7 +108,7 @@ impl Writer {
             self.discouraged -= 1;
             return Gathering::default();
         }
-        let expected = if synced > 0 { synced + self.shared.queue.len() } else { 0 };
+        let expected = if synced > 0 { synced + self.queued } else { 0 };
         Gathering { expected, patience: (self.last_sync / 2).min(MOST_PATIENCE), tells_idle: false }
     }
 
@@ -290,6 +293,8 @@ impl Writer {
             self.durable_next = self.next;
             self.shared.set_durable(self.next - 1);
         }
+        // Counted before anybody is told and appends again.
+        self.queued = self.shared.queue.len();
         for (promise, sequence) in self.unsynced.drain(..) {
             promise.complete(result.clone().map(|()| sequence));
         }
@@ -314,7 +319,7 @@ impl Writer {
         self.end = SEGMENT_HEADER;
         self.durable_end = SEGMENT_HEADER;
         self.length = SEGMENT_HEADER;
-        self.marked = SEGMENT_HEADER;
+        self.witnessed = SEGMENT_HEADER;
         self.fill_failed = false;
         if let Err(error) = self.shared.drop_released() {
             tracing::warn!(%error, "a released segment stays");
@@ -323,26 +328,26 @@ impl Writer {
     }
 
     /// Says in the file that all before is durable. The next entries would say it too; until they come, a damaged last group could be taken for one that was never finished.
-    fn mark(&mut self) {
+    fn witness(&mut self) {
         let bytes = ENTRY_HEADER as u64;
-        let is_needed = self.marked < self.end && self.durable_end == self.end && self.shared.failure().is_none();
+        let is_needed = self.witnessed < self.end && self.durable_end == self.end && self.shared.failure().is_none();
         if !is_needed || self.end + bytes > self.shared.config.segment_bytes || !self.shared.has_room(bytes) {
-            self.marked = self.end;
+            self.witnessed = self.end;
             return;
         }
-        let mark = self.segment.seed.mark(self.end, self.next, self.durable_end);
-        if write_all_at(&*self.file, &mark, self.end).is_ok() {
+        let witness = self.segment.seed.witness(self.end, self.next, self.durable_end);
+        if write_all_at(&*self.file, &witness, self.end).is_ok() {
             self.advance(bytes, 0);
         } else {
             // What is left of it is no entry; the next one is written over it, or it is trimmed.
             self.length = self.length.max(self.end + bytes);
         }
-        self.marked = self.end;
+        self.witnessed = self.end;
     }
 
     fn close(mut self) -> Result<()> {
         self.sync()?;
-        self.mark();
+        self.witness();
         self.trim()?;
         self.sync()
     }

@@ -40,7 +40,7 @@ fn a_closed_log_takes_no_more_than_its_entries() {
     assert_eq!(fs::metadata(&segment).unwrap().len(), 75 + (1 << 20), "zeros are written ahead");
     let used = log.used_bytes();
     log.close().unwrap();
-    // A mark follows what was synced last.
+    // A witness follows what was synced last.
     assert!(used <= 99);
     assert_eq!(fs::metadata(&segment).unwrap().len(), 99);
 
