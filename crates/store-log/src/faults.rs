@@ -1,5 +1,7 @@
 //! Damage, full disks and failed syncs, one by one.
 
+use std::time::{Duration, Instant};
+
 use crate::simulated::{Simulated, Survival};
 use crate::workload::open;
 use crate::{Entry, Log, LogConfig, LogError, LogErrorKind};
@@ -82,7 +84,9 @@ fn once_the_log_is_idle_a_flipped_bit_loses_nothing_in_silence() {
         commit.wait().expect("there is room");
     }
     let written = 48 + 5 * (24 + text(1).len());
+    let begin = Instant::now();
     while log.used_bytes() <= written as u64 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "nothing says that the entries are durable");
         std::thread::yield_now();
     }
     let killed = copy(&disk);
@@ -281,4 +285,34 @@ fn the_limit_is_kept_and_a_release_makes_room() {
     assert!(results.iter().any(|result| result.as_ref().is_err_and(LogError::is_full)));
     assert!(bytes() <= 1000, "{} bytes are on the disk", bytes());
     assert_eq!(log.next_sequence(), next + results.iter().filter(|result| result.is_ok()).count() as u64);
+}
+
+#[test]
+fn headers_of_new_segments_count_too() {
+    let disk = Simulated::default();
+    let log = open(&disk, &LogConfig { max_bytes: Some(512), fill_bytes: 0, ..small() }).expect("it opens");
+    // Together they would fit, but each needs a segment.
+    let commits: Vec<_> = {
+        let _paused = disk.pause();
+        (0..3).map(|_| log.append([0; 120])).collect()
+    };
+    let results: Vec<_> = commits.into_iter().map(|commit| commit.wait().map_err(|error| error.kind())).collect();
+    assert_eq!(results, [Ok(1), Ok(2), Err(LogErrorKind::Full)]);
+}
+
+#[test]
+fn what_was_released_while_it_was_written_goes_with_its_segment() {
+    let disk = Simulated::default();
+    let log = open(&disk, &small()).expect("it opens");
+    for number in 1..=40 {
+        append(&log, number..=number);
+        let segments = disk.names().iter().filter(|name| name.ends_with(".log")).count();
+        assert_eq!(segments, 1, "all entries before {number} are released");
+        log.release(number).expect("nothing fails");
+    }
+    assert!(log.first_sequence() > 30);
+    append(&log, 41..=60);
+    let first = log.first_sequence();
+    log.release(first).expect("nothing fails");
+    assert_eq!(log.first_sequence(), first, "others of its segment are needed");
 }
