@@ -1,5 +1,7 @@
 //! Damage, full disks and failed syncs, one by one.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::simulated::{Simulated, Survival};
@@ -294,7 +296,11 @@ fn headers_of_new_segments_count_too() {
     // Together they would fit, but each needs a segment.
     let commits: Vec<_> = {
         let _paused = disk.pause();
-        (0..3).map(|_| log.append([0; 120])).collect()
+        let commits = (0..3).map(|_| log.append([0; 120])).collect();
+        // What waits counts, so that not even memory holds more than the limit.
+        let refused = pin!(log.append([0; 120])).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(refused, Poll::Ready(Err(error)) if error.kind() == LogErrorKind::Full));
+        commits
     };
     let results: Vec<_> = commits.into_iter().map(|commit| commit.wait().map_err(|error| error.kind())).collect();
     assert_eq!(results, [Ok(1), Ok(2), Err(LogErrorKind::Full)]);

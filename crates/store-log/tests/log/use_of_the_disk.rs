@@ -68,4 +68,24 @@ fn the_next_segment_is_written_where_the_last_is_full() {
     assert_eq!(lengths(&directory).len(), 1);
     assert_eq!(log.append(b"next").wait().unwrap(), 101);
     assert_eq!(log.read(101).unwrap().unwrap().payload, b"next");
+    log.append_batch([[1; 200]; 15]).wait().unwrap();
+    log.append_batch([[1; 200]; 15]).wait().unwrap();
+    log.close().unwrap();
+    let log = Log::open(directory.path(), LogConfig::default().with_segment_bytes(4096)).unwrap();
+    assert_eq!(lengths(&directory).into_iter().sum::<u64>(), log.used_bytes(), "full segments have no zeros at the end");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_released_segment_gives_its_room_back() {
+    let directory = TempDir::new().unwrap();
+    let log = Log::open(directory.path(), LogConfig::default().with_segment_bytes(4096)).unwrap();
+    for _ in 0..10 {
+        log.append([1; 2000]).wait().unwrap();
+    }
+    assert_eq!(log.entries(1).count(), 10);
+    log.release(10).unwrap();
+    let held = fs::read_dir("/proc/self/fd").unwrap().filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+    let deleted: Vec<_> = held.filter(|path| path.starts_with(directory.path()) && path.to_string_lossy().ends_with("(deleted)")).collect();
+    assert!(deleted.is_empty(), "{deleted:?}");
 }
