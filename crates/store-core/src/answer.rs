@@ -81,7 +81,7 @@ impl<T: Schema> Collection<T> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
         let pipeline = self.pipeline();
-        let found = match pipeline.peek(std::borrow::Borrow::borrow(&key), &self.freshness) {
+        let found = match pipeline.peek(std::borrow::Borrow::borrow(&key), &self.freshness, &self.tags) {
             Some(record) => Some(pipeline.loaded_near(record)),
             None => pipeline.call_for("read", text, pipeline.get_below(key, &self.freshness, &self.tags)).await?,
         };

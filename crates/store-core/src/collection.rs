@@ -94,7 +94,7 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn get(&self, key: impl AsKey<T::Key>) -> Result<Option<Arc<T>>> {
         let key = key.as_key();
-        if let Some(record) = self.pipeline.peek(&key, &self.freshness) {
+        if let Some(record) = self.pipeline.peek(&key, &self.freshness, &self.tags) {
             return Ok(Some(record.into_model()));
         }
         let key = key.into_owned();
@@ -108,7 +108,7 @@ impl<T: Schema> Collection<T> {
     /// As [`get`](Self::get).
     pub async fn get_record(&self, key: impl AsKey<T::Key>) -> Result<Option<Record<T>>> {
         let key = key.as_key();
-        if let Some(record) = self.pipeline.peek(&key, &self.freshness) {
+        if let Some(record) = self.pipeline.peek(&key, &self.freshness, &self.tags) {
             return Ok(Some(record));
         }
         let key = key.into_owned();
@@ -161,7 +161,7 @@ impl<T: Schema> Collection<T> {
 
     /// The record of a key if memory holds it; no other tier is asked.
     pub fn peek(&self, key: impl AsKey<T::Key>) -> Option<Arc<T>> {
-        self.pipeline.peek(&key.as_key(), &self.freshness).map(Record::into_model)
+        self.pipeline.peek(&key.as_key(), &self.freshness, &self.tags).map(Record::into_model)
     }
 
     /// Shows the record of a key to `visit` if memory holds it, without touching a reference count.
@@ -178,7 +178,7 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub fn peek_with<R>(&self, key: impl AsKey<T::Key>, visit: impl FnOnce(&T) -> R) -> Option<R> {
         let mut answer = None;
-        self.pipeline.peek_with(&key.as_key(), &self.freshness, |model| answer = Some(visit(model)));
+        self.pipeline.peek_with(&key.as_key(), &self.freshness, &self.tags, |model| answer = Some(visit(model)));
         answer
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::collection::Collection;
 use crate::error::{Error, ErrorKind, Result};
+use crate::notes::Notes;
 use crate::query::ColumnName;
 use crate::schema::{Schema, SchemaDefinition};
 use crate::value::Value;
@@ -128,12 +129,15 @@ fn value_text<'a>(value: &'a Value<'_>) -> Option<Cow<'a, str>> {
 }
 
 impl<T: Schema> Collection<T> {
-    /// The same records, whose copies get these tags too when this collection caches them: what its reads bring into memory or into the shared tier, and what
-    /// its writes leave there. Copies that other instances make of such a slot have them as well.
+    /// The same records, whose copies get these tags too: what its reads are answered from, in memory and in the shared tier, and what its writes leave there.
     ///
-    /// The tags are those of a copy, not of the record: the truth does not know them. A copy that is there already stays as it is, and the next one that another
-    /// collection caches, after a write or an eviction, has none of them. Let all that read these records give the same tags, or put
-    /// [`#[schema(tag)]`](Tag) on a field.
+    /// A copy that lacks one of the tags answers no read of this collection: the record is brought anew, and the copies have the new tags beside those that they
+    /// had. So [`invalidate_tag`](Self::invalidate_tag) drops what a read was answered from, and a later read shows nothing that was loaded before. Reads that give
+    /// no tags cost what they did.
+    ///
+    /// The truth does not know these tags. A write leaves those of the collection that writes, and a copy that is made where there was none has those of the
+    /// collection that reads. Where every reader should heed a tag, put [`#[schema(tag)]`](Tag) on a field. A search gives its tags to what it brings into
+    /// memory.
     ///
     /// ```
     /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String }
@@ -190,6 +194,24 @@ impl CallTags {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    pub(crate) fn as_slice(&self) -> &[String] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a copy with these notes has all of them.
+    pub(crate) fn are_in(&self, notes: Option<&Notes>) -> bool {
+        self.is_empty() || notes.is_some_and(|notes| self.iter().all(|tag| notes.tags.contains(tag)))
+    }
+
+    /// These, and others.
+    pub(crate) fn with(&self, others: &CallTags) -> Self {
+        match (self.is_empty(), others.is_empty()) {
+            (_, true) => self.clone(),
+            (true, _) => others.clone(),
+            (false, false) => CallTags::new(self.iter().chain(others.iter()).cloned()),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &String> {

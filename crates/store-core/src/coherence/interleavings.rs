@@ -202,7 +202,7 @@ impl World {
             for key in KEYS {
                 let (stored, is_there) = *self.truth.history(key).last().expect("it begins with nothing");
                 let stored = is_there.then_some(stored);
-                let kept = instance.pipeline.peek(&key, &Freshness::Any).map(|record| record.version());
+                let kept = instance.pipeline.peek(&key, &Freshness::Any, &CallTags::default()).map(|record| record.version());
                 assert!(kept.is_none() || kept == stored, "memory keeps {kept:?} of key {key}, and {stored:?} is stored");
                 let shown = instance.counters(None).get_record(key).await.expect("nothing fails").map(|record| record.version());
                 assert_eq!(shown, stored, "key {key}");

@@ -10,12 +10,18 @@ use crate::facet::{LogCursor, Shelf};
 use crate::freshness::Freshness;
 use crate::record::Record;
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::tier::Role;
 
 impl<T: Schema> Pipeline<T> {
     /// Memory, if it is as fresh as a read wants without another look at the log.
     pub(crate) fn fresh_near(&self, freshness: &Freshness) -> Option<&Arc<dyn Shelf<T>>> {
         self.near.as_ref().filter(|_| self.shared.life.is_open() && self.is_fresh(freshness))
+    }
+
+    /// What memory holds of a key within its life time, if a read that gives these tags may use it.
+    pub(crate) fn live_with(&self, near: &dyn Shelf<T>, key: &Borrowed<T>, tags: &CallTags) -> Option<Record<T>> {
+        self.live(near, key).filter(|record| self.has_tags(record, tags))
     }
 
     /// What memory holds of a key within its life time.
@@ -33,13 +39,14 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Shows a live record of memory to `visit`, if memory is as fresh as the read wants.
-    pub(crate) fn peek_with(&self, key: &Borrowed<T>, freshness: &Freshness, visit: impl FnOnce(&T)) {
+    pub(crate) fn peek_with(&self, key: &Borrowed<T>, freshness: &Freshness, tags: &CallTags, visit: impl FnOnce(&T)) {
         let (mut visit, mut is_void) = (Some(visit), false);
         if let Some(near) = self.fresh_near(freshness) {
             near.peek_with(key, &mut |record| {
                 is_void = !self.holds(record);
                 if !is_void
                     && self.is_live(record)
+                    && self.has_tags(record, tags)
                     && let Some(visit) = visit.take()
                 {
                     visit(record.model());
@@ -54,8 +61,8 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// The record in memory, if memory is as fresh as the read wants.
-    pub(crate) fn peek(self: &Arc<Self>, key: &Borrowed<T>, freshness: &Freshness) -> Option<Record<T>> {
-        let found = self.fresh_near(freshness).and_then(|near| self.live(&**near, key));
+    pub(crate) fn peek(self: &Arc<Self>, key: &Borrowed<T>, freshness: &Freshness, tags: &CallTags) -> Option<Record<T>> {
+        let found = self.fresh_near(freshness).and_then(|near| self.live_with(&**near, key, tags));
         let counters = self.counters();
         match &found {
             Some(record) => {

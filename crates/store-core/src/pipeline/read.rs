@@ -91,7 +91,7 @@ impl<T: Schema> Pipeline<T> {
     /// The record as fresh as was asked for, through the key's flight where that is fresh enough; the last known one if the tiers fail and the user allows it.
     pub(crate) async fn get_below(self: &Arc<Self>, key: T::Key, freshness: &Freshness, tags: &CallTags) -> Result<Option<Loaded<T>>> {
         self.check(key.borrow())?;
-        let found = self.or_last_known(&key, freshness, self.within_limit(self.get_fresh(key.clone(), freshness, tags)));
+        let found = self.or_last_known(&key, freshness, tags, self.within_limit(self.get_fresh(key.clone(), freshness, tags)));
         found.await
     }
 
@@ -101,7 +101,7 @@ impl<T: Schema> Pipeline<T> {
             if !self.may_use_caches(freshness).await {
                 return self.load_alone(key, View::Near, Caches::Fill, tags).await;
             }
-            if let Some(record) = self.near.as_ref().and_then(|near| self.live(&**near, key.borrow())) {
+            if let Some(record) = self.near.as_ref().and_then(|near| self.live_with(&**near, key.borrow(), tags)) {
                 return Ok(Some(self.loaded_near(record)));
             }
         }
@@ -117,7 +117,7 @@ impl<T: Schema> Pipeline<T> {
             move || async move {
                 // An earlier flight may have landed since the caller looked into memory.
                 let near = pipeline.fresh_near(&freshness);
-                match near.and_then(|near| pipeline.live(&**near, key.borrow())) {
+                match near.and_then(|near| pipeline.live_with(&**near, key.borrow(), &tags)) {
                     Some(record) => Ok(Some(pipeline.loaded_near(record))),
                     None if near.is_some() && pipeline.is_known_absent(key.borrow()) => Ok(None),
                     None => pipeline.load(key, View::Near, Caches::Use, &tags).await,
@@ -177,6 +177,7 @@ impl<T: Schema> Pipeline<T> {
             self.sample(key.borrow(), found.stored.version);
         }
         self.hear_version(&key, found.stored.version);
+        let tagging = self.united(key.borrow(), &tagging, tier);
         let notes = self.near_notes(&found.stored.row, found.notes, &tagging);
         let (near, answer) = self.records(found.stored, view)?;
         self.install(token, key, near.noted(notes), deadline, began);
@@ -279,7 +280,17 @@ impl<T: Schema> Pipeline<T> {
     async fn load_alone(self: &Arc<Self>, key: T::Key, view: View, caches: Caches, tags: &CallTags) -> Result<Option<Loaded<T>>> {
         let loaded = self.load(key.clone(), view, caches, tags).await?;
         self.forget_flights(&key);
+        if caches == Caches::Fill && loaded.is_some() {
+            self.drop_untagged(std::slice::from_ref(&key), tags).await;
+        }
         Ok(loaded)
+    }
+
+    /// Empties the slots of keys that were read past the shared tier by a read that gives tags, as they may lack them.
+    pub(super) async fn drop_untagged(&self, keys: &[T::Key], tags: &CallTags) {
+        if !tags.is_empty() && self.cache.is_some() {
+            self.remove_from_cache(keys.iter().map(Self::text).collect()).await;
+        }
     }
 
     /// Hears of a version that a read outside of the key's flight is about to answer: nobody is to read anything older from here on.
@@ -382,23 +393,23 @@ impl<T: Schema> Pipeline<T> {
             }
         };
         match self.within_limit(look).await {
-            Err(error) => self.last_known_many(std::slice::from_ref(&key), freshness, error).await.map(|_| true),
+            Err(error) => self.last_known_many(std::slice::from_ref(&key), freshness, &CallTags::default(), error).await.map(|_| true),
             answer => answer,
         }
     }
 
     async fn is_in_cache(&self, text: &String) -> bool {
         match &self.cache {
-            Some(cache) => self.read_slot(&**cache, text).await.is_some(),
+            Some(cache) => self.read_slot(&**cache, text, &CallTags::default()).await.is_some(),
             None => false,
         }
     }
 
-    /// The record of a slot, if this instance can believe it.
-    pub(super) async fn read_slot(&self, cache: &dyn Records, text: &String) -> Option<Found> {
+    /// The record of a slot, if this instance can believe it, and a read that gives these tags may use it.
+    pub(super) async fn read_slot(&self, cache: &dyn Records, text: &String, tags: &CallTags) -> Option<Found> {
         let trust = self.trust.as_ref()?;
         match cache.fetch_marked(&self.schema, std::slice::from_ref(text), None).await {
-            Ok(fetched) => match self.judge_all(cache, trust, std::slice::from_ref(text), fetched).await.pop() {
+            Ok(fetched) => match self.judge_all(cache, trust, std::slice::from_ref(text), fetched, tags).await.pop() {
                 Some(Verdict::Found(found)) => Some(found),
                 _ => None,
             },

@@ -44,7 +44,7 @@ impl<T: Schema> Pipeline<T> {
         let mut missing = Vec::new();
         for key in &keys {
             if !found.contains_key::<Borrowed<T>>(key.borrow()) {
-                let record = self.peek(key.borrow(), near_freshness);
+                let record = self.peek(key.borrow(), near_freshness, tags);
                 let is_absent = || caches == Caches::Use && self.is_known_absent(key.borrow());
                 if record.is_none() && !is_absent() {
                     missing.push(key.clone());
@@ -54,7 +54,7 @@ impl<T: Schema> Pipeline<T> {
         }
         for chunk in missing.chunks(CHUNK) {
             let loaded = match self.load_chunk(chunk, View::Near, caches, tags).await {
-                Err(error) => self.last_known_many(chunk, freshness, error).await?,
+                Err(error) => self.last_known_many(chunk, freshness, tags, error).await?,
                 Ok(loaded) => loaded,
             };
             for (key, record) in chunk.iter().zip(loaded) {
@@ -123,6 +123,7 @@ impl<T: Schema> Pipeline<T> {
             };
             let (deadline, version) = (found.deadline, found.stored.version);
             self.hear_read(key, version);
+            let tagging = self.united(key.borrow(), &tagging, found.tier);
             let notes = self.near_notes(&found.stored.row, found.notes, &tagging);
             let (near, answer) = self.records(found.stored, view).map_err(|error| error.with_key(Self::text(key)))?;
             if let Some(shelf) = &self.near {
@@ -139,6 +140,9 @@ impl<T: Schema> Pipeline<T> {
         for key in absent {
             self.learn_absence(key, self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()).map(|fence| (fence, began)));
         }
+        if caches == Caches::Fill {
+            self.drop_untagged(keys, tags).await;
+        }
         Ok(records)
     }
 
@@ -154,9 +158,9 @@ impl<T: Schema> Pipeline<T> {
     /// Slots whose lease was granted are filled. What another process is loading is waited for.
     async fn find_or_wait(&self, cache: &dyn Records, keys: &[T::Key], tags: &CallTags) -> Result<Vec<Option<Found>>> {
         let texts: Vec<String> = keys.iter().map(Self::text).collect();
-        let looked = self.look_in_cache(cache, &texts).await;
+        let mut looked = self.look_in_cache(cache, &texts, tags).await;
         if looked.busy.is_empty() {
-            return self.find_missing(cache, keys, &texts, looked.found, looked.leases, tags).await;
+            return self.find_missing(cache, keys, &texts, looked.found, looked.leases).await;
         }
         // Its own leases first: others wait for them.
         let waiting: Vec<(T::Key, String)> =
@@ -167,10 +171,10 @@ impl<T: Schema> Pipeline<T> {
             own.push(position);
             own_keys.push(keys[position].clone());
             own_texts.push(texts[position].clone());
-            leases.push(looked.leases[position]);
+            leases.push(looked.leases[position].take());
             known.push(answer);
         }
-        for (position, answer) in own.into_iter().zip(self.find_missing(cache, &own_keys, &own_texts, known, leases, tags).await?) {
+        for (position, answer) in own.into_iter().zip(self.find_missing(cache, &own_keys, &own_texts, known, leases).await?) {
             found[position] = answer;
         }
         for (position, answer) in looked.busy.into_iter().zip(self.wait_for_others(cache, waiting, tags).await?) {
@@ -187,12 +191,12 @@ impl<T: Schema> Pipeline<T> {
         loop {
             sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-            let looked = self.look_in_cache(cache, &texts).await;
+            let looked = self.look_in_cache(cache, &texts, tags).await;
             let is_over = begun.elapsed() >= self.shared.settings.flight_wait;
             if looked.busy.is_empty() || is_over {
                 // Who was loading has filled, has failed, or takes too long. In the last case its lease is voided, so that later readers need not wait.
                 self.give_back(cache, looked.busy.iter().map(|&position| texts[position].clone()).collect()).await;
-                return self.find_missing(cache, &keys, &texts, looked.found, looked.leases, tags).await;
+                return self.find_missing(cache, &keys, &texts, looked.found, looked.leases).await;
             }
         }
     }
@@ -204,8 +208,7 @@ impl<T: Schema> Pipeline<T> {
         keys: &[T::Key],
         texts: &[String],
         mut found: Vec<Option<Option<Found>>>,
-        leases: Vec<Option<(FillLease, Era)>>,
-        tags: &CallTags,
+        mut leases: Vec<Option<Granted>>,
     ) -> Result<Vec<Option<Found>>> {
         let missing: Vec<usize> = (0..keys.len()).filter(|&position| found[position].is_none()).collect();
         if missing.is_empty() {
@@ -224,13 +227,14 @@ impl<T: Schema> Pipeline<T> {
         for (&position, row) in missing.iter().zip(rows) {
             let text = &texts[position];
             found[position] = Some(row);
-            let Some((lease, era)) = leases[position] else { continue };
+            let Some(Granted { lease, era, tags }) = leases[position].take() else { continue };
             let encoded = match &mut found[position] {
                 Some(Some(row)) => {
-                    let notes = self.shared_notes(&row.stored.row, None, tags, era);
+                    let notes = self.shared_notes(&row.stored.row, None, &tags, era);
                     let encoded = self.encode(&row.stored.row, row.stored.version, era.generation, notes.as_deref());
                     if let Ok(record) = &encoded {
                         row.deadline = record.deadline;
+                        row.notes = notes;
                     }
                     Some(encoded)
                 }
@@ -253,8 +257,9 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Reads slots, and takes leases where there is nothing to use.
-    async fn look_in_cache(&self, cache: &dyn Records, texts: &[String]) -> Looked {
-        let mut looked = Looked { found: texts.iter().map(|_| None).collect(), leases: vec![None; texts.len()], busy: Vec::new() };
+    async fn look_in_cache(&self, cache: &dyn Records, texts: &[String], tags: &CallTags) -> Looked {
+        let nothing = || texts.iter().map(|_| None);
+        let mut looked = Looked { found: nothing().collect(), leases: texts.iter().map(|_| None).collect(), busy: Vec::new() };
         let Some(trust) = &self.trust else { return looked };
         let length = self.shared.settings.fill_lease;
         // Without a trusted mark no lease could be used.
@@ -262,27 +267,28 @@ impl<T: Schema> Pipeline<T> {
             self.tolerate(Role::Shared, "the shared tier did not answer a read; asking the truth", &error);
             Vec::new()
         });
-        let verdicts = self.judge_all(cache, trust, texts, fetched).await;
+        let verdicts = self.judge_all(cache, trust, texts, fetched, tags).await;
         let (mut unusable, mut dead) = (Vec::new(), Vec::new());
         for (position, verdict) in verdicts.into_iter().enumerate() {
             let text = &texts[position];
             match verdict {
                 Verdict::Found(found) => looked.found[position] = Some(Some(found)),
                 Verdict::Absent => looked.found[position] = Some(None),
-                Verdict::Leased(lease, era) => looked.leases[position] = Some((lease, era)),
+                Verdict::Leased(lease, era) => looked.leases[position] = Some(Granted { lease, era, tags: tags.clone() }),
                 Verdict::Unusable => unusable.push(text.clone()),
-                Verdict::Dead(record, era) => dead.push((position, era, (text.clone(), record))),
+                Verdict::Dead(record, era) => dead.push((position, era, tags.clone(), (text.clone(), record))),
+                Verdict::Lacking(record, era, others) => dead.push((position, era, tags.with(&others), (text.clone(), record))),
                 Verdict::Busy => looked.busy.push(position),
                 Verdict::Tagged(..) | Verdict::Missed => {}
             }
         }
         self.give_back(cache, unusable).await;
         if !dead.is_empty() {
-            let records: Vec<_> = dead.iter().map(|(_, _, record)| record.clone()).collect();
+            let records: Vec<_> = dead.iter().map(|(.., record)| record.clone()).collect();
             match cache.take_over(&self.schema, &records, length).await {
                 Ok(leases) => {
-                    for ((position, era, _), lease) in dead.into_iter().zip(leases) {
-                        looked.leases[position] = lease.map(|lease| (lease, era));
+                    for ((position, era, tags, _), lease) in dead.into_iter().zip(leases) {
+                        looked.leases[position] = lease.map(|lease| Granted { lease, era, tags });
                     }
                 }
                 Err(error) => self.tolerate(Role::Shared, "the shared tier did not lease slots over records of no use", &error),
@@ -321,8 +327,14 @@ impl<T: Schema> Pipeline<T> {
 struct Looked {
     /// The record or its absence, where there is one to use.
     found: Vec<Option<Option<Found>>>,
-    /// The rights to fill, each with the era that its record is of.
-    leases: Vec<Option<(FillLease, Era)>>,
+    leases: Vec<Option<Granted>>,
     /// The positions of those that somebody else is loading.
     busy: Vec<usize>,
+}
+
+/// The right to fill a slot, with a record of this era and these tags.
+struct Granted {
+    lease: FillLease,
+    era: Era,
+    tags: CallTags,
 }

@@ -63,14 +63,14 @@ impl<T: Schema> Pipeline<T> {
             let notes = self.near_notes(&row.row, None, &tagging);
             let (near, answer) = self.records(row, view).map_err(|error| named_by_values(error, &key))?;
             if let Some(shelf) = self.near.as_ref().filter(|_| fills) {
-                self.fill_from_search(shelf.as_ref(), &mut snapshot, near.noted(notes), began);
+                self.fill_from_search(shelf.as_ref(), &mut snapshot, near.noted(notes), tags, began);
             }
             records.push(answer);
         }
         Ok(records)
     }
 
-    fn fill_from_search(&self, shelf: &dyn Shelf<T>, snapshot: &mut FenceSnapshot, record: Record<T>, began: Duration) {
+    fn fill_from_search(&self, shelf: &dyn Shelf<T>, snapshot: &mut FenceSnapshot, record: Record<T>, tags: &CallTags, began: Duration) {
         let key = record.key();
         let borrowed: &Borrowed<T> = key.borrow();
         // Another program may have written a row that no reader can ask for.
@@ -80,8 +80,13 @@ impl<T: Schema> Pipeline<T> {
         let (deadline, version) = (self.near_deadline(None, began), record.version());
         self.hear_read(&key, version);
         let install = || {
-            // The same version is kept where it is, with the end that it has.
-            if shelf.version(borrowed) != Some(version) {
+            // The same version is kept where it is, with the end that it has, unless it lacks a tag.
+            let is_here = if tags.is_empty() {
+                shelf.version(borrowed) == Some(version)
+            } else {
+                shelf.get(borrowed).is_some_and(|present| present.version() == version && self.has_tags(&present, tags))
+            };
+            if !is_here {
                 self.install_newer(shelf, key.clone(), record, deadline);
             }
         };

@@ -11,6 +11,7 @@ use crate::facet::{Fetched, FillLease, Slot};
 use crate::notes::{self, Notes};
 use crate::record::{EncodedRecord, StoredRow};
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::value::{Row, Value};
 
@@ -26,6 +27,8 @@ pub(super) enum Verdict {
     Leased(FillLease, Era),
     /// The reader was granted a lease that it cannot use.
     Unusable,
+    /// A record without a tag that the read gives. One of this era may take its place, which has the tags that were given to it, too.
+    Lacking(EncodedRecord, Era, CallTags),
     /// A record that no reader of this build can use. One of this era may take its place.
     Dead(EncodedRecord, Era),
     /// Somebody else is loading the key.
@@ -45,13 +48,13 @@ fn found(row: Row<'static>, notes: Option<Arc<Notes>>, record: &EncodedRecord) -
 }
 
 impl<T: Schema> Pipeline<T> {
-    /// Judges a slot by what the instance has heard of its key and of the relayer's mark.
-    pub(super) fn judge(&self, trust: &Trust, key: &str, fetched: Fetched) -> Verdict {
+    /// Judges a slot, for a read that gives these tags, by what the instance has heard of its key and of the relayer's mark.
+    pub(super) fn judge(&self, trust: &Trust, key: &str, fetched: Fetched, given: &CallTags) -> Verdict {
         let generation = trust.judge(fetched.mark.as_ref());
         let era = |generation| Era { generation, number: fetched.mark.as_ref().map_or(0, |mark| mark.era) };
         match coherence::verdict(fetched.slot, generation, |version| trust.admits(key, version)) {
             coherence::Verdict::Record(record, generation) => match self.decode(&record) {
-                Some(Decoded::Record(row, notes)) => self.judge_tags(trust, found(row, notes, &record), record, era(generation)),
+                Some(Decoded::Record(row, notes)) => self.judge_tags(trust, found(row, notes, &record), record, era(generation), given),
                 Some(Decoded::Absence) => Verdict::Absent,
                 None => Verdict::Dead(record, era(generation)),
             },

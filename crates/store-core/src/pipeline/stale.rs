@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::freshness::Freshness;
 use crate::record::Record;
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::tier::Role;
 
 impl<T: Schema> Pipeline<T> {
@@ -18,6 +19,7 @@ impl<T: Schema> Pipeline<T> {
         self: &Arc<Self>,
         key: &T::Key,
         freshness: &Freshness,
+        tags: &CallTags,
         load: impl Future<Output = Result<Option<Loaded<T>>>>,
     ) -> Result<Option<Loaded<T>>> {
         let settings = &self.shared.settings;
@@ -27,29 +29,29 @@ impl<T: Schema> Pipeline<T> {
             && self.near.as_ref().is_some_and(|near| near.version(key.borrow()).is_some())
         {
             match tokio::time::timeout(limit, load.as_mut()).await {
-                Ok(Err(error)) => return self.last_known(key, kept, error).await,
+                Ok(Err(error)) => return self.last_known(key, kept, tags, error).await,
                 Ok(answer) => return answer,
                 Err(_) => {
-                    if let Some(known) = self.last_in_memory(key, kept) {
+                    if let Some(known) = self.last_in_memory(key, kept, tags) {
                         return Ok(Some(known));
                     }
                 }
             }
         }
         match load.await {
-            Err(error) => self.last_known(key, kept, error).await,
+            Err(error) => self.last_known(key, kept, tags, error).await,
             answer => answer,
         }
     }
 
     /// What memory or the shared tier still knows; the error if neither knows anything.
-    async fn last_known(&self, key: &T::Key, kept: Duration, error: Error) -> Result<Option<Loaded<T>>> {
+    async fn last_known(&self, key: &T::Key, kept: Duration, tags: &CallTags, error: Error) -> Result<Option<Loaded<T>>> {
         if !matches!(error.kind(), ErrorKind::L2Unavailable | ErrorKind::L3Unavailable | ErrorKind::Timeout | ErrorKind::Unavailable) {
             return Err(error);
         }
-        let known = match self.last_in_memory(key, kept) {
+        let known = match self.last_in_memory(key, kept, tags) {
             Some(known) => Some(known),
-            None => self.last_in_cache(key).await,
+            None => self.last_in_cache(key, tags).await,
         };
         match known {
             Some(known) => {
@@ -61,31 +63,37 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// What memory or the shared tier still knows of each key, where the user allows it; the error if neither knows anything of one of them.
-    pub(super) async fn last_known_many(&self, keys: &[T::Key], freshness: &Freshness, error: Error) -> Result<Vec<Option<Record<T>>>> {
+    pub(super) async fn last_known_many(
+        &self,
+        keys: &[T::Key],
+        freshness: &Freshness,
+        tags: &CallTags,
+        error: Error,
+    ) -> Result<Vec<Option<Record<T>>>> {
         let (Some(kept), Freshness::Any | Freshness::Bounded(_)) = (self.shared.settings.stale_on_error, freshness) else {
             return Err(error);
         };
         let mut records = Vec::with_capacity(keys.len());
         for key in keys {
-            let known = self.last_known(key, kept, error.duplicate()).await?;
+            let known = self.last_known(key, kept, tags, error.duplicate()).await?;
             records.push(known.map(|known| known.record));
         }
         Ok(records)
     }
 
-    fn last_in_memory(&self, key: &T::Key, kept: Duration) -> Option<Loaded<T>> {
+    fn last_in_memory(&self, key: &T::Key, kept: Duration, tags: &CallTags) -> Option<Loaded<T>> {
         let out_of_touch = self.shared.coherence.age().unwrap_or_default();
         let near = self.near.as_ref().filter(|_| out_of_touch <= kept.saturating_add(self.shared.settings.freshness))?;
-        let record = near.get(key.borrow()).filter(|record| self.holds(record))?;
+        let record = near.get(key.borrow()).filter(|record| self.holds_with(record, tags))?;
         self.counters().stale_answers.add(1);
         Some(Loaded { is_stale: true, ..self.loaded_near(record) })
     }
 
     /// The slot's record, unless this instance has heard of something newer.
-    async fn last_in_cache(&self, key: &T::Key) -> Option<Loaded<T>> {
+    async fn last_in_cache(&self, key: &T::Key, tags: &CallTags) -> Option<Loaded<T>> {
         let began = self.shared.settings.clock.monotonic();
         let (cache, _) = self.cache.as_ref().zip(self.trust.as_ref())?;
-        let found = self.read_slot(&**cache, &Self::text(key)).await?;
+        let found = self.read_slot(&**cache, &Self::text(key), tags).await?;
         let tier = found.tier;
         let record = self.record(found, View::Near).ok()?;
         self.counters().stale_answers.add(1);

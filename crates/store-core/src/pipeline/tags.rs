@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::read::Found;
 use super::slots::Verdict;
-use super::{Borrowed, Pipeline};
+use super::{Backing, Borrowed, Pipeline};
 use crate::coherence::{Epochs, Era, KnownTagEras, TagVerdict, Trust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Fetched, LogKind, Records, Shelf, TagEras};
@@ -106,6 +106,29 @@ impl<T: Schema> Pipeline<T> {
         record.notes().is_none_or(|notes| self.tags.epochs.holds(&notes.tags, notes.stamp))
     }
 
+    /// Whether memory's entry has the tags that a read gives. What memory is the truth of has none, and needs none.
+    pub(super) fn has_tags(&self, record: &Record<T>, given: &CallTags) -> bool {
+        given.are_in(record.notes().map(|notes| &**notes)) || matches!(self.backing, Backing::Memory(_))
+    }
+
+    /// Whether memory's entry holds, and would if it had the tags that a read gives.
+    pub(super) fn holds_with(&self, record: &Record<T>, given: &CallTags) -> bool {
+        let stamp = record.notes().map_or(0, |notes| notes.stamp);
+        self.holds(record) && (given.is_empty() || self.tags.epochs.holds(given.as_slice(), stamp))
+    }
+
+    /// As it was noted, with the tags that other calls gave the entry whose place the record is about to take: they were answered from that entry.
+    ///
+    /// What the slot of a cache holds may be older than an invalidation before that entry, so it is left with the tags that it has.
+    pub(super) fn united(&self, key: &Borrowed<T>, tagging: &Tagging, tier: Role) -> Tagging {
+        if tier == Role::Shared && self.cache.is_some() {
+            return tagging.clone();
+        }
+        let present = self.near.as_ref().and_then(|near| near.get(key)).filter(|record| self.holds(record));
+        let given = present.map(|record| tagging.given.with(&self.given_tags(&record)));
+        Tagging { given: given.unwrap_or_else(|| tagging.given.clone()), ..*tagging }
+    }
+
     /// Takes an entry that does not hold out of memory. No load is voided: what has come meanwhile stays.
     pub(crate) fn drop_void(&self, near: &dyn Shelf<T>, key: &Borrowed<T>) {
         let drop_void = || {
@@ -118,8 +141,13 @@ impl<T: Schema> Pipeline<T> {
 
     /// The tags that a call gave memory's entry, for a load that takes its place.
     pub(super) fn given_tags(&self, record: &Record<T>) -> CallTags {
-        let Some(notes) = record.notes() else { return CallTags::default() };
-        let of_fields = record.model().to_row().ok().and_then(|row| self.with_tags(&row, None, &CallTags::default()));
+        let Some(notes) = record.notes().filter(|notes| !notes.tags.is_empty()) else { return CallTags::default() };
+        record.model().to_row().map_or_else(|_| CallTags::default(), |row| self.given_among(&row, notes))
+    }
+
+    /// The tags that a call gave a copy: those that are not of its fields.
+    fn given_among(&self, row: &[Value<'_>], notes: &Notes) -> CallTags {
+        let of_fields = self.with_tags(row, None, &CallTags::default());
         let is_of_field = |tag: &&String| of_fields.as_ref().is_some_and(|of_fields| of_fields.tags.contains(tag));
         CallTags::new(notes.tags.iter().filter(|tag| !is_of_field(tag)).cloned())
     }
@@ -131,9 +159,16 @@ impl<T: Schema> Pipeline<T> {
         self.forget_all_flights();
     }
 
-    /// Judges slots, those of tagged records too, of which the shared tier is asked where this instance knows too little.
-    pub(super) async fn judge_all(&self, cache: &dyn Records, trust: &Trust, texts: &[String], fetched: Vec<Fetched>) -> Vec<Verdict> {
-        let verdicts: Vec<Verdict> = texts.iter().zip(fetched).map(|(text, fetched)| self.judge(trust, text, fetched)).collect();
+    /// Judges slots for a read that gives these tags. Those of tagged records too, of which the shared tier is asked where this instance knows too little.
+    pub(super) async fn judge_all(
+        &self,
+        cache: &dyn Records,
+        trust: &Trust,
+        texts: &[String],
+        fetched: Vec<Fetched>,
+        given: &CallTags,
+    ) -> Vec<Verdict> {
+        let verdicts: Vec<Verdict> = texts.iter().zip(fetched).map(|(text, fetched)| self.judge(trust, text, fetched, given)).collect();
         let Some(first) = verdicts.iter().position(|verdict| matches!(verdict, Verdict::Tagged(..))) else { return verdicts };
         let open = |verdict: &Verdict| match verdict {
             Verdict::Tagged(found, ..) => found.notes.clone(),
@@ -159,10 +194,14 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Judges the tags of a slot's record. `present` is the era of the mark that was read before it.
-    pub(super) fn judge_tags(&self, trust: &Trust, found: Found, record: EncodedRecord, present: Era) -> Verdict {
+    pub(super) fn judge_tags(&self, trust: &Trust, found: Found, record: EncodedRecord, present: Era, given: &CallTags) -> Verdict {
         // What an older build cached lacks the tags of fields that were declared since.
         let notes = self.with_tags(&found.stored.row, found.notes, &CallTags::default());
         let found = Found { notes, ..found };
+        if !given.are_in(found.notes.as_deref()) {
+            let others = found.notes.as_ref().map(|notes| self.given_among(&found.stored.row, notes));
+            return Verdict::Lacking(record, present, others.unwrap_or_default());
+        }
         // Of what this instance has heard, the shared tier may not have been told yet.
         match found.notes.iter().flat_map(|notes| &notes.tags).all(|tag| trust.admits_tag(tag)) {
             true => self.tag_verdict(found, record, present),

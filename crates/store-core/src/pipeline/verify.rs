@@ -20,6 +20,7 @@ use crate::key::Key;
 use crate::record::StoredRow;
 use crate::schema::Schema;
 use crate::settings::Settings;
+use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::value::{Row, Value};
 use crate::verification::{Inconsistency, KeyEvent};
@@ -125,7 +126,7 @@ impl<T: Schema> Pipeline<T> {
         }
         let Some((cache, trust)) = self.cache.as_ref().zip(self.trust.as_ref()).filter(|_| self.is_fresh(&usual)) else { return };
         let Ok(fetched) = cache.fetch_marked(&self.schema, std::slice::from_ref(&text), None).await else { return };
-        for verdict in self.judge_all(&**cache, trust, std::slice::from_ref(&text), fetched).await {
+        for verdict in self.judge_all(&**cache, trust, std::slice::from_ref(&text), fetched, &CallTags::default()).await {
             match verdict {
                 Verdict::Found(found) => {
                     findings.add_checked();

@@ -1,5 +1,6 @@
 //! Tags: what an invalidation drops, and what it leaves.
 
+mod given;
 mod servers;
 
 use std::time::Duration;

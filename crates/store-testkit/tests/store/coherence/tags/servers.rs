@@ -41,20 +41,59 @@ async fn an_invalidation_reaches_both_instances_and_the_slots(mut bench: Bench) 
         if bench.stack.has_cache() {
             // What the other instance had in memory is void once it has heard, and so is what it makes of the slot.
             let token = bench.store.token().await.unwrap().unwrap();
-            let fresh = other_shown.with_freshness(Freshness::Session(token));
+            let fresh = Freshness::Session(token);
             let before = truth_reads(&other_store);
-            assert!(fresh.get("a").await.unwrap().is_some());
-            assert!(fresh.get("b").await.unwrap().is_some());
+            assert!(other_shown.with_freshness(fresh.clone()).get("a").await.unwrap().is_some());
+            assert!(other.with_freshness(fresh).get("b").await.unwrap().is_some());
             assert!(truth_reads(&other_store) <= before + 1, "round {round}: the other player stays");
         }
     }
 }
 
+/// The instance holds copies that nobody gave a tag to, and reads with two.
+async fn a_read_with_tags_gives_them_to_the_copies_that_are_there(bench: Bench) {
+    let players = bench.players();
+    players.set(player("a", 1)).await.unwrap();
+    until("it is cached everywhere", async || {
+        let before = truth_reads(&bench.store);
+        players.get("a").await.unwrap();
+        players.from(Role::Shared).get("a").await.unwrap();
+        players.peek("a").is_some() && (!bench.stack.has_cache() || truth_reads(&bench.store) == before)
+    })
+    .await;
+    for tag in ["front", "back"] {
+        let shown = players.with_tags([tag]);
+        assert_eq!(shown.peek("a"), None);
+        let before = truth_reads(&bench.store);
+        assert!(shown.get("a").await.unwrap().is_some());
+        assert_eq!(truth_reads(&bench.store), before + 1, "{tag}: it was brought anew");
+        assert!(shown.get("a").await.unwrap().is_some());
+        if bench.stack.has_cache() {
+            assert!(shown.from(Role::Shared).get("a").await.unwrap().is_some());
+        }
+        assert_eq!(truth_reads(&bench.store), before + 1, "{tag}: the copies have it");
+    }
+    players.invalidate_tag("front").await.unwrap();
+    assert_eq!(players.peek("a"), None);
+    let before = truth_reads(&bench.store);
+    assert!(players.get("a").await.unwrap().is_some());
+    assert_eq!(truth_reads(&bench.store), before + 1, "the slot had the first tag too");
+}
+
 macro_rules! on {
     ($($name:ident: $stack:ident;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            an_invalidation_reaches_both_instances_and_the_slots(Stack::$stack.open().await).await;
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn invalidation() {
+                an_invalidation_reaches_both_instances_and_the_slots(Stack::$stack.open().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn copies_that_are_there() {
+                a_read_with_tags_gives_them_to_the_copies_that_are_there(Stack::$stack.open().await).await;
+            }
         }
     )*};
 }
