@@ -77,6 +77,41 @@ async fn who_waits_too_long_loads_for_itself_and_leaves_the_slot_alone() {
     assert_eq!(kept(&other).await, Some(1), "the one who had the lease fills");
 }
 
+/// The shared tier granted it and the answer was lost, or what was loaded under it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_nobody_holds_costs_each_load_the_wait_and_nothing_more() {
+    const WAIT: Duration = Duration::from_millis(50);
+    for (operation, fault) in [(Operation::Fetch, Fault::FailAfter as fn(_) -> _), (Operation::PutOver, Fault::FailBefore)] {
+        for ends_by_itself in [true, false] {
+            let bench = Bench::open(Kind::Shared, |settings| settings.flight_wait = WAIT).await;
+            let (other, _) = bench.another().await;
+            let source = Source::new();
+            bench.faults.next(operation, fault(ErrorKind::L2Unavailable));
+            assert_eq!(loaded(&bench.pages, &source, Load::value(page("/", 1))).await, Some(1));
+            assert_eq!(bench.slot("/").await, Slot::Busy, "{operation:?}");
+            for body in [2, 3] {
+                for pages in [&other, &bench.pages] {
+                    bench.pass_freshness();
+                    let begun = std::time::Instant::now();
+                    assert_eq!(loaded(pages, &source, Load::value(page("/", body))).await, Some(body));
+                    let waited = begun.elapsed();
+                    assert!((WAIT..WAIT + Duration::from_secs(2)).contains(&waited), "{operation:?}: {waited:?}");
+                    assert_eq!(kept(pages).await, Some(body), "memory keeps it");
+                }
+            }
+            if ends_by_itself {
+                let settings = strata::Settings::default();
+                bench.clock.advance(settings.load_timeout + settings.fill_lease);
+            } else {
+                bench.pages.invalidate("/").await.unwrap();
+            }
+            assert_eq!(loaded(&other, &source, Load::value(page("/", 4))).await, Some(4));
+            bench.pass_freshness();
+            assert_eq!(kept(&bench.pages).await, Some(4), "{operation:?}: the slot is filled again");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shared_tier_that_is_away_costs_no_answer() {
     let away = Fault::FailBefore(ErrorKind::L2Unavailable);
