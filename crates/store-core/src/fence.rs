@@ -27,6 +27,35 @@ impl Fence {
         (self.touched == noted.touched && self.absences == noted.absences) || Protection::Fence.is_off()
     }
 
+    /// Whether nothing was touched since the fence was noted. That one was found absent or installed is no touch.
+    pub(crate) fn is_untouched(self, noted: Fence) -> bool {
+        self.touched == noted.touched
+    }
+
+    /// A load that the fence let through has installed.
+    pub(crate) fn installed(&mut self) {
+        self.installs += 1;
+    }
+
+    /// Voids every load that noted the fence before, since a read is about to answer that there is no record. Whether nothing was touched or installed since that read
+    /// noted it.
+    pub(crate) fn find_absent(&mut self, noted: Option<Fence>) -> bool {
+        self.absences += 1;
+        noted.is_some_and(|noted| self.is_untouched(noted) && self.installs == noted.installs)
+    }
+
+    /// What has become of it since a load noted it, as far as that makes a difference.
+    #[cfg(test)]
+    pub(crate) fn since_load(self, noted: Fence) -> impl Hash {
+        self.is_untouched(noted).then_some((self.absences == noted.absences, self.installs == noted.installs))
+    }
+
+    /// What has become of it since a write noted it. One touch may be taken for the write's own.
+    #[cfg(test)]
+    pub(crate) fn since_write(self, noted: Fence) -> impl Hash {
+        (self.absences == noted.absences).then(|| (self.touched - noted.touched).min(2))
+    }
+
     /// Voids every load that noted the fence before.
     pub(crate) fn touch(&mut self) {
         self.touched += 1;
@@ -108,9 +137,9 @@ impl Fences {
         snapshot.noted(stripe).map(|&mut noted| FenceToken { stripe, noted })
     }
 
-    /// Whether the key was not touched since the token was taken. That one was found absent or installed is no touch.
+    /// Whether the key was not touched since the token was taken.
     pub(crate) fn is_untouched(&self, token: FenceToken) -> bool {
-        self.lock(token.stripe).touched == token.noted.touched
+        self.lock(token.stripe).is_untouched(token.noted)
     }
 
     /// Runs `install` unless the key was touched since the token was taken. Returns whether it ran.
@@ -119,7 +148,7 @@ impl Fences {
         let allowed = fence.stands(token.noted);
         if allowed {
             install();
-            fence.installs += 1;
+            fence.installed();
         }
         drop(fence);
         allowed
@@ -155,8 +184,7 @@ impl Fences {
     /// or installed since the read noted its token. What is known of other absences of the stripe stays.
     pub(crate) fn find_absent<K: Hash + ?Sized>(&self, key: &K, token: Option<FenceToken>, apply: impl FnOnce(bool)) {
         let mut fence = self.lock(self.stripe(key));
-        fence.absences += 1;
-        apply(token.is_some_and(|token| fence.touched == token.noted.touched && fence.installs == token.noted.installs));
+        apply(fence.find_absent(token.map(|token| token.noted)));
         drop(fence);
     }
 

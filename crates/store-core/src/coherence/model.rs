@@ -2,7 +2,7 @@
 //!
 //! The truth has one row and its log of commits, the shared tier one slot, its mark and a replica that lags. Two instances read, write, delete, invalidate and
 //! follow the log, relayers relay, and things go wrong, in every order that is possible within the bounds of a run; in every state that is reached, the promises
-//! hold ([`properties`]). The transitions are those of the code itself: [`SlotState`](crate::facet::SlotState), `Belief` with its floors, `verdict`, `memory`,
+//! hold ([`properties`]). The transitions are those of the code itself: [`SlotState`](crate::facet::SlotState), `Belief` with its floors, `verdict`, `memory`, `Own`,
 //! `Fence`, `FreshnessLease`, `standing` and what the relayer removes. The model's own are the order of steps between them, the log, and time.
 //!
 //! A run with a protection turned off must find a broken promise, so that the runs with all of them are known to be able to.
@@ -221,6 +221,11 @@ fn a_load_from_before_a_commit_must_not_be_joined_after_it() {
 #[test]
 fn the_caches_must_not_be_told_before_the_commit() {
     assert_needed(&Rules { relayers: 0, ..without(Protection::CommitFirst) });
+}
+
+#[test]
+fn an_own_commit_must_not_be_skipped_before_memory_has_caught_up() {
+    assert_needed(&Rules { writes: FIRST, operations: 2, relayers: 0, ..without(Protection::OwnApplied) });
 }
 
 #[test]

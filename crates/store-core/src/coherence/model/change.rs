@@ -137,6 +137,9 @@ impl State {
                 let version = Version::new(entry.version);
                 let generation = next.change(number, |instance| {
                     instance.belief.hear(Some(KEY), version);
+                    if !rules.has(Protection::OwnApplied) {
+                        instance.add_own(version);
+                    }
                     instance.belief.generation()
                 });
                 if rules.wakes {
@@ -178,11 +181,14 @@ impl State {
             }
             Changing::Forget | Changing::ForgetAgain => {
                 let as_of = entry.as_of;
-                let is_known = !change.is_unknown;
+                let (is_known, version) = (!change.is_unknown, Version::new(entry.version));
                 next.change(number, |instance| {
                     instance.forget(rules);
                     if is_known {
                         instance.tell(as_of);
+                    }
+                    if is_known && change.step == Changing::ForgetAgain {
+                        instance.add_own(version);
                     }
                 });
                 step("forgets", next, (change.step == Changing::Forget).then_some(Changing::Remove));

@@ -11,6 +11,7 @@ use super::state::{State, Step, Steps};
 use super::truth::{Batch, Entry, Place, Row, Truth, covers, entries_in};
 use crate::coherence::lease::FreshnessLease;
 use crate::coherence::memory;
+use crate::coherence::own::Own;
 use crate::coherence::trust::Belief;
 use crate::facet::FillLease;
 use crate::fence::Fence;
@@ -50,6 +51,8 @@ pub(super) struct Instance {
     pub(super) memory: Option<Row>,
     pub(super) fence: Fence,
     pub(super) belief: Belief,
+    /// Its own commits that memory has caught up with, if it both writes and follows the log.
+    pub(super) own: Option<Own>,
     pub(super) place: Option<Place>,
     /// When the last completed poll was sent.
     polled: Option<u8>,
@@ -63,16 +66,16 @@ pub(super) struct Instance {
 
 impl Hash for Instance {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.memory, &self.belief, self.place, self.polled, self.told, self.poll, self.wakes).hash(state);
+        (self.memory, &self.belief, &self.own, self.place, self.polled, self.told, self.poll, self.wakes).hash(state);
         // In which order operations began is the same to all, and how often a fence was touched.
         let one = |operation: &Operation| {
             let mut hasher = DefaultHasher::new();
             match operation {
                 Operation::Read(read) => {
-                    (0, self.fence.stands(read.noted), read.required, read.can_be_joined, &read.step).hash(&mut hasher)
+                    (0, self.fence.since_load(read.noted), read.required, read.can_be_joined, &read.step).hash(&mut hasher)
                 }
                 Operation::Change(change) => {
-                    (1, self.fence.stands(change.noted), change.entry, change.is_unknown, change.step).hash(&mut hasher)
+                    (1, self.fence.since_write(change.noted), change.entry, change.is_unknown, change.step).hash(&mut hasher)
                 }
             }
             hasher.finish()
@@ -90,6 +93,7 @@ impl Instance {
             memory: None,
             fence: Fence::default(),
             belief: Belief::new(10),
+            own: None,
             place: None,
             polled: None,
             told: 0,
@@ -180,14 +184,27 @@ impl Instance {
     /// Takes a row that was written here, or drops what is there; either voids every load that began before.
     pub(super) fn publish(&mut self, row: Row, mut noted: Fence, rules: &Rules, sights: &mut Sights) {
         self.forget_flights(rules);
+        let version = Version::new(row.version);
+        if self.own.as_mut().is_some_and(|own| own.take_told(version)) {
+            sights.add(Sight::ToldOfOwn);
+            noted.touch();
+        }
         let undisturbed = self.fence.publish(Some(&mut noted)) || !rules.has(Protection::Fence);
         let present = self.memory.map(|row| Version::new(row.version));
-        let takes = memory::takes_write(present, Version::new(row.version), undisturbed);
+        let takes = memory::takes_write(present, version, undisturbed);
         if !takes {
             sights.add(Sight::RefusedInstall);
         }
         self.memory = takes.then_some(row);
         self.tell(row.as_of);
+        self.add_own(version);
+    }
+
+    /// Memory has caught up with a commit of its own.
+    pub(super) fn add_own(&mut self, version: Version) {
+        if let Some(own) = &mut self.own {
+            own.add(version);
+        }
     }
 
     /// Takes a row that was loaded, unless something overtook the load.
@@ -213,12 +230,25 @@ impl Instance {
     }
 
     /// Tells memory what a poll brought. The poll is over then. Returns whether it brought all that the log told when it was sent.
-    fn arrive(&mut self, poll: Poll, batch: &Batch, state: &State, rules: &Rules) -> bool {
+    fn arrive(&mut self, poll: Poll, batch: &Batch, state: &State, rules: &Rules, sights: &mut Sights) -> bool {
         if batch.gap {
             self.forget(rules);
             self.tell(state.truth.as_of_place(batch.end));
         } else {
-            entries_in(batch.entries).for_each(|index| self.drop_older(&state.truth.log[index], rules));
+            for entry in entries_in(batch.entries).map(|index| &state.truth.log[index]) {
+                let version = Version::new(entry.version);
+                if self.own.as_ref().is_some_and(|own| own.is_own(version)) {
+                    sights.add(Sight::OwnSkipped);
+                    continue;
+                }
+                self.drop_older(entry, rules);
+                if let Some(own) = &mut self.own {
+                    own.applied(version);
+                }
+            }
+            if let Some(own) = &mut self.own {
+                own.end_poll();
+            }
         }
         let counted_from = if rules.has(Protection::LeaseFromSending) { poll.sent } else { state.now };
         self.polled = self.polled.max(Some(counted_from));
@@ -278,6 +308,7 @@ impl State {
                 }
                 let poll = Poll { sent: self.now, logged: self.truth.logged(), stage: Stage::Sent };
                 next.change(number, |instance| {
+                    instance.own.as_mut().into_iter().for_each(Own::begin_poll);
                     instance.belief.begin_poll();
                     instance.poll = Some(poll);
                 });
@@ -300,30 +331,30 @@ impl State {
                     instance.poll = Some(Poll { stage: Stage::Floored(batch), ..poll });
                 });
                 if !rules.is_fine {
-                    next.arrive(number, poll, &batch, rules);
+                    next.arrive(number, poll, &batch, rules, sights);
                 }
                 "raises floors"
             }
             Some(poll @ Poll { stage: Stage::Floored(batch), .. }) => {
-                next.arrive(number, poll, &batch, rules);
+                next.arrive(number, poll, &batch, rules, sights);
                 "tells memory"
             }
         };
         steps.push((Step { who: "instance", number, what }, next));
     }
 
-    fn arrive(&mut self, number: usize, poll: Poll, batch: &Batch, rules: &Rules) {
+    fn arrive(&mut self, number: usize, poll: Poll, batch: &Batch, rules: &Rules, sights: &mut Sights) {
         let before = self.clone();
-        if !self.change(number, |instance| instance.arrive(poll, batch, &before, rules)) {
+        if !self.change(number, |instance| instance.arrive(poll, batch, &before, rules, sights)) {
             self.broken = Some("a poll of the log brought less than what was committed before it was sent");
         }
     }
 
     /// The process ends, and another takes its place.
-    pub(super) fn crash(&mut self, number: usize) {
+    pub(super) fn crash(&mut self, number: usize, rules: &Rules) {
         let open: Vec<usize> = self.instance(number).operations.iter().filter_map(Operation::open_transaction).collect();
         open.into_iter().for_each(|index| self.truth.roll_back(index));
-        self.change(number, |instance| *instance = Instance::new());
+        self.change(number, |instance| *instance = Instance { own: rules.own(number), ..Instance::new() });
     }
 
     /// Changes an operation of an instance.

@@ -1,5 +1,6 @@
 //! What may happen in a run of the model, and which protection is off.
 
+use crate::coherence::own::Own;
 use crate::facet::LogKind;
 
 /// A protection of the protocol that a run can do without.
@@ -29,6 +30,8 @@ pub(super) enum Protection {
     FlightForgotten,
     /// A writer tells the caches after its commit.
     CommitFirst,
+    /// The log's telling of an own commit is skipped only once memory has caught up with it.
+    OwnApplied,
     /// A standby of the truth that takes over issues no version that the lost primary had issued.
     NewVersions,
 }
@@ -99,6 +102,11 @@ impl Rules {
         [self.reads, self.writes, self.polls].iter().all(|[one, other]| one == other)
     }
 
+    /// What an instance knows of its own commits at first.
+    pub(super) fn own(&self, number: usize) -> Option<Own> {
+        (self.writes[number] && self.polls[number]).then(Own::default)
+    }
+
     pub(super) fn may(&self, fault: Fault) -> bool {
         self.fault_kinds.contains(&fault)
     }
@@ -125,12 +133,16 @@ pub(super) enum Sight {
     Gap,
     /// The relayer's connection had ended.
     RefusedMark,
+    /// A poll that told of an own commit which memory had caught up with.
+    OwnSkipped,
+    /// A write that the log told of before it was published.
+    ToldOfOwn,
     /// A state in which nothing is under way, after some commit.
     Quiet,
 }
 
 impl Sight {
-    pub(super) const ALL: [Sight; 12] = [
+    pub(super) const ALL: [Sight; 14] = [
         Sight::RefusedFill,
         Sight::RefusedInstall,
         Sight::Floor,
@@ -142,6 +154,8 @@ impl Sight {
         Sight::NewGeneration,
         Sight::Gap,
         Sight::RefusedMark,
+        Sight::OwnSkipped,
+        Sight::ToldOfOwn,
         Sight::Quiet,
     ];
 }

@@ -136,7 +136,7 @@ impl State {
             }
         }
         for number in (0..2).filter(|_| rules.may(Fault::Crash)) {
-            fault(number, "instance ends", &|next| next.crash(number));
+            fault(number, "instance ends", &|next| next.crash(number, rules));
         }
     }
 

@@ -52,15 +52,18 @@ impl State {
     pub(super) fn new(rules: &Rules) -> Self {
         let truth = Truth::new();
         let shared = Shared::new(truth.end(None), truth.row.filter(|_| rules.is_warm));
-        let instance = Instance::started(truth.end(None), 1, truth.logged(), &shared.primary.mark);
-        let hash = fingerprint(&instance);
-        let instance = Arc::new(instance);
+        let instances = [0, 1].map(|number| {
+            let mut instance = Instance::started(truth.end(None), 1, truth.logged(), &shared.primary.mark);
+            instance.own = rules.own(number);
+            let hash = fingerprint(&instance);
+            (Arc::new(instance), hash)
+        });
         State {
             now: 1,
             is_symmetric: rules.is_symmetric(),
             truth,
             shared,
-            instances: [(Arc::clone(&instance), hash), (instance, hash)],
+            instances,
             relayers: [Relaying::Idle, Relaying::Idle],
             changes_left: rules.changes,
             faults_left: rules.faults,
