@@ -39,6 +39,8 @@ fn few(name: &'static str) -> Rules {
         without: None,
         changes: 1,
         kinds: PUTS,
+        absences: false,
+        begins_absent: false,
         operations: 1,
         reads: FIRST,
         writes: SECOND,
@@ -59,8 +61,17 @@ fn many(name: &'static str) -> Rules {
     Rules { reads: BOTH, writes: BOTH, polls: BOTH, kinds: ALL_KINDS, is_warm: false, ..few(name) }
 }
 
+/// There is no row at first, and the caches know.
+fn absent(name: &'static str) -> Rules {
+    Rules { absences: true, begins_absent: true, ..few(name) }
+}
+
 fn without(protection: Protection) -> Rules {
-    Rules { without: Some(protection), ..few("one protection is off") }
+    without_of(few, protection)
+}
+
+fn without_of(rules: fn(&'static str) -> Rules, protection: Protection) -> Rules {
+    Rules { without: Some(protection), ..rules("one protection is off") }
 }
 
 const ONE_FAULT: [(&str, &[Fault]); 10] = [
@@ -99,6 +110,14 @@ fn small_runs() -> Vec<Rules> {
         Rules { ticks: 3, relayers: 0, ..few("time") },
         Rules { wakes: true, is_warm: false, ..few("messages") },
     ];
+    runs.extend([
+        absent("an insert after an absence"),
+        Rules { operations: 2, relayers: 0, ..absent("two reads and an insert") },
+        Rules { begins_absent: false, kinds: &[LogKind::Delete], operations: 2, relayers: 0, ..absent("two reads and a deletion") },
+        Rules { kinds: &[LogKind::Put, LogKind::Delete], changes: 2, ..absent("a row that comes and goes") },
+        Rules { writes: FIRST, is_warm: false, ..absent("an insert after an absence of its own") },
+        Rules { ticks: 3, relayers: 0, ..absent("absences in time") },
+    ]);
     runs.extend(ONE_FAULT.map(|(name, fault_kinds)| Rules { faults: 1, fault_kinds, ..few(name) }));
     runs
 }
@@ -122,6 +141,9 @@ fn large_runs() -> Vec<Rules> {
         Rules { wakes: true, ..many("messages") },
         Rules { ticks: 4, changes: 2, relayers: 0, ..many("time") },
         Rules { operations: 2, ..many("two operations at a time") },
+        Rules { absences: true, begins_absent: true, changes: 2, kinds: &[LogKind::Put, LogKind::Delete], ..many("absences") },
+        Rules { kinds: &[LogKind::Put, LogKind::Delete], changes: 2, operations: 2, ..absent("two reads while a row comes and goes") },
+        Rules { faults: 1, fault_kinds: ALL_FAULTS, ..absent("absences and any fault") },
         Rules { relayers: 2, faults: 2, fault_kinds: ALL_FAULTS, kinds: ALL_KINDS, polls: BOTH, ..few("two relayers and two faults") },
         Rules { faults: 3, fault_kinds: ALL_FAULTS, ..few("three faults") },
     ]);
@@ -226,6 +248,29 @@ fn the_caches_must_not_be_told_before_the_commit() {
 #[test]
 fn an_own_commit_must_not_be_skipped_before_memory_has_caught_up() {
     assert_needed(&Rules { writes: FIRST, operations: 2, relayers: 0, ..without(Protection::OwnApplied) });
+}
+
+#[test]
+fn an_absence_must_not_outlast_its_fence() {
+    assert_needed(&Rules { relayers: 0, ..without_of(absent, Protection::AbsenceFence) });
+}
+
+#[test]
+fn an_absence_must_not_be_remembered_after_a_row_was_installed() {
+    assert_needed(&Rules { operations: 2, relayers: 0, is_warm: false, ..without_of(absent, Protection::AbsenceNewest) });
+}
+
+#[test]
+fn an_absence_must_void_the_loads_that_began_before() {
+    let kinds = &[LogKind::Delete];
+    assert_needed(&Rules {
+        begins_absent: false,
+        kinds,
+        operations: 2,
+        relayers: 0,
+        is_warm: false,
+        ..without_of(absent, Protection::AbsenceVoids)
+    });
 }
 
 #[test]

@@ -49,6 +49,8 @@ struct Poll {
 #[derive(Debug, Clone)]
 pub(super) struct Instance {
     pub(super) memory: Option<Row>,
+    /// That there is no row, with the fence that was noted before that was read.
+    absent: Option<(Row, Fence)>,
     pub(super) fence: Fence,
     pub(super) belief: Belief,
     /// Its own commits that memory has caught up with, if it both writes and follows the log.
@@ -66,6 +68,7 @@ pub(super) struct Instance {
 
 impl Hash for Instance {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        self.absent.map(|(row, noted)| (row, self.fence.is_untouched(noted))).hash(state);
         (self.memory, &self.belief, &self.own, self.place, self.polled, self.told, self.poll, self.wakes).hash(state);
         // In which order operations began is the same to all, and how often a fence was touched.
         let one = |operation: &Operation| {
@@ -91,6 +94,7 @@ impl Instance {
     pub(super) fn new() -> Self {
         Instance {
             memory: None,
+            absent: None,
             fence: Fence::default(),
             belief: Belief::new(10),
             own: None,
@@ -209,7 +213,8 @@ impl Instance {
 
     /// Takes a row that was loaded, unless something overtook the load.
     pub(super) fn install(&mut self, row: Row, noted: Fence, rules: &Rules, sights: &mut Sights) {
-        if !self.fence.stands(noted) {
+        let stands = if rules.has(Protection::AbsenceVoids) { self.fence.stands(noted) } else { self.fence.is_untouched(noted) };
+        if !stands {
             sights.add(Sight::RefusedInstall);
             if rules.has(Protection::Fence) {
                 return;
@@ -218,6 +223,32 @@ impl Instance {
         if memory::takes_load(self.memory.map(|row| Version::new(row.version)), Version::new(row.version)) {
             self.memory = Some(row);
         }
+        if rules.absences {
+            self.absent = None;
+            self.fence.installed();
+        }
+    }
+
+    /// Learns from a load that there is no row. Returns whether that is remembered.
+    pub(super) fn find_absent(&mut self, row: Row, noted: Fence, rules: &Rules) -> bool {
+        self.forget_flights(rules);
+        self.memory = None;
+        let is_newest = self.fence.find_absent(Some(noted)) || !rules.has(Protection::AbsenceNewest);
+        if is_newest {
+            self.absent = Some((row, noted));
+        }
+        is_newest
+    }
+
+    /// The absence that memory may answer.
+    pub(super) fn known_absence(&self, rules: &Rules) -> Option<Row> {
+        let counts = |noted| self.fence.is_untouched(noted) || !rules.has(Protection::AbsenceFence);
+        self.absent.filter(|(_, noted)| counts(*noted)).map(|(row, _)| row)
+    }
+
+    /// Memory loses what it holds.
+    pub(super) fn evict(&mut self) {
+        (self.memory, self.absent) = (None, None);
     }
 
     fn raise_floors(&mut self, batch: &Batch, truth: &Truth) {

@@ -14,7 +14,11 @@ pub(super) fn violation(state: &State, rules: &Rules, sights: &mut Sights) -> Op
         return state.broken;
     }
     for instance in state.instances() {
-        let Some(row) = instance.memory else { continue };
+        let absence = instance.known_absence(rules);
+        let Some(row) = instance.memory.or(absence) else { continue };
+        if absence.is_some_and(|absence| absence.as_of < instance.told) {
+            return Some("memory knows of an absence from before what it was told");
+        }
         if !state.truth.has_committed(row) {
             return Some("memory holds what was never committed");
         }
@@ -24,7 +28,7 @@ pub(super) fn violation(state: &State, rules: &Rules, sights: &mut Sights) -> Op
         if !instance.is_fresh(state.now) {
             continue;
         }
-        sights.add(Sight::MemoryHit);
+        sights.add(if row.is_absence() { Sight::Absence } else { Sight::MemoryHit });
         let committed = state.truth.log.iter().filter(|entry| entry.phase == Phase::Committed);
         if committed.into_iter().any(|entry| row.as_of < entry.as_of && state.now - entry.at >= BOUND) {
             return Some("memory answers within its lease, without a commit from longer ago than the bound");
@@ -50,8 +54,8 @@ fn is_quiet(state: &State, rules: &Rules) -> bool {
 /// When all is quiet, no cache holds anything but the row, and the shared tier is believed.
 fn quiet_violation(state: &State, rules: &Rules) -> Option<&'static str> {
     let logged = state.truth.logged();
-    let is_old = |row: Row| row.as_of < logged || state.truth.row.is_none_or(|truth| truth.version != row.version);
-    if state.followers(rules).any(|instance| instance.memory.is_some_and(is_old)) {
+    let is_old = |row: Row| row.as_of < logged || state.truth.row.map_or(0, |truth| truth.version) != row.version;
+    if state.followers(rules).any(|instance| instance.memory.or(instance.known_absence(rules)).is_some_and(is_old)) {
         return Some("all is quiet, and memory holds something older than the truth");
     }
     let newcomer = Instance::started(state.truth.end(Some(rules)), state.now, logged, &None);

@@ -101,7 +101,9 @@ impl State {
         let mut begin = |what: &'static str, evicts: bool, read: Read| {
             let mut next = self.clone();
             next.change(number, |instance| {
-                instance.memory = instance.memory.filter(|_| !evicts);
+                if evicts {
+                    instance.evict();
+                }
                 instance.operations.push(Operation::Read(read));
             });
             steps.push((Step { who: "instance", number, what }, next));
@@ -176,7 +178,7 @@ impl State {
                 step("takes a slot over", next, Some(Reading::Truth(taken.then_some((lease, *generation)))));
             }
             Reading::Truth(lease) => {
-                let reading = match (self.truth.row, lease) {
+                let reading = match (self.truth.found(rules), lease) {
                     (Some(row), Some((lease, generation))) => Some(Reading::Fill { row, lease: *lease, generation: *generation }),
                     (Some(row), None) => Some(Reading::Install(row)),
                     (None, Some(_)) => Some(Reading::GiveUp),
@@ -216,7 +218,18 @@ impl State {
         if row.as_of < read.required {
             self.broken = Some("an answer is older than what the instance was told before it was asked");
         }
-        self.change(number, |instance| instance.install(row, read.noted, rules, sights));
+        let before = self.instance(number).memory.into_iter().chain(self.instance(number).known_absence(rules)).max_by_key(|row| row.as_of);
+        let is_kept = self.change(number, |instance| {
+            if row.is_absence() {
+                return instance.find_absent(row, read.noted, rules);
+            }
+            instance.install(row, read.noted, rules, sights);
+            instance.memory == Some(row)
+        });
+        let is_overtaken = before.is_some_and(|before| before.as_of > row.as_of && before.is_absence() != row.is_absence());
+        if is_kept && is_overtaken {
+            self.broken = Some("a load took the place of something newer");
+        }
     }
 
     /// What to do about a slot; `None` where somebody else is loading.
@@ -232,8 +245,9 @@ impl State {
             let admits = |version| instance.belief.admits(KEY, version) || !rules.has(Protection::Floor);
             let reading = match verdict(slot.clone(), generation, admits) {
                 Verdict::Record(record, _) => {
-                    sights.add(Sight::SharedHit);
-                    Reading::Install(decode(&record))
+                    let row = decode(&record);
+                    sights.add(if row.is_absence() { Sight::SharedAbsence } else { Sight::SharedHit });
+                    Reading::Install(row)
                 }
                 Verdict::Leased(lease, generation) => Reading::Truth(Some((lease, generation))),
                 Verdict::Unusable => Reading::GiveBack,

@@ -32,6 +32,12 @@ pub(super) enum Protection {
     CommitFirst,
     /// The log's telling of an own commit is skipped only once memory has caught up with it.
     OwnApplied,
+    /// An absence in memory counts as long as its fence stands.
+    AbsenceFence,
+    /// An absence is remembered if nothing was installed since its read began.
+    AbsenceNewest,
+    /// Whoever finds an absence voids the loads that are under way.
+    AbsenceVoids,
     /// A standby of the truth that takes over issues no version that the lost primary had issued.
     NewVersions,
 }
@@ -69,6 +75,9 @@ pub(super) struct Rules {
     /// How many writes, deletions and invalidations begin in all, and which.
     pub(super) changes: u8,
     pub(super) kinds: &'static [LogKind],
+    /// Whether caches remember that there is no row, and whether there is none at the start.
+    pub(super) absences: bool,
+    pub(super) begins_absent: bool,
     /// How many reads and changes an instance has under way at a time.
     pub(super) operations: usize,
     /// Which instances read, which change, and which poll the log.
@@ -137,12 +146,15 @@ pub(super) enum Sight {
     OwnSkipped,
     /// A write that the log told of before it was published.
     ToldOfOwn,
+    /// An absence in memory that may be answered, and one in the slot.
+    Absence,
+    SharedAbsence,
     /// A state in which nothing is under way, after some commit.
     Quiet,
 }
 
 impl Sight {
-    pub(super) const ALL: [Sight; 14] = [
+    pub(super) const ALL: [Sight; 16] = [
         Sight::RefusedFill,
         Sight::RefusedInstall,
         Sight::Floor,
@@ -156,6 +168,8 @@ impl Sight {
         Sight::RefusedMark,
         Sight::OwnSkipped,
         Sight::ToldOfOwn,
+        Sight::Absence,
+        Sight::SharedAbsence,
         Sight::Quiet,
     ];
 }

@@ -50,8 +50,8 @@ fn fingerprint(value: &impl Hash) -> u64 {
 
 impl State {
     pub(super) fn new(rules: &Rules) -> Self {
-        let truth = Truth::new();
-        let shared = Shared::new(truth.end(None), truth.row.filter(|_| rules.is_warm));
+        let truth = Truth::new(rules);
+        let shared = Shared::new(truth.end(None), truth.found(rules).filter(|_| rules.is_warm));
         let instances = [0, 1].map(|number| {
             let mut instance = Instance::started(truth.end(None), 1, truth.logged(), &shared.primary.mark);
             instance.own = rules.own(number);

@@ -5,11 +5,17 @@ use std::sync::Arc;
 use super::rules::{Protection, Rules};
 use crate::facet::{LogCursor, LogKind};
 
-/// A copy of the row. Changes of the truth are counted; a copy is as new as the last change before it was read.
+/// A copy of the row, or of version 0, the knowledge that there is none. Changes of the truth are counted; a copy is as new as the last change before it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Row {
     pub(super) version: u64,
     pub(super) as_of: u8,
+}
+
+impl Row {
+    pub(super) fn is_absence(self) -> bool {
+        self.version == 0
+    }
 }
 
 /// Where a transaction stands.
@@ -81,9 +87,14 @@ pub(super) struct Truth {
 }
 
 impl Truth {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(rules: &Rules) -> Self {
         let row = Row { version: 1, as_of: 1 };
-        Truth { timeline: 0, began: 1, row: Some(row), as_of: 1, log: Arc::default() }
+        Truth { timeline: 0, began: 1, row: (!rules.begins_absent).then_some(row), as_of: 1, log: Arc::default() }
+    }
+
+    /// What a read finds: the row, or where absences are remembered, that there is none.
+    pub(super) fn found(&self, rules: &Rules) -> Option<Row> {
+        self.row.or(rules.absences.then_some(Row { version: 0, as_of: self.as_of }))
     }
 
     fn entry(&mut self, index: usize) -> &mut Entry {
@@ -102,7 +113,7 @@ impl Truth {
     /// Whether a copy of the row is of a transaction that committed, though it may have been lost since.
     pub(super) fn has_committed(&self, row: Row) -> bool {
         let of_row = |entry: &&Entry| entry.version == row.version && entry.kind == LogKind::Put;
-        row.version == 1 || self.log.iter().filter(of_row).any(|entry| matches!(entry.phase, Phase::Committed | Phase::Lost))
+        row.version <= 1 || self.log.iter().filter(of_row).any(|entry| matches!(entry.phase, Phase::Committed | Phase::Lost))
     }
 
     /// Begins a transaction, which draws its version; that of a write when it has the row's lock. Somebody has edited the row, under its old version, before
