@@ -18,7 +18,7 @@ pub(crate) struct Epochs {
     heard: RwLock<Heard>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Heard {
     /// Entries with tags and a lower stamp are void.
     floor: u64,
@@ -62,6 +62,14 @@ impl Epochs {
         }
         let heard = self.heard.read().unwrap_or_else(PoisonError::into_inner);
         heard.floor <= stamp && tags.iter().all(|tag| heard.at.get(tag).is_none_or(|at| *at <= stamp))
+    }
+}
+
+#[cfg(test)]
+impl Clone for Epochs {
+    fn clone(&self) -> Self {
+        let heard = self.heard.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Epochs { most_tags: self.most_tags, count: AtomicU64::new(self.stamp()), heard: RwLock::new(heard) }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The truth has one row and its log of commits, the shared tier one slot, its mark and a replica that lags. Two instances read, write, delete, invalidate and
 //! follow the log, relayers relay, and things go wrong, in every order that is possible within the bounds of a run; in every state that is reached, the promises
-//! hold ([`properties`]). The transitions are those of the code itself: [`SlotState`](crate::facet::SlotState), `Belief` with its floors, `verdict`, `memory`, `Own`,
+//! hold ([`properties`]). The transitions are those of the code itself: [`SlotState`](crate::facet::SlotState), `Belief` with its floors, `verdict`, `memory`, `Own`, `Epochs`, `KnownTagEras`,
 //! `Fence`, `FreshnessLease`, `standing` and what the relayer removes. The model's own are the order of steps between them, the log, and time.
 //!
 //! A run with a protection turned off must find a broken promise, so that the runs with all of them are known to be able to.
@@ -27,6 +27,7 @@ use crate::facet::LogKind;
 
 const ALL_KINDS: &[LogKind] = &[LogKind::Put, LogKind::Delete, LogKind::Invalidate];
 const PUTS: &[LogKind] = &[LogKind::Put];
+const TAGS: &[LogKind] = &[LogKind::InvalidateTag];
 const BOTH: [bool; 2] = [true, true];
 const NONE: [bool; 2] = [false, false];
 const FIRST: [bool; 2] = [true, false];
@@ -41,6 +42,7 @@ fn few(name: &'static str) -> Rules {
         kinds: PUTS,
         absences: false,
         begins_absent: false,
+        tags: false,
         operations: 1,
         reads: FIRST,
         writes: SECOND,
@@ -66,6 +68,11 @@ fn absent(name: &'static str) -> Rules {
     Rules { absences: true, begins_absent: true, ..few(name) }
 }
 
+/// The row has a tag, which the second instance invalidates.
+fn tagged(name: &'static str) -> Rules {
+    Rules { tags: true, kinds: TAGS, ..few(name) }
+}
+
 fn without(protection: Protection) -> Rules {
     without_of(few, protection)
 }
@@ -87,6 +94,8 @@ const ONE_FAULT: [(&str, &[Fault]); 10] = [
     ("fail-over of the truth", &[Fault::TruthFailOver]),
 ];
 
+const TAG_FAULTS: &[Fault] = &[Fault::LoseTags, Fault::FailOver];
+
 const ALL_FAULTS: &[Fault] = &[
     Fault::Evict,
     Fault::Flush,
@@ -98,6 +107,7 @@ const ALL_FAULTS: &[Fault] = &[
     Fault::Timeout,
     Fault::UnknownOutcome,
     Fault::TruthFailOver,
+    Fault::LoseTags,
 ];
 
 fn small_runs() -> Vec<Rules> {
@@ -114,9 +124,22 @@ fn small_runs() -> Vec<Rules> {
         absent("an insert after an absence"),
         Rules { operations: 2, relayers: 0, ..absent("two reads and an insert") },
         Rules { begins_absent: false, kinds: &[LogKind::Delete], operations: 2, relayers: 0, ..absent("two reads and a deletion") },
-        Rules { kinds: &[LogKind::Put, LogKind::Delete], changes: 2, ..absent("a row that comes and goes") },
+        Rules { kinds: &[LogKind::Put, LogKind::Delete], changes: 2, relayers: 0, ..absent("a row that comes and goes") },
         Rules { writes: FIRST, is_warm: false, ..absent("an insert after an absence of its own") },
         Rules { ticks: 3, relayers: 0, ..absent("absences in time") },
+    ]);
+    runs.extend([
+        tagged("an invalidation of a tag"),
+        Rules { wakes: true, is_warm: false, ..tagged("messages of tags") },
+        Rules { operations: 2, writes: FIRST, ..tagged("an invalidation of a tag by the reader") },
+        Rules {
+            changes: 2,
+            relayers: 0,
+            kinds: &[LogKind::Put, LogKind::InvalidateTag],
+            ..tagged("a write and an invalidation of its tag")
+        },
+        Rules { ticks: 3, relayers: 0, ..tagged("tags in time") },
+        Rules { faults: 1, fault_kinds: TAG_FAULTS, ..tagged("tags and a fault") },
     ]);
     runs.extend(ONE_FAULT.map(|(name, fault_kinds)| Rules { faults: 1, fault_kinds, ..few(name) }));
     runs
@@ -144,6 +167,11 @@ fn large_runs() -> Vec<Rules> {
         Rules { absences: true, begins_absent: true, changes: 2, kinds: &[LogKind::Put, LogKind::Delete], ..many("absences") },
         Rules { kinds: &[LogKind::Put, LogKind::Delete], changes: 2, operations: 2, ..absent("two reads while a row comes and goes") },
         Rules { faults: 1, fault_kinds: ALL_FAULTS, ..absent("absences and any fault") },
+        Rules { tags: true, kinds: TAGS, changes: 2, ..many("tags") },
+        Rules { tags: true, kinds: &[LogKind::Put, LogKind::InvalidateTag], changes: 2, wakes: true, ..many("tags, writes and messages") },
+        Rules { faults: 1, fault_kinds: ALL_FAULTS, relayers: 2, ..tagged("tags and any fault") },
+        Rules { faults: 2, fault_kinds: TAG_FAULTS, changes: 2, ..tagged("tags and two faults") },
+        Rules { changes: 2, kinds: &[LogKind::Put, LogKind::InvalidateTag], ..tagged("a write and an invalidation of its tag") },
         Rules { relayers: 2, faults: 2, fault_kinds: ALL_FAULTS, kinds: ALL_KINDS, polls: BOTH, ..few("two relayers and two faults") },
         Rules { faults: 3, fault_kinds: ALL_FAULTS, ..few("three faults") },
     ]);
@@ -271,6 +299,26 @@ fn an_absence_must_void_the_loads_that_began_before() {
         is_warm: false,
         ..without_of(absent, Protection::AbsenceVoids)
     });
+}
+
+#[test]
+fn a_copy_in_memory_must_not_outlast_its_tag() {
+    assert_needed(&Rules { relayers: 0, ..without_of(tagged, Protection::TagEpoch) });
+}
+
+#[test]
+fn a_tag_must_be_heard_of_after_the_commit_too() {
+    assert_needed(&Rules { operations: 2, relayers: 0, writes: FIRST, ..without_of(tagged, Protection::TagHeardAgain) });
+}
+
+#[test]
+fn what_has_an_invalidated_tag_must_not_be_read_before_the_relayer_has_told() {
+    assert_needed(&Rules { relayers: 0, ..without_of(tagged, Protection::TagFloor) });
+}
+
+#[test]
+fn a_slot_must_not_outlast_its_tag() {
+    assert_needed(&without_of(tagged, Protection::TagEra));
 }
 
 #[test]

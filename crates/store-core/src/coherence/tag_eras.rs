@@ -13,6 +13,7 @@ const MOST_TAGS: usize = 20_000;
 
 /// A moment in the count of the shared tier's invalidations of tags. What is loaded after it was read, is stamped with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub(crate) struct Era {
     /// What the number counts from.
     pub(crate) generation: u64,
@@ -32,7 +33,7 @@ pub(crate) enum TagVerdict {
 #[derive(Debug, Default)]
 pub(crate) struct KnownTagEras(Mutex<Known>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Known {
     /// The era that it is known of. Of a later one nothing is known, and neither of an earlier one: a server that lost the later one may have come to it anew.
     at: Option<Era>,
@@ -73,6 +74,23 @@ impl KnownTagEras {
     }
 }
 
+#[cfg(test)]
+impl Clone for KnownTagEras {
+    fn clone(&self) -> Self {
+        KnownTagEras(Mutex::new(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()))
+    }
+}
+
+#[cfg(test)]
+impl std::hash::Hash for KnownTagEras {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tags: Vec<_> = known.tags.iter().collect();
+        tags.sort_unstable();
+        (known.at, tags).hash(state);
+    }
+}
+
 /// Where the shards' lists of tags of one schema stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Eras {
@@ -90,6 +108,17 @@ impl Eras {
         })
     }
 
+    /// The era that begins, if one does: at random above the highest, so that none is come to twice where a server loses the later ones.
+    pub(super) fn next(self, has_tags: bool, random: u64) -> Option<u64> {
+        (has_tags || !self.agree).then(|| self.highest + 1 + (random >> 32))
+    }
+
+    /// The era that lasts.
+    #[cfg(test)]
+    pub(super) fn present(self) -> u64 {
+        self.highest
+    }
+
     /// What every shard is told of the log's entries, if anything; and the era of the marks that are set then. Shards that fell out of step, because a relayer
     /// reached only some of them, begin an era together.
     pub(crate) fn advance(self, schema: &Arc<BoundSchema>, generation: u64, entries: &[LogEntry]) -> (Option<TagInvalidation>, u64) {
@@ -97,11 +126,7 @@ impl Eras {
         let mut tags: Vec<String> = invalidated.filter_map(|entry| entry.key.clone()).collect();
         tags.sort_unstable();
         tags.dedup();
-        if tags.is_empty() && self.agree {
-            return (None, self.highest);
-        }
-        // At random above the highest, so that no era is come to twice where a server loses the later ones.
-        let era = self.highest + 1 + (RandomState::new().hash_one(self.highest) >> 32);
+        let Some(era) = self.next(!tags.is_empty(), RandomState::new().hash_one(self.highest)) else { return (None, self.highest) };
         (Some(TagInvalidation { schema: Arc::clone(schema), generation, era, tags }), era)
     }
 }

@@ -79,6 +79,15 @@ impl Belief {
         self.floors.admits(key, version)
     }
 
+    pub(super) fn hear_tag(&mut self, tag: &str) {
+        self.floors.doubt(&floor_of_tag(tag));
+    }
+
+    pub(super) fn admits_tag(&self, tag: &str) -> bool {
+        // Below the floors of tags, and above those of the whole schema that a version has.
+        self.admits(&floor_of_tag(tag), Version::new(u64::MAX - 1))
+    }
+
     /// The generation of the mark that was judged last, trusted or not.
     #[cfg(test)]
     pub(super) fn known_generation(&self) -> Option<u64> {
@@ -132,13 +141,12 @@ impl Trust {
     /// Versions say nothing here, as two invalidations of one tag may commit in any order. So the floor is the highest, and stays until a poll that begins
     /// after this has ended.
     pub(crate) fn hear_tag(&self, tag: &str) {
-        self.doubt(&floor_of_tag(tag));
+        self.lock().hear_tag(tag);
     }
 
     /// Whether no invalidation of the tag was heard of that the shared tier may not have been told of.
     pub(crate) fn admits_tag(&self, tag: &str) -> bool {
-        // Below the floors of tags, and above those of the whole schema that a version has.
-        self.admits(&floor_of_tag(tag), Version::new(u64::MAX - 1))
+        self.lock().admits_tag(tag)
     }
 
     /// Hears of a record, by its own version.

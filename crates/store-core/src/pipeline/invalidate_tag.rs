@@ -33,9 +33,6 @@ impl<T: Schema> Pipeline<T> {
                 let (schema, kind) = (self.schema.name().to_owned(), LogKind::InvalidateTag);
                 let entry = LogEntry { schema, key: Some(tag.to_owned()), version: Version::default(), kind };
                 let logged = log.append(&[entry]).await.map(|versions| versions.into_iter().next());
-                if let Ok(Some(version)) = logged {
-                    self.own.add(version);
-                }
                 // Also where the outcome is not known.
                 if let Some(trust) = &self.trust {
                     trust.hear_tag(tag);
@@ -47,6 +44,10 @@ impl<T: Schema> Pipeline<T> {
         };
         // A load that began before the shared tier was told is voided only now.
         self.hear_tag(tag);
+        // Not before: the log's telling of it is skipped from here on.
+        if let (Ok(Some(version)), true) = (&told, self.trust.is_some()) {
+            self.own.add(*version);
+        }
         told
     }
 }

@@ -1,10 +1,11 @@
 //! A write, a deletion or an invalidation, from its transaction to the caches.
 
-use super::instance::{KEY, Operation};
+use super::instance::{KEY, Operation, TAG};
 use super::rules::{Fault, Protection, Rules, Sight, Sights};
 use super::shared::encode;
 use super::state::{State, Step, Steps};
-use super::truth::{Phase, Row};
+use super::truth::{Phase, Row, is_invalidation};
+use crate::coherence::Era;
 use crate::facet::{LogKind, SlotState};
 use crate::fence::Fence;
 use crate::version::Version;
@@ -13,6 +14,10 @@ use crate::version::Version;
 #[derive(Debug, Clone)]
 pub(super) struct Change {
     pub(super) noted: Fence,
+    /// What it was stamped with, as what it writes gets the tag.
+    pub(super) stamp: u64,
+    /// The generation that was known before it began, where that matters.
+    pub(super) before: Option<u64>,
     /// Its row of the log.
     pub(super) entry: usize,
     /// Whether the writer was not told how its transaction ended.
@@ -63,24 +68,29 @@ impl State {
         }
         for &kind in rules.kinds {
             let has_its_row = kind != LogKind::Delete || self.truth.row.is_some();
-            if (kind != LogKind::Invalidate && self.truth.is_locked()) || !has_its_row {
+            if (!is_invalidation(kind) && self.truth.is_locked()) || !has_its_row {
                 continue;
             }
             let mut next = self.clone();
             next.changes_left -= 1;
-            let noted = self.instance(number).fence;
+            let instance = self.instance(number);
+            let (noted, stamp, before) = (instance.fence, instance.stamp(), instance.belief.generation().filter(|_| rules.tags));
             let entry = next.truth.begin(kind, rules);
-            let change = Change { noted, entry, is_unknown: false, step: Changing::Commit };
+            let change = Change { noted, stamp, before, entry, is_unknown: false, step: Changing::Commit };
             next.change(number, |instance| {
                 if kind == LogKind::Invalidate {
                     instance.forget(rules);
+                }
+                if kind == LogKind::InvalidateTag {
+                    instance.hear_tag(rules);
                 }
                 instance.operations.push(Operation::Change(change));
             });
             let what = match kind {
                 LogKind::Put => "begins a write",
                 LogKind::Delete => "begins a deletion",
-                LogKind::Invalidate | LogKind::InvalidateTag => "begins an invalidation",
+                LogKind::Invalidate => "begins an invalidation",
+                LogKind::InvalidateTag => "begins an invalidation of the tag",
             };
             steps.push((Step { who: "instance", number, what }, next));
         }
@@ -127,7 +137,7 @@ impl State {
                 if entry.kind == LogKind::Put && !rules.has(Protection::CommitFirst) {
                     let row = Row { version: entry.version, as_of: entry.as_of + 1 };
                     let mut early = self.clone();
-                    early.change(number, |instance| instance.publish(row, change.noted, rules, sights));
+                    early.change(number, |instance| instance.publish(row, (change.noted, change.stamp), rules, sights));
                     step("publishes before it commits", early, Some(Changing::Commit));
                 }
                 next.truth.commit(change.entry, self.now);
@@ -136,7 +146,12 @@ impl State {
             Changing::Hear => {
                 let version = Version::new(entry.version);
                 let generation = next.change(number, |instance| {
-                    instance.belief.hear(Some(KEY), version);
+                    if entry.kind == LogKind::InvalidateTag {
+                        instance.belief.hear_tag(TAG);
+                        instance.tell(entry.as_of);
+                    } else {
+                        instance.belief.hear(Some(KEY), version);
+                    }
                     if !rules.has(Protection::OwnApplied) {
                         instance.add_own(version);
                     }
@@ -156,7 +171,16 @@ impl State {
                         });
                         Changing::Remove
                     }
-                    LogKind::Invalidate | LogKind::InvalidateTag => Changing::Remove,
+                    LogKind::Invalidate => Changing::Remove,
+                    LogKind::InvalidateTag => {
+                        next.change(number, |instance| {
+                            if rules.has(Protection::TagHeardAgain) {
+                                instance.hear_tag(rules);
+                            }
+                            instance.add_own(version);
+                        });
+                        return step("hears of the tag again", next, None);
+                    }
                 };
                 step("hears of its own commit", next, Some(changing));
             }
@@ -164,20 +188,27 @@ impl State {
                 if rules.may(Fault::Timeout) && self.faults_left > 0 {
                     next.faults_left -= 1;
                     step("cannot reach the slot", next.clone(), Some(Changing::Publish(row)));
-                    next.change(number, |instance| instance.publish(row, change.noted, rules, sights));
+                    next.change(number, |instance| instance.publish(row, (change.noted, change.stamp), rules, sights));
                     step("publishes before the slot is told", next, Some(Changing::ReplaceLate { row, generation }));
                     next = self.clone();
                 }
-                next.replace(row, generation, rules, sights);
+                next.replace(row, generation.filter(|_| !rules.tags || change.before == generation), rules, sights);
                 step("tells the slot", next, Some(Changing::Publish(row)));
             }
             Changing::ReplaceLate { row, generation } => {
-                next.replace(row, generation, rules, sights);
+                next.replace(row, generation.filter(|_| !rules.tags || change.before == generation), rules, sights);
                 step("has told the slot", next, None);
             }
             Changing::Publish(row) => {
-                next.change(number, |instance| instance.publish(row, change.noted, rules, sights));
+                next.change(number, |instance| instance.publish(row, (change.noted, change.stamp), rules, sights));
                 step("publishes", next, None);
+            }
+            Changing::Forget if entry.kind == LogKind::InvalidateTag => {
+                next.change(number, |instance| {
+                    instance.belief.hear_tag(TAG);
+                    instance.hear_tag(rules);
+                });
+                step("hears of the tag again", next, None);
             }
             Changing::Forget | Changing::ForgetAgain => {
                 let as_of = entry.as_of;
@@ -209,7 +240,8 @@ impl State {
         let slot = &mut self.shared.primary.slot;
         let Some(generation) = generation else { return slot.remove() };
         let before = slot.clone();
-        let record = encode(row, generation);
+        // Of the era that was known the server may know nothing any more, so the record is of none.
+        let record = encode(row, Era { generation, number: 0 });
         slot.replace(&record);
         if before == SlotState::Empty && !rules.has(Protection::NoCreate) {
             *slot = SlotState::Record(record);

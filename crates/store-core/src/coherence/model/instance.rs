@@ -13,12 +13,15 @@ use crate::coherence::lease::FreshnessLease;
 use crate::coherence::memory;
 use crate::coherence::own::Own;
 use crate::coherence::trust::Belief;
-use crate::facet::FillLease;
+use crate::coherence::{Epochs, KnownTagEras};
+use crate::facet::{FillLease, LogKind};
 use crate::fence::Fence;
 use crate::version::Version;
 
 /// The one key.
 pub(super) const KEY: &str = "k";
+/// The one tag.
+pub(super) const TAG: &str = "t";
 /// The freshness bound, in ticks.
 pub(super) const BOUND: u8 = 2;
 
@@ -51,6 +54,11 @@ pub(super) struct Instance {
     pub(super) memory: Option<Row>,
     /// That there is no row, with the fence that was noted before that was read.
     absent: Option<(Row, Fence)>,
+    /// What it has heard of the tag, and what memory's entry was stamped with.
+    epochs: Epochs,
+    stamp: u64,
+    /// What the shared tier has told of the tag.
+    pub(super) known: KnownTagEras,
     pub(super) fence: Fence,
     pub(super) belief: Belief,
     /// Its own commits that memory has caught up with, if it both writes and follows the log.
@@ -69,17 +77,26 @@ pub(super) struct Instance {
 impl Hash for Instance {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.absent.map(|(row, noted)| (row, self.fence.is_untouched(noted))).hash(state);
+        (self.holds(self.stamp), &self.known).hash(state);
         (self.memory, &self.belief, &self.own, self.place, self.polled, self.told, self.poll, self.wakes).hash(state);
         // In which order operations began is the same to all, and how often a fence was touched.
         let one = |operation: &Operation| {
             let mut hasher = DefaultHasher::new();
             match operation {
                 Operation::Read(read) => {
-                    (0, self.fence.since_load(read.noted), read.required, read.can_be_joined, &read.step).hash(&mut hasher)
+                    (0, self.fence.since_load(read.noted), self.holds(read.stamp), read.required, read.can_be_joined, &read.step)
+                        .hash(&mut hasher)
                 }
-                Operation::Change(change) => {
-                    (1, self.fence.since_write(change.noted), change.entry, change.is_unknown, change.step).hash(&mut hasher)
-                }
+                Operation::Change(change) => (
+                    1,
+                    self.fence.since_write(change.noted),
+                    self.holds(change.stamp),
+                    change.before,
+                    change.entry,
+                    change.is_unknown,
+                    change.step,
+                )
+                    .hash(&mut hasher),
             }
             hasher.finish()
         };
@@ -95,6 +112,9 @@ impl Instance {
         Instance {
             memory: None,
             absent: None,
+            epochs: Epochs::default(),
+            stamp: 0,
+            known: KnownTagEras::default(),
             fence: Fence::default(),
             belief: Belief::new(10),
             own: None,
@@ -175,8 +195,42 @@ impl Instance {
         self.told = self.told.max(change);
     }
 
+    /// What an entry is stamped with whose load or write begins now.
+    pub(super) fn stamp(&self) -> u64 {
+        self.epochs.stamp()
+    }
+
+    /// Whether a tagged entry with this stamp is not void.
+    fn holds(&self, stamp: u64) -> bool {
+        self.epochs.holds(&[TAG.to_owned()], stamp)
+    }
+
+    /// What memory may answer.
+    pub(super) fn held(&self, rules: &Rules) -> Option<Row> {
+        self.memory.filter(|_| !rules.tags || !rules.has(Protection::TagEpoch) || self.holds(self.stamp))
+    }
+
+    /// Memory hears that the tag was invalidated. No load that is under way is void for that alone.
+    pub(super) fn hear_tag(&mut self, rules: &Rules) {
+        self.forget_flights(rules);
+        self.epochs.raise(TAG);
+    }
+
+    /// Floors of what was heard of.
+    fn raise_floor(&mut self, entry: &Entry) {
+        if entry.kind == LogKind::InvalidateTag {
+            self.belief.hear_tag(TAG);
+        } else {
+            self.belief.hear(Some(KEY), Version::new(entry.version));
+        }
+    }
+
     /// Memory hears of a commit of another.
     fn drop_older(&mut self, entry: &Entry, rules: &Rules) {
+        if entry.kind == LogKind::InvalidateTag {
+            self.hear_tag(rules);
+            return self.tell(entry.as_of);
+        }
         let present = self.memory;
         self.forget(rules);
         if memory::outlasts(present.map(|row| Version::new(row.version)), entry.kind, Some(Version::new(entry.version))) {
@@ -186,7 +240,7 @@ impl Instance {
     }
 
     /// Takes a row that was written here, or drops what is there; either voids every load that began before.
-    pub(super) fn publish(&mut self, row: Row, mut noted: Fence, rules: &Rules, sights: &mut Sights) {
+    pub(super) fn publish(&mut self, row: Row, (mut noted, stamp): (Fence, u64), rules: &Rules, sights: &mut Sights) {
         self.forget_flights(rules);
         let version = Version::new(row.version);
         if self.own.as_mut().is_some_and(|own| own.take_told(version)) {
@@ -199,7 +253,7 @@ impl Instance {
         if !takes {
             sights.add(Sight::RefusedInstall);
         }
-        self.memory = takes.then_some(row);
+        (self.memory, self.stamp) = (takes.then_some(row), stamp);
         self.tell(row.as_of);
         self.add_own(version);
     }
@@ -212,7 +266,7 @@ impl Instance {
     }
 
     /// Takes a row that was loaded, unless something overtook the load.
-    pub(super) fn install(&mut self, row: Row, noted: Fence, rules: &Rules, sights: &mut Sights) {
+    pub(super) fn install(&mut self, row: Row, (noted, stamp): (Fence, u64), rules: &Rules, sights: &mut Sights) {
         let stands = if rules.has(Protection::AbsenceVoids) { self.fence.stands(noted) } else { self.fence.is_untouched(noted) };
         if !stands {
             sights.add(Sight::RefusedInstall);
@@ -221,7 +275,7 @@ impl Instance {
             }
         }
         if memory::takes_load(self.memory.map(|row| Version::new(row.version)), Version::new(row.version)) {
-            self.memory = Some(row);
+            (self.memory, self.stamp) = (Some(row), stamp);
         }
         if rules.absences {
             self.absent = None;
@@ -255,7 +309,10 @@ impl Instance {
         if batch.gap {
             self.belief.start(batch.end.cursor());
         } else {
-            let brought = entries_in(batch.entries).map(|index| (Some(KEY), Version::new(truth.log[index].version)));
+            let entries = || entries_in(batch.entries).map(|index| &truth.log[index]);
+            entries().filter(|entry| entry.kind == LogKind::InvalidateTag).for_each(|_| self.belief.hear_tag(TAG));
+            let of_rows = entries().filter(|entry| entry.kind != LogKind::InvalidateTag);
+            let brought = of_rows.map(|entry| (Some(KEY), Version::new(entry.version)));
             self.belief.end_poll(brought, batch.end.cursor());
         }
     }
@@ -318,7 +375,7 @@ impl State {
             let entry = self.truth.log[index].clone();
             next.change(number, |instance| {
                 instance.wakes &= !(1 << index);
-                instance.belief.hear(Some(KEY), Version::new(entry.version));
+                instance.raise_floor(&entry);
                 instance.drop_older(&entry, rules);
             });
             steps.push((Step { who: "instance", number, what: "hears a message" }, next));

@@ -1,12 +1,14 @@
 //! What must hold in every state, by the names of the promises.
 
-use super::instance::{BOUND, Instance, KEY};
+use super::instance::{BOUND, Instance, KEY, TAG};
 use super::relay::Relaying;
 use super::rules::{Protection, Rules, Sight, Sights};
-use super::shared::decode;
+use super::shared::{decode, notes};
 use super::state::State;
 use super::truth::{Phase, Place, Row, covers};
-use crate::coherence::{Verdict, verdict};
+use crate::coherence::trust::Belief;
+use crate::coherence::{Era, TagVerdict, Verdict, verdict};
+use crate::record::EncodedRecord;
 
 /// The promise that a state breaks.
 pub(super) fn violation(state: &State, rules: &Rules, sights: &mut Sights) -> Option<&'static str> {
@@ -15,7 +17,10 @@ pub(super) fn violation(state: &State, rules: &Rules, sights: &mut Sights) -> Op
     }
     for instance in state.instances() {
         let absence = instance.known_absence(rules);
-        let Some(row) = instance.memory.or(absence) else { continue };
+        if instance.memory.is_some() && instance.held(rules).is_none() {
+            sights.add(Sight::VoidByTag);
+        }
+        let Some(row) = instance.held(rules).or(absence) else { continue };
         if absence.is_some_and(|absence| absence.as_of < instance.told) {
             return Some("memory knows of an absence from before what it was told");
         }
@@ -51,11 +56,23 @@ fn is_quiet(state: &State, rules: &Rules) -> bool {
         && state.shared.primary.mark.as_ref().is_some_and(|mark| Place::of(&mark.position) == end)
 }
 
+/// Whether the tag of a slot's record is known to have been invalidated, or will be found out to have.
+fn is_void(record: &EncodedRecord, state: &State, instance: &Instance, belief: &Belief, rules: &Rules) -> bool {
+    let Some(mark) = &state.shared.primary.mark else { return true };
+    let known = instance.known.clone();
+    if let Some(list) = state.shared.primary.tags {
+        known.learn(&[TAG.to_owned()], &list.told());
+    }
+    let is_floored = !belief.admits_tag(TAG) && rules.has(Protection::TagFloor);
+    let present = Era { generation: mark.generation, number: mark.era };
+    is_floored || (known.judge(Some(&notes(record)), present) != TagVerdict::Holds && rules.has(Protection::TagEra))
+}
+
 /// When all is quiet, no cache holds anything but the row, and the shared tier is believed.
 fn quiet_violation(state: &State, rules: &Rules) -> Option<&'static str> {
     let logged = state.truth.logged();
     let is_old = |row: Row| row.as_of < logged || state.truth.row.map_or(0, |truth| truth.version) != row.version;
-    if state.followers(rules).any(|instance| instance.memory.or(instance.known_absence(rules)).is_some_and(is_old)) {
+    if state.followers(rules).any(|instance| instance.held(rules).or(instance.known_absence(rules)).is_some_and(is_old)) {
         return Some("all is quiet, and memory holds something older than the truth");
     }
     let newcomer = Instance::started(state.truth.end(Some(rules)), state.now, logged, &None);
@@ -69,6 +86,7 @@ fn quiet_violation(state: &State, rules: &Rules) -> Option<&'static str> {
         let admits = |version| belief.admits(KEY, version) || !rules.has(Protection::Floor);
         if let Verdict::Record(record, _) = verdict(state.shared.primary.slot.read(), generation, admits)
             && is_old(decode(&record))
+            && !(rules.tags && is_void(&record, state, instance, &belief, rules))
         {
             return Some("all is quiet, and the shared tier answers with something older than the truth");
         }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::instance::{KEY, Marked, Operation};
+use super::instance::{Instance, KEY, Marked, Operation, TAG};
 use super::rules::{Protection, Rules, Sight, Sights};
-use super::shared::{decode, encode};
+use super::shared::{TagList, decode, encode, notes};
 use super::state::{State, Step, Steps};
 use super::truth::{Row, covers};
-use crate::coherence::{Verdict, verdict};
+use crate::coherence::{Era, TagVerdict, Verdict, verdict};
 use crate::facet::{FillLease, Mark, Slot, SlotState};
 use crate::fence::Fence;
 use crate::record::EncodedRecord;
@@ -16,6 +16,8 @@ use crate::record::EncodedRecord;
 #[derive(Debug, Clone)]
 pub(super) struct Read {
     pub(super) noted: Fence,
+    /// What it was stamped with, as it gets the tag.
+    pub(super) stamp: u64,
     /// The oldest change that may be missing from the answer is the one after this.
     pub(super) required: u8,
     pub(super) can_be_joined: bool,
@@ -46,12 +48,14 @@ pub(super) enum Reading {
     },
     /// To give a lease back that is of no use.
     GiveBack,
-    TakeOver(EncodedRecord, u64),
-    Truth(Option<(FillLease, u64)>),
+    /// To ask the shared tier when the tag was invalidated.
+    AskTag(EncodedRecord, Era),
+    TakeOver(EncodedRecord, Era),
+    Truth(Option<(FillLease, Era)>),
     Fill {
         row: Row,
         lease: FillLease,
-        generation: u64,
+        era: Era,
     },
     /// To give a lease back, as there is nothing to fill the slot with.
     GiveUp,
@@ -78,9 +82,9 @@ impl Reading {
             Reading::Slot { mark, .. } => [of_mark(mark), None],
             Reading::LateMark { slot, .. } => [of_slot(slot), None],
             Reading::Judge { slot, mark } => [of_slot(slot), of_mark(mark)],
-            Reading::TakeOver(record, generation) => [Some(record.generation), Some(*generation)],
-            Reading::Truth(lease) => [lease.map(|(_, generation)| generation), None],
-            Reading::Fill { generation, .. } => [Some(*generation), None],
+            Reading::TakeOver(record, era) | Reading::AskTag(record, era) => [Some(record.generation), Some(era.generation)],
+            Reading::Truth(lease) => [lease.map(|(_, era)| era.generation), None],
+            Reading::Fill { era, .. } => [Some(era.generation), None],
             _ => [None, None],
         };
         known.into_iter().flatten().collect()
@@ -97,7 +101,8 @@ impl State {
     /// Reads that begin, because memory has evicted what it held, or past memory and all caches. A read that memory answers changes nothing.
     pub(super) fn beginning_reads(&self, number: usize, rules: &Rules, steps: &mut Steps) {
         let instance = self.instance(number);
-        let read = Read { noted: instance.fence, required: instance.told, can_be_joined: true, step: Reading::Truth(None) };
+        let (noted, stamp) = (instance.fence, instance.stamp());
+        let read = Read { noted, stamp, required: instance.told, can_be_joined: true, step: Reading::Truth(None) };
         let mut begin = |what: &'static str, evicts: bool, read: Read| {
             let mut next = self.clone();
             next.change(number, |instance| {
@@ -172,22 +177,35 @@ impl State {
                 next.shared.primary.slot.remove();
                 step("gives a lease back", next, None);
             }
-            Reading::TakeOver(record, generation) => {
+            Reading::AskTag(record, present) => {
+                let told = next.shared.primary.tags.map(TagList::told);
+                let reading = next.change(number, |instance| {
+                    if let Some(told) = &told {
+                        instance.known.learn(&[TAG.to_owned()], told);
+                    }
+                    match instance.judge_tag(record, *present, rules, sights) {
+                        Reading::AskTag(..) => Reading::Truth(None),
+                        settled => settled,
+                    }
+                });
+                step("asks of the tag", next, Some(reading));
+            }
+            Reading::TakeOver(record, era) => {
                 let lease = self.unused_lease();
                 let taken = next.shared.primary.slot.take_over(record, lease);
-                step("takes a slot over", next, Some(Reading::Truth(taken.then_some((lease, *generation)))));
+                step("takes a slot over", next, Some(Reading::Truth(taken.then_some((lease, *era)))));
             }
             Reading::Truth(lease) => {
                 let reading = match (self.truth.found(rules), lease) {
-                    (Some(row), Some((lease, generation))) => Some(Reading::Fill { row, lease: *lease, generation: *generation }),
+                    (Some(row), Some((lease, era))) => Some(Reading::Fill { row, lease: *lease, era: *era }),
                     (Some(row), None) => Some(Reading::Install(row)),
                     (None, Some(_)) => Some(Reading::GiveUp),
                     (None, None) => None,
                 };
                 step("reads the row", next, reading);
             }
-            Reading::Fill { row, lease, generation } => {
-                let record = encode(*row, *generation);
+            Reading::Fill { row, lease, era } => {
+                let record = encode(*row, *era);
                 let slot = &mut next.shared.primary.slot;
                 if !slot.fill(*lease, &record) {
                     sights.add(Sight::RefusedFill);
@@ -223,7 +241,7 @@ impl State {
             if row.is_absence() {
                 return instance.find_absent(row, read.noted, rules);
             }
-            instance.install(row, read.noted, rules, sights);
+            instance.install(row, (read.noted, read.stamp), rules, sights);
             instance.memory == Some(row)
         });
         let is_overtaken = before.is_some_and(|before| before.as_of > row.as_of && before.is_absence() != row.is_absence());
@@ -243,17 +261,28 @@ impl State {
                 }
             }
             let admits = |version| instance.belief.admits(KEY, version) || !rules.has(Protection::Floor);
+            let number = mark.as_ref().map_or(0, |mark| mark.era);
+            let era = |generation| Era { generation, number };
             let reading = match verdict(slot.clone(), generation, admits) {
+                Verdict::Record(record, generation) if rules.tags => {
+                    if !instance.belief.admits_tag(TAG) {
+                        sights.add(Sight::TagFloor);
+                        if rules.has(Protection::TagFloor) {
+                            return Some(Reading::Truth(None));
+                        }
+                    }
+                    instance.judge_tag(&record, era(generation), rules, sights)
+                }
                 Verdict::Record(record, _) => {
                     let row = decode(&record);
                     sights.add(if row.is_absence() { Sight::SharedAbsence } else { Sight::SharedHit });
                     Reading::Install(row)
                 }
-                Verdict::Leased(lease, generation) => Reading::Truth(Some((lease, generation))),
+                Verdict::Leased(lease, generation) => Reading::Truth(Some((lease, era(generation)))),
                 Verdict::Unusable => Reading::GiveBack,
                 Verdict::Dead(record, generation) => {
                     sights.add(Sight::DeadRecord);
-                    Reading::TakeOver(record, generation)
+                    Reading::TakeOver(record, era(generation))
                 }
                 Verdict::Busy => return None,
                 Verdict::Missed | Verdict::Foreign => {
@@ -265,5 +294,26 @@ impl State {
             };
             Some(reading)
         })
+    }
+}
+
+impl Instance {
+    /// What to do about a record with the tag. `present` is the era of the mark that was read before it.
+    fn judge_tag(&self, record: &EncodedRecord, present: Era, rules: &Rules, sights: &mut Sights) -> Reading {
+        let notes = notes(record);
+        let verdict = self.known.judge(Some(&notes), present);
+        match verdict {
+            TagVerdict::Holds if notes.era < present.number => sights.add(Sight::EarlierEra),
+            TagVerdict::Void => sights.add(Sight::SharedVoidByTag),
+            _ => {}
+        }
+        match verdict {
+            TagVerdict::Void if rules.has(Protection::TagEra) => Reading::TakeOver(record.clone(), present),
+            TagVerdict::Unknown if rules.has(Protection::TagEra) => Reading::AskTag(record.clone(), present),
+            _ => {
+                sights.add(Sight::SharedHit);
+                Reading::Install(decode(record))
+            }
+        }
     }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::rules::{Protection, Rules, Sight, Sights};
+use super::shared::TagList;
 use super::state::{State, Step, Steps};
 use super::truth::{Place, covers, entries_in};
 use crate::coherence::relayer::{Standing, below, both, standing};
-use crate::facet::Mark;
+use crate::coherence::tag_eras::Eras;
+use crate::facet::{LogKind, Mark};
 use crate::version::Version;
 
 /// Where a relayer is in its step.
@@ -29,6 +31,7 @@ pub(super) enum Relaying {
     Marking {
         from: Arc<Mark>,
         to: Place,
+        era: u64,
         is_broken: bool,
     },
     /// It begins a new generation next.
@@ -58,12 +61,13 @@ impl State {
         match &self.relayers[number] {
             Relaying::Idle => {
                 let primary = &self.shared.primary;
+                let mark = primary.mark_of_relayer();
                 let end = self.truth.end(Some(rules)).cursor();
                 // To read it before the next commit would be the same as after it.
-                if self.faults_left == 0 && primary.mark.as_ref().is_some_and(|mark| mark.position == end) {
+                if self.faults_left == 0 && mark.as_ref().is_some_and(|mark| mark.position == end) {
                     return;
                 }
-                next.relayers[number] = Relaying::Reading { mark: primary.mark.clone(), is_broken: false };
+                next.relayers[number] = Relaying::Reading { mark: mark.map(Arc::new), is_broken: false };
                 step("reads the mark", next);
             }
             &Relaying::Reading { ref mark, is_broken } => {
@@ -97,20 +101,21 @@ impl State {
                 let done = next.relayer_removes(number, from, entries, to, is_broken && rules.has(Protection::ConnectionOfMark));
                 step(if done { "removes" } else { "has lost its connection" }, next);
             }
-            Relaying::Marking { from, to, is_broken } => {
+            Relaying::Marking { from, to, era, is_broken } => {
                 next.relayers[number] = Relaying::Idle;
                 let refused = *is_broken && rules.has(Protection::SameConnection);
                 if refused {
                     sights.add(Sight::RefusedMark);
                 } else {
-                    next.shared.primary.mark = Some(Arc::new(Mark { generation: from.generation, era: 0, position: to.cursor() }));
+                    next.shared.primary.mark = Some(Arc::new(Mark { generation: from.generation, era: *era, position: to.cursor() }));
                 }
                 step(if refused { "cannot move the mark" } else { "moves the mark" }, next);
             }
             Relaying::Renewing(place) => {
                 sights.add(Sight::NewGeneration);
                 let generation = self.unused_generation();
-                next.shared.primary.mark = Some(Arc::new(Mark { generation, era: 0, position: place.cursor() }));
+                next.shared.primary.tags = rules.tags.then(|| TagList::new(generation));
+                next.shared.primary.mark = Some(Arc::new(Mark { generation, era: rules.tags.into(), position: place.cursor() }));
                 next.relayers[number] = Relaying::Idle;
                 step("begins a generation", next);
             }
@@ -123,15 +128,32 @@ impl State {
             self.relayers[number] = Relaying::Idle;
             return false;
         }
-        let removals = entries_in(entries).map(|index| &self.truth.log[index]);
-        let removal = removals.map(|entry| below(entry.kind, Version::new(entry.version))).reduce(both);
+        let entries = || entries_in(entries).map(|index| &self.truth.log[index]);
+        let of_rows = entries().filter(|entry| entry.kind != LogKind::InvalidateTag);
+        let removal = of_rows.map(|entry| below(entry.kind, Version::new(entry.version))).reduce(both);
+        let is_told = entries().any(|entry| entry.kind == LogKind::InvalidateTag);
         let slot = &mut self.shared.primary.slot;
         match removal {
             Some(Some(version)) => slot.remove_older(version),
             Some(None) => slot.remove(),
             None => {}
         }
-        self.relayers[number] = Relaying::Marking { from: Arc::clone(from), to, is_broken: false };
+        let mut era = from.era;
+        if from.era > 0
+            && let Some(eras) = Eras::of(&[Some(Mark::clone(from))])
+            && let Some(_) = eras.next(is_told, 0)
+        {
+            // Another relayer was faster, or the list is lost.
+            let list = self.shared.primary.tags.filter(|list| list.generation == from.generation && list.era == eras.present());
+            let Some(list) = list else {
+                self.relayers[number] = Relaying::Idle;
+                return false;
+            };
+            self.eras += 1;
+            era = self.eras;
+            self.shared.primary.tags = Some(TagList { era, invalidated: era, ..list });
+        }
+        self.relayers[number] = Relaying::Marking { from: Arc::clone(from), to, era, is_broken: false };
         true
     }
 }

@@ -38,6 +38,14 @@ pub(super) enum Protection {
     AbsenceNewest,
     /// Whoever finds an absence voids the loads that are under way.
     AbsenceVoids,
+    /// A copy in memory is void once its tag was invalidated.
+    TagEpoch,
+    /// A tag is heard to be invalidated after the commit too.
+    TagHeardAgain,
+    /// What has a tag that was invalidated is not read from the shared tier before the relayer has told it.
+    TagFloor,
+    /// A record of the shared tier is void if its tag was invalidated in a later era.
+    TagEra,
     /// A standby of the truth that takes over issues no version that the lost primary had issued.
     NewVersions,
 }
@@ -57,6 +65,8 @@ pub(super) enum Fault {
     RelayerDeath,
     /// The log drops what it holds.
     Prune,
+    /// The list of invalidated tags is evicted.
+    LoseTags,
     /// An instance ends in the middle of whatever it does, and starts again.
     Crash,
     /// A writer's call of the shared tier fails, or is done after its time limit.
@@ -78,6 +88,8 @@ pub(super) struct Rules {
     /// Whether caches remember that there is no row, and whether there is none at the start.
     pub(super) absences: bool,
     pub(super) begins_absent: bool,
+    /// Whether the row has a tag.
+    pub(super) tags: bool,
     /// How many reads and changes an instance has under way at a time.
     pub(super) operations: usize,
     /// Which instances read, which change, and which poll the log.
@@ -149,12 +161,19 @@ pub(super) enum Sight {
     /// An absence in memory that may be answered, and one in the slot.
     Absence,
     SharedAbsence,
+    /// A copy whose tag was invalidated, in memory and in the slot.
+    VoidByTag,
+    SharedVoidByTag,
+    /// A slot of an earlier era whose tag was not invalidated.
+    EarlierEra,
+    /// A slot whose tag was invalidated, which the shared tier has not been told.
+    TagFloor,
     /// A state in which nothing is under way, after some commit.
     Quiet,
 }
 
 impl Sight {
-    pub(super) const ALL: [Sight; 16] = [
+    pub(super) const ALL: [Sight; 20] = [
         Sight::RefusedFill,
         Sight::RefusedInstall,
         Sight::Floor,
@@ -170,6 +189,10 @@ impl Sight {
         Sight::ToldOfOwn,
         Sight::Absence,
         Sight::SharedAbsence,
+        Sight::VoidByTag,
+        Sight::SharedVoidByTag,
+        Sight::EarlierEra,
+        Sight::TagFloor,
         Sight::Quiet,
     ];
 }

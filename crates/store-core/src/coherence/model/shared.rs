@@ -2,19 +2,55 @@
 
 use std::sync::Arc;
 
+use super::instance::TAG;
 use super::relay::Relaying;
 use super::rules::{Fault, Rules};
 use super::state::{State, Step, Steps};
 use super::truth::{Phase, Place, Row};
-use crate::facet::{FillLease, Mark, SlotState};
+use crate::coherence::Era;
+use crate::facet::{FillLease, Mark, SlotState, TagEras};
+use crate::notes::Notes;
 use crate::record::EncodedRecord;
 use crate::version::Version;
+
+/// When the tag was invalidated, as a server knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TagList {
+    pub(super) generation: u64,
+    pub(super) era: u64,
+    /// The era in which it was, or 0.
+    pub(super) invalidated: u64,
+}
+
+impl TagList {
+    pub(super) fn new(generation: u64) -> Self {
+        TagList { generation, era: 1, invalidated: 0 }
+    }
+
+    /// As [`Records::tag_eras`](crate::facet::Records::tag_eras).
+    pub(super) fn told(self) -> TagEras {
+        TagEras { generation: self.generation, era: self.era, of: vec![self.invalidated] }
+    }
+}
 
 /// What one server holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Server {
     pub(super) slot: SlotState,
     pub(super) mark: Option<Arc<Mark>>,
+    pub(super) tags: Option<TagList>,
+}
+
+impl Server {
+    /// As [`Records::marks`](crate::facet::Records::marks).
+    pub(super) fn mark_of_relayer(&self) -> Option<Mark> {
+        let mark = self.mark.as_deref()?;
+        if mark.era == 0 {
+            return Some(mark.clone());
+        }
+        let list = self.tags.filter(|list| list.generation == mark.generation && list.era >= mark.era)?;
+        Some(Mark { era: list.era, ..mark.clone() })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,10 +63,14 @@ pub(super) struct Shared {
 const CHANGES: [u8; 32] =
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31];
 
-/// A row as the shared tier holds it.
-pub(super) fn encode(row: Row, generation: u64) -> EncodedRecord {
+/// A row as the shared tier holds it, which was loaded in an era.
+pub(super) fn encode(row: Row, era: Era) -> EncodedRecord {
+    let Era { generation, number } = era;
     let change = usize::from(row.as_of);
-    let payload = CHANGES[change..=change].into();
+    let payload = match u8::try_from(number) {
+        Ok(0) | Err(_) => CHANGES[change..=change].into(),
+        Ok(number) => vec![row.as_of, number].into(),
+    };
     EncodedRecord { version: Version::new(row.version), generation, fingerprint: 1, codec: 1, deadline: None, payload }
 }
 
@@ -38,12 +78,23 @@ pub(super) fn decode(record: &EncodedRecord) -> Row {
     Row { version: record.version.get(), as_of: record.payload[0] }
 }
 
+/// The notes of a tagged row that the shared tier holds.
+pub(super) fn notes(record: &EncodedRecord) -> Notes {
+    let era = record.payload.get(1).copied().unwrap_or_default().into();
+    Notes { tags: vec![TAG.to_owned()], era, ..Notes::default() }
+}
+
 impl Shared {
     /// With a row in its slot, or none.
-    pub(super) fn new(place: Place, row: Option<Row>) -> Self {
-        let mark = Arc::new(Mark { generation: 1, era: 0, position: place.cursor() });
+    pub(super) fn new(place: Place, row: Option<Row>, rules: &Rules) -> Self {
+        let era = Era { generation: 1, number: rules.tags.into() };
+        let mark = Arc::new(Mark { generation: 1, era: era.number, position: place.cursor() });
         Shared {
-            primary: Server { slot: row.map_or(SlotState::Empty, |row| SlotState::Record(encode(row, 1))), mark: Some(mark) },
+            primary: Server {
+                slot: row.map_or(SlotState::Empty, |row| SlotState::Record(encode(row, era))),
+                mark: Some(mark),
+                tags: rules.tags.then(|| TagList::new(1)),
+            },
             replica: Server::default(),
         }
     }
@@ -78,6 +129,7 @@ impl State {
         let mut known: Vec<u64> = Vec::new();
         for server in self.servers() {
             known.extend(server.mark.as_ref().map(|mark| mark.generation));
+            known.extend(server.tags.map(|list| list.generation));
             if let SlotState::Record(record) = &server.slot {
                 known.push(record.generation);
             }
@@ -114,6 +166,9 @@ impl State {
         }
         if rules.may(Fault::LoseMark) && primary.mark.is_some() {
             fault(0, "mark lost", &|next| next.shared.primary.mark = None);
+        }
+        if rules.may(Fault::LoseTags) && primary.tags.is_some() {
+            fault(0, "list of tags lost", &|next| next.shared.primary.tags = None);
         }
         if rules.may(Fault::Flush) && *primary != Server::default() {
             fault(0, "shared tier flushed", &|next| next.shared.primary = Server::default());

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) relayers: [Relaying; 2],
     pub(super) changes_left: u8,
     pub(super) faults_left: u8,
+    /// How many eras have begun: none is come to twice.
+    pub(super) eras: u64,
     is_symmetric: bool,
     /// A promise that the last step broke.
     pub(super) broken: Option<&'static str>,
@@ -51,7 +53,7 @@ fn fingerprint(value: &impl Hash) -> u64 {
 impl State {
     pub(super) fn new(rules: &Rules) -> Self {
         let truth = Truth::new(rules);
-        let shared = Shared::new(truth.end(None), truth.found(rules).filter(|_| rules.is_warm));
+        let shared = Shared::new(truth.end(None), truth.found(rules).filter(|_| rules.is_warm), rules);
         let instances = [0, 1].map(|number| {
             let mut instance = Instance::started(truth.end(None), 1, truth.logged(), &shared.primary.mark);
             instance.own = rules.own(number);
@@ -67,6 +69,7 @@ impl State {
             relayers: [Relaying::Idle, Relaying::Idle],
             changes_left: rules.changes,
             faults_left: rules.faults,
+            eras: 1,
             broken: None,
         }
     }
@@ -100,7 +103,7 @@ impl State {
             instances.sort_unstable();
         }
         relayers.sort_unstable();
-        let rest = (self.now, &self.truth, &self.shared, self.changes_left, self.faults_left, self.broken.is_some());
+        let rest = (self.now, &self.truth, &self.shared, self.changes_left, self.faults_left, self.eras, self.broken.is_some());
         fingerprint(&(instances, relayers, rest))
     }
 

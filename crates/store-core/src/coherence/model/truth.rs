@@ -18,6 +18,11 @@ impl Row {
     }
 }
 
+/// Whether an entry of the log says nothing of the row but that it may have been edited.
+pub(super) fn is_invalidation(kind: LogKind) -> bool {
+    matches!(kind, LogKind::Invalidate | LogKind::InvalidateTag)
+}
+
 /// Where a transaction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
@@ -103,7 +108,7 @@ impl Truth {
 
     /// Whether a transaction holds the lock of the row.
     pub(super) fn is_locked(&self) -> bool {
-        self.log.iter().any(|entry| entry.phase == Phase::Open && entry.kind != LogKind::Invalidate)
+        self.log.iter().any(|entry| entry.phase == Phase::Open && !is_invalidation(entry.kind))
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -122,7 +127,7 @@ impl Truth {
         let is_known = |entry: &&Entry| rules.has(Protection::NewVersions) || entry.phase != Phase::Lost;
         let issued = self.log.iter().filter(is_known).map(|entry| entry.version);
         let version = issued.max().unwrap_or(1) + 1;
-        if kind == LogKind::Invalidate {
+        if is_invalidation(kind) {
             self.as_of += 1;
             self.row = self.row.map(|row| Row { as_of: self.as_of, ..row });
         }
@@ -134,14 +139,14 @@ impl Truth {
 
     pub(super) fn commit(&mut self, index: usize, now: u8) {
         let (row, kind) = (self.row, self.log[index].kind);
-        if kind != LogKind::Invalidate {
+        if !is_invalidation(kind) {
             self.as_of += 1;
         }
         let as_of = self.as_of;
         let entry = self.entry(index);
         (entry.phase, entry.at) = (Phase::Committed, now);
         let version = entry.version;
-        if kind != LogKind::Invalidate {
+        if !is_invalidation(kind) {
             (entry.as_of, entry.before) = (as_of, row);
             self.row = (kind == LogKind::Put).then_some(Row { version, as_of });
         }
@@ -164,7 +169,7 @@ impl Truth {
         if let Some(last) = last {
             let entry = self.entry(last);
             entry.phase = Phase::Lost;
-            if entry.kind != LogKind::Invalidate {
+            if !is_invalidation(entry.kind) {
                 self.row = entry.before;
             }
         }
