@@ -113,7 +113,7 @@ async fn a_call_that_takes_too_long_is_a_timeout_and_its_write_goes_on() {
     assert!(error.to_string().contains("500ms") && error.to_string().contains("may have taken effect"), "{error}");
     held.arrived().await;
     held.release();
-    until("the write is done", async || players.peek("a").is_some()).await;
+    until("the write is done", async || players.get("a").await.is_ok_and(|found| found.is_some())).await;
     until("an invalidation is quick enough", async || players.invalidate("a").await.is_ok()).await;
     let held = bench.truth_faults.hold_before(Operation::GetMany);
     let error = players.get("a").await.unwrap_err();
