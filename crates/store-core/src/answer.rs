@@ -1,5 +1,6 @@
 //! Reads that say how fresh their answer must be, or how fresh it was.
 
+use std::borrow::Borrow;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -81,10 +82,12 @@ impl<T: Schema> Collection<T> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
         let pipeline = self.pipeline();
-        let found = match pipeline.peek(std::borrow::Borrow::borrow(&key), &self.freshness, &self.tags) {
+        pipeline.before_get("read", key.borrow())?;
+        let found = match pipeline.peek(key.borrow(), &self.freshness, &self.tags) {
             Some(record) => Some(pipeline.loaded_near(record)),
             None => pipeline.call_for("read", text, pipeline.get_below(key, &self.freshness, &self.tags)).await?,
         };
+        pipeline.after_get_records(found.as_ref().map(|loaded| &loaded.record));
         Ok(found.map(|loaded| pipeline.answer(loaded)))
     }
 }

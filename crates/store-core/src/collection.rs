@@ -1,6 +1,7 @@
 //! The typed handle of one schema.
 
 mod loading;
+mod peek;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -79,7 +80,8 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// What the tiers below say once none of them can answer: [`L3Unavailable`](ErrorKind::L3Unavailable), [`Timeout`](ErrorKind::Timeout),
-    /// [`DecodeFailed`](ErrorKind::DecodeFailed). A failing shared tier is read past.
+    /// [`DecodeFailed`](ErrorKind::DecodeFailed). A failing shared tier is read past. [`HookPanic`](ErrorKind::HookPanic) if a hook panicked before the read or over
+    /// what was read.
     ///
     /// ```
     /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct City { #[schema(primary_key)] id: i64, name: String }
@@ -94,7 +96,9 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn get(&self, key: impl AsKey<T::Key>) -> Result<Option<Arc<T>>> {
         let key = key.as_key();
+        self.pipeline.before_get("get", &key)?;
         if let Some(record) = self.pipeline.peek(&key, &self.freshness, &self.tags) {
+            self.pipeline.after_get_records([&record]);
             return Ok(Some(record.into_model()));
         }
         let key = key.into_owned();
@@ -108,7 +112,9 @@ impl<T: Schema> Collection<T> {
     /// As [`get`](Self::get).
     pub async fn get_record(&self, key: impl AsKey<T::Key>) -> Result<Option<Record<T>>> {
         let key = key.as_key();
+        self.pipeline.before_get("get", &key)?;
         if let Some(record) = self.pipeline.peek(&key, &self.freshness, &self.tags) {
+            self.pipeline.after_get_records([&record]);
             return Ok(Some(record));
         }
         let key = key.into_owned();
@@ -118,7 +124,9 @@ impl<T: Schema> Collection<T> {
     async fn below(&self, key: T::Key) -> Result<Option<Record<T>>> {
         let text = key.to_text();
         let found = self.pipeline.call_for("get", text, self.pipeline.get_below(key, &self.freshness, &self.tags)).await;
-        Ok(found?.map(|loaded| loaded.record))
+        let found = found?.map(|loaded| loaded.record);
+        self.pipeline.after_get_records(&found);
+        Ok(found)
     }
 
     /// As [`get`](Self::get), for callers to whom a missing record is an error.
@@ -155,31 +163,10 @@ impl<T: Schema> Collection<T> {
     /// ```
     pub async fn get_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Arc<T>>>> {
         let keys = owned_keys::<T, K>(keys);
+        self.pipeline.before_get_many("get_many", &keys)?;
         let records = self.pipeline.call("get_many", self.pipeline.get_many(keys, &self.freshness, &self.tags)).await?;
+        self.pipeline.after_get_records(records.iter().flatten());
         Ok(records.into_iter().map(|record| record.map(Record::into_model)).collect())
-    }
-
-    /// The record of a key if memory holds it; no other tier is asked.
-    pub fn peek(&self, key: impl AsKey<T::Key>) -> Option<Arc<T>> {
-        self.pipeline.peek(&key.as_key(), &self.freshness, &self.tags).map(Record::into_model)
-    }
-
-    /// Shows the record of a key to `visit` if memory holds it, without touching a reference count.
-    ///
-    /// `visit` must be quick and must not call the store: the shelf may be locked meanwhile.
-    ///
-    /// ```
-    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, population: i64 }
-    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
-    /// if let Some(length) = cities.peek_with(7, |city| city.name.len()) {
-    ///     println!("in memory, a name of {length} bytes");
-    /// }
-    /// # Ok(()) } let _ = example;
-    /// ```
-    pub fn peek_with<R>(&self, key: impl AsKey<T::Key>, visit: impl FnOnce(&T) -> R) -> Option<R> {
-        let mut answer = None;
-        self.pipeline.peek_with(&key.as_key(), &self.freshness, &self.tags, |model| answer = Some(visit(model)));
-        answer
     }
 
     /// Writes a record, and answers it as it is stored: with its stamps, defaults and version.
@@ -189,7 +176,8 @@ impl<T: Schema> Collection<T> {
     /// [`UniqueViolation`](ErrorKind::UniqueViolation) and [`ConstraintViolation`](ErrorKind::ConstraintViolation) name the column;
     /// [`InvalidValue`](ErrorKind::InvalidValue) for what the truth cannot hold exactly. After [`L3Unavailable`](ErrorKind::L3Unavailable) or
     /// [`Timeout`](ErrorKind::Timeout) the write may have been stored or not; after [`DecodeFailed`](ErrorKind::DecodeFailed) it was, but the table has been
-    /// changed since the store was built, and what it returned cannot be read.
+    /// changed since the store was built, and what it returned cannot be read. [`Refused`](ErrorKind::Refused) or [`HookPanic`](ErrorKind::HookPanic) by a hook
+    /// before the write, of which nothing is written then.
     ///
     /// ```
     /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct City { #[schema(primary_key)] id: i64, name: String }
@@ -203,9 +191,11 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) }
     /// ```
     pub async fn set(&self, model: T) -> Result<Record<T>> {
-        let text = model.key().to_text();
+        let mut models = vec![model];
+        self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("set", error))?;
+        let text = models.first().map(|model| model.key().to_text()).unwrap_or_default();
         let write = async {
-            let written = self.pipeline.set_many(vec![model], &self.tags).await?;
+            let written = self.pipeline.set_many(models, &self.tags).await?;
             written.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, "the truth answered a write without its row"))
         };
         self.pipeline.call_for("set", text, self.pipeline.within_write_limit(write)).await
@@ -228,7 +218,8 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) }
     /// ```
     pub async fn set_many(&self, models: impl IntoIterator<Item = T>) -> Result<Vec<Record<T>>> {
-        let models = models.into_iter().collect();
+        let mut models: Vec<T> = models.into_iter().collect();
+        self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("set_many", error))?;
         self.pipeline.call("set_many", self.pipeline.set_many(models, &self.tags)).await
     }
 

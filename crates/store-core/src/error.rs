@@ -64,6 +64,10 @@ pub enum ErrorKind {
     Timeout,
     /// A loader that was given to `get_or_load` failed, panicked, or answered what cannot be used.
     LoadFailed,
+    /// A hook ([`Hooks`](crate::Hooks)) refused the write; its own error is the source.
+    Refused,
+    /// A hook ([`Hooks`](crate::Hooks)) panicked.
+    HookPanic,
     /// A tier refused the credentials or the permission.
     AccessDenied,
     /// The truth tier rolled the transaction back.
@@ -99,6 +103,8 @@ impl ErrorKind {
             ErrorKind::Unavailable => "all tiers unavailable",
             ErrorKind::Timeout => "time limit exceeded",
             ErrorKind::LoadFailed => "the loader failed",
+            ErrorKind::Refused => "a hook refused the write",
+            ErrorKind::HookPanic => "a hook panicked",
             ErrorKind::AccessDenied => "access denied",
             ErrorKind::TransactionFailed => "transaction failed and was rolled back",
             ErrorKind::TransactionTimeout => "transaction time limit exceeded",

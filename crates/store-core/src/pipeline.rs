@@ -8,6 +8,7 @@ mod delete;
 mod flights;
 mod follow;
 mod fresh;
+mod hooks;
 mod invalidate;
 mod invalidate_tag;
 mod loading;
@@ -25,6 +26,7 @@ use abandoned::Abandoned;
 use absent::Absences;
 pub(crate) use backing::{Backing, MemoryVersions};
 pub(crate) use follow::Follow;
+pub(crate) use hooks::HookCalls;
 pub(crate) use loading::{Landed, LoadMany, LoadOne};
 pub(crate) use read::{Loaded, View};
 use verify::Verifier;
@@ -84,6 +86,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Pipeline<T: Schema> {
     pub(crate) schema: Arc<BoundSchema>,
+    hooks: Option<HookCalls<T>>,
     pub(crate) near: Option<Arc<dyn Shelf<T>>>,
     /// The shared tier as a cache; `None` where it is the truth itself.
     pub(crate) cache: Option<Arc<dyn Records>>,
@@ -111,6 +114,7 @@ type Borrowed<T> = <<T as Schema>::Key as Key>::Borrowed;
 impl<T: Schema> Pipeline<T> {
     pub(crate) fn new(
         schema: Arc<BoundSchema>,
+        hooks: Option<HookCalls<T>>,
         near: Option<Arc<dyn Shelf<T>>>,
         cache: Option<Arc<dyn Records>>,
         backing: Backing<T>,
@@ -126,6 +130,7 @@ impl<T: Schema> Pipeline<T> {
         let tags = Tags::new(schema.definition());
         Pipeline {
             schema,
+            hooks,
             near,
             cache,
             backing,
@@ -204,7 +209,11 @@ impl<T: Schema> Pipeline<T> {
                 *value = Value::Unset;
             }
         }
-        T::from_row(row)
+        let mut model = T::from_row(row)?;
+        if let Some(hooks) = &self.hooks {
+            hooks.after_load(&mut model)?;
+        }
+        Ok(model)
     }
 
     /// The key's columns of a row that was not asked for by its key, for [`named_by_values`] once the row is gone.

@@ -1,5 +1,6 @@
 //! Reads that begin below memory.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -78,8 +79,11 @@ impl<T: Schema> Reader<T> {
     /// As [`Collection::get`](crate::Collection::get).
     pub async fn get(&self, key: impl AsKey<T::Key>) -> Result<Option<Record<T>>> {
         let key = key.as_key().into_owned();
+        self.pipeline.before_get("get", key.borrow())?;
         let text = key.to_text();
-        self.pipeline.call_for("get", text, self.pipeline.get_from(self.role, key, &self.tags)).await
+        let found = self.pipeline.call_for("get", text, self.pipeline.get_from(self.role, key, &self.tags)).await?;
+        self.pipeline.after_get_records(&found);
+        Ok(found)
     }
 
     /// The records of many keys, in their order.
@@ -89,7 +93,10 @@ impl<T: Schema> Reader<T> {
     /// As [`Collection::get`](crate::Collection::get).
     pub async fn get_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Record<T>>>> {
         let keys = owned_keys::<T, K>(keys);
-        self.pipeline.call("get_many", self.pipeline.get_many_from(self.role, keys, &self.tags)).await
+        self.pipeline.before_get_many("get_many", &keys)?;
+        let found = self.pipeline.call("get_many", self.pipeline.get_many_from(self.role, keys, &self.tags)).await?;
+        self.pipeline.after_get_records(found.iter().flatten());
+        Ok(found)
     }
 
     /// The records that a query finds.

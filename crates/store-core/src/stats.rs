@@ -50,6 +50,7 @@ pub(crate) struct Counters {
     pub(crate) stale_answers: Counter,
     pub(crate) negative_hits: Counter,
     pub(crate) loads: Counter,
+    pub(crate) hook_panics: Counter,
 }
 
 /// A moment's view of what the store has done since it was built. Records count one by one, also in batches.
@@ -112,6 +113,8 @@ pub struct Stats {
     pub negative_hits: u64,
     /// Records that loaders were asked for.
     pub loads: u64,
+    /// Panics of hooks.
+    pub hook_panics: u64,
     /// Entries in memory now.
     pub l1_entries: u64,
     /// Writes that the tier of truth has not confirmed yet.
@@ -138,6 +141,7 @@ impl Counters {
             stale_answers: self.stale_answers.total(),
             negative_hits: self.negative_hits.total(),
             loads: self.loads.total(),
+            hook_panics: self.hook_panics.total(),
             l1_entries,
             dirty_entries: 0,
         }

@@ -13,6 +13,7 @@ mod store {
     mod coherence;
     mod environment;
     mod health;
+    mod hooks;
     mod loaders;
     mod models;
     mod outages;

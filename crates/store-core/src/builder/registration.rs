@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::checks::Stack;
-use crate::facet::{EvictionCause, NearTier, OnEvict, ShelfOptions, Weigher};
-use crate::pipeline::{Backing, Follow, MemoryVersions, Pipeline, Shared};
+use crate::facet::{NearTier, ShelfOptions, Weigher};
+use crate::hooks::Hooks;
+use crate::pipeline::{Backing, Follow, HookCalls, MemoryVersions, Pipeline, Shared};
 use crate::schema::{BoundSchema, Policies, Schema, SchemaDefinition};
 use crate::settings::Settings;
 
@@ -33,7 +34,6 @@ use crate::settings::Settings;
 ///     .schema_with::<Session>(|options| {
 ///         options.policies.shared.ttl = Duration::from_secs(4 * 60 * 60).into();
 ///         options.weigh(64 << 20, |id, _| 64 + id.len() as u64);
-///         options.on_evict(|id, _, cause| println!("session {id} left memory: {cause:?}"));
 ///     })
 ///     .build()
 ///     .await?;
@@ -46,12 +46,12 @@ pub struct SchemaOptions<T: Schema> {
     pub policies: Policies,
     pub(super) max_weight: Option<u64>,
     weigher: Option<Weigher<T>>,
-    on_evict: Option<OnEvict<T>>,
+    hooks: Option<Arc<dyn Hooks<T>>>,
 }
 
 impl<T: Schema> SchemaOptions<T> {
     pub(super) fn new() -> Self {
-        SchemaOptions { policies: T::definition().policies().clone(), max_weight: None, weigher: None, on_evict: None }
+        SchemaOptions { policies: T::definition().policies().clone(), max_weight: None, weigher: None, hooks: None }
     }
 
     /// Bounds the memory tier by weight: `weigher` says how heavy an entry is, `max_weight` what all of them may weigh. Any unit will do, bytes for one.
@@ -61,11 +61,9 @@ impl<T: Schema> SchemaOptions<T> {
         self
     }
 
-    /// Calls `notice` for every entry that leaves memory because the shelf was full or its life time over.
-    ///
-    /// It runs on the thread that caused it, while writes of some other keys wait: keep it quick, and hand anything that calls the store to a task.
-    pub fn on_evict(&mut self, notice: impl Fn(&T::Key, &Arc<T>, EvictionCause) + Send + Sync + 'static) -> &mut Self {
-        self.on_evict = Some(Arc::new(notice));
+    /// Runs the user's own code at fixed points of every read and write. A schema has one such set of hooks.
+    pub fn hooks(&mut self, hooks: impl Hooks<T>) -> &mut Self {
+        self.hooks = Some(Arc::new(hooks));
         self
     }
 }
@@ -130,15 +128,17 @@ impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
     }
 
     fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> Registered {
+        let SchemaOptions { max_weight, weigher, hooks, .. } = self.options;
+        let hooks = hooks.map(|hooks| HookCalls::new(hooks, schema.name(), context.shared));
         let shelf = context.near.map(|near| {
             near.shelf::<T>(
                 schema.name(),
                 ShelfOptions {
                     max_entries: schema.near_max_entries(),
-                    max_weight: self.options.max_weight,
-                    weigher: self.options.weigher,
+                    max_weight,
+                    weigher,
                     eviction: schema.near_eviction(),
-                    on_evict: self.options.on_evict,
+                    on_evict: hooks.as_ref().map(HookCalls::on_evict),
                     clock: Arc::clone(&context.shared.settings.clock),
                 },
             )
@@ -150,7 +150,7 @@ impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
             (_, Some(records), _) => (None, Backing::Records(records)),
             (_, None, _) => (None, Backing::Memory(MemoryVersions::new())),
         };
-        let pipeline = Arc::new(Pipeline::new(schema, shelf, cache, backing, Arc::clone(context.shared)));
+        let pipeline = Arc::new(Pipeline::new(schema, hooks, shelf, cache, backing, Arc::clone(context.shared)));
         Registered { model: TypeId::of::<T>(), follow: Arc::clone(&pipeline) as _, pipeline }
     }
 }

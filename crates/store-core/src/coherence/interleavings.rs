@@ -68,7 +68,7 @@ impl Instance {
         });
         let cache = cache.map(|cache| cache as Arc<dyn Records>);
         let near = Some(Arc::new(PlainMemory::default()) as _);
-        let pipeline = Arc::new(Pipeline::new(schema, near, cache, Backing::Tables { tables, log }, shared));
+        let pipeline = Arc::new(Pipeline::new(schema, None, near, cache, Backing::Tables { tables, log }, shared));
         let follow: Arc<dyn Follow> = Arc::clone(&pipeline) as _;
         coherence.follow(vec![Arc::downgrade(&follow)]);
         coherence.poll().await.expect("the log can be read");

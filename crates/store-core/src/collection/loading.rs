@@ -71,7 +71,9 @@ impl<T: Schema> Collection<T> {
         L: Future<Output = LoadResult<T>> + Send + 'static,
     {
         let key = key.as_key();
+        self.pipeline.before_get("get_or_load", &key)?;
         if let Some(record) = self.pipeline.peek_loaded(&key, &self.freshness) {
+            self.pipeline.after_get_records([&record]);
             if self.pipeline.wants_renewal(&record) {
                 self.pipeline.renew(key.into_owned(), LoadOne::new(loader));
             }
@@ -82,7 +84,9 @@ impl<T: Schema> Collection<T> {
             let text = key.to_text();
             self.pipeline.call_for("get_or_load", text, self.pipeline.get_or_load(key, LoadOne::new(loader), &self.freshness)).await
         });
-        Ok(loaded.await?.map(|loaded| loaded.record.into_model()))
+        let found = loaded.await?.map(|loaded| loaded.record);
+        self.pipeline.after_get_records(&found);
+        Ok(found.map(Record::into_model))
     }
 
     /// As [`get_or_load`](Self::get_or_load), with the version, the tier that answered ([`Truth`](crate::Role::Truth) for the loader), the age, and whether it is
@@ -100,6 +104,7 @@ impl<T: Schema> Collection<T> {
     {
         let key = key.as_key().into_owned();
         let pipeline = &self.pipeline;
+        pipeline.before_get("read_or_load", key.borrow())?;
         let loaded = match pipeline.peek_loaded(key.borrow(), &self.freshness) {
             Some(record) => {
                 if pipeline.wants_renewal(&record) {
@@ -113,6 +118,7 @@ impl<T: Schema> Collection<T> {
                 Box::pin(pipeline.call_for("read_or_load", text, load)).await?
             }
         };
+        pipeline.after_get_records(loaded.as_ref().map(|loaded| &loaded.record));
         Ok(loaded.map(|loaded| pipeline.answer(loaded)))
     }
 
@@ -157,8 +163,10 @@ impl<T: Schema> Collection<T> {
         A: IntoIterator<Item = (T::Key, Load<T>)> + Send,
     {
         let keys = owned_keys::<T, K>(keys);
+        self.pipeline.before_get_many("get_or_load_many", &keys)?;
         let load = self.pipeline.get_or_load_many(keys, LoadMany::new(loader), &self.freshness);
         let records: Vec<Option<Record<T>>> = Box::pin(self.pipeline.call("get_or_load_many", load)).await?;
+        self.pipeline.after_get_records(records.iter().flatten());
         Ok(records.into_iter().map(|record| record.map(Record::into_model)).collect())
     }
 }

@@ -24,6 +24,7 @@ impl<T: Schema> Pipeline<T> {
         if distinct.is_empty() {
             return Ok(0);
         }
+        self.before_delete(&distinct)?;
         self.counters().deletes.add(distinct.len() as u64);
         let pipeline = Arc::clone(self);
         self.in_task(distinct.clone(), async move { pipeline.erase(distinct).await }).await
@@ -55,6 +56,7 @@ impl<T: Schema> Pipeline<T> {
                 if self.trust.is_some() {
                     versions.iter().flatten().for_each(|version| self.own.add(*version));
                 }
+                self.after_delete(&keys, &versions);
                 Ok(versions.iter().flatten().map(|_: &Version| 1).sum())
             }
             Err(error) => {

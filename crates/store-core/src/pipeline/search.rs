@@ -67,6 +67,7 @@ impl<T: Schema> Pipeline<T> {
             }
             records.push(answer);
         }
+        self.after_get_records(&records);
         Ok(records)
     }
 
@@ -110,7 +111,9 @@ impl<T: Schema> Pipeline<T> {
                 let row = row.map_err(|error| pipeline.report("stream", error))?.row;
                 let key = pipeline.key_values(&row);
                 let model = pipeline.model(row, view).map(Arc::new);
-                model.map_err(|error| pipeline.report("stream", named_by_values(error, &key)))
+                model
+                    .inspect(|model| pipeline.after_get([&**model]))
+                    .map_err(|error| pipeline.report("stream", named_by_values(error, &key)))
             })
             .boxed())
     }

@@ -106,18 +106,22 @@ impl<T: Schema> Pipeline<T> {
         self.announce(LogKind::Put, &distinct, versions());
         self.update_cache(&distinct, &stored, tags, generation).await;
         let memory_is_truth = matches!(self.backing, Backing::Memory(_));
-        let mut records = HashMap::with_capacity(distinct.len());
-        for stored in stored {
-            let Some(key) = unpublished.keys.as_slice().first() else { break };
+        let mut read_back = Vec::with_capacity(distinct.len());
+        for (key, stored) in distinct.iter().zip(stored) {
             // What memory is the truth of is no copy.
             let notes = if memory_is_truth { None } else { self.near_notes(&stored.row, None, &tagging) };
-            let (near, answer) =
-                self.records(stored, View::Truth).map_err(|error| stored_but_unreadable(error).with_key(Self::text(key)))?;
-            unpublished.keys.next();
-            self.publish(&mut snapshot, key, near.noted(notes), began);
+            let records = self.records(stored, View::Truth);
+            let (near, answer) = records.map_err(|error| unreadable(error, memory_is_truth).with_key(Self::text(key)))?;
+            read_back.push((near.noted(notes), answer));
+        }
+        let mut records = HashMap::with_capacity(distinct.len());
+        for (near, answer) in read_back {
+            let Some(key) = unpublished.keys.next() else { break };
+            self.publish(&mut snapshot, key, near, began);
             records.insert(key.clone(), answer);
         }
         drop(unpublished);
+        self.after_set(distinct.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow())));
         Ok(keys.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow()).cloned()).collect())
     }
 
@@ -358,10 +362,14 @@ pub(super) fn may_have_taken_effect(error: &Error) -> bool {
     )
 }
 
-/// The error of a write that the truth has taken.
-fn stored_but_unreadable(error: Error) -> Error {
-    let told =
-        Error::new(error.kind(), format!("the write was stored, but what the truth holds now cannot be read back: {}", error.summary()));
+/// The error of a write whose records cannot be read back. The truth has taken it, unless memory is the truth.
+fn unreadable(error: Error, memory_is_truth: bool) -> Error {
+    let what = if memory_is_truth {
+        "nothing was written, since what would be stored cannot be read back"
+    } else {
+        "the write was stored, but what the truth holds now cannot be read back"
+    };
+    let told = Error::new(error.kind(), format!("{what}: {}", error.summary()));
     match error.column().map(str::to_owned) {
         Some(column) => told.with_column(column),
         None => told,

@@ -1,11 +1,10 @@
 //! What the caches hold, and when they let go of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use store_testkit::Operation;
-use strata::{ErrorKind, EvictionCause, Lifetime, Query, Role, WriteMode};
+use strata::{ErrorKind, Lifetime, Query, Role, WriteMode};
 
 use super::models::{City, Player, city, player};
 use super::stacks::{Bench, FaultyBench, on_stacks};
@@ -171,26 +170,6 @@ async fn what_never_ends_in_memory_is_not_ended_by_a_tier_that_is_not_there() {
     players.set(player("a", 1)).await.unwrap();
     clock.advance(Duration::from_secs(365 * 24 * 3_600));
     assert!(players.get("a").await.unwrap().is_some());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_memory_evicts_and_says_so() {
-    let evicted = Arc::new(AtomicU64::new(0));
-    let notice = Arc::clone(&evicted);
-    let bench = FaultyBench::open_with(|builder| {
-        builder.schema_with::<City>(|options| {
-            options.policies.near.max_entries = Some(10);
-            options.on_evict(move |_, _, cause| {
-                assert_eq!(cause, EvictionCause::Size);
-                notice.fetch_add(1, Ordering::SeqCst);
-            });
-        })
-    })
-    .await;
-    let cities = bench.of::<City>();
-    cities.set_many((1..=25).map(city)).await.unwrap();
-    assert_eq!((bench.store.stats().l1_entries, evicted.load(Ordering::SeqCst)), (10, 15));
-    assert!(cities.get_many(1..=25).await.unwrap().iter().all(Option::is_some));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,6 +29,14 @@ pub(crate) enum Stack {
     MemAlone,
 }
 
+/// The models of a store.
+pub(crate) trait Models {
+    fn register<N: NearTier>(&self, stack: Stack, builder: StoreBuilder<N>) -> StoreBuilder<N>;
+}
+
+/// What most cases store.
+struct Usual;
+
 /// A store, and what must live as long as it does.
 #[derive(Debug)]
 pub(crate) struct Bench {
@@ -53,37 +61,41 @@ impl Stack {
     }
 
     pub(crate) async fn open_fresh_for(self, freshness: Duration) -> Bench {
+        self.open_with(freshness, &Usual).await
+    }
+
+    pub(crate) async fn open_with(self, freshness: Duration, models: &impl Models) -> Bench {
         let mut storage = Storage::default();
-        let store = self.store(&mut storage, freshness).await;
+        let store = self.store(&mut storage, freshness, models).await;
         Bench { stack: self, store, storage, freshness }
     }
 
     /// A store on the storage, which is made where it is not there yet.
-    async fn store(self, storage: &mut Storage, freshness: Duration) -> Store {
+    async fn store(self, storage: &mut Storage, freshness: Duration, models: &impl Models) -> Store {
         let store = match self {
             Stack::MemSqlite => {
                 let builder = Store::builder().near(MemTier::new()).tier(storage.sqlite().await);
-                self.schemas(builder, freshness).build().await
+                self.schemas(builder, freshness, models).build().await
             }
-            Stack::Sqlite => self.schemas(Store::builder().tier(storage.sqlite().await), freshness).build().await,
+            Stack::Sqlite => self.schemas(Store::builder().tier(storage.sqlite().await), freshness, models).build().await,
             Stack::MemModelSqlite => {
                 let builder = Store::builder().near(MemTier::new()).tier(storage.model()).tier(storage.sqlite().await);
-                self.schemas(builder, freshness).build().await
+                self.schemas(builder, freshness, models).build().await
             }
             Stack::MemPostgres => {
                 let postgres = storage.postgres().await;
-                self.schemas(Store::builder().near(MemTier::new()).tier(postgres), freshness).build().await
+                self.schemas(Store::builder().near(MemTier::new()).tier(postgres), freshness, models).build().await
             }
             Stack::MemRedisPostgres => {
                 let (redis, postgres) = (storage.redis().await, storage.postgres().await);
-                self.schemas(Store::builder().near(MemTier::new()).tier(redis).tier(postgres), freshness).build().await
+                self.schemas(Store::builder().near(MemTier::new()).tier(redis).tier(postgres), freshness, models).build().await
             }
             Stack::MemRedis => {
                 let redis = storage.redis().await;
-                self.schemas(Store::builder().near(MemTier::new()).tier(redis), freshness).build().await
+                self.schemas(Store::builder().near(MemTier::new()).tier(redis), freshness, models).build().await
             }
-            Stack::ModelAlone => self.schemas(Store::builder().tier(storage.model()), freshness).build().await,
-            Stack::MemAlone => self.schemas(Store::builder().near(MemTier::new()), freshness).build().await,
+            Stack::ModelAlone => self.schemas(Store::builder().tier(storage.model()), freshness, models).build().await,
+            Stack::MemAlone => self.schemas(Store::builder().near(MemTier::new()), freshness, models).build().await,
         };
         store.expect("the stack is sound")
     }
@@ -101,9 +113,14 @@ impl Stack {
         matches!(self, Stack::MemSqlite | Stack::Sqlite | Stack::MemModelSqlite | Stack::MemPostgres | Stack::MemRedisPostgres)
     }
 
-    fn schemas<N: NearTier>(self, builder: StoreBuilder<N>, freshness: Duration) -> StoreBuilder<N> {
-        let builder = builder.configure(|settings| settings.freshness = freshness);
-        if self.has_tables() {
+    fn schemas<N: NearTier>(self, builder: StoreBuilder<N>, freshness: Duration, models: &impl Models) -> StoreBuilder<N> {
+        models.register(self, builder).configure(|settings| settings.freshness = freshness)
+    }
+}
+
+impl Models for Usual {
+    fn register<N: NearTier>(&self, stack: Stack, builder: StoreBuilder<N>) -> StoreBuilder<N> {
+        if stack.has_tables() {
             return builder.schema::<Player>().schema::<Membership>().schema::<Document>().schema::<City>().schema::<Account>();
         }
         fn cache_only<T: Schema>(options: &mut SchemaOptions<T>) {
@@ -155,7 +172,12 @@ impl Storage {
 impl Bench {
     /// A second store on the same storage, with a memory of its own: another instance.
     pub(crate) async fn another(&mut self) -> Store {
-        self.stack.store(&mut self.storage, self.freshness).await
+        self.another_with(&Usual).await
+    }
+
+    /// As [`another`](Self::another), with models of its own.
+    pub(crate) async fn another_with(&mut self, models: &impl Models) -> Store {
+        self.stack.store(&mut self.storage, self.freshness, models).await
     }
 
     pub(crate) fn of<T: Schema>(&self) -> Collection<T> {
