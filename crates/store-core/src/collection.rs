@@ -1,7 +1,11 @@
 //! The typed handle of one schema.
 
+mod bulk;
+mod conditional;
 mod loading;
 mod peek;
+
+pub use conditional::UpdateOutcome;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -22,7 +22,7 @@ type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// fn status(error: &Error) -> u16 {
 ///     match error.kind() {
 ///         ErrorKind::NotFound => 404,
-///         ErrorKind::UniqueViolation => 409,
+///         ErrorKind::UniqueViolation | ErrorKind::Conflict => 409,
 ///         _ if error.is_retryable() => 503,
 ///         _ => 500,
 ///     }
@@ -50,6 +50,8 @@ pub enum ErrorKind {
     UniqueViolation,
     /// A not-null, check or foreign-key rule of the database refused the write.
     ConstraintViolation,
+    /// The record is not as a conditional write expects it: it is there or is not, or has another version.
+    Conflict,
     /// The query is malformed: an unknown column, be it in a condition in SQL, a parameter count that does not match, a foreign cursor.
     InvalidQuery,
     /// The memory tier cannot answer.
@@ -64,7 +66,7 @@ pub enum ErrorKind {
     Timeout,
     /// A loader that was given to `get_or_load` failed, panicked, or answered what cannot be used.
     LoadFailed,
-    /// A hook ([`Hooks`](crate::Hooks)) refused the write; its own error is the source.
+    /// A hook ([`Hooks`](crate::Hooks)) or the function given to `update` refused the write; its own error is the source.
     Refused,
     /// A hook ([`Hooks`](crate::Hooks)) panicked.
     HookPanic,
@@ -96,6 +98,7 @@ impl ErrorKind {
             ErrorKind::InvalidValue => "value cannot be stored exactly",
             ErrorKind::UniqueViolation => "unique constraint violated",
             ErrorKind::ConstraintViolation => "database constraint violated",
+            ErrorKind::Conflict => "the record is not as the write expects it",
             ErrorKind::InvalidQuery => "invalid query",
             ErrorKind::L1Unavailable => "L1 memory tier unavailable",
             ErrorKind::L2Unavailable => "L2 shared tier unavailable",
@@ -103,7 +106,7 @@ impl ErrorKind {
             ErrorKind::Unavailable => "all tiers unavailable",
             ErrorKind::Timeout => "time limit exceeded",
             ErrorKind::LoadFailed => "the loader failed",
-            ErrorKind::Refused => "a hook refused the write",
+            ErrorKind::Refused => "the write was refused by the program",
             ErrorKind::HookPanic => "a hook panicked",
             ErrorKind::AccessDenied => "access denied",
             ErrorKind::TransactionFailed => "transaction failed and was rolled back",

@@ -1,6 +1,7 @@
 //! The powers that a tier may have.
 
 mod caller;
+mod condition;
 mod log;
 mod mark;
 mod near;
@@ -11,6 +12,7 @@ mod tags;
 mod wakes;
 
 pub use caller::Caller;
+pub use condition::{Condition, Touched};
 pub use log::{BULK_LOG_LIMIT, Log, LogBatch, LogCursor, LogEntry, LogKind};
 pub use mark::{Fetched, Mark, Relay, Removal};
 pub use near::{EvictionCause, Near, NearTier, NoNear, OnEvict, Shelf, ShelfOptions, Weigher};

@@ -22,6 +22,7 @@ mod gate;
 mod guard;
 mod health;
 mod hooks;
+mod import;
 mod key;
 mod life;
 mod load;
@@ -55,7 +56,7 @@ pub use breaker::{BreakerSettings, BreakerState};
 pub use builder::{SchemaOptions, StoreBuilder};
 pub use clock::{Clock, SystemClock};
 pub use codec::*;
-pub use collection::Collection;
+pub use collection::{Collection, UpdateOutcome};
 pub use deferred::Deferred;
 pub use error::{Error, ErrorKind, Result};
 pub use facet::{EvictionCause, NearTier, NoNear};
@@ -63,11 +64,15 @@ pub use field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scal
 pub use freshness::{Freshness, Token};
 pub use health::{Health, HealthChange, TierHealth};
 pub use hooks::{HookError, Hooks};
+pub use import::{Import, ImportError};
 pub use key::{AsKey, Key, KeyPart, key_text};
 pub use load::{Known, Load, LoadError, LoadResult};
 pub use page::Page;
 pub use pipeline::WarmProgress;
-pub use query::{Column, ColumnName, Columns, Comparison, Cursor, DEFAULT_LIMIT, Direction, Filter, Operand, Order, Projection, Query};
+pub use query::{
+    Assignment, Changes, Column, ColumnName, Columns, Comparison, Cursor, DEFAULT_LIMIT, Direction, Filter, IntoField, Operand, Order,
+    Projection, Query,
+};
 pub use reader::Reader;
 pub use record::{EncodedRecord, Record, StoredRow};
 pub use schema::{

@@ -3,7 +3,9 @@
 mod abandoned;
 mod absent;
 mod backing;
+mod bulk;
 mod call;
+mod conditional;
 mod delete;
 mod flights;
 mod follow;

@@ -207,6 +207,15 @@ pub fn encode<'a, F, C: FieldCodec<F>>(codec: C, field: &'a F, schema: &'static 
     codec.encode(field).map_err(|error| error.with_schema(schema).with_column(column))
 }
 
+/// A field's value, for a column that names itself in the error.
+///
+/// # Errors
+///
+/// As [`FieldCodec::encode`].
+pub fn encode_owned<F, C: FieldCodec<F>>(codec: C, field: &F) -> Result<Value<'static>> {
+    codec.encode(field).map(Value::into_owned)
+}
+
 /// A field from its value, the error naming its column.
 ///
 /// # Errors

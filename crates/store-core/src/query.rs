@@ -1,5 +1,6 @@
 //! Queries: typed columns, raw SQL for the rest, order, limits, cursors and projections.
 
+mod assignment;
 mod column;
 mod column_name;
 mod cursor;
@@ -8,6 +9,7 @@ mod operand;
 mod order;
 mod projection;
 
+pub use assignment::{Assignment, Changes, IntoField};
 pub use column::Column;
 pub use column_name::ColumnName;
 pub use cursor::Cursor;
@@ -20,7 +22,7 @@ pub use projection::{Columns, Projection};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::facet::Select;
 use crate::schema::{BoundSchema, Schema};
 use crate::sql::{self, Dialect};
@@ -188,6 +190,20 @@ impl<T: Schema> Query<T> {
     /// The condition alone, for counting.
     pub(crate) fn condition(&self) -> Option<Filter> {
         self.filter.clone()
+    }
+
+    /// The condition of a write, which is all that the query may say.
+    pub(crate) fn into_sole_condition(self) -> Result<Filter> {
+        let refuse = |reason: &'static str| Error::new(ErrorKind::InvalidQuery, reason);
+        if !self.order.is_empty() || self.offset > 0 || self.after.is_some() || matches!(self.limit, Limit::Rows(_)) {
+            return Err(refuse(
+                "a write by condition takes every record that the conditions hold for: leave out order, limit, offset and cursor; \
+                 for some of them, search for their keys first",
+            ));
+        }
+        self.filter.ok_or_else(|| {
+            refuse("the query has no condition, so that every record would be meant; if it is, say so with `Filter::All(vec![])`")
+        })
     }
 
     /// The place behind `record` in this query's order.

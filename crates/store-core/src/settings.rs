@@ -71,6 +71,8 @@ pub struct Settings {
     /// How often a call that a tier refused or lost is made again, 5 to 25 ms later, where repeating it is safe: reads, and telling the shared tier of
     /// writes. Calls that ran into a time limit are not. At most 10. Default: 1.
     pub retries: u32,
+    /// How often [`update`](crate::Collection::update) begins again because another write came between. At most 1,000. Default: 10.
+    pub update_retries: u32,
     /// Whether [`build`](crate::StoreBuilder::build) makes missing tables and indexes, and checks those that are there. If not, it refuses to go on without
     /// a table or a unique index of the models, warns of other indexes that are missing, and makes no database file. Default: yes.
     pub create_tables: bool,
@@ -104,6 +106,7 @@ impl Default for Settings {
             operation_timeout: Duration::from_secs(15),
             breaker: BreakerSettings::default(),
             retries: 1,
+            update_retries: 10,
             create_tables: true,
             codec: Arc::new(PostcardCodec),
             clock: Arc::new(SystemClock),
@@ -173,6 +176,11 @@ impl Settings {
         if self.retries > MOST_RETRIES {
             problems.push(format!("the setting `retries` is above {MOST_RETRIES}; give fewer, the breakers wait for a tier that is away"));
         }
+        if self.update_retries > MOST_UPDATE_RETRIES {
+            problems.push(format!(
+                "the setting `update_retries` is above {MOST_UPDATE_RETRIES}; give fewer, or have fewer writers of one record"
+            ));
+        }
         if self.l1_max_entries == Some(0) {
             problems
                 .push("the setting `l1_max_entries` is 0; give `None` for no limit, or build the store without a memory tier".to_owned());
@@ -195,6 +203,7 @@ fn instead(name: &str) -> &'static str {
 
 const LEAST_LOG_RETENTION: Duration = Duration::from_secs(10 * 60);
 const MOST_RETRIES: u32 = 10;
+const MOST_UPDATE_RETRIES: u32 = 1_000;
 const SHORTEST: Duration = Duration::from_millis(1);
 /// A century: what is added to a moment stays within every clock.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3_600);

@@ -64,8 +64,14 @@ pub enum Operation {
     ExistsMany,
     /// [`Tables::put_many`](store_core::facet::Tables::put_many).
     PutMany,
+    /// [`Tables::put_if`](store_core::facet::Tables::put_if).
+    PutIf,
     /// [`Tables::delete_many`](store_core::facet::Tables::delete_many).
     DeleteMany,
+    /// [`Tables::delete_where`](store_core::facet::Tables::delete_where).
+    DeleteWhere,
+    /// [`Tables::update_where`](store_core::facet::Tables::update_where).
+    UpdateWhere,
     /// [`Tables::select`](store_core::facet::Tables::select).
     Select,
     /// [`Tables::count`](store_core::facet::Tables::count).

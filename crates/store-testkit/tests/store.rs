@@ -6,11 +6,13 @@ mod store {
     mod bad_input;
     mod batches;
     mod breakers;
+    mod bulk;
     mod caches;
     mod checks;
     mod closing;
     mod codecs;
     mod coherence;
+    mod conditional;
     mod environment;
     mod health;
     mod hooks;

@@ -77,6 +77,8 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     breaker.failures = variables.within("STRATA_BREAKER_FAILURES", 1.., failures)?.unwrap_or(breaker.failures);
     breaker.cool_down = variables.duration("STRATA_BREAKER_COOL_DOWN")?.unwrap_or(breaker.cool_down);
     breaker.longest_cool_down = variables.duration("STRATA_BREAKER_LONGEST_COOL_DOWN")?.unwrap_or(breaker.longest_cool_down);
+    settings.update_retries =
+        variables.within("STRATA_UPDATE_RETRIES", 0..=1_000, "a whole number from 0 to 1000")?.unwrap_or(settings.update_retries);
     settings.retries = variables.within("STRATA_RETRIES", 0..=10, "a whole number from 0 to 10")?.unwrap_or(settings.retries);
     settings.create_tables = variables.parse("STRATA_CREATE_TABLES", "`true` or `false`")?.unwrap_or(settings.create_tables);
     if let Some(name) = variables.take("STRATA_CODEC") {

@@ -4,8 +4,10 @@
 //! changed. Searches and counts may go to a read replica; who must read its own writes is answered by one that has replayed them, or by the primary.
 //! Triggers bring the writes of other programs into the log, if that is asked for.
 
+mod bulk;
 mod catalog;
 mod closing;
+mod conditional;
 mod config;
 mod connect;
 mod delete;

@@ -1,15 +1,21 @@
 //! The SQL of a table, made once for each schema.
 
+mod conditional;
+
+use conditional::Expects;
+pub(crate) use conditional::PutIf;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use store_core::facet::Condition;
 use store_core::sql::{Dialect, VERSION_COLUMN};
 use store_core::{BoundSchema, ColumnDefinition, SchemaDefinition, Stamp};
 
 const DIALECT: Dialect = Dialect::Postgres;
 
 /// Draws a version. Callers draw only where the row is locked, or was seen unchanged until it was: see the module on writes.
-const DRAW: &str = "nextval('_strata_version')";
+pub(crate) const DRAW: &str = "nextval('_strata_version')";
 
 /// The kinds of log rows, as the log holds them.
 pub(crate) mod kind {
@@ -47,7 +53,11 @@ pub(crate) struct TableSql {
     /// Locks rows in the order of the arrays and deletes them: arrays of key columns. Answers the numbers of the keys, and the versions.
     pub(crate) delete_bulk: String,
     upserts: Mutex<HashMap<Vec<usize>, Arc<Upsert>>>,
+    conditional: Mutex<HashMap<ConditionalKind, Arc<PutIf>>>,
 }
+
+/// What a conditional write expects, and the columns that are unset in its row.
+type ConditionalKind = (Expects, Vec<usize>);
 
 /// The statements that write rows in which the same columns are unset. They answer all columns and the version, which is 0 where the row is new.
 #[derive(Debug)]
@@ -111,6 +121,7 @@ impl TableSql {
                  DELETE FROM {table} AS t USING locked AS k WHERE {matches} RETURNING k.n, {DRAW}"
             ),
             upserts: Mutex::default(),
+            conditional: Mutex::default(),
         }
     }
 
@@ -123,6 +134,13 @@ impl TableSql {
         let made = Arc::new(Upsert::new(schema, unset));
         upserts.insert(unset.to_vec(), Arc::clone(&made));
         made
+    }
+
+    /// The statements for a row in which exactly these columns are unset, under a condition.
+    pub(crate) fn put_if(&self, schema: &BoundSchema, unset: &[usize], condition: Condition) -> Arc<PutIf> {
+        let kind = (Expects::of(condition), unset.to_vec());
+        let mut conditional = self.conditional.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(conditional.entry(kind).or_insert_with_key(|(expects, _)| Arc::new(PutIf::new(schema, unset, *expects))))
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use store_core::facet::{Count, Heard, Log, LogBatch, LogCursor, LogEntry, MissingIndex, Select, Tables, Wake, Wakes};
-use store_core::{BoundSchema, Facets, Result, Role, Row, StoredRow, Tier, Version};
+use store_core::facet::{Condition, Count, Heard, Log, LogBatch, LogCursor, LogEntry, MissingIndex, Select, Tables, Touched, Wake, Wakes};
+use store_core::{BoundSchema, Facets, Filter, Result, Role, Row, StoredRow, Tier, Version};
 
 use crate::closing::Closing;
 use crate::config::PgConfig;
@@ -16,7 +16,7 @@ use crate::pool::{Pool, within};
 use crate::replica::{Replayed, Replica};
 use crate::statements::Statements;
 use crate::wakes::Notifier;
-use crate::{delete, log, prepare, read, select, wakes, write};
+use crate::{bulk, conditional, delete, log, prepare, read, select, wakes, write};
 
 /// The tier of truth on PostgreSQL 14 and later.
 ///
@@ -156,8 +156,20 @@ impl Tables for PgTier {
         write::put_many(&self.primary, &self.statements, schema, rows).await
     }
 
+    async fn put_if(&self, schema: &BoundSchema, row: &Row<'_>, condition: Condition) -> Result<Option<StoredRow>> {
+        conditional::put_if(&self.primary, &self.statements, schema, row, condition).await
+    }
+
     async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
         delete::delete_many(&self.primary, &self.statements, schema, keys).await
+    }
+
+    async fn delete_where(&self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+        bulk::delete_where(&self.primary, schema, filter).await
+    }
+
+    async fn update_where(&self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+        bulk::update_where(&self.primary, schema, changes, filter).await
     }
 
     fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {

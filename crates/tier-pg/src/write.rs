@@ -28,7 +28,7 @@ const CHUNK_ROWS: usize = 5_000;
 const CHUNK_BYTES: usize = 8 << 20;
 
 /// The server, not the caller, chooses who loses a deadlock, and where many insert one key it may choose the same one again.
-const ATTEMPTS_AFTER_DEADLOCK: usize = 6;
+pub(crate) const ATTEMPTS_AFTER_DEADLOCK: usize = 6;
 
 pub(crate) type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
 
@@ -122,13 +122,13 @@ async fn put_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, row: &Row<'_
 }
 
 /// Rows that passed the checks, with their keys.
-struct Batch {
+pub(crate) struct Batch {
     /// The text forms of the keys, by position.
-    texts: Vec<String>,
+    pub(crate) texts: Vec<String>,
 }
 
 impl Batch {
-    fn check(schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Self> {
+    pub(crate) fn check(schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Self> {
         let definition = schema.definition();
         let mut texts = Vec::with_capacity(rows.len());
         for row in rows {
@@ -356,7 +356,7 @@ fn compare(left: &Value<'_>, right: &Value<'_>) -> Ordering {
     }
 }
 
-fn unset(row: &Row<'_>) -> Vec<usize> {
+pub(crate) fn unset(row: &Row<'_>) -> Vec<usize> {
     row.iter().enumerate().filter(|(_, value)| matches!(value, Value::Unset)).map(|(position, _)| position).collect()
 }
 
@@ -369,7 +369,7 @@ fn size(row: &Row<'_>) -> usize {
     sizes.sum()
 }
 
-fn suppressed() -> Error {
+pub(crate) fn suppressed() -> Error {
     Error::new(ErrorKind::ConstraintViolation, "the table took a row without keeping it; look for triggers or rules that suppress writes")
         .with_tier(Role::Truth)
 }

@@ -17,7 +17,9 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod bulk;
 mod commit;
+mod conditional;
 mod config;
 mod connection;
 mod error;

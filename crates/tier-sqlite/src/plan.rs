@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) get: String,
     /// Whether there is a row for a key.
     pub(crate) exists: String,
+    /// The version of a row by key.
+    pub(crate) version: String,
     /// Deletes a row by key.
     pub(crate) delete: String,
     /// Inserts or updates a row of which every column is given, and reads it back.
@@ -29,6 +31,7 @@ impl Plan {
             table: schema.table().to_owned(),
             get: String::new(),
             exists: String::new(),
+            version: String::new(),
             delete: String::new(),
             put: String::new(),
         };
@@ -38,6 +41,7 @@ impl Plan {
         let by_key = by_key.join(" AND ");
         plan.get = format!("SELECT {} FROM {table} WHERE {by_key}", plan.all_columns());
         plan.exists = format!("SELECT 1 FROM {table} WHERE {by_key}");
+        plan.version = format!("SELECT {} FROM {table} WHERE {by_key}", quote(VERSION_COLUMN));
         plan.delete = format!("DELETE FROM {table} WHERE {by_key}");
         plan.put = plan.upsert(&(0..definition.columns().len()).collect::<Vec<_>>());
         plan
@@ -77,6 +81,11 @@ impl Plan {
         sql
     }
 
+    /// Inserts a row of which the columns at `given` have values and reads it back.
+    pub(crate) fn insert_only(&self, given: &[usize]) -> String {
+        format!("{} RETURNING {}", self.insert(given), self.all_columns())
+    }
+
     /// Inserts a row of which the columns at `given` have values.
     fn insert(&self, given: &[usize]) -> String {
         let mut sql = format!("INSERT INTO {} (", quote(&self.table));
@@ -93,6 +102,11 @@ impl Plan {
 
     /// Updates a row, if it is there, with the columns at `given` and reads it back.
     pub(crate) fn update(&self, given: &[usize]) -> String {
+        format!("{} RETURNING {}", self.update_only(given), self.all_columns())
+    }
+
+    /// Updates a row, if it is there, with the columns at `given`.
+    pub(crate) fn update_only(&self, given: &[usize]) -> String {
         let mut sql = format!("UPDATE {} SET ", quote(&self.table));
         let mut condition = String::new();
         for (number, &position) in (1..).zip(given) {
@@ -104,7 +118,7 @@ impl Plan {
                 let _ = write!(sql, "{} = ?{number}, ", quote(column.name));
             }
         }
-        let _ = write!(sql, "{} = ?{} WHERE {condition} RETURNING {}", quote(VERSION_COLUMN), given.len() + 1, self.all_columns());
+        let _ = write!(sql, "{} = ?{} WHERE {condition}", quote(VERSION_COLUMN), given.len() + 1);
         sql
     }
 

@@ -7,11 +7,11 @@ use std::vec;
 
 use futures_core::Stream;
 use rusqlite::types::Value as Stored;
-use rusqlite::{Connection, params_from_iter};
-use store_core::{Result, StoredRow};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use store_core::{Result, StoredRow, Version};
 use tokio::sync::mpsc;
 
-use crate::commit::snapshot;
+use crate::commit::{snapshot, to_version};
 use crate::error::{self, Origin};
 use crate::plan::Plan;
 use crate::value;
@@ -56,6 +56,14 @@ pub(crate) fn get(connection: &Connection, plan: &Plan, keys: &[Vec<Stored>]) ->
 /// Tells which keys have a row.
 pub(crate) fn exists(connection: &Connection, plan: &Plan, keys: &[Vec<Stored>]) -> Result<Vec<bool>> {
     with_each_key(connection, plan, &plan.exists, keys, |row| Ok(row.is_some()))
+}
+
+/// The version of a key's row, if there is one.
+pub(crate) fn version(connection: &Connection, plan: &Plan, key: &[Stored]) -> Result<Option<Version>> {
+    let from_sqlite = |error| error::from_sqlite(error, Origin::Table(plan));
+    let mut statement = connection.prepare_cached(&plan.version).map_err(from_sqlite)?;
+    let version = statement.query_row(params_from_iter(key), |row| row.get(0)).optional().map_err(from_sqlite)?;
+    Ok(version.map(to_version))
 }
 
 /// Runs a count.

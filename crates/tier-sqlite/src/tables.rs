@@ -5,10 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store_core::facet::{Count, MissingIndex, Select, Tables};
+use store_core::facet::{Condition, Count, MissingIndex, Select, Tables, Touched};
 use store_core::sql::{self, Dialect};
-use store_core::{BoundSchema, Error, Result, Role, Row, StoredRow, Value, Version};
+use store_core::{BoundSchema, Error, Filter, Result, Role, Row, StoredRow, Value, Version};
 
+use crate::bulk;
+use crate::conditional;
 use crate::plan::Plan;
 use crate::prepare;
 use crate::read::{self, Statement};
@@ -65,6 +67,13 @@ impl Tables for SqliteTier {
         self.on_table(self.writer(), plan, move |worker, plan| write::put(worker, plan, new, &keys)).await
     }
 
+    async fn put_if(&self, schema: &BoundSchema, row: &Row<'_>, condition: Condition) -> Result<Option<StoredRow>> {
+        let plan = self.plan(schema);
+        let new = row_to_stored(row, &plan)?;
+        let keys = LogKeys::of([key_of(row, &plan)].into_iter()).map_err(|error| of_schema(error, &plan))?;
+        self.on_table(self.writer(), plan, move |worker, plan| conditional::put_if(worker, plan, new, &keys, condition)).await
+    }
+
     async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -74,6 +83,19 @@ impl Tables for SqliteTier {
         let keys = LogKeys::of(keys.iter().map(|key| key.iter().map(Value::as_borrowed).collect()));
         let keys = keys.map_err(|error| of_schema(error, &plan))?;
         self.on_table(self.writer(), plan, move |worker, plan| write::delete(worker, plan, &stored, &keys)).await
+    }
+
+    async fn delete_where(&self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+        let plan = self.plan(schema);
+        let keys = keys_where(schema, filter).map_err(|error| of_schema(error, &plan))?;
+        self.on_table(self.writer(), plan, move |worker, plan| bulk::delete_where(worker, plan, &keys)).await
+    }
+
+    async fn update_where(&self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+        let plan = self.plan(schema);
+        let changes = bulk::Changes::new(changes, &plan)?;
+        let keys = keys_where(schema, filter).map_err(|error| of_schema(error, &plan))?;
+        self.on_table(self.writer(), plan, move |worker, plan| bulk::update_where(worker, plan, &changes, &keys)).await
     }
 
     fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {
@@ -136,6 +158,12 @@ impl SqliteTier {
 
 fn key_of<'a>(row: &'a Row<'_>, plan: &Plan) -> Row<'a> {
     plan.key_positions().iter().map(|&position| row[position].as_borrowed()).collect()
+}
+
+/// Finds the keys of the rows that a condition holds for.
+fn keys_where(schema: &BoundSchema, filter: &Filter) -> Result<Statement> {
+    let columns = Some(schema.definition().key_positions().to_vec());
+    sql::select(Dialect::Sqlite, schema, &Select { columns, filter: Some(filter.clone()), ..Select::default() }).map(statement)
 }
 
 fn statement(statement: sql::Statement) -> Statement {

@@ -81,6 +81,17 @@ pub(crate) struct NewRow {
     pub(crate) values: Vec<Stored>,
 }
 
+impl NewRow {
+    /// The value of a column, if it is given.
+    fn at(&self, position: usize) -> Option<&Stored> {
+        let index = match &self.given {
+            None => Some(position),
+            Some(given) => given.iter().position(|&given| given == position),
+        };
+        self.values.get(index?)
+    }
+}
+
 /// A row's values as SQLite takes them.
 pub(crate) fn row_to_stored(row: &Row<'_>, plan: &Plan) -> Result<NewRow> {
     let columns = plan.columns();
@@ -108,14 +119,15 @@ pub(crate) fn row_to_stored(row: &Row<'_>, plan: &Plan) -> Result<NewRow> {
     Ok(NewRow { given, values })
 }
 
+/// The key of a row to write, as SQLite takes it.
+pub(crate) fn stored_key_of(row: &NewRow, plan: &Plan) -> Vec<Stored> {
+    plan.key_positions().iter().filter_map(|&position| row.at(position).cloned()).collect()
+}
+
 /// The key of a row to write.
 pub(crate) fn key_of(row: &NewRow, plan: &Plan) -> Result<Row<'static>> {
-    let stored_at = |position: usize| match &row.given {
-        None => Some(position),
-        Some(given) => given.iter().position(|&given| given == position),
-    };
     let part = |&position: &usize| {
-        let stored = stored_at(position).and_then(|index| row.values.get(index));
+        let stored = row.at(position);
         from_stored(stored.map_or(ValueRef::Null, ValueRef::from), &plan.columns()[position], plan)
     };
     plan.key_positions().iter().map(part).collect()

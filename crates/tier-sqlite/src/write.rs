@@ -70,7 +70,7 @@ impl Statements {
 }
 
 /// Names the row that a rule of the table refused.
-fn with_key(error: Error, row: &NewRow, plan: &Plan) -> Error {
+pub(crate) fn with_key(error: Error, row: &NewRow, plan: &Plan) -> Error {
     if !matches!(error.kind(), ErrorKind::UniqueViolation | ErrorKind::ConstraintViolation) {
         return error;
     }
@@ -94,7 +94,7 @@ fn put_row(connection: &Connection, plan: &Plan, row: &NewRow, statements: &mut 
 }
 
 /// Runs a statement that returns the row it wrote, if it wrote one.
-fn write_and_read(connection: &Connection, plan: &Plan, sql: &str, values: &[Stored]) -> Result<Option<StoredRow>> {
+pub(crate) fn write_and_read(connection: &Connection, plan: &Plan, sql: &str, values: &[Stored]) -> Result<Option<StoredRow>> {
     let from_sqlite = |error| error::from_sqlite(error, Origin::Table(plan));
     let mut statement = connection.prepare_cached(sql).map_err(from_sqlite)?;
     let mut rows = statement.query(params_from_iter(values)).map_err(from_sqlite)?;
@@ -121,7 +121,13 @@ pub(crate) fn delete(worker: &Worker, plan: &Plan, keys: &[Vec<Stored>], log_key
 }
 
 /// Writes what a call did to its keys into the log; keys without a version were not touched.
-fn log(connection: &Connection, plan: &Plan, keys: &LogKeys, versions: impl Iterator<Item = Option<i64>>, kind: LogKind) -> Result<()> {
+pub(crate) fn log(
+    connection: &Connection,
+    plan: &Plan,
+    keys: &LogKeys,
+    versions: impl Iterator<Item = Option<i64>>,
+    kind: LogKind,
+) -> Result<()> {
     let at = microseconds_before_now(std::time::Duration::ZERO);
     match keys {
         LogKeys::Each(keys) => {

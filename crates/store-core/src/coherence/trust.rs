@@ -136,6 +136,11 @@ impl Trust {
         self.lock().floors.doubt(key);
     }
 
+    /// Hears that any key may have been written.
+    pub(crate) fn doubt_all(&self) {
+        self.lock().floors.distrust_all();
+    }
+
     /// Hears that a tag was invalidated: records with it are not read from the shared tier until the mark has passed that place in the log.
     ///
     /// Versions say nothing here, as two invalidations of one tag may commit in any order. So the floor is the highest, and stays until a poll that begins

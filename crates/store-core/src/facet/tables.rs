@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
-use super::LogCursor;
+use super::{Condition, LogCursor, Touched};
 use crate::error::Result;
 use crate::query::{Filter, Order};
 use crate::record::StoredRow;
@@ -157,8 +157,20 @@ pub trait Tables: Debug + Send + Sync {
     /// [`OnInsert`](crate::Stamp::OnInsert) keeps its content on update.
     async fn put_many(&self, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>>;
 
+    /// As [`put_many`](Self::put_many) for one row, if the condition holds once the row's lock is held; `None` if it does not, and nothing is written.
+    ///
+    /// A row that no insert would take may be refused also where the condition does not hold.
+    async fn put_if(&self, schema: &BoundSchema, row: &Row<'_>, condition: Condition) -> Result<Option<StoredRow>>;
+
     /// Deletes rows by key, all or none. The version of each deletion, or `None` where there was no row (which is no error).
     async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>>;
+
+    /// Deletes the rows for which a condition holds, all or none.
+    async fn delete_where(&self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>>;
+
+    /// Sets columns of the rows for which a condition holds, all or none; `changes` is a row in which every other column, and each of the key's, is
+    /// [`Value::Unset`](crate::Value::Unset).
+    async fn update_where(&self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>>;
 
     /// Runs a query; rows arrive as the reader takes them, so a result may be larger than memory. Dropping the stream ends the query.
     fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>>;

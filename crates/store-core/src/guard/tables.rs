@@ -9,7 +9,8 @@ use futures_util::stream::{self, StreamExt};
 
 use super::Guard;
 use crate::error::Result;
-use crate::facet::{Count, MissingIndex, Select, Tables};
+use crate::facet::{Condition, Count, MissingIndex, Select, Tables, Touched};
+use crate::query::Filter;
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
 use crate::value::Row;
@@ -47,8 +48,20 @@ impl Tables for GuardedTables {
         self.guard.once(self.inner.put_many(schema, rows)).await
     }
 
+    async fn put_if(&self, schema: &BoundSchema, row: &Row<'_>, condition: Condition) -> Result<Option<StoredRow>> {
+        self.guard.once(self.inner.put_if(schema, row, condition)).await
+    }
+
     async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
         self.guard.once(self.inner.delete_many(schema, keys)).await
+    }
+
+    async fn delete_where(&self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+        self.guard.once(self.inner.delete_where(schema, filter)).await
+    }
+
+    async fn update_where(&self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+        self.guard.once(self.inner.update_where(schema, changes, filter)).await
     }
 
     fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {

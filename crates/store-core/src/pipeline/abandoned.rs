@@ -19,11 +19,20 @@ pub(crate) struct Abandoned<K> {
 
 #[derive(Debug)]
 struct Write<K> {
-    keys: HashSet<K>,
+    /// `None` if it may be any of the schema's.
+    keys: Option<HashSet<K>>,
     running: watch::Receiver<()>,
 }
 
-impl<K> Write<K> {
+impl<K: Eq + Hash> Write<K> {
+    fn covers(&self, keys: Option<&[K]>) -> bool {
+        match (&self.keys, keys) {
+            (Some(covered), Some(keys)) => keys.iter().any(|key| covered.contains(key)),
+            (None, Some(keys)) => !keys.is_empty(),
+            (_, None) => true,
+        }
+    }
+
     /// Whether the task has not ended: it holds the other end.
     fn runs(&self) -> bool {
         self.running.has_changed().is_ok()
@@ -34,7 +43,7 @@ impl<K> Write<K> {
 #[derive(Debug)]
 pub(crate) struct Waiting<'a, K: Eq + Hash> {
     abandoned: &'a Abandoned<K>,
-    keys: Vec<K>,
+    keys: Option<Vec<K>>,
     running: watch::Receiver<()>,
 }
 
@@ -43,28 +52,37 @@ impl<K: Eq + Hash> Abandoned<K> {
         Abandoned { count: AtomicUsize::new(0), writes: Mutex::new(Vec::new()) }
     }
 
-    /// Begins to wait for a write of these keys. Its task keeps what comes with it until it ends.
-    pub(crate) fn wait_for(&self, keys: Vec<K>) -> (Waiting<'_, K>, watch::Sender<()>) {
+    /// Begins to wait for a write of these keys, or with `None` of any. Its task keeps what comes with it until it ends.
+    pub(crate) fn wait_for(&self, keys: Option<Vec<K>>) -> (Waiting<'_, K>, watch::Sender<()>) {
         let (runs, running) = watch::channel(());
         (Waiting { abandoned: self, keys, running }, runs)
     }
 
     /// Waits until none of the writes that cover one of the keys goes on.
     pub(crate) async fn settled(&self, keys: &[K]) {
+        self.settle(Some(keys)).await;
+    }
+
+    /// Waits until none of the writes goes on.
+    pub(crate) async fn all_settled(&self) {
+        self.settle(None).await;
+    }
+
+    async fn settle(&self, keys: Option<&[K]>) {
         while let Some(mut running) = self.first_of(keys) {
             // An error: the other end was dropped.
             let _ = running.changed().await;
         }
     }
 
-    fn first_of(&self, keys: &[K]) -> Option<watch::Receiver<()>> {
+    fn first_of(&self, keys: Option<&[K]>) -> Option<watch::Receiver<()>> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
         let mut writes = self.lock();
         writes.retain(Write::runs);
         self.count.store(writes.len(), Ordering::Release);
-        let first = writes.iter().find(|write| keys.iter().any(|key| write.keys.contains(key)));
+        let first = writes.iter().find(|write| write.covers(keys));
         first.map(|write| write.running.clone())
     }
 
@@ -75,8 +93,9 @@ impl<K: Eq + Hash> Abandoned<K> {
 
 impl<K: Eq + Hash> Drop for Waiting<'_, K> {
     fn drop(&mut self) {
-        let write = Write { keys: self.keys.drain(..).collect(), running: self.running.clone() };
-        if write.keys.is_empty() || !write.runs() {
+        let keys = self.keys.take().map(|keys| keys.into_iter().collect::<HashSet<K>>());
+        let write = Write { keys, running: self.running.clone() };
+        if write.keys.as_ref().is_some_and(HashSet::is_empty) || !write.runs() {
             return;
         }
         let mut writes = self.abandoned.lock();
@@ -95,15 +114,15 @@ mod tests {
     #[test]
     fn a_later_write_waits_for_those_that_were_given_up_and_cover_its_keys() {
         let abandoned = Abandoned::new();
-        let (ended, runs) = abandoned.wait_for(vec![1, 2]);
+        let (ended, runs) = abandoned.wait_for(Some(vec![1, 2]));
         drop(runs);
         drop(ended);
         assert!(abandoned.settled(&[1]).now_or_never().is_some(), "it had ended");
 
-        let (waiting, first) = abandoned.wait_for(vec![1, 2]);
+        let (waiting, first) = abandoned.wait_for(Some(vec![1, 2]));
         assert!(abandoned.settled(&[1]).now_or_never().is_some(), "somebody waits for it");
         drop(waiting);
-        let (waiting, second) = abandoned.wait_for(vec![2, 3]);
+        let (waiting, second) = abandoned.wait_for(Some(vec![2, 3]));
         drop(waiting);
         assert!(abandoned.settled(&[4]).now_or_never().is_some());
         assert!(abandoned.settled(&[4, 1]).now_or_never().is_none());
@@ -112,6 +131,13 @@ mod tests {
         assert!(abandoned.settled(&[2]).now_or_never().is_none());
         drop(second);
         assert!(abandoned.settled(&[2]).now_or_never().is_some());
+
+        let (waiting, of_any) = abandoned.wait_for(None);
+        drop(waiting);
+        assert!(abandoned.settled(&[9]).now_or_never().is_none() && abandoned.all_settled().now_or_never().is_none());
+        assert!(abandoned.settled(&[]).now_or_never().is_some(), "what writes no key waits for none");
+        drop(of_any);
+        assert!(abandoned.settled(&[9]).now_or_never().is_some() && abandoned.all_settled().now_or_never().is_some());
         assert_eq!(abandoned.count.load(Ordering::Relaxed), 0);
     }
 }

@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::{Mutex, MutexGuard};
+
 use crate::facet::{Log, Records, Tables};
 use crate::schema::Schema;
 use crate::version::Version;
@@ -30,12 +32,18 @@ pub(crate) struct MemoryVersions<T> {
     last: AtomicU64,
     /// What loaders brought under smaller versions was invalidated.
     loaded_from: AtomicU64,
+    turn: Mutex<()>,
     model: std::marker::PhantomData<fn() -> T>,
 }
 
 impl<T> MemoryVersions<T> {
     pub(crate) fn new() -> Self {
-        MemoryVersions { last: AtomicU64::new(0), loaded_from: AtomicU64::new(0), model: std::marker::PhantomData }
+        MemoryVersions { last: AtomicU64::new(0), loaded_from: AtomicU64::new(0), turn: Mutex::new(()), model: std::marker::PhantomData }
+    }
+
+    /// The right to compare what is there with what a write expects, and to replace it.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     pub(crate) fn next(&self) -> Version {

@@ -31,6 +31,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     async fn erase(self: Arc<Self>, keys: Vec<T::Key>) -> Result<u64> {
+        let _turn = self.turn().await;
         let erased = match &self.backing {
             Backing::Tables { tables, .. } => {
                 let values = keys.iter().map(|key| <T::Key as Key>::to_values(key.borrow())).collect::<Result<Vec<Row<'_>>>>()?;
@@ -50,12 +51,7 @@ impl<T: Schema> Pipeline<T> {
         };
         match erased {
             Ok(versions) => {
-                self.hear_own(&keys, versions.iter().copied());
-                self.announce(LogKind::Delete, &keys, versions.iter().copied());
-                self.distrust(&keys).await;
-                if self.trust.is_some() {
-                    versions.iter().flatten().for_each(|version| self.own.add(*version));
-                }
+                self.leave_caches(LogKind::Delete, &keys, &versions).await;
                 self.after_delete(&keys, &versions);
                 Ok(versions.iter().flatten().map(|_: &Version| 1).sum())
             }
@@ -65,6 +61,16 @@ impl<T: Schema> Pipeline<T> {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Drops every copy of keys that the truth has changed or deleted, under these versions, and tells the other instances.
+    pub(super) async fn leave_caches(&self, kind: LogKind, keys: &[T::Key], versions: &[Option<Version>]) {
+        self.hear_own(keys, versions.iter().copied());
+        self.announce(kind, keys, versions.iter().copied());
+        self.distrust(keys).await;
+        if self.trust.is_some() {
+            versions.iter().flatten().for_each(|version| self.own.add(*version));
         }
     }
 }

@@ -212,7 +212,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Reads the truth.
-    async fn read_backing(&self, key: &T::Key) -> Result<Option<Found>> {
+    pub(super) async fn read_backing(&self, key: &T::Key) -> Result<Option<Found>> {
         let counters = self.counters();
         match &self.backing {
             Backing::Tables { tables, .. } => {

@@ -20,13 +20,13 @@ use crate::tag::CallTags;
 use crate::value::{Row, Value};
 
 impl<T: Schema> Pipeline<T> {
-    fn tables(&self) -> Result<&Arc<dyn Tables>> {
+    pub(super) fn tables(&self) -> Result<&Arc<dyn Tables>> {
         self.check_open()?;
         match &self.backing {
             Backing::Tables { tables, .. } => Ok(tables),
             Backing::Records(_) | Backing::Memory(_) => Err(Error::new(
                 ErrorKind::InvalidQuery,
-                "a `cache_only` schema has no table to search or count; read it by key, or give it a tier of truth",
+                "a `cache_only` schema has no table to search, count or change by condition; use keys, or give it a tier of truth",
             )
             .with_schema(self.schema.name())),
         }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::MutexGuard;
+
+use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline, View};
 use crate::coherence::{Era, Trust, memory};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,6 +50,20 @@ impl<T: Schema> Pipeline<T> {
         work: impl Future<Output = Result<R>> + Send + 'static,
     ) -> Result<R> {
         self.abandoned.settled(&keys).await;
+        self.run_task(Some(keys), work).await
+    }
+
+    /// As [`in_task`](Self::in_task), for a write of keys that only the truth will name: it comes after earlier writes of any key, and later ones after it.
+    pub(super) async fn in_task_on_any<R: Send + 'static>(&self, work: impl Future<Output = Result<R>> + Send + 'static) -> Result<R> {
+        self.abandoned.all_settled().await;
+        self.run_task(None, work).await
+    }
+
+    async fn run_task<R: Send + 'static>(
+        &self,
+        keys: Option<Vec<T::Key>>,
+        work: impl Future<Output = Result<R>> + Send + 'static,
+    ) -> Result<R> {
         // It is never closed.
         let turn = Arc::clone(&self.shared.truth_writes).acquire_owned().await.ok();
         let Some(pass) = self.shared.writes.enter() else {
@@ -79,9 +96,8 @@ impl<T: Schema> Pipeline<T> {
             (0..keys.len()).filter(|&position| last.get::<Borrowed<T>>(keys[position].borrow()) == Some(&position)).collect();
         let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
 
-        let began = self.shared.settings.clock.monotonic();
-        let mut snapshot = self.fences.begin_keys::<Borrowed<T>>(distinct.iter().map(Borrow::borrow));
-        let (tagging, generation) = (self.begin_tagging(tags), self.trust.as_ref().and_then(Trust::generation));
+        let _turn = self.turn().await;
+        let begun = self.begin_write(&distinct, tags);
         let mut rows = Vec::with_capacity(written.len());
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
         for &position in &written {
@@ -96,43 +112,79 @@ impl<T: Schema> Pipeline<T> {
                 return Err(error);
             }
         };
-        let mut unpublished = Unpublished { pipeline: &self, keys: distinct.iter() };
-        let versions = || stored.iter().map(|stored| Some(stored.version));
-        self.hear_own(&distinct, versions());
-        // Where the log has many entries of a batch, or one for all of it, hearing of them before memory has caught up would cost what memory is about to hold.
-        if distinct.len() > 1 {
-            distinct.iter().zip(versions().flatten()).for_each(|(key, version)| self.supersede(&mut snapshot, key, version));
+        let stored = self.finish_write(begun, &distinct, stored, tags).await?;
+        let records: HashMap<&Borrowed<T>, Record<T>> = distinct.iter().map(Borrow::borrow).zip(stored).collect();
+        Ok(keys.iter().filter_map(|key| records.get(key.borrow()).cloned()).collect())
+    }
+
+    /// The right to write where memory is the truth, and nothing but writes that take turns can compare what is there.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match &self.backing {
+            Backing::Memory(versions) => Some(versions.turn().await),
+            Backing::Tables { .. } | Backing::Records(_) => None,
         }
-        self.announce(LogKind::Put, &distinct, versions());
-        self.update_cache(&distinct, &stored, tags, generation).await;
+    }
+
+    /// To be called before a write of keys reaches the truth.
+    pub(super) fn begin_write(&self, keys: &[T::Key], tags: &CallTags) -> Begun {
+        Begun {
+            at: self.shared.settings.clock.monotonic(),
+            snapshot: self.fences.begin_keys::<Borrowed<T>>(keys.iter().map(Borrow::borrow)),
+            tagging: self.begin_tagging(tags),
+            generation: self.trust.as_ref().and_then(Trust::generation),
+        }
+    }
+
+    /// Brings every nearer tier up to what the truth has taken of keys, and answers it.
+    pub(super) async fn finish_write(
+        &self,
+        begun: Begun,
+        keys: &[T::Key],
+        stored: Vec<StoredRow>,
+        tags: &CallTags,
+    ) -> Result<Vec<Record<T>>> {
+        let Begun { at, mut snapshot, tagging, generation } = begun;
+        let mut unpublished = Unpublished { pipeline: self, keys: keys.iter() };
+        let versions = || stored.iter().map(|stored| Some(stored.version));
+        self.hear_own(keys, versions());
+        // Where the log has many entries of a batch, or one for all of it, hearing of them before memory has caught up would cost what memory is about to hold.
+        if keys.len() > 1 {
+            keys.iter().zip(versions().flatten()).for_each(|(key, version)| self.supersede(&mut snapshot, key, version));
+        }
+        self.announce(LogKind::Put, keys, versions());
+        self.update_cache(keys, &stored, tags, generation).await;
         let memory_is_truth = matches!(self.backing, Backing::Memory(_));
-        let mut read_back = Vec::with_capacity(distinct.len());
-        for (key, stored) in distinct.iter().zip(stored) {
+        let mut read_back = Vec::with_capacity(keys.len());
+        for (key, stored) in keys.iter().zip(stored) {
             // What memory is the truth of is no copy.
             let notes = if memory_is_truth { None } else { self.near_notes(&stored.row, None, &tagging) };
             let records = self.records(stored, View::Truth);
             let (near, answer) = records.map_err(|error| unreadable(error, memory_is_truth).with_key(Self::text(key)))?;
             read_back.push((near.noted(notes), answer));
         }
-        let mut records = HashMap::with_capacity(distinct.len());
+        let mut records = Vec::with_capacity(keys.len());
         for (near, answer) in read_back {
             let Some(key) = unpublished.keys.next() else { break };
-            self.publish(&mut snapshot, key, near, began);
-            records.insert(key.clone(), answer);
+            self.publish(&mut snapshot, key, near, at);
+            records.push(answer);
         }
         drop(unpublished);
-        self.after_set(distinct.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow())));
-        Ok(keys.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow()).cloned()).collect())
+        self.after_set(records.iter());
+        Ok(records)
     }
 
     fn stamped<'a>(&self, model: &'a T, now: Timestamp) -> Result<Row<'a>> {
         let mut row = model.to_row()?;
+        self.stamp(&mut row, now);
+        Ok(row)
+    }
+
+    pub(super) fn stamp(&self, row: &mut Row<'_>, now: Timestamp) {
         for (value, column) in row.iter_mut().zip(self.schema.definition().columns()) {
             if column.stamp != Stamp::Never {
                 *value = Value::Time(now);
             }
         }
-        Ok(row)
     }
 
     async fn write_backing(&self, keys: &[T::Key], rows: &[Row<'_>], tags: &CallTags) -> Result<Vec<StoredRow>> {
@@ -152,11 +204,8 @@ impl<T: Schema> Pipeline<T> {
 
     /// Writes to the shared tier as the truth, which has no columns to keep apart: what an update keeps is read first.
     async fn write_records(&self, records: &dyn Records, keys: &[T::Key], rows: &[Row<'_>], tags: &CallTags) -> Result<Vec<StoredRow>> {
-        let columns = self.schema.definition().columns();
-        let keeps =
-            |row: &Row<'_>| row.iter().zip(columns).any(|(value, column)| matches!(value, Value::Unset) || column.stamp == Stamp::OnInsert);
         let mut present: Vec<Option<Row<'static>>> = rows.iter().map(|_| None).collect();
-        if rows.iter().any(keeps) {
+        if rows.iter().any(|row| self.keeps(row)) {
             let texts: Vec<String> = keys.iter().map(Self::text).collect();
             for (row, slot) in present.iter_mut().zip(records.fetch(&self.schema, &texts, None).await?) {
                 *row = self.found_in_slot(slot).map(|found| found.stored.row);
@@ -173,8 +222,14 @@ impl<T: Schema> Pipeline<T> {
         Ok(merged.into_iter().zip(versions).map(|(row, version)| StoredRow { row, version }).collect())
     }
 
+    /// Whether an update with this row keeps some of what is there.
+    pub(super) fn keeps(&self, row: &Row<'_>) -> bool {
+        let columns = self.schema.definition().columns();
+        row.iter().zip(columns).any(|(value, column)| matches!(value, Value::Unset) || column.stamp == Stamp::OnInsert)
+    }
+
     /// A row as an update leaves it: what is unset and what is stamped on insert keeps its present content.
-    fn merged(&self, row: &Row<'_>, present: Option<Row<'static>>) -> Row<'static> {
+    pub(super) fn merged(&self, row: &Row<'_>, present: Option<Row<'static>>) -> Row<'static> {
         let columns = self.schema.definition().columns();
         let mut merged = owned(row.iter().map(Value::as_borrowed).collect());
         if let Some(present) = present {
@@ -331,6 +386,14 @@ impl<T: Schema> Pipeline<T> {
     }
 }
 
+/// What a write noted before it began, by which it is told what came between.
+pub(super) struct Begun {
+    at: Duration,
+    snapshot: FenceSnapshot,
+    tagging: Tagging,
+    generation: Option<u64>,
+}
+
 /// The keys of a write that the truth took and memory does not show yet. What is left of them when this is dropped, because a stored record cannot be
 /// read back, leaves memory.
 struct Unpublished<'a, T: Schema> {
@@ -358,12 +421,13 @@ pub(super) fn may_have_taken_effect(error: &Error) -> bool {
             | ErrorKind::SchemaMismatch
             | ErrorKind::AccessDenied
             | ErrorKind::TransactionFailed
+            | ErrorKind::Conflict
             | ErrorKind::Closed
     )
 }
 
 /// The error of a write whose records cannot be read back. The truth has taken it, unless memory is the truth.
-fn unreadable(error: Error, memory_is_truth: bool) -> Error {
+pub(super) fn unreadable(error: Error, memory_is_truth: bool) -> Error {
     let what = if memory_is_truth {
         "nothing was written, since what would be stored cannot be read back"
     } else {
@@ -377,6 +441,6 @@ fn unreadable(error: Error, memory_is_truth: bool) -> Error {
     .with_source(error)
 }
 
-fn owned(row: Row<'_>) -> Row<'static> {
+pub(super) fn owned(row: Row<'_>) -> Row<'static> {
     row.into_iter().map(Value::into_owned).collect()
 }

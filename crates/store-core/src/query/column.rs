@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::assignment::{Assignment, IntoField};
 use super::column_name::ColumnName;
 use super::filter::{Comparison, Filter};
 use super::operand::Operand;
@@ -36,13 +37,19 @@ pub struct Column<T, F> {
     schema: &'static str,
     name: &'static str,
     decode: fn(Value<'static>) -> Result<F>,
+    encode: fn(&F) -> Result<Value<'static>>,
     model: PhantomData<fn() -> T>,
 }
 
 impl<T, F> Column<T, F> {
     #[doc(hidden)]
-    pub const fn new(schema: &'static str, name: &'static str, decode: fn(Value<'static>) -> Result<F>) -> Self {
-        Column { schema, name, decode, model: PhantomData }
+    pub const fn new(
+        schema: &'static str,
+        name: &'static str,
+        decode: fn(Value<'static>) -> Result<F>,
+        encode: fn(&F) -> Result<Value<'static>>,
+    ) -> Self {
+        Column { schema, name, decode, encode, model: PhantomData }
     }
 
     const fn full_name(&self) -> ColumnName {
@@ -56,6 +63,20 @@ impl<T, F> Column<T, F> {
     /// The column's name.
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The column with a new value, for [`patch`](crate::Collection::patch).
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String, country: Option<String> }
+    /// # async fn example(cities: store_core::Collection<City>) -> store_core::Result<()> {
+    /// cities.patch(7, [City::name().set("Lima"), City::country().set("PE")]).await?;
+    /// cities.patch(8, City::country().set(None)).await?;
+    /// # Ok(()) } let _ = example;
+    /// ```
+    pub fn set(self, value: impl IntoField<F>) -> Assignment<T> {
+        let value = (self.encode)(&value.into_field());
+        Assignment::new(self.full_name(), value.map_err(|error| error.with_schema(self.schema).with_column(self.name)))
     }
 
     /// Lowest first; NULL last.
@@ -243,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_time_between_two_microseconds_is_compared_as_it_is() {
-        let at: Column<(), Option<SystemTime>> = Column::new("event", "at", |_| Ok(None));
+        let at: Column<(), Option<SystemTime>> = Column::new("event", "at", |_| Ok(None), |_| Ok(Value::Null));
         for nanoseconds in NANOSECONDS {
             let time = moment(nanoseconds);
             for stored in -4..4 {

@@ -19,6 +19,35 @@ const LONGEST_RUN: usize = 16;
 /// SQLite takes 1,000 levels of operators; what stands around and within a condition needs a few.
 const MOST_OPERATORS: usize = 900;
 
+/// A condition as SQL, for a statement whose placeholders so far stand for `params`, and the values of all of them.
+///
+/// # Errors
+///
+/// [`InvalidQuery`](crate::ErrorKind::InvalidQuery) for unknown columns and for raw conditions that do not fit their values.
+///
+/// ```
+/// use store_core::sql::{self, Dialect};
+/// use store_core::{BoundSchema, Schema, Value};
+/// # use store_derive::Schema;
+/// # #[derive(Schema)] struct City { #[schema(primary_key)] id: i64, population: i64 }
+///
+/// let schema = BoundSchema::standalone(City::definition());
+/// let (sql, params) = sql::condition(Dialect::Postgres, &schema, &City::population().lt(10), vec![Value::from(7)])?;
+/// assert_eq!((sql.as_str(), params.len()), (r#""population" < $2"#, 2));
+/// # Ok::<(), store_core::Error>(())
+/// ```
+pub fn condition(
+    dialect: Dialect,
+    schema: &BoundSchema,
+    filter: &Filter,
+    params: Vec<Value<'static>>,
+) -> Result<(String, Vec<Value<'static>>)> {
+    let mut writer = ConditionWriter { dialect, schema, params };
+    let mut sql = String::new();
+    writer.write(filter, &mut sql)?;
+    Ok((sql, writer.params))
+}
+
 /// How deep a part of a condition stands.
 #[derive(Clone, Copy, Default)]
 struct Depth {

@@ -276,7 +276,8 @@ const _: () = {
                     __value,
                     "orders",
                     "user_id"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<Uuid, _>((&&&&__strata::Probe::<Uuid>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `number`."]
@@ -290,7 +291,8 @@ const _: () = {
                     __value,
                     "orders",
                     "number"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<i32, _>((&&&&__strata::Probe::<i32>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `code`."]
@@ -304,7 +306,8 @@ const _: () = {
                     __value,
                     "orders",
                     "code"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<String, _>((&&&&__strata::Probe::<String>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `type`."]
@@ -318,6 +321,10 @@ const _: () = {
                     __value,
                     "orders",
                     "type"
+                ),
+                |__value| __strata::encode_owned(
+                    __strata::fitting::<Option<String>, _>((&&&&__strata::Probe::<Option<String>>::NEW).strata_codec()),
+                    __value
                 )
             )
         }
@@ -332,7 +339,8 @@ const _: () = {
                     __value,
                     "orders",
                     "level"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<i16, _>((&&&&__strata::Probe::<i16>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `notes`."]
@@ -346,6 +354,10 @@ const _: () = {
                     __value,
                     "orders",
                     "notes"
+                ),
+                |__value| __strata::encode_owned(
+                    __strata::or_default(__strata::fitting::<String, _>((&&&&__strata::Probe::<String>::NEW).strata_codec())),
+                    __value
                 )
             )
         }
@@ -360,7 +372,8 @@ const _: () = {
                     __value,
                     "orders",
                     "created_at"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<SystemTime, _>((&&&&__strata::Probe::<SystemTime>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `updated_at`."]
@@ -374,7 +387,8 @@ const _: () = {
                     __value,
                     "orders",
                     "updated_at"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<SystemTime, _>((&&&&__strata::Probe::<SystemTime>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `document`."]
@@ -388,7 +402,8 @@ const _: () = {
                     __value,
                     "orders",
                     "document"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<Vec<u8>, _>((&&&&__strata::Probe::<Vec<u8>>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `weight`."]
@@ -402,6 +417,10 @@ const _: () = {
                     __value,
                     "orders",
                     "weight"
+                ),
+                |__value| __strata::encode_owned(
+                    __strata::or_default(__strata::fitting::<f64, _>((&&&&__strata::Probe::<f64>::NEW).strata_codec())),
+                    __value
                 )
             )
         }
@@ -416,7 +435,8 @@ const _: () = {
                     __value,
                     "orders",
                     "parts"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<Vec<Order>, _>((&&&&__strata::Probe::<Vec<Order>>::NEW).strata_codec()), __value)
             )
         }
     }

@@ -99,7 +99,8 @@ const _: () = {
             __strata::Column::new(
                 "city",
                 "id",
-                |__value| __strata::decode(__strata::fitting::<i64, _>((&&&&__strata::Probe::<i64>::NEW).strata_codec()), __value, "city", "id")
+                |__value| __strata::decode(__strata::fitting::<i64, _>((&&&&__strata::Probe::<i64>::NEW).strata_codec()), __value, "city", "id"),
+                |__value| __strata::encode_owned(__strata::fitting::<i64, _>((&&&&__strata::Probe::<i64>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `name`."]
@@ -113,7 +114,8 @@ const _: () = {
                     __value,
                     "city",
                     "name"
-                )
+                ),
+                |__value| __strata::encode_owned(__strata::fitting::<String, _>((&&&&__strata::Probe::<String>::NEW).strata_codec()), __value)
             )
         }
         #[doc = "The column `population`."]
@@ -127,6 +129,10 @@ const _: () = {
                     __value,
                     "city",
                     "population"
+                ),
+                |__value| __strata::encode_owned(
+                    __strata::fitting::<Option<i64>, _>((&&&&__strata::Probe::<Option<i64>>::NEW).strata_codec()),
+                    __value
                 )
             )
         }

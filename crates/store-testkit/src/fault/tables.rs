@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
-use store_core::facet::{Count, MissingIndex, Select, Tables};
-use store_core::{BoundSchema, Result, Row, StoredRow, Version};
+use store_core::facet::{Condition, Count, MissingIndex, Select, Tables, Touched};
+use store_core::{BoundSchema, Filter, Result, Row, StoredRow, Version};
 
 use super::faults::Ordered;
 use super::{Fault, Faults, Operation};
@@ -43,8 +43,20 @@ impl Tables for FaultyTables {
         self.faults.run(Operation::PutMany, self.inner.put_many(schema, rows)).await
     }
 
+    async fn put_if(&self, schema: &BoundSchema, row: &Row<'_>, condition: Condition) -> Result<Option<StoredRow>> {
+        self.faults.run(Operation::PutIf, self.inner.put_if(schema, row, condition)).await
+    }
+
     async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
         self.faults.run(Operation::DeleteMany, self.inner.delete_many(schema, keys)).await
+    }
+
+    async fn delete_where(&self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+        self.faults.run(Operation::DeleteWhere, self.inner.delete_where(schema, filter)).await
+    }
+
+    async fn update_where(&self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+        self.faults.run(Operation::UpdateWhere, self.inner.update_where(schema, changes, filter)).await
     }
 
     fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a case fails by a panic")]
 
+pub mod bulk;
 pub mod concurrency;
+pub mod conditional;
 pub mod keys;
 pub mod model;
 pub mod prepare;
@@ -54,6 +56,26 @@ macro_rules! tables_suite {
                 a_unique_index_over_several_columns_holds,
                 a_value_that_does_not_fit_is_refused,
                 batches_are_answered_in_order,
+            }
+            $crate::suite_cases! { super::tables_suite_database, tables::conditional:
+                a_condition_that_holds_lets_the_row_be_written,
+                a_condition_that_does_not_hold_changes_nothing,
+                versions_do_not_hold_beyond_a_deletion,
+                conditional_writes_keep_what_they_do_not_set,
+                conditional_writes_find_keys_of_several_columns,
+                rules_refuse_conditional_writes_too,
+                one_of_many_inserts_of_a_key_takes_effect,
+                counting_by_version_loses_nothing,
+                a_dropped_conditional_write_leaves_all_or_nothing,
+            }
+            $crate::suite_cases! { super::tables_suite_database, tables::bulk:
+                deletions_by_condition_take_what_a_query_finds,
+                updates_by_condition_set_what_they_are_given,
+                conditions_that_hold_for_nothing_change_nothing,
+                large_writes_by_condition_are_one_row_of_the_log,
+                writes_by_condition_answer_keys_of_several_columns,
+                refused_writes_by_condition_change_nothing,
+                writes_by_condition_meet_batches,
             }
             $crate::suite_cases! { super::tables_suite_database, tables::keys:
                 reads_are_answered_in_order,
@@ -114,7 +136,9 @@ mod tests {
     fn the_macro_lists_every_case() {
         let listed = include_str!("tables.rs");
         for source in [
+            include_str!("tables/bulk.rs"),
             include_str!("tables/concurrency.rs"),
+            include_str!("tables/conditional.rs"),
             include_str!("tables/keys.rs"),
             include_str!("tables/model.rs"),
             include_str!("tables/prepare.rs"),

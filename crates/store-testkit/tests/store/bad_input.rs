@@ -98,7 +98,8 @@ async fn malformed_queries_are_refused_and_say_why(bench: &Bench) {
     let error = players.search(Query::new().order_by(City::id())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidQuery);
     assert!(error.to_string().contains("cannot order by `id`: the column `id` is one of `city`"), "{error}");
-    let too_large = Query::<City>::from(City::id().eq(1)).filter(strata::Column::<City, u64>::new("city", "id", |_| Ok(0)).eq(u64::MAX));
+    let too_large = Query::<City>::from(City::id().eq(1))
+        .filter(strata::Column::<City, u64>::new("city", "id", |_| Ok(0), |_| Ok(0.into())).eq(u64::MAX));
     let error = bench.of::<City>().search(too_large).await.unwrap_err();
     assert_eq!((error.kind(), error.column()), (ErrorKind::InvalidQuery, Some("id")));
     assert_eq!(players.count(Query::new()).await.unwrap(), 1, "nothing of it ran");

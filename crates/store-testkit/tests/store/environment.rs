@@ -114,6 +114,7 @@ fn every_setting_has_a_variable() {
         ("STRATA_BREAKER_COOL_DOWN", "3s"),
         ("STRATA_BREAKER_LONGEST_COOL_DOWN", "1m"),
         ("STRATA_RETRIES", "4"),
+        ("STRATA_UPDATE_RETRIES", "30"),
         ("STRATA_CREATE_TABLES", "false"),
         ("STRATA_CODEC", "postcard"),
         ("STRATA_TEST_ANYTHING", "is not looked at"),
@@ -140,6 +141,7 @@ fn every_setting_has_a_variable() {
         "verify: 0.125",
         "breaker: BreakerSettings { enabled: false, failures: 9, cool_down: 3s, longest_cool_down: 60s }",
         "retries: 4",
+        "update_retries: 30",
         "create_tables: false",
         "codec: Postcard",
     ];

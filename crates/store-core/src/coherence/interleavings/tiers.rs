@@ -11,9 +11,10 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{
-    Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, MissingIndex, PutOver, Records, Relay, Select,
-    Shelf, Slot, SlotState, Tables, TagEras,
+    Condition, Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, MissingIndex, PutOver, Records, Relay,
+    Select, Shelf, Slot, SlotState, Tables, TagEras, Touched,
 };
+use crate::query::Filter;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{BoundSchema, ColumnDefinition, Policies, Schema, SchemaDefinition};
 use crate::sync::{Mutex, MutexGuard};
@@ -143,6 +144,17 @@ impl Tables for PlainTables {
         Ok(rows.iter().zip(versions).map(|(row, version)| StoredRow { row: owned(row), version }).collect())
     }
 
+    async fn put_if(&self, _: &BoundSchema, row: &Row<'_>, condition: Condition) -> Result<Option<StoredRow>> {
+        let key = integer(&row[0]);
+        let version = {
+            let mut content = lock(&self.0);
+            let present = content.rows.get(&key).map(|&(_, version)| version);
+            condition.holds(present).then(|| content.commit(key, Some(integer(&row[1]))))
+        };
+        yield_now().await;
+        Ok(version.map(|version| StoredRow { row: row.iter().map(|value| Value::Integer(integer(value))).collect(), version }))
+    }
+
     async fn delete_many(&self, _: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
         let deleted = {
             let mut content = lock(&self.0);
@@ -154,6 +166,14 @@ impl Tables for PlainTables {
         };
         yield_now().await;
         Ok(deleted)
+    }
+
+    async fn delete_where(&self, _: &BoundSchema, _: &Filter) -> Result<Vec<Touched>> {
+        unreachable!("nobody deletes by condition")
+    }
+
+    async fn update_where(&self, _: &BoundSchema, _: &Row<'_>, _: &Filter) -> Result<Vec<Touched>> {
+        unreachable!("nobody updates by condition")
     }
 
     fn select(self: Arc<Self>, _: Arc<BoundSchema>, _: Select) -> BoxStream<'static, Result<StoredRow>> {

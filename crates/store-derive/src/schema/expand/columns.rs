@@ -23,12 +23,13 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             let position = field.field_type.span;
             let runtime_there = model.runtime.path_at(position);
             let value = quote_spanned!(at(position)=> |__value| #runtime_there::decode(#codec, __value, #schema, #column));
+            let owned = quote_spanned!(at(position)=> |__value| #runtime_there::encode_owned(#codec, __value));
             let doc = format!("The column `{column}`.");
             quote! {
                 #[doc = #doc]
                 #[must_use]
                 #visibility fn #function() -> #runtime::Column<Self, #stored> {
-                    #runtime::Column::new(#schema, #column, #value)
+                    #runtime::Column::new(#schema, #column, #value, #owned)
                 }
             }
         })

@@ -1,12 +1,12 @@
 //! Random sequences of calls, held against a table in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use store_core::facet::{Count, Select};
+use store_core::facet::{Condition, Count, Select, Touched};
 use store_core::{BoundSchema, Comparison, Direction, ErrorKind, Filter, Order, Row, StoredRow, Value, Version};
 use tokio::runtime::Handle;
 
@@ -17,11 +17,36 @@ use crate::suites::truth::{Truth, TruthDatabase, open_with};
 #[derive(Debug, Clone)]
 enum Call {
     Put(Vec<Row<'static>>),
+    /// With the present version, or another, where the condition names one.
+    PutIf(Row<'static>, Expects),
     Delete(Vec<i64>),
+    DeleteWhere(Filter),
+    /// Sets the level.
+    UpdateWhere(i64, Filter),
     Get(Vec<i64>),
     Exists(Vec<i64>),
     Select(Select),
     Count(Option<Filter>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Expects {
+    Absent,
+    Present,
+    PresentVersion,
+    OtherVersion,
+}
+
+impl Expects {
+    fn condition(self, present: Option<Version>) -> Condition {
+        let version = present.unwrap_or(Version::new(1));
+        match self {
+            Expects::Absent => Condition::Absent,
+            Expects::Present => Condition::Present,
+            Expects::PresentVersion => Condition::Version(version),
+            Expects::OtherVersion => Condition::Version(Version::new(version.get() + 1)),
+        }
+    }
 }
 
 /// Few keys, so that calls meet.
@@ -70,6 +95,18 @@ fn rows() -> impl Strategy<Value = Vec<Row<'static>>> {
     })
 }
 
+fn put_if() -> impl Strategy<Value = Call> {
+    use Expects::{Absent, OtherVersion, Present, PresentVersion};
+    let expects = prop::sample::select(vec![Absent, Present, PresentVersion, OtherVersion]);
+    (1_i64..8, content(), expects).prop_map(|(id, mut row, expects)| {
+        row[0] = id.into();
+        if row[1] == Value::Unset {
+            row[1] = format!("user{id}").into();
+        }
+        Call::PutIf(row, expects)
+    })
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Like, NotEqual};
     let comparison = || prop::sample::select(vec![Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual]);
@@ -113,7 +150,10 @@ fn select() -> impl Strategy<Value = Select> {
 fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         4 => rows().prop_map(Call::Put),
+        3 => put_if(),
         2 => ids().prop_map(Call::Delete),
+        1 => filter().prop_map(Call::DeleteWhere),
+        2 => (-2_i64..3, filter()).prop_map(|(level, filter)| Call::UpdateWhere(level, filter)),
         2 => ids().prop_map(Call::Get),
         1 => ids().prop_map(Call::Exists),
         3 => select().prop_map(Call::Select),
@@ -139,7 +179,17 @@ fn id_of(row: &Row<'_>) -> i64 {
     if let Value::Integer(id) = row[0] { id } else { panic!("the key came back as {}", row[0].kind()) }
 }
 
+fn ids_of(touched: &[Touched]) -> BTreeSet<i64> {
+    touched.iter().map(|touched| id_of(&touched.key)).collect()
+}
+
 impl Model {
+    /// The ids of the rows that a condition holds for.
+    fn matching(&self, schema: &BoundSchema, filter: &Filter) -> BTreeSet<i64> {
+        let rows: Vec<_> = self.rows.values().map(|stored| stored.row.clone()).collect();
+        reference::matching(schema, &rows, Some(filter)).iter().map(id_of).collect()
+    }
+
     /// What the table holds after a batch, if the batch is accepted, and whether it is.
     fn after_put(&self, batch: &[Row<'static>]) -> (BTreeMap<i64, Row<'static>>, Verdict) {
         let mut rows: BTreeMap<i64, Row<'static>> = self.rows.iter().map(|(&id, stored)| (id, stored.row.clone())).collect();
@@ -205,6 +255,28 @@ async fn run(truth: &Truth, schema: &Arc<BoundSchema>, model: &mut Model, call: 
                 }
             }
         }
+        Call::PutIf(row, expects) => {
+            let id = id_of(&row);
+            let present = model.rows.get(&id).map(|stored| stored.version);
+            let condition = expects.condition(present);
+            let result = truth.tables.put_if(schema, &row, condition).await;
+            let (rows, verdict) = model.after_put(std::slice::from_ref(&row));
+            match result {
+                Ok(None) => assert!(!condition.holds(present)),
+                Ok(Some(stored)) => {
+                    assert!(condition.holds(present) && verdict != Verdict::Refused, "{stored:?}");
+                    assert_eq!(stored.row, rows[&id]);
+                    model.note_version(id, stored.version);
+                    model.rows.insert(id, stored);
+                }
+                Err(error) => {
+                    // What no insert would take may be refused before it is known that there is nothing to insert.
+                    let is_no_insert = condition == Condition::Absent && row[5] == Value::Unset;
+                    assert!(is_no_insert || verdict != Verdict::Accepted, "{error:?}");
+                    assert!(matches!(error.kind(), ErrorKind::UniqueViolation | ErrorKind::ConstraintViolation), "{error:?}");
+                }
+            }
+        }
         Call::Delete(ids) => {
             let versions = truth.tables.delete_many(schema, &keys(&ids)).await.unwrap();
             for (id, version) in ids.into_iter().zip(versions) {
@@ -212,6 +284,27 @@ async fn run(truth: &Truth, schema: &Arc<BoundSchema>, model: &mut Model, call: 
                 if let Some(version) = version {
                     model.note_version(id, version);
                 }
+            }
+        }
+        Call::DeleteWhere(filter) => {
+            let touched = truth.tables.delete_where(schema, &filter).await.unwrap();
+            assert_eq!(ids_of(&touched), model.matching(schema, &filter));
+            for touched in touched {
+                let id = id_of(&touched.key);
+                assert!(model.rows.remove(&id).is_some());
+                model.note_version(id, touched.version);
+            }
+        }
+        Call::UpdateWhere(level, filter) => {
+            let mut changes = vec![Value::Unset; 8];
+            changes[2] = level.into();
+            let touched = truth.tables.update_where(schema, &changes, &filter).await.unwrap();
+            assert_eq!(ids_of(&touched), model.matching(schema, &filter));
+            for touched in touched {
+                let id = id_of(&touched.key);
+                model.note_version(id, touched.version);
+                let stored = model.rows.get_mut(&id).unwrap();
+                (stored.row[2], stored.version) = (level.into(), touched.version);
             }
         }
         Call::Get(ids) => {

@@ -4,12 +4,21 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use store_testkit::{Hold, Operation};
+use store_testkit::{Faults, Hold, Operation};
 use strata::{Collection, ErrorKind, Role, Store};
 
 use super::until;
 use crate::store::models::{Account, City, Player, player};
 use crate::store::stacks::{FaultyBench, sqlite};
+
+/// The writes of the truth.
+const TRUTH: [Operation; 6] =
+    [Operation::PutMany, Operation::PutIf, Operation::UpdateWhere, Operation::DeleteWhere, Operation::DeleteMany, Operation::LogAppend];
+
+/// Orders the faults of the tier that a write reaches by this operation.
+fn faults_of(bench: &FaultyBench, operation: Operation) -> &Faults {
+    if TRUTH.contains(&operation) { &bench.truth_faults } else { &bench.shared_faults }
+}
 
 /// Where a call of a tier is held up.
 type Place<'a> = &'a dyn Fn(&FaultyBench, Operation) -> Hold;
@@ -18,6 +27,12 @@ type Place<'a> = &'a dyn Fn(&FaultyBench, Operation) -> Hold;
 enum Call {
     Set,
     SetMany,
+    SetIfVersion,
+    Update,
+    Patch,
+    UpdateWhere,
+    DeleteWhere,
+    Import,
     Delete,
     Invalidate,
     Get,
@@ -29,6 +44,15 @@ impl Call {
         match self {
             Call::Set => drop(players.set(player("a", level)).await),
             Call::SetMany => drop(players.set_many([player("a", level), player("b", level)]).await),
+            Call::SetIfVersion => {
+                let version = players.get_record("a").await.ok().flatten().map(|player| player.version());
+                drop(players.set_if_version(player("a", level), version.unwrap_or_default()).await);
+            }
+            Call::Update => drop(players.update("a", |player| player.level = level).await),
+            Call::Patch => drop(players.patch("a", Player::level().set(level)).await),
+            Call::UpdateWhere => drop(players.update_where(Player::id().one_of(["a", "b"]), Player::level().set(level)).await),
+            Call::DeleteWhere => drop(players.delete_where(Player::id().eq("a")).await),
+            Call::Import => drop(players.import([player("b", level), player("a", level)]).chunk(1).run().await),
             Call::Delete => drop(players.delete("a").await),
             Call::Invalidate => drop(players.invalidate("a").await),
             Call::Get => drop(players.get("a").await),
@@ -58,20 +82,24 @@ async fn check_in_step(bench: &FaultyBench) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_began_is_finished_without_its_caller() {
-    let before = |bench: &FaultyBench, operation| match operation {
-        Operation::PutMany | Operation::DeleteMany | Operation::LogAppend => bench.truth_faults.hold_before(operation),
-        _ => bench.shared_faults.hold_before(operation),
-    };
-    let after = |bench: &FaultyBench, operation| match operation {
-        Operation::PutMany | Operation::DeleteMany | Operation::LogAppend => bench.truth_faults.hold_after(operation),
-        _ => bench.shared_faults.hold_after(operation),
-    };
+    let before = |bench: &FaultyBench, operation| faults_of(bench, operation).hold_before(operation);
+    let after = |bench: &FaultyBench, operation| faults_of(bench, operation).hold_after(operation);
     let holds: [(bool, Place<'_>); 2] = [(true, &before), (false, &after)];
     for (call, operation, expected) in [
         (Call::Set, Operation::PutMany, Some(2)),
         (Call::Set, Operation::Replace, Some(2)),
         (Call::SetMany, Operation::PutMany, Some(2)),
         (Call::SetMany, Operation::Replace, Some(2)),
+        (Call::SetIfVersion, Operation::PutIf, Some(2)),
+        (Call::SetIfVersion, Operation::Replace, Some(2)),
+        (Call::Update, Operation::PutIf, Some(2)),
+        (Call::Update, Operation::Replace, Some(2)),
+        (Call::Patch, Operation::PutIf, Some(2)),
+        (Call::Patch, Operation::Replace, Some(2)),
+        (Call::UpdateWhere, Operation::UpdateWhere, Some(2)),
+        (Call::UpdateWhere, Operation::Remove, Some(2)),
+        (Call::DeleteWhere, Operation::DeleteWhere, None),
+        (Call::DeleteWhere, Operation::Remove, None),
         (Call::Delete, Operation::DeleteMany, None),
         (Call::Delete, Operation::Remove, None),
         (Call::Invalidate, Operation::Remove, Some(1)),
@@ -92,7 +120,7 @@ async fn a_write_that_began_is_finished_without_its_caller() {
             assert!(calling.await.unwrap_err().is_cancelled());
             held.release();
             // What waits for the truth has not begun, and never does.
-            let began = !(is_before && matches!(operation, Operation::PutMany | Operation::DeleteMany | Operation::LogAppend));
+            let began = !(is_before && TRUTH.contains(&operation));
             let expected = if began { expected } else { Some(1) };
             until("the write is done", async || level(&players).await == expected).await;
             check_in_step(&bench).await;
@@ -110,7 +138,7 @@ async fn a_write_whose_turn_has_not_come_never_begins_without_its_caller() {
     })
     .await;
     let players = bench.players();
-    for call in [Call::Set, Call::SetMany, Call::Delete, Call::Invalidate] {
+    for call in [Call::Set, Call::SetMany, Call::SetIfVersion, Call::Patch, Call::Delete, Call::Invalidate] {
         players.set(player("a", 1)).await.unwrap();
         let puts = bench.truth_faults.hold_before(Operation::PutMany);
         let holder = tokio::spawn({
@@ -118,8 +146,7 @@ async fn a_write_whose_turn_has_not_come_never_begins_without_its_caller() {
             async move { players.set_many([player("a", 2)]).await }
         });
         puts.arrived().await;
-        let calls =
-            || [Operation::PutMany, Operation::DeleteMany, Operation::LogAppend].map(|operation| bench.truth_faults.calls(operation));
+        let calls = || TRUTH.map(|operation| bench.truth_faults.calls(operation));
         let before = calls();
         let error = players.set(player("a", 3)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
@@ -215,8 +242,24 @@ async fn calls_that_are_polled_a_little_and_dropped_leave_the_tiers_in_step() {
     let bench = FaultyBench::open().await;
     let players = bench.players();
     players.set_many([player("a", 0), player("b", 0)]).await.unwrap();
-    let calls = [Call::Set, Call::Get, Call::SetMany, Call::GetMany, Call::Delete, Call::Get, Call::Invalidate];
-    for round in 0..60_usize {
+    let calls = [
+        Call::Set,
+        Call::Get,
+        Call::SetMany,
+        Call::SetIfVersion,
+        Call::GetMany,
+        Call::Update,
+        Call::Patch,
+        Call::UpdateWhere,
+        Call::Import,
+        Call::DeleteWhere,
+        Call::Get,
+        Call::Import,
+        Call::Delete,
+        Call::Invalidate,
+        Call::Set,
+    ];
+    for round in 0..120_usize {
         let (call, polls) = (calls[round % calls.len()], round % 6);
         {
             let mut call = pin!(call.run(&players, round as i64 + 1));

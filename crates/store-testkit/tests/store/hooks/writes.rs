@@ -5,16 +5,49 @@ use std::sync::{Arc, OnceLock};
 
 use store_testkit::ModelRecords;
 use strata::mem::MemTier;
-use strata::{Collection, ErrorKind, Hooks, Role, Schema, Store};
+use strata::{Collection, ErrorKind, Hooks, Query, Role, Schema, Store};
 
 use super::super::stacks::{Bench, on_stacks};
-use super::{hero, open};
+use super::{Hero, hero, open};
 
 on_stacks!(everywhere: [
     what_a_hook_refuses_is_not_written,
     what_a_hook_refuses_to_delete_stays,
     a_hook_changes_model_and_key,
-]);
+    conditional_writes_pass_the_hooks,
+], with_tables: [deletions_by_condition_are_told]);
+
+async fn conditional_writes_pass_the_hooks(bench: &Bench) {
+    let (_bench, heroes, recorder) = open(bench.stack).await;
+    assert_eq!(heroes.insert_only(hero("bad", 1)).await.unwrap_err().kind(), ErrorKind::Refused);
+    let first = heroes.insert_only(hero("a", 200)).await.unwrap();
+    assert_eq!(first.level, 100, "as the hook changed it");
+    let second = heroes.set_if_version(hero("a", 2), first.version()).await.unwrap();
+    assert_eq!(heroes.set_if_version(hero("a", 3), first.version()).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(recorder.take().0, ["before_set bad", "before_set a", "after_set a", "before_set a", "after_set a", "before_set a"]);
+
+    let change = |hero: &mut Hero| {
+        assert_eq!((hero.loads, hero.level), (1, 2), "computed fields are there");
+        hero.level = 300;
+    };
+    let updated = heroes.update("a", change).await.unwrap().unwrap();
+    assert_eq!((updated.level, updated.version() > second.version()), (100, true));
+    assert_eq!(recorder.take().0, ["before_set a", "after_set a"]);
+    assert_eq!(heroes.patch("a", Hero::level().set(7)).await.unwrap().unwrap().level, 7);
+    assert_eq!(recorder.take().0, ["after_set a"], "there is no model before");
+}
+
+async fn deletions_by_condition_are_told(bench: &Bench) {
+    let (_bench, heroes, recorder) = open(bench.stack).await;
+    heroes.set_many([hero("a", 1), hero("b", 2), hero("c", 3)]).await.unwrap();
+    recorder.take();
+    heroes.update_where(Query::new().filter(Hero::level().eq(3)), Hero::level().set(4)).await.unwrap();
+    assert_eq!(recorder.take().0, Vec::<String>::new());
+    heroes.delete_where(Query::new().filter(Hero::level().gt(1))).await.unwrap();
+    let mut calls = recorder.take().0;
+    calls.sort();
+    assert_eq!(calls, ["after_delete b", "after_delete c"]);
+}
 
 async fn what_a_hook_refuses_is_not_written(bench: &Bench) {
     let (bench, heroes, recorder) = open(bench.stack).await;

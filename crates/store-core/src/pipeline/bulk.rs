@@ -1,0 +1,87 @@
+//! Writes of the records that a condition holds for.
+
+use std::sync::Arc;
+
+use super::conditional::partial_row;
+use super::write::{may_have_taken_effect, unreadable};
+use super::{Pipeline, named_by_values};
+use crate::error::Result;
+use crate::facet::{LogKind, Touched};
+use crate::key::Key;
+use crate::query::{Changes, Query};
+use crate::schema::{Schema, Stamp};
+use crate::timestamp::Timestamp;
+use crate::value::Value;
+use crate::version::Version;
+
+type KeysAndVersions<K> = (Vec<K>, Vec<Option<Version>>);
+
+impl<T: Schema> Pipeline<T> {
+    /// Deletes the records that the query's conditions hold for, and answers their keys.
+    pub(crate) async fn delete_where(self: &Arc<Self>, query: Query<T>) -> Result<Vec<T::Key>> {
+        let (tables, filter) = (Arc::clone(self.tables()?), query.into_sole_condition()?);
+        let pipeline = Arc::clone(self);
+        let deleted = self.in_task_on_any(async move {
+            let touched = tables.delete_where(&pipeline.schema, &filter).await;
+            pipeline.follow_where(LogKind::Delete, touched).await
+        });
+        let deleted = deleted.await?;
+        self.counters().deletes.add(deleted.len() as u64);
+        Ok(deleted)
+    }
+
+    /// Sets columns of the records that the query's conditions hold for, and answers their keys.
+    pub(crate) async fn update_where(self: &Arc<Self>, query: Query<T>, changes: Changes<T>) -> Result<Vec<T::Key>> {
+        let (tables, filter) = (Arc::clone(self.tables()?), query.into_sole_condition()?);
+        let definition = self.schema.definition();
+        let mut row = partial_row(definition, changes.into_values(definition)?.into_iter());
+        let pipeline = Arc::clone(self);
+        let updated = self.in_task_on_any(async move {
+            let now = Timestamp::from_system_time(pipeline.shared.settings.clock.now())?;
+            for (value, column) in row.iter_mut().zip(definition.columns()) {
+                if column.stamp == Stamp::OnWrite {
+                    *value = Value::Time(now);
+                }
+            }
+            let touched = tables.update_where(&pipeline.schema, &row, &filter).await;
+            pipeline.follow_where(LogKind::Put, touched).await
+        });
+        let updated = updated.await?;
+        self.counters().sets.add(updated.len() as u64);
+        Ok(updated)
+    }
+
+    /// Drops every copy of what the truth has touched, and answers the keys.
+    async fn follow_where(&self, kind: LogKind, touched: Result<Vec<Touched>>) -> Result<Vec<T::Key>> {
+        let followed = match touched {
+            Ok(touched) => self.keys_of(touched),
+            Err(error) if may_have_taken_effect(&error) => Err(error),
+            Err(error) => return Err(error),
+        };
+        match followed {
+            Ok((keys, versions)) => {
+                self.leave_caches(kind, &keys, &versions).await;
+                if kind == LogKind::Delete {
+                    self.after_delete(&keys, &versions);
+                }
+                Ok(keys)
+            }
+            Err(error) => {
+                // Which records were touched is not known.
+                if let Some(trust) = &self.trust {
+                    trust.doubt_all();
+                }
+                self.forget_all_near();
+                Err(error)
+            }
+        }
+    }
+
+    fn keys_of(&self, touched: Vec<Touched>) -> Result<KeysAndVersions<T::Key>> {
+        let read = |Touched { key, version }: Touched| {
+            let read = T::Key::from_values(key.clone()).map_err(|error| named_by_values(unreadable(error, false), &key))?;
+            Ok((read, Some(version)))
+        };
+        touched.into_iter().map(read).collect()
+    }
+}

@@ -1,0 +1,128 @@
+//! Writing the rows that a condition holds for.
+//!
+//! One statement changes them and draws their versions, with their locks held; the log follows in the same transaction.
+
+use std::fmt::Write;
+
+use futures_util::future::join;
+use store_core::facet::{BULK_LOG_LIMIT, Touched};
+use store_core::sql::{self, Dialect, VERSION_COLUMN};
+use store_core::{BoundSchema, Filter, Result, Role, Row, Value, key_text};
+use tokio_postgres::Row as PgRow;
+use tokio_postgres::types::ToSql;
+
+use crate::error::{Attempt, Failure};
+use crate::pool::{Lease, Pool, check_count, within};
+use crate::statements::{DRAW, LOG_KEYS, LOG_SCHEMA, kind};
+use crate::value::{Cell, Param, check};
+use crate::write::{ATTEMPTS_AFTER_DEADLOCK, Params, end, version};
+
+const DIALECT: Dialect = Dialect::Postgres;
+
+/// Deletes rows.
+pub(crate) async fn delete_where(pool: &Pool, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+    let (condition, params) = condition(schema, filter, Vec::new())?;
+    let sql = format!("DELETE FROM {} WHERE {condition} RETURNING {}, {DRAW}", DIALECT.quote(schema.table()), keys(schema));
+    run(pool, WriteWhere { schema, sql, params, kind: kind::DELETE }).await
+}
+
+/// Sets columns of rows.
+pub(crate) async fn update_where(pool: &Pool, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+    let mut sql = format!("UPDATE {} SET ", DIALECT.quote(schema.table()));
+    let mut values = Vec::new();
+    for (column, value) in schema.definition().columns().iter().zip(changes) {
+        if column.is_key || matches!(value, Value::Unset) {
+            continue;
+        }
+        check(column, value).map_err(|error| error.with_schema(schema.name()))?;
+        values.push(value.clone().into_owned());
+        // Writing to a String cannot fail.
+        let _ = write!(sql, "{} = ${}, ", DIALECT.quote(column.name), values.len());
+    }
+    let (condition, params) = condition(schema, filter, values)?;
+    let version = DIALECT.quote(VERSION_COLUMN);
+    let _ = write!(sql, "{version} = {DRAW} WHERE {condition} RETURNING {}, {version}", keys(schema));
+    run(pool, WriteWhere { schema, sql, params, kind: kind::PUT }).await
+}
+
+fn condition(schema: &BoundSchema, filter: &Filter, params: Vec<Value<'static>>) -> Result<(String, Vec<Value<'static>>)> {
+    sql::condition(DIALECT, schema, filter, params).map_err(|error| error.with_tier(Role::Truth))
+}
+
+fn keys(schema: &BoundSchema) -> String {
+    let keys: Vec<String> = schema.definition().key_columns().map(|column| DIALECT.quote(column.name)).collect();
+    keys.join(", ")
+}
+
+/// On the heap: the layout of one future within the other is deeper than the compiler looks.
+async fn run(pool: &Pool, write: WriteWhere<'_>) -> Result<Vec<Touched>> {
+    Box::pin(write.run(pool)).await
+}
+
+struct WriteWhere<'a> {
+    schema: &'a BoundSchema,
+    /// It answers the key columns and the version of each row that it touches.
+    sql: String,
+    params: Vec<Value<'static>>,
+    kind: i16,
+}
+
+impl WriteWhere<'_> {
+    async fn run(&self, pool: &Pool) -> Result<Vec<Touched>> {
+        let attempt = Attempt::Query(self.schema);
+        let mut begun = 0;
+        loop {
+            begun += 1;
+            let (lease, statements) = pool.lease_to_write(&[&self.sql, LOG_KEYS, LOG_SCHEMA], attempt).await?;
+            let limit = pool.limits().statement;
+            let work = async {
+                check_count(&statements[0], self.params.len())?;
+                let params = Param::all(&self.params);
+                let params: Params<'_> = params.iter().map(|param| param as _).collect();
+                let (begun, written) =
+                    within(limit, async { Ok(join(lease.batch_execute(pool.begin()), lease.query(&statements[0], &params)).await) })
+                        .await?;
+                begun?;
+                let touched = written?.iter().map(|row| self.touched(row)).collect::<Result<Vec<_>, Failure>>()?;
+                within(limit, self.log_and_commit(&lease, &statements[1], &statements[2], &touched)).await?;
+                Ok(touched)
+            };
+            let outcome = work.await;
+            let outcome = end(pool, &lease, outcome).await;
+            match lease.settle(outcome) {
+                Err(failure) if failure.is_rolled_back() && begun < ATTEMPTS_AFTER_DEADLOCK => {}
+                outcome => return outcome.map_err(|failure| failure.into_error(attempt)),
+            }
+        }
+    }
+
+    fn touched(&self, row: &PgRow) -> Result<Touched, Failure> {
+        let keys = self.schema.definition().key_positions().len();
+        let key = (0..keys).map(|index| Ok(row.try_get::<_, Cell>(index)?.0)).collect::<Result<Row<'static>, Failure>>()?;
+        Ok(Touched { key, version: version(row, keys)? })
+    }
+
+    async fn log_and_commit(
+        &self,
+        lease: &Lease,
+        by_key: &tokio_postgres::Statement,
+        by_schema: &tokio_postgres::Statement,
+        touched: &[Touched],
+    ) -> Result<(), Failure> {
+        let name = self.schema.name();
+        let versions: Vec<i64> = touched.iter().map(|touched| touched.version.get() as i64).collect();
+        let texts: Vec<String> = if touched.len() > BULK_LOG_LIMIT {
+            Vec::new()
+        } else {
+            touched.iter().map(|touched| key_text(&touched.key)).collect::<Result<_>>()?
+        };
+        let newest = versions.iter().copied().max().unwrap_or_default();
+        let of_keys: [&(dyn ToSql + Sync); 4] = [&name, &texts, &versions, &self.kind];
+        let of_schema: [&(dyn ToSql + Sync); 3] = [&name, &self.kind, &newest];
+        let (statement, params): (_, &[&(dyn ToSql + Sync)]) =
+            if touched.len() > BULK_LOG_LIMIT { (by_schema, &of_schema) } else { (by_key, &of_keys) };
+        let (logged, committed) = join(lease.execute(statement, params), lease.batch_execute("COMMIT")).await;
+        logged?;
+        Ok(committed?)
+    }
+}
