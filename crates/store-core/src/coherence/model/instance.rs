@@ -321,7 +321,7 @@ impl Instance {
     fn arrive(&mut self, poll: Poll, batch: &Batch, state: &State, rules: &Rules, sights: &mut Sights) -> bool {
         if batch.gap {
             self.forget(rules);
-            self.tell(state.truth.as_of_place(batch.end));
+            self.tell(batch.as_of);
         } else {
             for entry in entries_in(batch.entries).map(|index| &state.truth.log[index]) {
                 let version = Version::new(entry.version);
@@ -405,7 +405,7 @@ impl State {
             Some(poll @ Poll { stage: Stage::Sent, .. }) => {
                 let batch = match instance.place {
                     Some(place) => self.truth.read(place, rules),
-                    None => Batch { entries: 0, end: self.truth.end(Some(rules)), gap: true },
+                    None => self.truth.start(rules),
                 };
                 if batch.gap {
                     sights.add(Sight::Gap);

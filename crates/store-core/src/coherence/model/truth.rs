@@ -79,6 +79,8 @@ pub(super) struct Batch {
     pub(super) entries: u8,
     pub(super) end: Place,
     pub(super) gap: bool,
+    /// With a gap, the newest change that everything is read after: the truth may lose it once it has answered.
+    pub(super) as_of: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -207,13 +209,22 @@ impl Truth {
         Place { timeline: self.timeline, ended }
     }
 
+    /// An answer to one who has to begin anew.
+    pub(super) fn start(&self, rules: &Rules) -> Batch {
+        let end = self.end(Some(rules));
+        Batch { entries: 0, end, gap: true, as_of: self.as_of_place(end) }
+    }
+
     /// As [`Log::read`](crate::facet::Log::read).
     pub(super) fn read(&self, after: Place, rules: &Rules) -> Batch {
         let end = self.end(Some(rules));
         let new = |index: &usize| after.ended & (1 << index) == 0 && self.log[*index].phase == Phase::Committed;
         let unread = || (0..self.log.len()).filter(new);
         let gap = after.timeline != self.timeline || unread().any(|index| self.log[index].pruned);
-        Batch { entries: unread().fold(0, |entries, index| entries | 1 << index), end, gap }
+        if gap {
+            return self.start(rules);
+        }
+        Batch { entries: unread().fold(0, |entries, index| entries | 1 << index), end, gap, as_of: 0 }
     }
 }
 
