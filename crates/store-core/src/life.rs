@@ -29,8 +29,8 @@ pub(crate) struct Life {
 struct State {
     /// One of the constants above.
     state: AtomicU8,
-    /// Wakes calls when the runtime ends.
-    stranded: Notify,
+    /// Wakes calls when the runtime ends, or closing has waited for every write.
+    ended: Notify,
 }
 
 impl State {
@@ -83,7 +83,7 @@ impl Life {
         impl Drop for End {
             fn drop(&mut self) {
                 self.0.end(STRANDED);
-                self.0.stranded.notify_waiters();
+                self.0.ended.notify_waiters();
             }
         }
 
@@ -94,9 +94,9 @@ impl Life {
         }
     }
 
-    /// Makes a call, within the store's runtime where it is polled outside of any. It ends with the runtime.
+    /// Makes a call, within the store's runtime where it is polled outside of any. It ends with the runtime, and where closing waits for it no longer.
     pub(crate) async fn within<R>(&self, call: impl Future<Output = Result<R>>) -> Result<R> {
-        let (mut call, mut stranded) = (pin!(call), pin!(self.shared.stranded.notified()));
+        let (mut call, mut ended) = (pin!(call), pin!(self.shared.ended.notified()));
         let poll = |context: &mut Context<'_>| {
             // Asked before each poll: a timer of a runtime that has ended panics.
             if !self.is_stranded() {
@@ -105,11 +105,17 @@ impl Life {
                     return Poll::Ready(answer);
                 }
                 // What the call waits for may have ended in silence.
-                if stranded.as_mut().poll(context).is_pending() {
+                if ended.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
+                // A write that closing has waited for has its answer by now, which a spent budget of the task's must not hide.
+                if !self.is_stranded()
+                    && let Poll::Ready(answer) = pin!(tokio::task::unconstrained(call.as_mut())).poll(context)
+                {
+                    return Poll::Ready(answer);
+                }
             }
-            Poll::Ready(Err(Error::runtime_ended()))
+            Poll::Ready(Err(self.check().err().unwrap_or_else(Error::runtime_ended)))
         };
         poll_fn(poll).await
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, oneshot};
 
 use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline, View};
@@ -71,20 +71,23 @@ impl<T: Schema> Pipeline<T> {
         };
         let (waiting, work) = Caller::wait_for(work);
         let (_abandons, runs) = self.abandoned.wait_for(keys);
+        let (answer, answered) = oneshot::channel();
         let task = spawn(self.shared.life.runtime(), async move {
             let result = work.await;
-            drop((pass, turn, runs));
-            result
+            drop((turn, runs));
+            // Nobody may wait for it any more. It is there before the pass is given back, so that closing waits for answers too.
+            let _ = answer.send(result);
+            drop(pass);
         });
-        let ended = task.await;
+        let answered = answered.await;
         drop(waiting);
-        ended.unwrap_or_else(|ended| {
-            Err(if ended.is_panic() {
-                Error::new(ErrorKind::Internal, "a write panicked; it may have taken effect all the same")
-            } else {
-                Error::runtime_ended()
-            })
-        })
+        match answered {
+            Ok(result) => result,
+            Err(_) if task.await.is_err_and(|ended| ended.is_panic()) => {
+                Err(Error::new(ErrorKind::Internal, "a write panicked; it may have taken effect all the same"))
+            }
+            Err(_) => Err(Error::runtime_ended()),
+        }
     }
 
     async fn write(self: Arc<Self>, keys: Vec<T::Key>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {

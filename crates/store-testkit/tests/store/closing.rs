@@ -108,6 +108,53 @@ async fn closing_waits_for_the_writes_under_way_and_lets_no_more_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_a_close_overtakes_are_told_the_truth() {
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    let (writing, counting) = (bench.truth_faults.hold_before(Operation::PutMany), bench.truth_faults.hold_before(Operation::Count));
+    let mut write = std::pin::pin!(players.set(player("a", 1)));
+    let mut count = std::pin::pin!(players.count(Query::new()));
+    assert!(write.as_mut().now_or_never().is_none());
+    assert!(count.as_mut().now_or_never().is_none());
+    writing.arrived().await;
+    counting.arrived().await;
+    let closing = tokio::spawn({
+        let store = bench.store.clone();
+        async move { store.close().await }
+    });
+    writing.release();
+    closing.await.unwrap().unwrap();
+    // They are not polled before the end.
+    assert_eq!(write.await.unwrap().level, 1);
+    let error = count.await.unwrap_err();
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Closed, Some("count")));
+    assert!(error.to_string().contains("`close` was called"), "{error}");
+    assert!(bench.another().await.collection::<Player>().unwrap().exists("a").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_among_many_writes_tells_each_what_became_of_it() {
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    let writes = (0..300).map(|number| {
+        let players = players.clone();
+        tokio::spawn(async move { (number, players.set(player(&format!("p{number}"), number)).await.map(|_| ())) })
+    });
+    let writes: Vec<_> = writes.collect();
+    tokio::task::yield_now().await;
+    bench.store.close().await.unwrap();
+    let another = bench.another().await.collection::<Player>().unwrap();
+    for write in writes {
+        let (number, answer) = write.await.unwrap();
+        let is_stored = another.exists(&format!("p{number}")).await.unwrap();
+        assert_eq!(answer.is_ok(), is_stored, "{number}: {answer:?}");
+        if let Err(error) = answer {
+            assert!(error.kind() == ErrorKind::Closed && error.to_string().contains("`close` was called"), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_close_that_was_given_up_can_be_repeated() {
     let bench = FaultyBench::open().await;
     let players = bench.players();
