@@ -144,7 +144,7 @@ impl<T> Load<T> {
         self
     }
 
-    /// The tags of the value.
+    /// The tags of the value. One that holds a NUL character fails the load as [`LoadFailed`](crate::ErrorKind::LoadFailed).
     pub fn tags<S: Into<String>>(mut self, tags: impl IntoIterator<Item = S>) -> Self {
         let mut seen = HashSet::new();
         self.tags = Some(tags.into_iter().map(Into::into).filter(|tag: &String| seen.insert(tag.clone())).collect());

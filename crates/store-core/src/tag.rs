@@ -66,12 +66,11 @@ impl Tag {
             Source::Column(column) => not_a_tag(column, schema).map(|reason| (ErrorKind::InvalidQuery, reason)),
             Source::Text => None,
         };
-        let refused =
-            refused.or_else(|| self.text.contains('\0').then(|| (ErrorKind::InvalidValue, "a tag holds no NUL character".to_owned())));
-        match refused {
-            Some((kind, reason)) => Err(Error::new(kind, format!("`{}` is no tag here: {reason}", self.text.escape_debug()))),
-            None => Ok(self.text),
+        if let Some((kind, reason)) = refused {
+            return Err(Error::new(kind, format!("`{}` is no tag here: {reason}", self.text.escape_debug())));
         }
+        check_text(&self.text)?;
+        Ok(self.text)
     }
 }
 
@@ -97,6 +96,14 @@ impl From<&String> for Tag {
     fn from(text: &String) -> Self {
         Tag::from(text.as_str())
     }
+}
+
+/// Refuses a text that no tag has.
+fn check_text(text: &str) -> Result<()> {
+    if text.contains('\0') {
+        return Err(Error::new(ErrorKind::InvalidValue, format!("`{}` is no tag: a tag holds no NUL character", text.escape_debug())));
+    }
+    Ok(())
 }
 
 /// Why a column gives no tags in a schema.
@@ -138,6 +145,8 @@ impl<T: Schema> Collection<T> {
     /// The truth does not know these tags. A write leaves those of the collection that writes, and a copy that is made where there was none has those of the
     /// collection that reads. Where every reader should heed a tag, put [`#[schema(tag)]`](Tag) on a field. A search gives its tags to what it brings into
     /// memory.
+    ///
+    /// A tag holds no NUL character. With one that does, every call that would give or heed the tags fails as [`InvalidValue`](ErrorKind::InvalidValue).
     ///
     /// ```
     /// # #[derive(store_derive::Schema)] struct City { #[schema(primary_key)] id: i64, name: String }
@@ -190,6 +199,11 @@ impl CallTags {
         tags.sort_unstable();
         tags.dedup();
         CallTags((!tags.is_empty()).then(|| tags.into()))
+    }
+
+    /// Refuses what is no tag.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.iter().try_for_each(|tag| check_text(tag))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

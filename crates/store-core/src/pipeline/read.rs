@@ -90,6 +90,7 @@ pub(super) enum Caches {
 impl<T: Schema> Pipeline<T> {
     /// The record as fresh as was asked for, through the key's flight where that is fresh enough; the last known one if the tiers fail and the user allows it.
     pub(crate) async fn get_below(self: &Arc<Self>, key: T::Key, freshness: &Freshness, tags: &CallTags) -> Result<Option<Loaded<T>>> {
+        tags.check()?;
         self.check(key.borrow())?;
         let found = self.or_last_known(&key, freshness, tags, self.within_limit(self.get_fresh(key.clone(), freshness, tags)));
         found.await
@@ -129,6 +130,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// The record from the shared tier or below, with the columns that memory leaves out.
     pub(crate) async fn get_from(self: &Arc<Self>, role: Role, key: T::Key, tags: &CallTags) -> Result<Option<Record<T>>> {
+        tags.check()?;
         self.check(key.borrow())?;
         self.counters().direct_gets.add(1);
         if matches!(self.backing, Backing::Memory(_)) {

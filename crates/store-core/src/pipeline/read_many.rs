@@ -34,6 +34,7 @@ impl<T: Schema> Pipeline<T> {
         freshness: &Freshness,
         tags: &CallTags,
     ) -> Result<Vec<Option<Record<T>>>> {
+        tags.check()?;
         for key in &keys {
             self.check(key.borrow())?;
         }
@@ -66,6 +67,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// The records of many keys from the shared tier or the truth, with the columns that memory leaves out.
     pub(crate) async fn get_many_from(self: &Arc<Self>, role: Role, keys: Vec<T::Key>, tags: &CallTags) -> Result<Vec<Option<Record<T>>>> {
+        tags.check()?;
         for key in &keys {
             self.check(key.borrow())?;
         }

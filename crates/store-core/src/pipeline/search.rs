@@ -51,6 +51,7 @@ impl<T: Schema> Pipeline<T> {
         freshness: &Freshness,
         tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
+        tags.check()?;
         let select = query.to_select(query.search_limit())?;
         let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_many();

@@ -47,6 +47,7 @@ pub struct WarmProgress {
 impl<T: Schema> Pipeline<T> {
     /// Reads up to `limit` records, in the order of their keys, through the tiers. The keys are streamed, so the table may be larger than memory.
     pub(crate) async fn warm(self: &Arc<Self>, limit: Option<u64>, tags: &CallTags, mut progress: impl FnMut(WarmProgress)) -> Result<u64> {
+        tags.check()?;
         let count = self.count(None, &Freshness::Strong).await?;
         let total = limit.map_or(count, |limit| limit.min(count));
         let mut select = Query::<T>::new().to_select(limit)?;

@@ -28,6 +28,7 @@ impl<T: Schema> Pipeline<T> {
     ///
     /// The work runs in a task of its own: a caller that gives up leaves no tier behind the others.
     pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {
+        tags.check()?;
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
         for key in &keys {
             self.check(key.borrow())?;

@@ -6,15 +6,39 @@ use proptest::prelude::*;
 use strata::mem::MemTier;
 use strata::sqlite::SqliteTier;
 use strata::{
-    Codec, ColumnType, Comparison, Cursor, Error, ErrorKind, Filter, Key, PostcardCodec, Query, Setup, Store, Timestamp, Value, key_text,
-    params,
+    Codec, ColumnType, Comparison, Cursor, Error, ErrorKind, Filter, Key, PostcardCodec, Query, Role, Setup, Store, Timestamp, Value,
+    key_text, params,
 };
 use uuid::Uuid;
 
 use super::models::{City, Player, player};
 use super::stacks::{Bench, on_stacks};
 
-on_stacks!(with_tables: [malformed_queries_are_refused_and_say_why]);
+on_stacks!(with_tables: [malformed_queries_are_refused_and_say_why, calls_that_give_what_is_no_tag_are_refused]);
+
+async fn calls_that_give_what_is_no_tag_are_refused(bench: &Bench) {
+    bench.players().set(player("a", 1)).await.unwrap();
+    let players = bench.players().with_tags(["front", "a\0b"]);
+    let truth = players.from(Role::Truth);
+    let errors = [
+        players.get("a").await.unwrap_err(),
+        players.get_record("a").await.unwrap_err(),
+        players.read("a").await.unwrap_err(),
+        players.get_many(["a"]).await.unwrap_err(),
+        players.set(player("a", 2)).await.unwrap_err(),
+        players.set_many([player("a", 2)]).await.unwrap_err(),
+        players.search(Query::new()).await.unwrap_err(),
+        players.warm(None).await.unwrap_err(),
+        truth.get("a").await.unwrap_err(),
+        truth.get_many(["a"]).await.unwrap_err(),
+        truth.search(Query::new()).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!((error.kind(), error.schema()), (ErrorKind::InvalidValue, Some("player")), "{error}");
+        assert!(error.to_string().contains("`a\\0b` is no tag"), "{error}");
+    }
+    assert_eq!(bench.players().get("a").await.unwrap().unwrap().level, 1);
+}
 
 async fn malformed_queries_are_refused_and_say_why(bench: &Bench) {
     let players = bench.players();

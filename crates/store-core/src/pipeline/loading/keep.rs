@@ -111,6 +111,9 @@ impl<T: Schema> Pipeline<T> {
                 }
             },
         };
+        if let Some(tag) = tags.iter().flatten().find(|tag| tag.contains('\0')) {
+            return Err(self.load_failed(format!("it gave the tag `{}`; a tag holds no NUL character", tag.escape_debug())));
+        }
         let source_tag = source_tag.or_else(|| of_known.and_then(|notes| notes.source_tag.clone()));
         let tags = tags.or_else(|| of_known.map(|notes| notes.tags.clone())).unwrap_or_default();
         let fresh = match (ttl, of_known.and_then(|notes| notes.life_time)) {

@@ -157,6 +157,18 @@ async fn a_call_ends_with_its_limit_and_a_load_with_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loader_that_gives_what_is_no_tag_is_told() {
+    for kind in [Kind::Shared, Kind::Memory] {
+        let bench = Bench::open(kind, |_| {}).await;
+        let source = Source::new();
+        let error = bench.pages.get_or_load("/", source.gives(Load::value(page("/", 1)).tags(["front", "a\0b"]))).await.unwrap_err();
+        assert_eq!((error.kind(), error.key()), (ErrorKind::LoadFailed, Some("/")), "{error}");
+        assert!(error.to_string().contains("`a\\0b`"), "{error}");
+        assert_eq!(loaded(&bench.pages, &source, Load::value(page("/", 2))).await, Some(2), "nothing is kept of it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loader_that_asks_for_its_own_key_is_told_at_once() {
     for kind in [Kind::Shared, Kind::Memory] {
         let bench = Bench::open(kind, |_| {}).await;
