@@ -3,12 +3,14 @@
 //! SQLite has one writer at a time, in all processes, so a counter in the file serves: each entry of the log draws the next number, which is its
 //! version and its place in the log at once.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 use store_core::facet::LogKind;
 use store_core::{Result, Version};
 
+use crate::asker::Asker;
 use crate::error::{self, Origin};
 use crate::workers::Worker;
 
@@ -37,13 +39,17 @@ pub(crate) const OWN_NAMES: [&str; 2] = ["_strata_version", "_strata_log"];
 /// The layout of Strata's own tables that this build reads and writes.
 pub(crate) const FORMAT: i64 = 1;
 
-/// Runs a write as one transaction: all of it or nothing.
+/// The pauses between two attempts to get the lock that another process has.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(25);
+
+/// Runs a write as one transaction: all of it or nothing. If nobody waits for it any more by the time that it has the lock on the file, it does nothing.
 pub(crate) fn transaction<T>(worker: &Worker, origin: Origin<'_>, write: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
     let connection = &worker.connection;
     let run = |sql: &str| {
         connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(|error| error::from_sqlite(error, origin))
     };
-    run("BEGIN IMMEDIATE")?;
+    begin(worker, origin)?;
     let commit = |value| {
         // A commit to a file that lost its name would be acknowledged and lost with the file.
         worker.file.check()?;
@@ -55,6 +61,44 @@ pub(crate) fn transaction<T>(worker: &Worker, origin: Origin<'_>, write: impl Fn
         let _ = run("ROLLBACK");
     }
     result
+}
+
+/// Waits for the lock on the file, and gets it.
+fn begin(worker: &Worker, origin: Origin<'_>) -> Result<()> {
+    let is_wanted = || worker.asker.as_ref().is_none_or(Asker::waits);
+    let connection = &worker.connection;
+    let from_sqlite = |error| error::from_sqlite(error, origin);
+    // SQLite itself would wait to the end, wanted or not.
+    connection.busy_timeout(Duration::ZERO).map_err(from_sqlite)?;
+    let mut pause = FIRST_PAUSE;
+    let begun = loop {
+        let begun = connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
+        if !begun.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)) {
+            worker.locked_out_since.set(None);
+            break begun.map(|_| ()).map_err(from_sqlite);
+        }
+        let now = Instant::now();
+        // All that wait for one lock wait at once: each from when it was handed over. Earlier writes of this process's own take nothing off its time.
+        let locked_out_since = worker.locked_out_since.get().unwrap_or(now);
+        worker.locked_out_since.set(Some(locked_out_since));
+        let waits_since = worker.asker.as_ref().map_or(locked_out_since, |asker| asker.since().max(locked_out_since));
+        if !is_wanted() {
+            break Err(error::unwanted());
+        }
+        let left = worker.busy_timeout().saturating_sub(now.duration_since(waits_since));
+        if left.is_zero() {
+            break begun.map(|_| ()).map_err(from_sqlite);
+        }
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    };
+    connection.busy_timeout(worker.busy_timeout()).map_err(from_sqlite)?;
+    begun?;
+    if is_wanted() {
+        return Ok(());
+    }
+    connection.execute_batch("ROLLBACK").map_err(from_sqlite)?;
+    Err(error::unwanted())
 }
 
 /// Runs reads on one snapshot of the database.
@@ -123,10 +167,13 @@ pub(crate) fn microseconds_before_now(age: Duration) -> i64 {
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
+    use std::sync::Arc;
+
     use store_core::facet::{Log, LogEntry};
     use store_core::{ErrorKind, Tier};
 
     use super::*;
+    use crate::config::SqliteConfig;
     use crate::tier::SqliteTier;
 
     #[tokio::test]
@@ -152,5 +199,80 @@ mod tests {
         std::fs::rename(&aside, &path).unwrap();
         assert_eq!(tier.append(&[entry]).await.unwrap()[0].get(), before[0].get() + 1);
         tier.close().await.unwrap();
+    }
+
+    /// A tier whose file another process has locked.
+    async fn locked(directory: &tempfile::TempDir, busy_timeout: Duration) -> (Arc<SqliteTier>, Connection) {
+        let path = directory.path().join("app.db");
+        let tier = SqliteTier::open(SqliteConfig::new(&path).with_busy_timeout(busy_timeout)).await.unwrap();
+        store_core::facet::Tables::prepare(&tier, &[]).await.unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        (Arc::new(tier), other)
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_given_up_while_another_process_had_the_lock_is_not_carried_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let (tier, other) = locked(&directory, Duration::from_secs(600)).await;
+        let (begins, begun) = tokio::sync::oneshot::channel();
+        let write = tier.writer().run(move |worker| {
+            begins.send(()).unwrap();
+            transaction(worker, Origin::Own, |connection| draw_versions(connection, 1))
+        });
+        let mut write = Box::pin(write);
+        tokio::select! {
+            _ = &mut write => unreachable!("the file is locked"),
+            begun = begun => begun.unwrap(),
+        }
+        drop(write);
+        // It gave the lock's wait up, rather than keep the writer for ten minutes.
+        tier.writer().run(|_| Ok(())).await.unwrap();
+        other.execute_batch("ROLLBACK").unwrap();
+        let version =
+            |connection: &Connection| connection.query_row("SELECT version FROM \"_strata_version\"", [], |row| row.get::<_, i64>(0));
+        assert_eq!(version(&other).unwrap(), 0);
+        tier.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn writes_behind_one_lock_wait_for_it_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let patience = Duration::from_secs(1);
+        let (tier, _other) = locked(&directory, patience).await;
+        let began = Instant::now();
+        let write = || tier.writer().run(|worker| transaction(worker, Origin::Own, |connection| draw_versions(connection, 1)));
+        for answer in futures_util::future::join_all((0..8).map(|_| write())).await {
+            assert_eq!(answer.unwrap_err().kind(), ErrorKind::Timeout);
+        }
+        assert!(began.elapsed() >= patience && began.elapsed() < patience * 4, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_write_behind_a_long_one_of_its_own_process_keeps_its_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let patience = Duration::from_millis(300);
+        let (tier, other) = locked(&directory, patience).await;
+        other.execute_batch("ROLLBACK").unwrap();
+        let (locks, locked) = std::sync::mpsc::channel();
+        let long = tier.writer().run(move |worker| {
+            transaction(worker, Origin::Own, |_| {
+                thread::sleep(patience * 2);
+                Ok(())
+            })?;
+            // The next one finds the lock taken, though its own process took longer than it may wait.
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
+            thread::spawn(move || {
+                thread::sleep(patience / 3);
+                drop(other);
+                locks.send(()).unwrap();
+            });
+            Ok(())
+        });
+        let next = tier.writer().run(|worker| transaction(worker, Origin::Own, |connection| draw_versions(connection, 1)));
+        let (long, next) = tokio::join!(long, next);
+        long.unwrap();
+        assert_eq!(next.unwrap(), 1);
+        locked.recv().unwrap();
     }
 }

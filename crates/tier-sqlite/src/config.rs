@@ -61,6 +61,9 @@ impl SqliteConfig {
     }
 
     /// How long a write waits for another process that is writing to the same file, before it fails as [`Timeout`](ErrorKind::Timeout). Default: 5 seconds.
+    ///
+    /// The time runs from when the write was asked for, or from when the lock was first met, if that is later: all that wait for one lock wait at once, and earlier
+    /// writes of the same process do not count. A write whose caller gives up meanwhile is not carried out.
     #[must_use]
     pub fn with_busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;

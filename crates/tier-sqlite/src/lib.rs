@@ -18,6 +18,7 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod bulk;
+mod asker;
 mod commit;
 mod conditional;
 mod config;

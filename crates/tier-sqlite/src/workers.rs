@@ -3,6 +3,7 @@
 //! A pool keeps a number of workers ready for calls. A worker whose job must wait for somebody outside (a stream whose reader is slow) is lent: the
 //! pool starts another in its place, so that open streams never keep calls from being served, and ends the surplus when the worker comes back.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,15 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use rusqlite::{Connection, InterruptHandle};
-use store_core::facet::Caller;
 use store_core::{Error, Result, Role};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::asker::Asker;
 use crate::config::SqliteConfig;
 use crate::connection::{self, Purpose};
 use crate::error::{self, Origin};
@@ -66,6 +67,10 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     running: Running,
     lent: bool,
+    /// Who asked for the job that runs.
+    pub(crate) asker: Option<Asker>,
+    /// Since when another process has been found to lock the file, time after time.
+    pub(crate) locked_out_since: Cell<Option<Instant>>,
 }
 
 /// The long job that is running, for the connection's progress handler.
@@ -158,20 +163,23 @@ impl Workers {
     }
 
     /// Runs a job on one of the connections. If the future is dropped, or nobody waits for the write that asks for it, a job that has not begun never does; one that
-    /// has runs to its end.
+    /// has runs to its end, unless it still waits to [begin a transaction](crate::commit::transaction).
     pub(crate) async fn run<T: Send + 'static>(&self, job: impl FnOnce(&mut Worker) -> Result<T> + Send + 'static) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let caller = Caller::of_this_task();
+        let (asker, waiting) = Asker::of_this_task();
         self.submit(move |worker| {
-            if reply.is_closed() {
-                return;
-            }
-            let result = if caller.waits() { worker.and_then(job) } else { Err(error::unwanted()) };
+            let run = |worker: &mut Worker| {
+                worker.asker = Some(asker.clone());
+                job(worker)
+            };
+            let result = if asker.waits() { worker.and_then(run) } else { Err(error::unwanted()) };
             // Whoever dropped the future wants no answer.
             let _ = reply.send(result);
         })
         .await?;
-        answer.await.unwrap_or_else(|_| Err(error::lost()))
+        let answer = answer.await;
+        drop(waiting);
+        answer.unwrap_or_else(|_| Err(error::lost()))
     }
 
     /// Hands over a job without waiting for its end. It gets an error where no connection can be opened.
@@ -283,7 +291,15 @@ impl Worker {
             let is_in_vain = move || *of_shared.closing.borrow() || lock(&of_job).as_ref().is_some_and(|interest| interest.is_lost());
             connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(is_in_vain)).map_err(|error| error::from_sqlite(error, Origin::Own))?;
         }
-        Ok(Worker { connection, file: Arc::clone(&shared.file), shared: Arc::clone(shared), running, lent: false })
+        Ok(Worker {
+            connection,
+            file: Arc::clone(&shared.file),
+            shared: Arc::clone(shared),
+            running,
+            lent: false,
+            asker: None,
+            locked_out_since: Cell::new(None),
+        })
     }
 
     fn serve(mut self) {
@@ -294,6 +310,7 @@ impl Worker {
                 Ok(()) => job(Ok(&mut self)),
                 Err(error) => job(Err(error)),
             }));
+            self.asker = None;
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
@@ -328,6 +345,11 @@ impl Worker {
             state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
+    }
+
+    /// How long a write waits for another process's lock.
+    pub(crate) fn busy_timeout(&self) -> Duration {
+        self.shared.config.busy_timeout
     }
 
     /// Runs what may take long, as long as somebody is interested.

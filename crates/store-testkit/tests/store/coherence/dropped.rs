@@ -200,7 +200,7 @@ async fn a_write_that_waits_for_the_writer_never_begins_without_its_caller() {
     players.set(player("a", 1)).await.unwrap();
     let other = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    // The first has begun, and waits for the other connection; the second waits for the first.
+    // The first waits for the other connection; the second waits for the first.
     let results = tokio::join!(players.set(player("b", 2)), players.set(player("a", 2)), players.delete("a"));
     for error in [results.0.unwrap_err(), results.1.unwrap_err(), results.2.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
@@ -209,6 +209,7 @@ async fn a_write_that_waits_for_the_writer_never_begins_without_its_caller() {
     // It comes after all that was queued.
     players.set_many([player("c", 1)]).await.unwrap();
     assert_eq!(level(&players).await, Some(3), "what others wrote after the calls had ended stays");
+    assert!(!players.exists("b").await.unwrap(), "nor is a write carried out that had not got the lock");
     store.close().await.unwrap();
 }
 
