@@ -198,7 +198,7 @@ fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
         }
         Some(name) => Err(invalid(&name, "is set, and this build lacks PostgreSQL; turn on Strata's feature `pg`, or unset it")),
     };
-    let Some(url) = url else { return without_postgres.map(|()| None) };
+    let Some(url) = url.map(with_lower_case_scheme) else { return without_postgres.map(|()| None) };
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         #[cfg(feature = "pg")]
         return postgres.config(&url).map(|config| Some(Truth::Postgres(Box::new(config))));
@@ -221,4 +221,12 @@ fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
         return Err(invalid("DATABASE_URL", problem));
     }
     Err(invalid("DATABASE_URL", "begins neither with `postgres://` nor with `sqlite:`"))
+}
+
+/// A URL whose scheme is in lower case, as it may be in any.
+fn with_lower_case_scheme(url: String) -> String {
+    match url.split_once(':') {
+        Some((scheme, rest)) => format!("{}:{rest}", scheme.to_ascii_lowercase()),
+        None => url,
+    }
 }

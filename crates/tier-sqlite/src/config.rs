@@ -42,7 +42,8 @@ pub struct SqliteConfig {
 const MOST_READERS: usize = 64;
 
 impl SqliteConfig {
-    /// The defaults for a file, which is made if it is missing. Its directory must exist.
+    /// The defaults for a file, which is made if it is missing. Its directory must exist. A relative path is of the directory that is the process's own when the tier is
+    /// opened.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         SqliteConfig {
             path: path.into(),
@@ -77,9 +78,23 @@ impl SqliteConfig {
         self
     }
 
+    /// The same, whatever becomes the process's own directory.
+    pub(crate) fn absolute(self) -> Result<Self> {
+        let cannot = |error| {
+            let reason =
+                format!("`{}` is a relative path, and the process's own directory is unknown; give an absolute one", self.path.display());
+            Error::new(ErrorKind::InvalidConfig, reason).with_tier(Role::Truth).with_source(error)
+        };
+        let path = std::path::absolute(&self.path).map_err(cannot)?;
+        Ok(SqliteConfig { path, ..self })
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let refuse = |reason: String| Err(Error::new(ErrorKind::InvalidConfig, reason).with_tier(Role::Truth));
-        if self.path.as_os_str().is_empty() || self.path == Path::new(":memory:") {
+        if self.path.as_os_str().is_empty() {
+            return refuse("the path is empty; give the path of a file, such as `app.db`".into());
+        }
+        if self.path == Path::new(":memory:") {
             return refuse(
                 "SQLite in memory cannot be shared by connections; give a file's path, or build the store on the memory tier alone".into(),
             );

@@ -54,6 +54,7 @@ impl SqliteTier {
     pub async fn open(config: impl Into<SqliteConfig>) -> Result<Self> {
         let config = config.into();
         config.check()?;
+        let config = config.absolute()?;
         let file = Arc::new(DatabaseFile::new(config.path.clone()));
         let tier = SqliteTier {
             plans: Plans::default(),
@@ -76,7 +77,7 @@ impl SqliteTier {
         !self.file.is_known() && connection::can_make(&self.config.path)
     }
 
-    /// The file.
+    /// The file's absolute path.
     pub fn path(&self) -> &Path {
         &self.config.path
     }

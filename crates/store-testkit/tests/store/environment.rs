@@ -73,7 +73,7 @@ fn check(printed: &str, said: &[&str]) {
 #[test]
 fn an_embedded_store_needs_one_variable() {
     let directory = tempfile::tempdir().unwrap();
-    for (number, prefix) in ["sqlite:", "sqlite://"].into_iter().enumerate() {
+    for (number, prefix) in ["sqlite:", "sqlite://", "SQLite:"].into_iter().enumerate() {
         let file = directory.path().join(format!("{number}.db"));
         let printed = with_text(&[("DATABASE_URL", &format!("{prefix}{}", file.display()))]);
         check(&printed, &["ping: Ok", "done: ", "\"memory\", \"sqlite\""]);

@@ -36,15 +36,22 @@ async fn a_path_that_cannot_be_a_database_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn settings_out_of_range_are_refused() {
-    for memory in ["", ":memory:"] {
-        refused(memory, ErrorKind::InvalidConfig, "memory").await;
-    }
+    refused("", ErrorKind::InvalidConfig, "the path is empty").await;
+    refused(":memory:", ErrorKind::InvalidConfig, "memory").await;
     refused("file:app.db?mode=ro", ErrorKind::InvalidConfig, "URI").await;
     let database = Database::new();
     refused(database.config().with_readers(0), ErrorKind::InvalidConfig, "1 to 64").await;
     refused(database.config().with_readers(65), ErrorKind::InvalidConfig, "1 to 64").await;
     refused(database.config().with_busy_timeout(Duration::MAX), ErrorKind::InvalidConfig, "busy timeout").await;
     assert!(!database.path().exists());
+}
+
+#[tokio::test]
+async fn a_relative_path_is_of_the_directory_that_it_was_opened_in() {
+    let tier = tier_sqlite::SqliteTier::open("never-made.db").await.unwrap();
+    assert_eq!(tier.path(), std::env::current_dir().unwrap().join("never-made.db"));
+    tier.close().await.unwrap();
+    assert!(!tier.path().exists());
 }
 
 #[tokio::test]
