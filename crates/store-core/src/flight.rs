@@ -79,6 +79,11 @@ where
         (Flight(receiver), Some(Landing { place: Some(place), sender }))
     }
 
+    /// A place on the key's flight, if there is one.
+    pub(crate) fn join(&self, key: &K) -> Option<Flight<V>> {
+        lock(&self.board).get(key).map(|outcome| Flight(outcome.clone()))
+    }
+
     /// Lets later readers of the key start anew. Those already waiting keep the flight.
     pub(crate) fn forget(&self, key: &K) {
         lock(&self.board).remove(key);

@@ -27,7 +27,8 @@ impl<T: Schema> Collection<T> {
     /// - If the load fails, or takes longer than the soft time limit, the last known value is answered where
     ///   [`stale_on_error`](crate::Settings::stale_on_error) allows it.
     /// - A loader that asks for its own key while no tier holds it, itself or through loads that it waits for, would wait for itself: that is
-    ///   [`LoadFailed`](crate::ErrorKind::LoadFailed) at once. It is not noticed where the loader hands the question to another task.
+    ///   [`LoadFailed`](crate::ErrorKind::LoadFailed) at once. So is a question by which loaders that different calls run would wait for each other. Neither is
+    ///   noticed where the loader hands the question to another task, nor the latter between processes.
     /// - Freshness is about the store: [`Strong`](crate::Freshness::Strong) asks the shared tier for what was written or invalidated, and not the loader.
     /// - While the shared tier is away, or another process takes too long, what was loaded is kept in memory alone, for at most the freshness bound.
     ///

@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 
 pub(crate) use ask::{LoadMany, LoadOne, Loader};
 
-use self::chain::Chain;
+use self::chain::{Chain, Waiting};
 use self::known::LastKnown;
 use super::read::Loaded;
 use super::tags::Tagging;
@@ -113,13 +113,28 @@ impl<T: Schema> Pipeline<T> {
         Ok(())
     }
 
-    /// Refuses a load of a key within a load of it.
-    fn check_is_not_its_own(&self, key: &T::Key) -> Result<()> {
-        match Chain::current() {
-            Some(chain) if chain.holds(self.address(), &Self::text(key)) => Err(self.load_failed(
-                "the key's own loader asks for it, itself or through a load that it waits for, and so would wait for itself; let it read the source".to_owned(),
-            )),
-            _ => Ok(()),
+    /// Refuses loads of keys within loads that they would wait for, and notes the wait for the others until what it answers is dropped.
+    ///
+    /// A call that no running load is fresh enough for waits for none.
+    fn check_waits_for_no_own(&self, keys: &[T::Key], freshness: &Freshness) -> Result<Option<Waiting>> {
+        let Some(chain) = Chain::current() else { return Ok(None) };
+        let refused = |key: &T::Key, message: &str| self.load_failed(message.to_owned()).with_key(Self::text(key));
+        let texts: Vec<String> = keys.iter().map(Self::text).collect();
+        if let Some(own) = texts.iter().position(|text| chain.holds(self.address(), text)) {
+            let message = "the key's own loader asks for it, itself or through a load that it waits for, and so would wait for itself; let it read the source";
+            return Err(refused(&keys[own], message));
+        }
+        if !self.is_fresh(freshness) {
+            return Ok(None);
+        }
+        let runs = |position: usize| self.loads.join(&keys[position]).is_some() || self.renewals.join(&keys[position]).is_some();
+        match chain.wait_for(self.address(), texts, runs) {
+            Ok(waiting) => Ok(Some(waiting)),
+            Err(position) => {
+                let message = "its loader, which another call runs, waits for the load that asks for it, and so the two would wait for each other; let one \
+                               of the loaders read the source";
+                Err(refused(&keys[position], message))
+            }
         }
     }
 
@@ -139,7 +154,7 @@ impl<T: Schema> Pipeline<T> {
         if self.is_fresh(freshness) && self.remembers_absence(key.borrow()) {
             return Ok(None);
         }
-        self.check_is_not_its_own(&key)?;
+        let _waiting = self.check_waits_for_no_own(std::slice::from_ref(&key), freshness)?;
         let mut flights = self.board(vec![key.clone()], loader, freshness);
         let Some(flight) = flights.pop() else { return Ok(None) };
         let waiting = self.within_limit(self.landed(&key, flight, freshness));
@@ -174,9 +189,7 @@ impl<T: Schema> Pipeline<T> {
                 found.insert(key.clone(), record);
             }
         }
-        for key in &missing {
-            self.check_is_not_its_own(key).map_err(|error| error.with_key(Self::text(key)))?;
-        }
+        let _waiting = self.check_waits_for_no_own(&missing, freshness)?;
         let flights = self.board(missing.clone(), loader, freshness);
         let landed = join_all(missing.iter().zip(flights).map(|(key, flight)| self.landed(key, flight, freshness))).await;
         for (key, loaded) in missing.into_iter().zip(landed) {

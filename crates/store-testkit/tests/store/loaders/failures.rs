@@ -228,3 +228,40 @@ async fn a_schema_with_tables_has_nothing_to_load() {
         assert!(error.to_string().contains("cache_only"), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loaders_of_two_calls_that_ask_for_each_others_key_are_told_at_once() {
+    for kind in [Kind::Shared, Kind::Memory] {
+        let bench = Bench::open(kind, |_| {}).await;
+        let source = Source::new();
+        let call = |path: &'static str, asked: &'static str| {
+            let (pages, inner, gate) = (bench.pages.clone(), bench.pages.clone(), source.clone());
+            let loader = move |_| async move {
+                gate.pass().await;
+                let found = inner.get_or_load(asked, nobody).await?;
+                Ok(Load::value(page(path, found.map_or(0, |found| found.body) + 1)))
+            };
+            tokio::spawn(async move { pages.get_or_load(path, loader).await })
+        };
+        let calls = [call("a", "b"), call("b", "c"), call("c", "a")];
+        for _ in &calls {
+            source.arrived().await;
+        }
+        calls.iter().for_each(|_| source.release());
+        for call in calls {
+            let error = call.await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::LoadFailed, "{error}");
+            assert!(error.to_string().contains("would wait for each other"), "{error}");
+        }
+        // Nothing of it stays.
+        let chain = [call("a", "b"), call("b", "c")];
+        for _ in &chain {
+            source.arrived().await;
+        }
+        bench.pages.set(page("c", 5)).await.unwrap();
+        chain.iter().for_each(|_| source.release());
+        for (call, body) in chain.into_iter().zip([7, 6]) {
+            assert_eq!(call.await.unwrap().unwrap().unwrap().body, body);
+        }
+    }
+}
