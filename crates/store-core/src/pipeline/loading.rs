@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 pub(crate) use ask::{LoadMany, LoadOne, Loader};
 
@@ -290,10 +290,16 @@ impl<T: Schema> Pipeline<T> {
         };
         match &self.backing {
             Backing::Records(records) => {
-                let (ready, busy) = self.look(&**records, wanted, reason).await;
-                self.load_ready(Some(&**records), ready, &mut loader).await;
-                let ready = self.wait_for_loads(&**records, busy, reason).await;
-                self.load_ready(Some(&**records), ready, &mut loader).await;
+                let (mut renewing, mut others) = (Vec::new(), Vec::new());
+                for wanted in wanted {
+                    match self.renewals.join(&wanted.key).filter(|_| reason == Reason::Missing) {
+                        Some(renewal) => renewing.push((wanted, renewal)),
+                        None => others.push(wanted),
+                    }
+                }
+                let renewed = self.join_renewals(&**records, renewing);
+                let ((), left) = join(self.load_shared(&**records, others, reason, &mut loader), renewed).await;
+                self.load_shared(&**records, left, reason, &mut loader).await;
             }
             Backing::Memory(versions) => {
                 let ready = wanted.into_iter().map(|mut wanted| {
@@ -309,6 +315,14 @@ impl<T: Schema> Pipeline<T> {
             }
             Backing::Tables { .. } => {}
         }
+    }
+
+    /// Loads keys where the shared tier is the truth, unless other processes do.
+    async fn load_shared(&self, records: &dyn Records, wanted: Vec<Wanted<T>>, reason: Reason, loader: &mut impl Loader<T>) {
+        let (ready, busy) = self.look(records, wanted, reason).await;
+        self.load_ready(Some(records), ready, loader).await;
+        let ready = self.wait_for_loads(records, busy, reason).await;
+        self.load_ready(Some(records), ready, loader).await;
     }
 
     /// Ends the flight with what memory holds, if it holds something.

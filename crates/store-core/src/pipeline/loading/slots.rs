@@ -3,8 +3,11 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use super::{LOADED, Pipeline, Reason, Wanted};
+use futures_util::future::join_all;
+
+use super::{LOADED, Landed, Pipeline, Reason, Wanted};
 use crate::facet::{Records, Seen, Slot};
+use crate::flight::Flight;
 use crate::pipeline::Borrowed;
 use crate::pipeline::View;
 use crate::pipeline::read::{Found, Loaded};
@@ -85,6 +88,37 @@ impl<T: Schema> Pipeline<T> {
         }
         self.take_rights(records, over, reason, &mut ready, &mut busy).await;
         (ready, busy)
+    }
+
+    /// Ends the flights of keys that are missing from memory while this process renews them: with what the slot still holds, else with what the renewal brings.
+    /// Answers those that it says nothing of.
+    pub(super) async fn join_renewals(&self, records: &dyn Records, renewing: Vec<(Wanted<T>, Flight<Landed<T>>)>) -> Vec<Wanted<T>> {
+        let joined = renewing.into_iter().map(async |(wanted, mut renewal)| {
+            let wanted = self.look_without_lease(records, wanted).await?;
+            match renewal.landed().await {
+                Ok(landed @ (Landed::Found(Some(_)) | Landed::Failed { .. })) => {
+                    wanted.landing.land(Ok(landed));
+                    None
+                }
+                // Another process renews the key, or it is absent, which memory may remember.
+                Ok(Landed::Found(None)) | Err(_) => self.land_from_memory(wanted),
+            }
+        });
+        join_all(joined).await.into_iter().flatten().collect()
+    }
+
+    /// Ends the flight with what the key's slot holds, if that may be answered. A lease would keep the renewal from filling the slot.
+    async fn look_without_lease(&self, records: &dyn Records, mut wanted: Wanted<T>) -> Option<Wanted<T>> {
+        wanted.fence = self.fences.begin::<Borrowed<T>>(wanted.key.borrow());
+        wanted.began = self.shared.settings.clock.monotonic();
+        wanted.tagging = self.begin_tagging(&CallTags::default());
+        let slots = records.fetch(&self.schema, std::slice::from_ref(&wanted.text), None).await;
+        match slots.ok().and_then(|slots| slots.into_iter().next()) {
+            Some(Slot::Record(record)) if self.slot_holds(records, &wanted.text, &record).await => {
+                self.land_from_slot(wanted, record, Reason::Missing)
+            }
+            _ => Some(wanted),
+        }
     }
 
     /// Ends the flight with what a slot holds, if that may be answered.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use store_testkit::Operation;
 use strata::facet::Slot;
 use strata::{Known, Load, Role};
 
@@ -219,4 +220,32 @@ async fn a_hit_near_the_end_loads_anew_in_the_background() {
         crate::store::coherence::until("it is renewed", async || bench.pages.get("/").await.unwrap().unwrap().body == 2).await;
         assert_eq!(source.asked(), 2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_while_it_is_loaded_anew_is_not_loaded_twice() {
+    let bench = Bench::open(Kind::Shared, |settings| settings.refresh_ahead = 0.1).await;
+    let source = Source::new();
+    loaded(&bench.pages, &source, Load::value(page("/", 1)).ttl(MINUTE)).await;
+    bench.clock.advance(Duration::from_secs(55));
+    bench.pages.get("/").await.unwrap();
+    let held = source.clone();
+    let renewing = |_| async move {
+        held.pass().await;
+        Ok(Load::value(page("/", 2)).ttl(MINUTE))
+    };
+    assert_eq!(bench.pages.get_or_load("/", renewing).await.unwrap().unwrap().body, 1);
+    source.arrived().await;
+    bench.pass_freshness();
+    assert_eq!(kept(&bench.pages).await, Some(1), "the shared tier still holds it");
+
+    bench.clock.advance(MINUTE);
+    let looks = bench.faults.hold_before(Operation::Fetch);
+    let pages = bench.pages.clone();
+    let single = tokio::spawn(async move { pages.get_or_load("/", nobody).await });
+    looks.arrived().await;
+    looks.release();
+    source.release();
+    assert_eq!(single.await.unwrap().unwrap().unwrap().body, 2);
+    assert_eq!(source.asked(), 2);
 }
