@@ -54,6 +54,10 @@ pub trait FieldCodec<F>: Copy {
 /// The stored value is of another kind than the field can take.
 pub(crate) fn unexpected(value: &Value<'_>, wanted: &str) -> Error {
     let found = value.kind();
-    let hint = if matches!(value, Value::Null) { "; make the field an `Option` if the column may hold NULL" } else { "" };
+    let hint = if matches!(value, Value::Null) {
+        "; make the field an `Option` if the column may hold NULL, else give the row a value"
+    } else {
+        ""
+    };
     Error::new(ErrorKind::DecodeFailed, format!("expected {wanted}, found {found}{hint}"))
 }

@@ -7,6 +7,9 @@ mod placeholders;
 mod select;
 
 pub use condition::condition;
-pub use definition::{IndexPlan, add_column_statement, column_definition, create_statements, explain_missing_column, index_plans};
+pub use definition::{
+    IndexPlan, add_column_statement, column_definition, create_statements, explain_missing_column, explain_taken_name, explain_view_column,
+    index_plans,
+};
 pub use dialect::{Dialect, VERSION_COLUMN};
 pub use select::{Statement, count, select};

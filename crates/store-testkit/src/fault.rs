@@ -56,6 +56,8 @@ pub enum Operation {
     Prepare,
     /// [`Tables::missing_tables`](store_core::facet::Tables::missing_tables).
     MissingTables,
+    /// [`Tables::check_columns`](store_core::facet::Tables::check_columns).
+    CheckColumns,
     /// [`Tables::missing_indexes`](store_core::facet::Tables::missing_indexes).
     MissingIndexes,
     /// [`Tables::get_many`](store_core::facet::Tables::get_many).

@@ -1,6 +1,6 @@
 //! What the database's catalogue says of tables and indexes, held against the schema.
 
-use store_core::sql::{Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column};
+use store_core::sql::{Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column, explain_taken_name, explain_view_column};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, Error, ErrorKind, Role};
 
 use crate::error::Failure;
@@ -33,6 +33,7 @@ impl Index {
 struct Column {
     name: String,
     type_name: String,
+    is_nullable: bool,
     /// Whether an insert must give a value.
     is_required: bool,
 }
@@ -65,11 +66,16 @@ pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Fai
 }
 
 async fn columns(lease: &Lease, table: u32) -> Result<Vec<Column>, Failure> {
-    const TEXT: &str = "SELECT attname::TEXT, format_type(atttypid, atttypmod), \
+    const TEXT: &str = "SELECT attname::TEXT, format_type(atttypid, atttypmod), NOT attnotnull, \
         attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = '' FROM pg_catalog.pg_attribute \
         WHERE attrelid = $1::OID AND attnum > 0 AND NOT attisdropped";
     let rows = lease.query(TEXT, &[&table]).await?;
-    rows.iter().map(|row| Ok(Column { name: row.try_get(0)?, type_name: row.try_get(1)?, is_required: row.try_get(2)? })).collect()
+    rows.iter()
+        .map(|row| {
+            let (name, type_name) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(Column { name, type_name, is_nullable: row.try_get(2)?, is_required: row.try_get(3)? })
+        })
+        .collect()
 }
 
 /// Refuses a table that lacks a column or its key, has a column of another type, or one that the model cannot fill.
@@ -79,30 +85,25 @@ pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &
         return Err(mismatch(schema, format!("{table} exists and is no table; rename it, or give the schema another table")).into());
     }
     let present = columns(lease, relation.oid).await?;
-    let version = ColumnDefinition {
-        default: Some(store_core::DefaultValue::Integer(0)),
-        ..ColumnDefinition::new(VERSION_COLUMN, ColumnType::BigInt)
-    };
-    for column in schema.definition().columns().iter().chain([&version]) {
-        let (name, wanted) = (DIALECT.quote(column.name), DIALECT.type_name(column.column_type));
-        match present.iter().find(|present| present.name == column.name) {
-            None => return Err(mismatch(schema, explain_missing_column(DIALECT, schema, column)).with_column(column.name).into()),
-            Some(present) if present.type_name != spelled(column.column_type) => {
-                let found = &present.type_name;
-                let remedy = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}");
-                return Err(mismatch(schema, format!("the column has the type {found}; run: {remedy}")).with_column(column.name).into());
-            }
-            Some(_) => {}
-        }
-    }
-    let is_known = |name: &str| name == VERSION_COLUMN || schema.definition().position(name).is_some();
-    if let Some(left) = present.iter().find(|present| present.is_required && !is_known(&present.name)) {
+    check_missing(schema, &present, false)?;
+    check_types(schema, &present)?;
+    if let Some(left) = present.iter().find(|present| present.is_required && !is_known(schema, &present.name)) {
         let name = DIALECT.quote(&left.name);
         let message = format!(
-            "the table has the column {name}, which the model lacks and which every insert must give a value; run: ALTER TABLE {table} DROP COLUMN {name} \
-             (or RENAME COLUMN {name} TO the field's name, or ALTER COLUMN {name} DROP NOT NULL)"
+            "the table has the column {name}, which the model lacks and which every insert must give a value; to keep it, run: ALTER TABLE {table} ALTER COLUMN \
+             {name} DROP NOT NULL; to drop it with all that it holds, run instead: ALTER TABLE {table} DROP COLUMN {name}"
         );
         return Err(mismatch(schema, message).with_column(left.name.clone()).into());
+    }
+    for column in schema.definition().columns().iter().filter(|column| column.nullable) {
+        if present.iter().any(|present| present.name == column.name && !present.is_nullable) {
+            let name = DIALECT.quote(column.name);
+            let message = format!(
+                "the column is NOT NULL where the model's may be NULL; make the field of a type that is never NULL, or run: ALTER TABLE {table} ALTER COLUMN \
+                 {name} DROP NOT NULL"
+            );
+            return Err(mismatch(schema, message).with_column(column.name).into());
+        }
     }
     let mut key: Vec<&str> = schema.definition().key_columns().map(|column| column.name).collect();
     let remedy = format!(
@@ -120,6 +121,51 @@ pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &
         return Err(mismatch(schema, format!("the table has another primary key; run: {remedy}")).into());
     }
     Ok(())
+}
+
+/// Refuses a table or view that lacks a column, wherever on the search path it is.
+pub(crate) async fn check_presence(lease: &Lease, schema: &BoundSchema) -> Result<(), Failure> {
+    const TEXT: &str = "SELECT oid, relkind IN ('v', 'm') FROM pg_catalog.pg_class WHERE oid = to_regclass(quote_ident($1::TEXT))";
+    let Some(row) = lease.query_opt(TEXT, &[&schema.table()]).await? else { return Ok(()) };
+    let (oid, is_view) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(check_missing(schema, &columns(lease, oid).await?, is_view)?)
+}
+
+fn version_column() -> ColumnDefinition {
+    ColumnDefinition { default: Some(store_core::DefaultValue::Integer(0)), ..ColumnDefinition::new(VERSION_COLUMN, ColumnType::BigInt) }
+}
+
+fn check_missing(schema: &BoundSchema, present: &[Column], is_view: bool) -> Result<(), Error> {
+    let version = version_column();
+    let is_there = |name: &str| present.iter().any(|present| present.name == name);
+    let Some(wanted) = schema.definition().columns().iter().chain([&version]).find(|column| !is_there(column.name)) else { return Ok(()) };
+    let message = if is_view {
+        explain_view_column(schema.table(), wanted.name)
+    } else {
+        let unknown = present.iter().filter(|present| wanted.name != VERSION_COLUMN && !is_known(schema, &present.name));
+        let (alike, others): (Vec<_>, Vec<_>) = unknown.partition(|present| present.type_name == spelled(wanted.column_type));
+        let [alike, others] = [alike, others].map(|columns| columns.into_iter().map(|column| column.name.as_str()).collect::<Vec<_>>());
+        explain_missing_column(DIALECT, schema, wanted, &alike, &others)
+    };
+    Err(mismatch(schema, message).with_column(wanted.name))
+}
+
+fn check_types(schema: &BoundSchema, present: &[Column]) -> Result<(), Error> {
+    let (table, version) = (DIALECT.quote(schema.table()), version_column());
+    for column in schema.definition().columns().iter().chain([&version]) {
+        let differs = |present: &&Column| present.name == column.name && present.type_name != spelled(column.column_type);
+        if let Some(present) = present.iter().find(differs) {
+            let (name, wanted, found) = (DIALECT.quote(column.name), DIALECT.type_name(column.column_type), &present.type_name);
+            let remedy = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}");
+            return Err(mismatch(schema, format!("the column has the type {found}; run: {remedy}")).with_column(column.name));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a column is the model's or the version.
+fn is_known(schema: &BoundSchema, name: &str) -> bool {
+    name == VERSION_COLUMN || schema.definition().position(name).is_some()
 }
 
 /// Refuses a sequence that would not issue rising numbers: sessions that hold some back issue small ones late.
@@ -149,9 +195,14 @@ pub(crate) fn check_index(schema: &BoundSchema, plan: &IndexPlan, present: &Inde
 pub(crate) async fn check_name_is_free(lease: &Lease, schema: &BoundSchema, plan: &IndexPlan) -> Result<(), Failure> {
     match relation(lease, &plan.name).await? {
         None => Ok(()),
-        Some(_) => {
-            let name = DIALECT.quote(&plan.name);
-            Err(mismatch(schema, format!("the name {name} of an index is taken by something else; rename that, or the index")).into())
+        Some(relation) => {
+            const TEXT: &str = "SELECT c.relname::TEXT FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid \
+                WHERE i.indexrelid = $1::OID";
+            let holder = match lease.query_opt(TEXT, &[&relation.oid]).await? {
+                Some(row) => format!("an index of the table `{}`", row.try_get::<_, String>(0)?),
+                None => "a table, view or sequence".to_owned(),
+            };
+            Err(mismatch(schema, explain_taken_name(plan, &holder)).into())
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::{catalog, triggers};
 /// The advisory lock that every process takes while it makes tables: "strata" in ASCII.
 const LOCK: i64 = 0x7374_7261_7461;
 
+/// How much of a name leaves room for a number behind it: PostgreSQL cuts names off at 63 bytes.
+const LONGEST_STEM: usize = 56;
+
 /// Strata's own sequence and tables, each with the statements that make it.
 ///
 /// The sequence caches nothing: a session that held numbers back would draw small ones late.
@@ -82,6 +85,19 @@ pub(crate) async fn missing_tables(pool: &Pool, schemas: &[Arc<BoundSchema>]) ->
     rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(|error| Failure::from(error).into_error(Attempt::Log))
 }
 
+/// Refuses tables and views on the search path that lack a column.
+pub(crate) async fn check_columns(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+    let lease = pool.lease().await?;
+    let outcome = within(pool.limits().prepare, async {
+        for schema in schemas {
+            catalog::check_presence(&lease, schema).await?;
+        }
+        Ok(())
+    })
+    .await;
+    lease.settle(outcome).map_err(|failure| failure.into_error(Attempt::Log))
+}
+
 /// Tells which indexes the tables on the search path lack.
 pub(crate) async fn missing_indexes(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
     let lease = pool.lease().await?;
@@ -89,7 +105,9 @@ pub(crate) async fn missing_indexes(pool: &Pool, schemas: &[Arc<BoundSchema>]) -
         let mut missing = Vec::new();
         for schema in schemas {
             if let Some(table) = catalog::table(&lease, schema.table()).await? {
-                missing.extend(lacking(schema, &catalog::indexes(&lease, table).await?));
+                for index in lacking(schema, &catalog::indexes(&lease, table).await?) {
+                    missing.push(with_free_name(&lease, index).await?);
+                }
             }
         }
         Ok(missing)
@@ -107,6 +125,22 @@ fn lacking(schema: &BoundSchema, present: &[Index]) -> Vec<MissingIndex> {
         MissingIndex { schema: schema.definition().name(), plan, statement }
     });
     missing.collect()
+}
+
+/// An index serves under any name, so one whose name something else has is told to be made under another.
+async fn with_free_name(lease: &Lease, index: MissingIndex) -> Result<MissingIndex, Failure> {
+    if index.statement.starts_with("DROP ") {
+        return Ok(index);
+    }
+    let name = &index.plan.name;
+    let (mut free, mut number) = (name.clone(), 1);
+    while catalog::relation(lease, &free).await?.is_some() {
+        number += 1;
+        free = format!("{}_{number}", &name[..name.floor_char_boundary(LONGEST_STEM)]);
+    }
+    let quoted = |name: &str| Dialect::Postgres.quote(name);
+    let statement = index.statement.replacen(&quoted(name), &quoted(&free), 1);
+    Ok(MissingIndex { statement, ..index })
 }
 
 async fn make_own(lease: &Lease) -> Result<(), Failure> {

@@ -140,6 +140,10 @@ impl Tables for PgTier {
         prepare::missing_tables(&self.primary, schemas).await
     }
 
+    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+        prepare::check_columns(&self.primary, schemas).await
+    }
+
     async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
         prepare::missing_indexes(&self.primary, schemas).await
     }

@@ -1,6 +1,6 @@
 //! What indexes a table has, held against the schema.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
 use store_core::sql::{Dialect, create_statements, index_plans};
 use store_core::{BoundSchema, Result};
@@ -32,12 +32,33 @@ pub(crate) fn missing(connection: &Connection, schema: &BoundSchema) -> Result<V
     let plans = index_plans(schema).into_iter().zip(statements);
     let lacking =
         plans.filter(|(plan, _)| !present.iter().any(|index| index.is_plain && plan.is_served_by(&index.columns, index.is_unique)));
-    let missing = lacking.map(|(plan, statement)| {
-        let taken = present.iter().any(|index| index.name.eq_ignore_ascii_case(&plan.name));
-        let statement = if taken { format!("DROP INDEX {}; {statement}", quote(&plan.name)) } else { statement };
-        MissingIndex { schema: schema.definition().name(), plan, statement }
-    });
-    Ok(missing.collect())
+    let mut missing = Vec::new();
+    for (plan, statement) in lacking {
+        let is_here = present.iter().any(|index| index.name.eq_ignore_ascii_case(&plan.name));
+        let statement = if is_here {
+            format!("DROP INDEX {}; {statement}", quote(&plan.name))
+        } else {
+            under_free_name(connection, &plan.name, &statement).map_err(from_sqlite)?
+        };
+        missing.push(MissingIndex { schema: schema.definition().name(), plan, statement });
+    }
+    Ok(missing)
+}
+
+/// What has a name: whether an `index`, a `table` or another thing, and its table.
+pub(crate) fn holder(connection: &Connection, name: &str) -> rusqlite::Result<Option<(String, String)>> {
+    let text = "SELECT type, tbl_name FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type <> 'trigger'";
+    connection.query_row(text, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// The statement, with a name that nothing else has: an index serves under any.
+fn under_free_name(connection: &Connection, name: &str, statement: &str) -> rusqlite::Result<String> {
+    let (mut free, mut number) = (name.to_owned(), 1);
+    while holder(connection, &free)?.is_some() {
+        number += 1;
+        free = format!("{name}_{number}");
+    }
+    Ok(statement.replacen(&quote(name), &quote(&free), 1))
 }
 
 fn indexes(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Vec<Index>> {
@@ -61,4 +82,19 @@ fn indexes(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Ve
         found.push(Index { name, columns: columns.into_iter().flatten().map(named).collect(), is_unique, is_plain });
     }
     Ok(found)
+}
+
+/// The indexes to drop before a column can be: those over it, and those whose expression or condition names it. `None` where a constraint made one of them, which
+/// goes with its table alone.
+pub(crate) fn over_column(connection: &Connection, schema: &BoundSchema, column: &str) -> rusqlite::Result<Option<Vec<String>>> {
+    let mut statement = connection.prepare(
+        "SELECT listed.name, listed.origin = 'c' FROM pragma_index_list(?1) AS listed LEFT JOIN sqlite_schema AS made ON made.type = 'index' AND made.name = listed.name
+         WHERE EXISTS (SELECT 1 FROM pragma_index_info(listed.name) AS part WHERE part.name = ?2 COLLATE NOCASE)
+            OR ((listed.partial OR EXISTS (SELECT 1 FROM pragma_index_info(listed.name) AS part WHERE part.name IS NULL))
+                AND instr(lower(made.sql), lower(?2)) > 0)
+         ORDER BY listed.name",
+    )?;
+    let found = statement.query_map([schema.table(), column], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found = found.collect::<rusqlite::Result<Vec<(String, bool)>>>()?;
+    Ok(found.iter().all(|(_, can_go)| *can_go).then(|| found.into_iter().map(|(name, _)| name).collect()))
 }

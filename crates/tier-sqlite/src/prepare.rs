@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
-use store_core::sql::{Dialect, VERSION_COLUMN, create_statements, explain_missing_column, index_plans};
+use store_core::sql::{
+    Dialect, VERSION_COLUMN, create_statements, explain_missing_column, explain_taken_name, explain_view_column, index_plans,
+};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
 use crate::commit::{FORMAT, OWN_NAMES, OWN_TABLES, transaction};
@@ -25,7 +27,12 @@ pub(crate) fn prepare(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<(
         check_format(connection)?;
         for schema in schemas {
             check_table(connection, schema)?;
-            for statement in create_statements(Dialect::Sqlite, schema) {
+            let statements = create_statements(Dialect::Sqlite, schema);
+            for (place, statement) in statements.into_iter().enumerate() {
+                // The table is there by now.
+                if place == 1 {
+                    check_index_names(connection, schema)?;
+                }
                 connection.execute_batch(&statement).map_err(|error| from_sqlite(error, schema))?;
             }
             // What has an index's name keeps it from being made.
@@ -36,6 +43,23 @@ pub(crate) fn prepare(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<(
         }
         Ok(())
     })
+}
+
+/// Refuses an index whose name something else has: SQLite would not make it, and say nothing.
+fn check_index_names(connection: &Connection, schema: &BoundSchema) -> Result<()> {
+    for index in indexes::missing(connection, schema)? {
+        let holder = indexes::holder(connection, &index.plan.name).map_err(|error| from_sqlite(error, schema))?;
+        match holder {
+            Some((kind, table)) if kind != "index" => {
+                return Err(mismatch(schema, explain_taken_name(&index.plan, &format!("the {kind} `{table}`"))));
+            }
+            Some((_, table)) if !table.eq_ignore_ascii_case(schema.table()) => {
+                return Err(mismatch(schema, explain_taken_name(&index.plan, &format!("an index of the table `{table}`"))));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The tables that must be there.
@@ -57,6 +81,16 @@ pub(crate) fn missing_tables(worker: &Worker, wanted: Vec<String>) -> Result<Vec
         }
     }
     Ok(missing)
+}
+
+/// Refuses tables and views that lack a column.
+pub(crate) fn check_columns(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+    for schema in schemas {
+        let from_sqlite = |error| error::from_sqlite(error, Origin::Own).with_schema(schema.name());
+        let Some(kind) = kind(&worker.connection, schema.table()).map_err(from_sqlite)? else { continue };
+        check_missing(&columns(&worker.connection, schema).map_err(from_sqlite)?, schema, kind == "view")?;
+    }
+    Ok(())
 }
 
 /// Those of the schemas' indexes that the file lacks.
@@ -138,67 +172,137 @@ struct Found {
     type_name: String,
     /// The place in the primary key, counted from 1; 0 for none.
     key_place: i64,
+    is_nullable: bool,
+    has_default: bool,
+}
+
+impl Found {
     /// Whether an insert must give a value.
-    is_required: bool,
+    fn is_required(&self) -> bool {
+        !self.is_nullable && !self.has_default
+    }
+
+    fn is_of_type(&self, type_name: &str) -> bool {
+        self.type_name.eq_ignore_ascii_case(type_name) || (type_name == "INTEGER" && self.type_name.eq_ignore_ascii_case("INT"))
+    }
 }
 
 /// Compares the table, if there is one, with the schema.
 fn check_table(connection: &Connection, schema: &BoundSchema) -> Result<()> {
     let from_sqlite = |error| error::from_sqlite(error, Origin::Own).with_schema(schema.name());
-    let kind: Option<String> = connection
-        .query_row("SELECT type FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')", [schema.table()], |row| {
-            row.get(0)
-        })
-        .optional()
-        .map_err(from_sqlite)?;
-    match kind.as_deref() {
+    match kind(connection, schema.table()).map_err(from_sqlite)?.as_deref() {
         None => return Ok(()),
         Some("table") => {}
         Some(_) => {
             return Err(mismatch(schema, format!("`{}` is a view; rename it, or give the schema another table", schema.table())));
         }
     }
-    let mut statement =
-        connection.prepare("SELECT name, type, pk, \"notnull\" AND dflt_value IS NULL FROM pragma_table_info(?1)").map_err(from_sqlite)?;
-    let found = statement.query_map([schema.table()], |row| {
-        Ok(Found { name: row.get(0)?, type_name: row.get(1)?, key_place: row.get(2)?, is_required: row.get(3)? })
-    });
-    let found: Vec<Found> = found.and_then(Iterator::collect).map_err(from_sqlite)?;
-    compare(&found, schema)
+    let found = columns(connection, schema).map_err(from_sqlite)?;
+    check_missing(&found, schema, false)?;
+    check_types(&found, schema)?;
+    check_left_over(connection, &found, schema)?;
+    check_nullable(&found, schema)?;
+    check_key(&found, schema)
 }
 
-fn compare(found: &[Found], schema: &BoundSchema) -> Result<()> {
-    let table = quote(schema.table());
-    let definition = schema.definition();
-    let version = ColumnDefinition { default: Some(DefaultValue::Integer(0)), ..ColumnDefinition::new(VERSION_COLUMN, ColumnType::BigInt) };
-    for wanted in definition.columns().iter().chain([&version]) {
-        let name = wanted.name;
-        let type_name = Dialect::Sqlite.type_name(wanted.column_type);
-        let Some(column) = found.iter().find(|column| column.name.eq_ignore_ascii_case(name)) else {
-            return Err(mismatch(schema, explain_missing_column(Dialect::Sqlite, schema, wanted)).with_column(name.to_owned()));
-        };
-        let same =
-            column.type_name.eq_ignore_ascii_case(type_name) || (type_name == "INTEGER" && column.type_name.eq_ignore_ascii_case("INT"));
-        if !same {
+/// Whether a name is that of a `table` or of a `view`.
+fn kind(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    const TEXT: &str = "SELECT type FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')";
+    connection.query_row(TEXT, [name], |row| row.get(0)).optional()
+}
+
+fn columns(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Vec<Found>> {
+    let mut statement = connection.prepare(
+        "SELECT name, type, pk, NOT \"notnull\", dflt_value IS NOT NULL OR hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1",
+    )?;
+    let found = statement.query_map([schema.table()], |row| {
+        Ok(Found { name: row.get(0)?, type_name: row.get(1)?, key_place: row.get(2)?, is_nullable: row.get(3)?, has_default: row.get(4)? })
+    })?;
+    found.collect()
+}
+
+fn version_column() -> ColumnDefinition {
+    ColumnDefinition { default: Some(DefaultValue::Integer(0)), ..ColumnDefinition::new(VERSION_COLUMN, ColumnType::BigInt) }
+}
+
+/// Those of the table's columns that the model lacks.
+fn left_over<'a>(found: &'a [Found], schema: &BoundSchema) -> impl Iterator<Item = &'a Found> {
+    let known = schema.definition().columns().iter().map(|column| column.name).chain([VERSION_COLUMN]);
+    let known: BTreeSet<String> = known.map(str::to_ascii_lowercase).collect();
+    found.iter().filter(move |column| !known.contains(&column.name.to_ascii_lowercase()))
+}
+
+/// Refuses a table or view that lacks a column.
+fn check_missing(found: &[Found], schema: &BoundSchema, is_view: bool) -> Result<()> {
+    let version = version_column();
+    let is_there = |name: &str| found.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let Some(wanted) = schema.definition().columns().iter().chain([&version]).find(|column| !is_there(column.name)) else { return Ok(()) };
+    let reason = if is_view {
+        explain_view_column(schema.table(), wanted.name)
+    } else {
+        let unknown = left_over(found, schema).filter(|_| wanted.name != VERSION_COLUMN);
+        let (alike, others): (Vec<_>, Vec<_>) =
+            unknown.partition(|column| column.is_of_type(Dialect::Sqlite.type_name(wanted.column_type)));
+        let [alike, others] = [alike, others].map(|columns| columns.into_iter().map(|column| column.name.as_str()).collect::<Vec<_>>());
+        explain_missing_column(Dialect::Sqlite, schema, wanted, &alike, &others)
+    };
+    Err(mismatch(schema, reason).with_column(wanted.name))
+}
+
+fn check_types(found: &[Found], schema: &BoundSchema) -> Result<()> {
+    let version = version_column();
+    for wanted in schema.definition().columns().iter().chain([&version]) {
+        let (name, type_name) = (wanted.name, Dialect::Sqlite.type_name(wanted.column_type));
+        if let Some(column) = found.iter().find(|column| column.name.eq_ignore_ascii_case(name) && !column.is_of_type(type_name)) {
             let reason = format!(
                 "the column `{name}` has the type {} where the schema needs {type_name}, which SQLite cannot change in place; {}",
                 if column.type_name.is_empty() { "ANY" } else { &column.type_name },
                 rebuilding(found, schema),
             );
-            return Err(mismatch(schema, reason).with_column(name.to_owned()));
+            return Err(mismatch(schema, reason).with_column(name));
         }
     }
-    let is_known = |name: &str| {
-        definition.columns().iter().map(|column| column.name).chain([VERSION_COLUMN]).any(|known| known.eq_ignore_ascii_case(name))
+    Ok(())
+}
+
+/// Refuses a table with a column that every insert must fill and the model does not.
+fn check_left_over(connection: &Connection, found: &[Found], schema: &BoundSchema) -> Result<()> {
+    let Some(left) = left_over(found, schema).find(|column| column.is_required()) else { return Ok(()) };
+    let (table, name) = (quote(schema.table()), quote(&left.name));
+    let in_the_way = indexes::over_column(connection, schema, &left.name);
+    let in_the_way = in_the_way.map_err(|error| error::from_sqlite(error, Origin::Own).with_schema(schema.name()))?;
+    let remedy = match in_the_way.filter(|_| left.key_place == 0) {
+        Some(indexes) => {
+            let indexes: String = indexes.iter().map(|index| format!("DROP INDEX {}; ", quote(index))).collect();
+            format!("run: {indexes}ALTER TABLE {table} DROP COLUMN {name}")
+        }
+        // Neither a key nor a constraint can be dropped.
+        None => rebuilding(found, schema),
     };
-    if let Some(left) = found.iter().find(|column| column.is_required && !is_known(&column.name)) {
-        let name = quote(&left.name);
-        let reason = format!(
-            "the table has the column {name}, which the model lacks and which every insert must give a value; run: ALTER TABLE {table} DROP COLUMN {name} \
-             (or RENAME COLUMN {name} TO the field's name)"
-        );
-        return Err(mismatch(schema, reason).with_column(left.name.clone()));
-    }
+    let reason = format!(
+        "the table has the column {name}, which the model lacks and which every insert must give a value; copy what is to stay of it into another column \
+         (UPDATE {table} SET … = {name}), then drop it: {remedy}"
+    );
+    Err(mismatch(schema, reason).with_column(left.name.clone()))
+}
+
+/// Refuses a table whose column would refuse a field's `None`.
+fn check_nullable(found: &[Found], schema: &BoundSchema) -> Result<()> {
+    let refuses_null = |wanted: &&ColumnDefinition| {
+        let column = found.iter().find(|column| column.name.eq_ignore_ascii_case(wanted.name));
+        wanted.nullable && column.is_some_and(|column| !column.is_nullable)
+    };
+    let Some(wanted) = schema.definition().columns().iter().find(refuses_null) else { return Ok(()) };
+    let reason = format!(
+        "the column `{}` is NOT NULL where the model's may be NULL, which SQLite cannot change in place; make the field of a type that is never NULL, or {}",
+        wanted.name,
+        rebuilding(found, schema),
+    );
+    Err(mismatch(schema, reason).with_column(wanted.name))
+}
+
+fn check_key(found: &[Found], schema: &BoundSchema) -> Result<()> {
+    let definition = schema.definition();
     let mut key: Vec<&Found> = found.iter().filter(|column| column.key_place > 0).collect();
     key.sort_by_key(|column| column.key_place);
     let wanted: BTreeSet<_> = definition.key_columns().map(|column| column.name.to_ascii_lowercase()).collect();

@@ -34,6 +34,11 @@ impl Tables for SqliteTier {
         self.readers().run(move |worker| prepare::missing_tables(worker, wanted)).await
     }
 
+    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+        let schemas = schemas.to_vec();
+        self.readers().run(move |worker| prepare::check_columns(worker, &schemas)).await
+    }
+
     async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
         let schemas = schemas.to_vec();
         self.readers().run(move |worker| prepare::missing_indexes(worker, &schemas)).await

@@ -29,10 +29,11 @@ pub(super) struct Stack {
     pub(super) wakes: Vec<Arc<dyn Wakes>>,
 }
 
-/// Refuses to go on without a table or a unique index, for stores that may make none. Other indexes are a matter of speed.
+/// Refuses to go on without a table, a column or a unique index, for stores that may make none. Other indexes are a matter of speed.
 pub(super) async fn tables(tables: &dyn Tables, schemas: &[Arc<BoundSchema>]) -> Result<()> {
     let missing = tables.missing_tables(schemas).await?;
     if missing.is_empty() {
+        tables.check_columns(schemas).await?;
         return indexes(tables.missing_indexes(schemas).await?);
     }
     let message = format!(

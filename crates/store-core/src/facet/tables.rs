@@ -141,6 +141,10 @@ pub trait Tables: Debug + Send + Sync {
     /// even the database where that is a file.
     async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>>;
 
+    /// Refuses a table, or a view in its place, that lacks a column of its schema, as [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch) with what mends it.
+    /// Those that are missing altogether are passed over. It makes nothing itself.
+    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()>;
+
     /// Tells which indexes the tables lack, all of which are there. An index or a constraint of any name [serves](IndexPlan::is_served_by) if it covers all rows
     /// at once. Views are passed over. It makes nothing itself.
     async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>>;

@@ -32,6 +32,10 @@ impl Tables for GuardedTables {
         self.guard.repeatable(|_| self.inner.missing_tables(schemas)).await
     }
 
+    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+        self.guard.repeatable(|_| self.inner.check_columns(schemas)).await
+    }
+
     async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
         self.guard.repeatable(|_| self.inner.missing_indexes(schemas)).await
     }

@@ -179,7 +179,10 @@ pub fn add_column_statement(dialect: Dialect, schema: &BoundSchema, column: &Col
     sql
 }
 
-/// Says of a column that a table lacks how to add it.
+/// Says of a column that a table lacks how to add it, and how to keep the rows' values where the field was renamed.
+///
+/// `old_names` are the table's columns of the same type that the model lacks, `others` those of another type. Where there are neither, the explanation ends with
+/// the statement that adds the column; else the first statement is the one that loses nothing.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -200,18 +203,84 @@ pub fn add_column_statement(dialect: Dialect, schema: &BoundSchema, column: &Col
 /// }
 ///
 /// let schema = BoundSchema::standalone(Player::definition());
-/// let explanation = explain_missing_column(Dialect::Sqlite, &schema, &schema.definition().columns()[1]);
+/// let items = &schema.definition().columns()[1];
+/// let explanation = explain_missing_column(Dialect::Sqlite, &schema, items, &[], &[]);
 /// assert!(explanation.ends_with(r#"run: ALTER TABLE "player" ADD COLUMN "items" TEXT NOT NULL DEFAULT '[]'"#));
+/// let explanation = explain_missing_column(Dialect::Sqlite, &schema, items, &["bag"], &[]);
+/// assert!(explanation.contains(r#"run: ALTER TABLE "player" RENAME COLUMN "bag" TO "items"; "#));
 /// ```
-pub fn explain_missing_column(dialect: Dialect, schema: &BoundSchema, column: &ColumnDefinition) -> String {
-    let statement = add_column_statement(dialect, schema, column);
-    if statement.ends_with(UNKNOWN_JSON) {
-        return format!(
-            "the table lacks the column; put what the field is to hold in rows that are there, in JSON and in single quotes, in the place of {UNKNOWN_JSON}, \
-             and run: {statement}"
+pub fn explain_missing_column(
+    dialect: Dialect,
+    schema: &BoundSchema,
+    column: &ColumnDefinition,
+    old_names: &[&str],
+    others: &[&str],
+) -> String {
+    let (table, name) = (dialect.quote(schema.table()), dialect.quote(column.name));
+    let mut explanation = "the table lacks the column".to_owned();
+    for old in old_names.iter().map(|old| dialect.quote(old)) {
+        let _ = write!(
+            explanation,
+            "; if it is the new name of {old}, which the model lacks, keep the values, run: ALTER TABLE {table} RENAME COLUMN {old} TO {name}"
         );
     }
-    format!("the table lacks the column; run: {statement}")
+    if !others.is_empty() {
+        let others: Vec<String> = others.iter().map(|other| dialect.quote(other)).collect();
+        let _ = write!(
+            explanation,
+            "; the model lacks {} of the table's, of another type: if the field replaces it, copy the values before you drop it",
+            others.join(", ")
+        );
+    }
+    let statement = add_column_statement(dialect, schema, column);
+    if !old_names.is_empty() {
+        explanation.push_str("; if it is new");
+    }
+    if statement.ends_with(UNKNOWN_JSON) {
+        let _ = write!(
+            explanation,
+            "{} put what the field is to hold in rows that are there, in JSON and in single quotes, in the place of {UNKNOWN_JSON}, and",
+            if old_names.is_empty() { ";" } else { "," }
+        );
+    } else {
+        explanation.push_str(if old_names.is_empty() { ";" } else { "," });
+    }
+    let _ = write!(explanation, " run{}: {statement}", if old_names.is_empty() { "" } else { " instead" });
+    explanation
+}
+
+/// Says of a column that a view lacks, which stands in the place of a table, how to add it.
+///
+/// ```
+/// use store_core::sql::explain_view_column;
+///
+/// assert!(explain_view_column("player", "level").ends_with(r#"make "player" again by a query that gives "level" too"#));
+/// ```
+pub fn explain_view_column(view: &str, column: &str) -> String {
+    let [view, column] = [view, column].map(|name| Dialect::Postgres.quote(name));
+    let note = if column.contains(VERSION_COLUMN) { " (the version, 0 where there is none)" } else { "" };
+    format!("the view lacks the column{note}; make {view} again by a query that gives {column} too")
+}
+
+/// Says of an index whose name something else has what to do.
+///
+/// `holder` is what has the name, in words.
+///
+/// ```
+/// use store_core::sql::{IndexPlan, explain_taken_name};
+///
+/// let plan = IndexPlan { name: "player_level_idx".into(), columns: vec!["level"], unique: false };
+/// let explanation = explain_taken_name(&plan, "an index of the table `players`");
+/// assert!(explanation.contains(r#"`#[schema(index(columns(level), name = "…"))]`"#));
+/// ```
+pub fn explain_taken_name(plan: &IndexPlan, holder: &str) -> String {
+    format!(
+        "the index `{}` cannot be made, as {holder} has its name; declare it on the struct with a name of its own, \
+         `#[schema(index(columns({}){}, name = \"…\"))]`, in the place of the one that is declared, or rename the other",
+        plan.name,
+        plan.columns.join(", "),
+        if plan.unique { ", unique" } else { "" }
+    )
 }
 
 fn index_name(schema: &BoundSchema, columns: &[&str], suffix: &str) -> String {

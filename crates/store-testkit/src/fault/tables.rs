@@ -27,6 +27,10 @@ impl Tables for FaultyTables {
         self.faults.run(Operation::MissingTables, self.inner.missing_tables(schemas)).await
     }
 
+    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+        self.faults.run(Operation::CheckColumns, self.inner.check_columns(schemas)).await
+    }
+
     async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
         self.faults.run(Operation::MissingIndexes, self.inner.missing_indexes(schemas)).await
     }

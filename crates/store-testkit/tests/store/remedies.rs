@@ -271,3 +271,142 @@ async fn an_index_that_only_has_the_name_is_refused() {
         database.build::<Badge>().await.unwrap().close().await.unwrap();
     }
 }
+
+/// A model before and after its fields changed.
+macro_rules! changed {
+    ($module:ident: $($fields:tt)*) => {
+        mod $module {
+            #[derive(Debug, PartialEq, strata::Schema)]
+            pub(super) struct Thing {
+                #[schema(primary_key)]
+                pub(super) id: i64,
+                $($fields)*
+            }
+        }
+    };
+}
+
+changed!(first: #[schema(index)] pub(super) a: i64, pub(super) note: String);
+changed!(renamed: #[schema(index)] pub(super) a2: i64, pub(super) note: String);
+changed!(optional: #[schema(index)] pub(super) a: Option<i64>, pub(super) note: String);
+
+/// What an error tells to run for one of several cases.
+fn statement_behind<'a>(said: &'a str, case: &str) -> &'a str {
+    let (_, rest) = said.split_once(case).unwrap_or_else(|| panic!("no `{case}` in: {said}"));
+    rest.split_once("; ").map_or(rest, |(statement, _)| statement)
+}
+
+async fn with_one_thing() -> [Database; 2] {
+    let databases = Database::all().await;
+    for database in &databases {
+        let store = database.build::<first::Thing>().await.unwrap();
+        store.collection().unwrap().set(first::Thing { id: 1, a: 42, note: "x".to_owned() }).await.unwrap();
+        store.close().await.unwrap();
+    }
+    databases
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renamed_field_keeps_its_values() {
+    for database in with_one_thing().await {
+        for create_tables in [false, true] {
+            let error = database.build_with::<renamed::Thing>(create_tables).await.unwrap_err();
+            assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("a2")), "{error}");
+            let said = error.to_string();
+            assert_eq!(statement_behind(&said, "keep the values, run: "), r#"ALTER TABLE "thing" RENAME COLUMN "a" TO "a2""#);
+            assert_eq!(
+                statement_behind(&said, "if it is new, run instead: "),
+                r#"ALTER TABLE "thing" ADD COLUMN "a2" BIGINT NOT NULL DEFAULT 0"#
+                    .replace("BIGINT", if matches!(database, Database::Sqlite(_)) { "INTEGER" } else { "BIGINT" })
+            );
+        }
+        database.run(&statement(&database.build::<renamed::Thing>().await.unwrap_err()).split_once("; ").unwrap().0).await;
+        let store = database.build::<renamed::Thing>().await.unwrap();
+        let found = store.collection::<renamed::Thing>().unwrap().get(1).await.unwrap().unwrap();
+        assert_eq!(*found, renamed::Thing { id: 1, a2: 42, note: "x".to_owned() });
+    }
+}
+
+/// A column with indexes can be dropped as told, and one that was never a field's old name is told of too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_no_field_fills_is_dropped_as_told() {
+    for database in with_one_thing().await {
+        database.run("CREATE INDEX of_two ON thing (note, a); CREATE INDEX partial ON thing (note) WHERE a > 1").await;
+        let error = database.build::<before_fields::Thing>().await.unwrap_err();
+        assert_eq!(error.column(), Some("size"), "{error}");
+        assert!(error.to_string().contains(r#"the model lacks "a""#), "{error}");
+        database.run(error.to_string().rsplit_once("run: ").unwrap().1).await;
+        let error = database.build::<before_fields::Thing>().await.unwrap_err();
+        assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("a")), "{error}");
+        let said = error.to_string();
+        database.run(said.split_once("instead: ").or_else(|| said.split_once("run: ")).unwrap().1).await;
+        let store = database.build::<before_fields::Thing>().await.unwrap();
+        let found = store.collection::<before_fields::Thing>().unwrap().get(1).await.unwrap().unwrap();
+        assert_eq!(*found, before_fields::Thing { id: 1, note: "x".to_owned(), size: 0.0 });
+    }
+}
+
+changed!(before_fields: pub(super) note: String, pub(super) size: f64);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_that_became_an_option_needs_a_column_that_takes_null() {
+    for database in with_one_thing().await {
+        let error = database.build::<optional::Thing>().await.unwrap_err();
+        assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("a")), "{error}");
+        let statements = statement(&error);
+        database.run(statements.split_once("; then build").map_or(&statements, |(steps, _)| steps)).await;
+        let store = database.build::<optional::Thing>().await.unwrap();
+        let things = store.collection::<optional::Thing>().unwrap();
+        assert_eq!(things.get(1).await.unwrap().unwrap().a, Some(42));
+        things.set(optional::Thing { id: 2, a: None, note: String::new() }).await.unwrap();
+        store.close().await.unwrap();
+
+        // The way back is open as long as nothing is NULL.
+        let store = database.build::<first::Thing>().await.unwrap();
+        let things = store.collection::<first::Thing>().unwrap();
+        assert_eq!(things.get(1).await.unwrap().unwrap().a, 42);
+        let error = things.get(2).await.unwrap_err();
+        assert_eq!((error.kind(), error.column()), (ErrorKind::DecodeFailed, Some("a")), "{error}");
+        assert!(error.to_string().contains("make the field an `Option`") && error.to_string().contains("give the row a value"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_another_tables_index_has_is_told() {
+    for database in Database::all().await {
+        database.run("CREATE TABLE other (name TEXT); CREATE INDEX badge_name_key ON other (name)").await;
+        let said = database.build::<Badge>().await.unwrap_err().to_string();
+        for part in
+            ["`badge_name_key` cannot be made", "an index of the table `other`", r#"`#[schema(index(columns(name), unique, name = "…"))]`"#]
+        {
+            assert!(said.contains(part), "{said}");
+        }
+        database.run("DROP TABLE other").await;
+        database.build::<Badge>().await.unwrap().close().await.unwrap();
+        database.run("DROP INDEX badge_name_key; CREATE TABLE other (name TEXT); CREATE INDEX badge_name_key ON other (name)").await;
+        let error = database.build_with::<Badge>(false).await.unwrap_err();
+        database.run(&statement(&error)).await;
+        assert!(is_accepted(&database).await, "an index serves under any name");
+    }
+}
+
+/// Views may stand in the place of tables where the store makes none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_may_make_no_tables_needs_their_columns() {
+    for database in Database::all().await {
+        database.build::<Badge>().await.unwrap().close().await.unwrap();
+        database.run("ALTER TABLE badge DROP COLUMN _version").await;
+        let error = database.build_with::<Badge>(false).await.unwrap_err();
+        assert_eq!((error.schema(), error.column(), error.operation()), (Some("badge"), Some("_version"), Some("build")), "{error}");
+        database.run(&statement(&error)).await;
+        assert!(is_accepted(&database).await);
+
+        let columns = "id, name, level, _version";
+        database.run(&format!("ALTER TABLE badge RENAME TO real; CREATE VIEW badge AS SELECT {columns} FROM real")).await;
+        let error = database.build_with::<Badge>(false).await.unwrap_err();
+        assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("region")), "{error}");
+        assert!(error.to_string().contains(r#"make "badge" again by a query that gives "region" too"#), "{error}");
+        database.run(&format!("DROP VIEW badge; CREATE VIEW badge AS SELECT {columns}, region FROM real")).await;
+        assert!(is_accepted(&database).await);
+    }
+}

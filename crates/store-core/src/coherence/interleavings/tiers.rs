@@ -114,6 +114,10 @@ impl Tables for PlainTables {
         Ok(Vec::new())
     }
 
+    async fn check_columns(&self, _: &[Arc<BoundSchema>]) -> Result<()> {
+        Ok(())
+    }
+
     async fn missing_indexes(&self, _: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
         Ok(Vec::new())
     }
