@@ -33,6 +33,10 @@ pub(crate) fn to_stored(value: &Value<'_>, column: &ColumnDefinition, plan: &Pla
             return refuse("SQLite turns NaN into NULL; store an `Option`, or a number that says what is meant".into());
         }
         (Value::Double(value), ColumnType::Double) => Stored::Real(*value),
+        // SQLite's own functions take the text to end there, and PostgreSQL refuses it.
+        (Value::Text(text), ColumnType::Text) if text.contains('\0') => {
+            return refuse("text cannot hold the character NUL; remove it, or store bytes".into());
+        }
         (Value::Text(text), ColumnType::Text) if text.len() <= LONGEST => Stored::Text(text.as_ref().to_owned()),
         (Value::Json(text), ColumnType::Json) if text.len() <= LONGEST => {
             if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {

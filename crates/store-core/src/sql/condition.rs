@@ -215,6 +215,11 @@ impl ConditionWriter<'_> {
             let reason = "the pattern of LIKE ends with a `\\` that escapes nothing; write `\\\\` for one backslash";
             return Err(self.refuse(reason.to_owned()).with_column(column.to_name()));
         }
+        // SQLite's `GLOB` would end at it, and PostgreSQL has no such text.
+        if pattern.as_text().is_some_and(|pattern| pattern.contains('\0')) {
+            let reason = "the pattern of LIKE holds the character NUL, which no stored text holds; remove it";
+            return Err(self.refuse(reason.to_owned()).with_column(column.to_name()));
+        }
         match (self.dialect, pattern) {
             (Dialect::Sqlite, Value::Text(pattern)) => {
                 sql.push_str(" GLOB ");

@@ -284,6 +284,7 @@ pub async fn wrong_queries_are_refused(database: impl TruthDatabase) {
         (Filter::IsNull { column: "_version".into() }, ErrorKind::InvalidQuery),
         (compare("rating", Comparison::Equal, f64::NAN), ErrorKind::InvalidQuery),
         (compare("region", Comparison::Like, "a\\"), ErrorKind::InvalidQuery),
+        (compare("region", Comparison::Like, "nor\0%"), ErrorKind::InvalidQuery),
         (compare("region", Comparison::Like, "no such region\\\\\\"), ErrorKind::InvalidQuery),
         (Filter::Invalid { column: "level".into(), reason: "it cannot be compared".into() }, ErrorKind::InvalidQuery),
         (raw("level >", vec![]), ErrorKind::InvalidQuery),
