@@ -132,7 +132,12 @@ fn cannot_open(config: &SqliteConfig, purpose: Purpose, error: rusqlite::Error) 
     } else if unable && purpose != Purpose::Write && !config.path.exists() {
         return file::moved(&config.path).with_source(error);
     } else if unable && !config.path.exists() {
-        (ErrorKind::AccessDenied, format!("`{path}` does not exist and cannot be made; let this user write to its directory"))
+        (
+            ErrorKind::AccessDenied,
+            format!(
+                "`{path}` does not exist and cannot be made; let this user write to its directory, or give a path on a file system that is not mounted read-only"
+            ),
+        )
     } else {
         return error::from_sqlite(error, Origin::Opening(&config.path));
     };
