@@ -193,7 +193,17 @@ fn check_cache_only(context: &Context, model: &Model) {
     if let Some(truth) = &model.policies.l3 {
         context.error(truth.span, "a `cache_only` schema has no L3; remove `l3(…)`, or `cache_only` to store its records there");
     }
+    const NO_TABLE: &str = "a `cache_only` schema has no table";
+    for index in &model.indexes {
+        context.error(index.span, format!("{NO_TABLE} to index; remove `index(…)`, or `cache_only` to store the records in one"));
+    }
     for field in model.columns() {
+        if let Some(span) = field.tags.span(Tag::Unique) {
+            context.error(span, format!("{NO_TABLE}, so nothing keeps `unique`; remove it, or `cache_only` to store the records in one"));
+        }
+        if let Some(span) = field.tags.span(Tag::Index) {
+            context.error(span, format!("{NO_TABLE} to index; remove `index`, or `cache_only` to store the records in one"));
+        }
         if let Some(span) = field.tags.span(Tag::OmitCache) {
             context
                 .error(span, "no tier would hold this field: a `cache_only` schema has caches alone; remove `omit_cache` or `cache_only`");

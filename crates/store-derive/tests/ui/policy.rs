@@ -21,10 +21,14 @@ struct Types {
 }
 
 #[derive(Schema)]
-#[schema(cache_only, l3(table = "sessions"))]
+#[schema(cache_only, l3(table = "sessions"), index(columns(user, expires)))]
 struct Session {
     #[schema(primary_key)]
     id: i64,
+    #[schema(unique)]
+    user: i64,
+    #[schema(index)]
+    expires: i64,
     #[schema(omit_cache)]
     data: Deferred<String>,
 }
