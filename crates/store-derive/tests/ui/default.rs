@@ -8,6 +8,8 @@ struct Literals {
     nothing: Option<i64>,
     #[schema(default = 'c')]
     letter: String,
+    #[schema(default = "a\0b")]
+    cut: String,
     #[schema(default = b"bytes")]
     bytes: Vec<u8>,
     #[schema(default = 1 + 1)]

@@ -30,6 +30,9 @@ fn literal(expression: &Expr) -> Result<DefaultValue, (Span, String)> {
     };
     match positive {
         Expr::Lit(ExprLit { lit: Lit::Bool(value), .. }) if sign == 1 => Ok(DefaultValue::Bool(value.value)),
+        Expr::Lit(ExprLit { lit: Lit::Str(value), .. }) if value.value().contains('\0') => {
+            Err((value.span(), String::from("the default holds the character NUL, which no database takes in text; leave it out")))
+        }
         Expr::Lit(ExprLit { lit: Lit::Str(value), .. }) if sign == 1 => Ok(DefaultValue::Text(value.value())),
         Expr::Lit(ExprLit { lit: Lit::Int(value), .. }) => {
             let number = value.base10_parse::<i128>().ok().and_then(|number| i64::try_from(number * sign).ok());
