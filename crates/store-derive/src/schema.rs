@@ -19,6 +19,10 @@ pub(crate) fn derive(input: &DeriveInput, runtime: &Runtime) -> Result<TokenStre
     if let Some(model) = &model {
         check::check(&context, model);
     }
-    context.finish()?;
+    if let Err(mut errors) = context.finish() {
+        // Generics are among the errors, and a stub would have to repeat them.
+        errors.extend(model.as_ref().filter(|_| input.generics.params.is_empty()).map(expand::expand_stub));
+        return Err(errors);
+    }
     Ok(model.as_ref().map(expand::expand).unwrap_or_default())
 }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::{input, name, suggestion};
 
 /// The traits of keys end at tuples of four.
-const LONGEST_KEY: usize = 4;
+pub(super) const LONGEST_KEY: usize = 4;
 
 /// Pairs of tags that contradict each other; the error stands at the second.
 const CONFLICTS: [(Tag, Tag, &str); 12] = [

@@ -4,12 +4,15 @@ mod assertions;
 mod columns;
 mod definition;
 mod rows;
+mod stub;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::model::{Field, Model, Tag};
 use crate::runtime::at;
+
+pub(super) use stub::expand as expand_stub;
 
 /// The implementation of `Schema` and the functions for the columns.
 pub(super) fn expand(model: &Model) -> TokenStream {

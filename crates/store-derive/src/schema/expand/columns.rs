@@ -37,7 +37,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
 }
 
 /// The model's visibility as the macro's tokens, so that lints on the functions are not reported at the user's model.
-fn visible_as(visibility: &Visibility) -> Visibility {
+pub(super) fn visible_as(visibility: &Visibility) -> Visibility {
     let mut visibility = visibility.clone();
     match &mut visibility {
         Visibility::Public(public) => public.span = at(public.span),
@@ -51,7 +51,7 @@ fn visible_as(visibility: &Visibility) -> Visibility {
 }
 
 /// The field's name as the macro's token, so that lints on the function are not reported at the user's field.
-fn with_span(ident: &Ident) -> Ident {
+pub(super) fn with_span(ident: &Ident) -> Ident {
     let mut ident = ident.clone();
     ident.set_span(at(ident.span()));
     ident
