@@ -36,6 +36,7 @@ struct Present {
 impl<T: Schema> Pipeline<T> {
     /// Writes a record if what is there is as expected. If it is not, the error tells what is there.
     pub(crate) async fn set_if(self: &Arc<Self>, model: T, condition: Condition, tags: &CallTags) -> Result<Record<T>> {
+        tags.check()?;
         let mut models = [model];
         self.before_set(&mut models)?;
         let (key, row) = (models[0].key(), owned(models[0].to_row()?));
@@ -48,6 +49,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// Changes some columns of a record, if there is one.
     pub(crate) async fn patch(self: &Arc<Self>, key: T::Key, changes: Changes<T>, tags: &CallTags) -> Result<Option<Record<T>>> {
+        tags.check()?;
         let definition = self.schema.definition();
         let key_values = <T::Key as Key>::to_values(key.borrow())?;
         let key_values = definition.key_positions().iter().copied().zip(key_values.into_iter().map(Value::into_owned));

@@ -27,6 +27,8 @@ async fn calls_that_give_what_is_no_tag_are_refused(bench: &Bench) {
         players.get_many(["a"]).await.unwrap_err(),
         players.set(player("a", 2)).await.unwrap_err(),
         players.set_many([player("a", 2)]).await.unwrap_err(),
+        players.insert_only(player("b", 2)).await.unwrap_err(),
+        players.patch("a", Player::level().set(2)).await.unwrap_err(),
         players.search(Query::new()).await.unwrap_err(),
         players.warm(None).await.unwrap_err(),
         truth.get("a").await.unwrap_err(),
