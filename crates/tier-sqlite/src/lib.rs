@@ -17,8 +17,8 @@
 
 #![doc(test(attr(deny(warnings))))]
 
-mod bulk;
 mod asker;
+mod bulk;
 mod commit;
 mod conditional;
 mod config;

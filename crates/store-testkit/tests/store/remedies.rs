@@ -320,7 +320,8 @@ async fn a_renamed_field_keeps_its_values() {
                     .replace("BIGINT", if matches!(database, Database::Sqlite(_)) { "INTEGER" } else { "BIGINT" })
             );
         }
-        database.run(&statement(&database.build::<renamed::Thing>().await.unwrap_err()).split_once("; ").unwrap().0).await;
+        let error = database.build::<renamed::Thing>().await.unwrap_err();
+        database.run(statement_behind(&error.to_string(), "keep the values, run: ")).await;
         let store = database.build::<renamed::Thing>().await.unwrap();
         let found = store.collection::<renamed::Thing>().unwrap().get(1).await.unwrap().unwrap();
         assert_eq!(*found, renamed::Thing { id: 1, a2: 42, note: "x".to_owned() });
