@@ -69,6 +69,7 @@ impl<T: Schema> Pipeline<T> {
         tags: &CallTags,
         mut change: impl FnMut(&mut T) -> Result<()>,
     ) -> Result<Option<Record<T>>> {
+        tags.check()?;
         self.check(key.borrow())?;
         self.counters().sets.add(1);
         let retries = self.shared.settings.update_retries;
