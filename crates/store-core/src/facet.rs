@@ -9,6 +9,7 @@ mod records;
 mod slot_state;
 mod tables;
 mod tags;
+mod transaction;
 mod wakes;
 
 pub use caller::Caller;
@@ -20,4 +21,5 @@ pub use records::{Fill, FillLease, PutOver, Records, Seen, Slot};
 pub use slot_state::SlotState;
 pub use tables::{Count, MissingIndex, Select, Tables};
 pub use tags::{MOST_TAGS, TagEras, TagInvalidation};
+pub use transaction::{Begin, Isolation, RowLock, Transaction, TransactionState};
 pub use wakes::{Heard, Wake, Wakes};

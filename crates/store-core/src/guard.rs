@@ -3,13 +3,14 @@
 mod log;
 mod records;
 mod tables;
+mod transaction;
 mod wakes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::breaker::{Breaker, Pass, is_unavailable, random_part};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::health::HealthListener;
 use crate::settings::Settings;
 use crate::tier::{Facets, Tier};
@@ -62,6 +63,20 @@ impl Guard {
         let mut pass = self.admit()?;
         let outcome = call.await;
         pass.tell(&outcome);
+        outcome
+    }
+
+    /// Makes a call on a connection that was let through before: the breaker hears of it, and holds nothing back.
+    async fn within<R>(&self, call: impl Future<Output = Result<R>>) -> Result<R> {
+        let pass = self.admit().ok();
+        let outcome = call.await;
+        // What a transaction refuses by itself says nothing of the tier.
+        let is_refusal = |error: &Error| matches!(error.kind(), ErrorKind::TransactionFailed | ErrorKind::TransactionTimeout);
+        if let Some(mut pass) = pass
+            && !outcome.as_ref().is_err_and(is_refusal)
+        {
+            pass.tell(&outcome);
+        }
         outcome
     }
 

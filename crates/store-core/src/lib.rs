@@ -59,7 +59,7 @@ pub use codec::*;
 pub use collection::{Collection, UpdateOutcome};
 pub use deferred::Deferred;
 pub use error::{Error, ErrorKind, Result};
-pub use facet::{EvictionCause, NearTier, NoNear};
+pub use facet::{EvictionCause, Isolation, NearTier, NoNear};
 pub use field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scalar};
 pub use freshness::{Freshness, Token};
 pub use health::{Health, HealthChange, TierHealth};

@@ -5,6 +5,7 @@ mod hold;
 mod log;
 mod records;
 mod tables;
+mod transaction;
 mod wakes;
 
 use std::sync::Arc;
@@ -78,6 +79,14 @@ pub enum Operation {
     Select,
     /// [`Tables::count`](store_core::facet::Tables::count).
     Count,
+    /// [`Tables::begin`](store_core::facet::Tables::begin). Reads and writes within a transaction count as those of the tables.
+    Begin,
+    /// [`Transaction::savepoint`](store_core::facet::Transaction::savepoint) and its two ends.
+    Savepoint,
+    /// [`Transaction::commit`](store_core::facet::Transaction::commit).
+    Commit,
+    /// [`Transaction::rollback`](store_core::facet::Transaction::rollback).
+    Rollback,
     /// [`Log::end`](store_core::facet::Log::end).
     LogEnd,
     /// [`Log::read`](store_core::facet::Log::read).

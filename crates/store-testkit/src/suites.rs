@@ -4,6 +4,7 @@ pub mod log;
 pub mod near;
 pub mod records;
 pub mod tables;
+pub mod transactions;
 mod truth;
 
 pub use truth::TruthDatabase;

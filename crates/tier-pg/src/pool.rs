@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, Timeouts};
 use deadpool_postgres::ClientWrapper;
-use store_core::{Error, ErrorKind, Result, Role};
+use store_core::{Error, ErrorKind, Isolation, Result, Role};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
@@ -226,8 +226,22 @@ impl fmt::Debug for Pool {
 /// Begins a transaction that writes, whatever the database's defaults are. The server keeps to the limit by itself too, in case it cannot be reached to
 /// cancel a statement.
 pub(crate) fn begin(limit: Duration) -> String {
-    let milliseconds = limit.as_millis().clamp(1, i32::MAX as u128);
-    format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {milliseconds}")
+    begin_isolated(Isolation::ReadCommitted, limit)
+}
+
+/// As [`begin`], at another level.
+pub(crate) fn begin_isolated(isolation: Isolation, limit: Duration) -> String {
+    let level = match isolation {
+        Isolation::ReadCommitted => "READ COMMITTED",
+        Isolation::RepeatableRead => "REPEATABLE READ",
+        Isolation::Serializable => "SERIALIZABLE",
+    };
+    format!("BEGIN ISOLATION LEVEL {level} READ WRITE; SET LOCAL statement_timeout = {}", milliseconds(limit))
+}
+
+/// A limit as the server takes it.
+pub(crate) fn milliseconds(limit: Duration) -> u128 {
+    limit.as_millis().clamp(1, i32::MAX as u128)
 }
 
 /// Closes what was idle for too long and opens what is to be kept warm.
@@ -284,7 +298,7 @@ pub(crate) struct Lease {
     object: Object<Manager>,
     is_whole: bool,
     /// Where to leave word of the server's process if the outcome of a write is not seen.
-    writes: Option<Arc<Orphans>>,
+    pub(crate) writes: Option<Arc<Orphans>>,
     /// Dropped after the connection.
     _return: Return,
 }

@@ -52,16 +52,20 @@ pub(crate) async fn get_many(
         keys => {
             let arrays = key_arrays(schema, keys);
             let params: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as _).collect();
-            let mut found: Vec<Option<StoredRow>> = keys.iter().map(|_| None).collect();
-            for row in pool.read(&sql.get_many, &params, attempt).await? {
-                let place = number(&row, 0).map_err(to_error)?;
-                if let Some(place) = found.get_mut(place) {
-                    *place = Some(stored_row(schema, &row, 1).map_err(to_error)?);
-                }
-            }
-            Ok(found)
+            placed(schema, keys.len(), &pool.read(&sql.get_many, &params, attempt).await?).map_err(to_error)
         }
     }
+}
+
+/// Rows that begin with the numbers of their keys, in the order of those.
+pub(crate) fn placed(schema: &BoundSchema, count: usize, rows: &[PgRow]) -> Result<Vec<Option<StoredRow>>, Failure> {
+    let mut found: Vec<Option<StoredRow>> = (0..count).map(|_| None).collect();
+    for row in rows {
+        if let Some(place) = found.get_mut(number(row, 0)?) {
+            *place = Some(stored_row(schema, row, 1)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) async fn exists_many(pool: &Pool, statements: &Statements, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<bool>> {

@@ -40,6 +40,8 @@ pub(crate) struct TableSql {
     pub(crate) get_one: String,
     /// Rows by arrays of key columns; each begins with the number of its key.
     pub(crate) get_many: String,
+    /// As `get_many`, and locks them in the order of the arrays.
+    pub(crate) lock_many: String,
     /// The numbers of the keys that have a row.
     pub(crate) exists_many: String,
     /// Draws the version of a new row and writes the log row of the one just written: key columns, schema, key text. Answers the version.
@@ -81,12 +83,14 @@ impl TableSql {
         let (arrays, aliases, matches) = (names.key_arrays(), names.key_aliases(), names.key_matches());
         let (schema_at, text_at) = (keys + 1, keys + 2);
         let log = "INSERT INTO _strata_log (schema, key, version, kind)";
+        let get_many = format!(
+            "SELECT k.n, {}, t.{version} FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) JOIN {table} AS t ON {matches}",
+            names.columns("t.")
+        );
         TableSql {
             get_one: format!("SELECT {}, {version} FROM {table} WHERE {where_key}", names.columns("")),
-            get_many: format!(
-                "SELECT k.n, {}, t.{version} FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) JOIN {table} AS t ON {matches}",
-                names.columns("t.")
-            ),
+            lock_many: format!("{get_many} ORDER BY k.n FOR UPDATE OF t"),
+            get_many,
             exists_many: format!("SELECT k.n FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) JOIN {table} AS t ON {matches}"),
             // Both parts see the table as it was before this statement: a row is either new, with version 0, or not.
             stamp_one: format!(

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use store_core::facet::{Condition, Count, Heard, Log, LogBatch, LogCursor, LogEntry, MissingIndex, Select, Tables, Touched, Wake, Wakes};
+use store_core::facet::{
+    Begin, Condition, Count, Heard, Log, LogBatch, LogCursor, LogEntry, MissingIndex, Select, Tables, Touched, Transaction, Wake, Wakes,
+};
 use store_core::{BoundSchema, Facets, Filter, Result, Role, Row, StoredRow, Tier, Version};
 
 use crate::closing::Closing;
@@ -15,6 +17,7 @@ use crate::leader::Leader;
 use crate::pool::{Pool, within};
 use crate::replica::{Replayed, Replica};
 use crate::statements::Statements;
+use crate::transaction::PgTransaction;
 use crate::wakes::Notifier;
 use crate::{bulk, conditional, delete, log, prepare, read, select, wakes, write};
 
@@ -44,7 +47,7 @@ use crate::{bulk, conditional, delete, log, prepare, read, select, wakes, write}
 pub struct PgTier {
     primary: Pool,
     replica: Option<Replica>,
-    statements: Statements,
+    statements: Arc<Statements>,
     leader: Leader,
     notifier: Notifier,
     closing: Closing,
@@ -67,7 +70,7 @@ impl PgTier {
             None => None,
         };
         let leader = Leader::new(Arc::clone(primary.connector()), config.limits.statement);
-        let (statements, notifier, closing) = (Statements::default(), Notifier::default(), Closing::new());
+        let (statements, notifier, closing) = (Arc::<Statements>::default(), Notifier::default(), Closing::new());
         let tier = PgTier { primary, replica, statements, leader, notifier, closing, outside_writers: config.outside_writers };
         // On the heap, so that a caller's own future does not grow by all of it.
         Box::pin(ping(&tier.primary)).await?;
@@ -186,6 +189,11 @@ impl Tables for PgTier {
 
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {
         select::count(self, schema, &count).await
+    }
+
+    async fn begin(&self, begin: &Begin) -> Result<Box<dyn Transaction>> {
+        let transaction = PgTransaction::begin(&self.primary, &self.statements, begin).await?;
+        Ok(Box::new(transaction))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writing rows.
 //!
-//! Each write is one transaction: the rows, their versions, their log rows. Versions of one key must rise in the order of commits, so a number may only be
+//! Each write is one transaction, or part of a longer one: the rows, their versions, their log rows. Versions of one key must rise in the order of commits, so a number may only be
 //! drawn once no other writer can commit a larger one for the key before it. `ON CONFLICT DO UPDATE` draws after it locked the row; `UPDATE` draws again
 //! whenever the row changed while it waited for the lock; a delete draws in `RETURNING`, with the lock held. A number in the `VALUES` of an insert
 //! would be drawn too early, before a conflicting row is waited for: so a row is inserted with version 0, and a second statement of the same
@@ -8,6 +8,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::future::{join, join4};
 use store_core::facet::BULK_LOG_LIMIT;
@@ -18,6 +19,7 @@ use tokio_postgres::{Row as PgRow, Statement};
 use crate::error::{Attempt, Failure};
 use crate::pool::{ATTEMPTS, Lease, Pool, within};
 use crate::read::{number, stored_row};
+use crate::scope::{Prepared, Scope};
 use crate::statements::{LOG_KEYS, LOG_SCHEMA, Statements, TableSql, Upsert, kind};
 use crate::value::{Param, check};
 use crate::violation::violator;
@@ -32,93 +34,134 @@ pub(crate) const ATTEMPTS_AFTER_DEADLOCK: usize = 6;
 
 pub(crate) type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
 
-/// Inserts or updates rows.
+/// Inserts or updates rows, in a transaction of its own.
 pub(crate) async fn put_many(pool: &Pool, statements: &Statements, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
-    let batch = Batch::check(schema, rows)?;
-    let sql = statements.of(schema);
+    let put = Put::new(schema, rows, statements.of(schema))?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut begun = 0;
     loop {
         begun += 1;
-        let result = match rows {
-            [] => return Ok(Vec::new()),
-            [row] => put_one(pool, &sql, schema, row, &batch.texts[0]).await,
-            _ => batch.put(pool, &sql, schema, rows).await,
-        };
-        match result {
-            Err(Put { attempts, .. }) if begun < attempts => {}
-            Err(Put { error, .. }) => return Err(error),
-            Ok(stored) => return Ok(stored),
+        let (lease, prepared) = pool.lease_to_write(&put.texts(), Attempt::Table(schema)).await?;
+        let outcome = put.run(Scope::own(pool, &lease), &prepared).await;
+        let outcome = end(pool, &lease, outcome).await;
+        match lease.settle(outcome) {
+            Err(failure) if begun < put.attempts(&failure) => {}
+            outcome => return outcome.map_err(|failure| put.error(failure)),
         }
     }
 }
 
-/// Why a put failed.
-struct Put {
-    error: Error,
-    /// How often the work is begun in all: more than once if the failure may come from a race.
-    attempts: usize,
+/// Rows to insert or update, and the statements for it.
+pub(crate) struct Put<'a> {
+    batch: Batch,
+    schema: &'a BoundSchema,
+    rows: &'a [Row<'a>],
+    sql: Arc<TableSql>,
+    chunks: Vec<Chunk>,
 }
 
-impl From<Error> for Put {
-    fn from(error: Error) -> Self {
-        Put { error, attempts: 1 }
+impl<'a> Put<'a> {
+    pub(crate) fn new(schema: &'a BoundSchema, rows: &'a [Row<'a>], sql: Arc<TableSql>) -> Result<Self> {
+        let batch = Batch::check(schema, rows)?;
+        let chunks = batch.chunks(schema, &sql, rows);
+        Ok(Put { batch, schema, rows, sql, chunks })
     }
-}
 
-impl Put {
+    /// What is to be prepared before it runs.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        match (self.rows, self.chunks.as_slice()) {
+            ([_], [chunk]) => vec![&chunk.upsert.one, &self.sql.stamp_one],
+            (rows, chunks) => {
+                let log = if rows.len() > BULK_LOG_LIMIT { LOG_SCHEMA } else { LOG_KEYS };
+                let mut texts: Vec<&str> = vec![&self.sql.stamp_many, log];
+                texts.extend(chunks.iter().map(|chunk| chunk.upsert.many.as_str()));
+                texts
+            }
+        }
+    }
+
+    /// Writes the rows and their log rows.
+    pub(crate) async fn run(&self, scope: Scope<'_>, prepared: Prepared<'_>) -> Result<Vec<StoredRow>, Failure> {
+        match (self.rows, self.chunks.as_slice()) {
+            ([row], [chunk]) => self.put_one(scope, prepared, row, &chunk.upsert).await.map(|stored| vec![stored]),
+            (_, chunks) => {
+                let mut write = BatchWrite {
+                    batch: &self.batch,
+                    schema: self.schema,
+                    rows: self.rows,
+                    scope,
+                    stored: self.rows.iter().map(|_| None).collect(),
+                    positions: self.batch.texts.iter().enumerate().map(|(position, text)| (text.as_str(), position)).collect(),
+                };
+                write.run(chunks, &prepared[2..], &prepared[0], &prepared[1]).await?;
+                write.stored.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| suppressed().into())
+            }
+        }
+    }
+
+    /// Writes one row in one round trip.
+    async fn put_one(&self, scope: Scope<'_>, prepared: Prepared<'_>, row: &Row<'_>, upsert: &Upsert) -> Result<StoredRow, Failure> {
+        let values: Vec<Param<'_>> =
+            upsert.set.iter().enumerate().map(|(index, &position)| Param::new(&row[position], index + 1)).collect();
+        let key_positions = self.schema.definition().key_positions();
+        let keys: Vec<Param<'_>> =
+            key_positions.iter().enumerate().map(|(index, &position)| Param::new(&row[position], index + 1)).collect();
+        let name = self.schema.name();
+        let values: Params<'_> = values.iter().map(|value| value as _).collect();
+        let mut stamps: Params<'_> = keys.iter().map(|key| key as _).collect();
+        stamps.push(&name);
+        stamps.push(&self.batch.texts[0]);
+
+        // All are sent before the first answer is awaited. If one fails, so do those behind it, and the commit rolls back.
+        let lease = scope.lease;
+        let work = async {
+            let written = lease.query(&prepared[0], &values);
+            let stamped = lease.query(&prepared[1], &stamps);
+            let (begun, written, stamped, committed) = join4(scope.begin(), written, stamped, scope.commit()).await;
+            begun?;
+            let (written, stamped) = (written?, stamped?);
+            committed?;
+            match (written.as_slice(), stamped.as_slice()) {
+                ([written], [stamped]) => {
+                    let mut stored = stored_row(self.schema, written, 0)?;
+                    stored.version = version(stamped, 0)?;
+                    Ok(stored)
+                }
+                _ => Err(suppressed().into()),
+            }
+        };
+        within(scope.limit, work).await
+    }
+
+    /// How often it is begun in all where it fails so: more than once if the failure may come from a race.
+    ///
     /// Another writer that inserts the same key at the same moment makes PostgreSQL see a conflict in whichever unique index it meets first. Where a
     /// column's present content was looked for, the row may have appeared since. And batches whose rows have different columns unset do not lock in
     /// the order of keys alone. All is well once the other writer is done.
-    fn new(failure: Failure, schema: &BoundSchema, only_updates: bool) -> Self {
-        let attempts = match failure.code() {
+    fn attempts(&self, failure: &Failure) -> usize {
+        match failure.code() {
             Some("23505") => ATTEMPTS,
-            Some("23502") if only_updates => ATTEMPTS,
+            Some("23502") if self.chunks.iter().any(|chunk| chunk.upsert.only_updates) => ATTEMPTS,
             _ if failure.is_rolled_back() => ATTEMPTS_AFTER_DEADLOCK,
             _ => 1,
-        };
-        Put { error: failure.into_error(Attempt::Table(schema)), attempts }
-    }
-}
-
-/// Writes one row in one round trip.
-async fn put_one(pool: &Pool, sql: &TableSql, schema: &BoundSchema, row: &Row<'_>, text: &String) -> Result<Vec<StoredRow>, Put> {
-    let upsert = sql.upsert(schema, &unset(row));
-    let (lease, statements) = pool.lease_to_write(&[&upsert.one, &sql.stamp_one], Attempt::Table(schema)).await?;
-    let values: Vec<Param<'_>> = upsert.set.iter().enumerate().map(|(index, &position)| Param::new(&row[position], index + 1)).collect();
-    let keys: Vec<Param<'_>> =
-        schema.definition().key_positions().iter().enumerate().map(|(index, &position)| Param::new(&row[position], index + 1)).collect();
-    let name = schema.name();
-    let values: Params<'_> = values.iter().map(|value| value as _).collect();
-    let mut stamps: Params<'_> = keys.iter().map(|key| key as _).collect();
-    stamps.push(&name);
-    stamps.push(text);
-
-    // All are sent before the first answer is awaited. If one fails, so do those behind it, and the commit rolls back.
-    let limit = pool.limits().statement;
-    let work = async {
-        let begun = lease.batch_execute(pool.begin());
-        let written = lease.query(&statements[0], &values);
-        let stamped = lease.query(&statements[1], &stamps);
-        let committed = lease.batch_execute("COMMIT");
-        let (begun, written, stamped, committed) = join4(begun, written, stamped, committed).await;
-        begun?;
-        let (written, stamped) = (written?, stamped?);
-        committed?;
-        match (written.as_slice(), stamped.as_slice()) {
-            ([written], [stamped]) => {
-                let mut stored = stored_row(schema, written, 0)?;
-                stored.version = version(stamped, 0)?;
-                Ok(vec![stored])
-            }
-            _ => Err(suppressed().into()),
         }
-    };
-    let outcome = within(limit, work).await;
-    lease.settle(outcome).map_err(|failure| {
-        let is_of_row = failure.unique_detail().is_some();
-        let put = Put::new(failure, schema, upsert.only_updates);
-        if is_of_row { Put { error: put.error.with_key(text.as_str()), ..put } } else { put }
-    })
+    }
+
+    /// What the failure says, with the key of the row that a unique index refused.
+    pub(crate) fn error(&self, failure: Failure) -> Error {
+        let violator = match (self.rows, failure.unique_detail()) {
+            (_, None) => None,
+            ([_], Some(_)) => Some(0),
+            (rows, Some(detail)) => violator(detail, self.schema, rows),
+        };
+        let error = failure.into_error(Attempt::Table(self.schema));
+        match violator {
+            Some(position) => error.with_key(self.batch.texts[position].as_str()),
+            None => error,
+        }
+    }
 }
 
 /// Rows that passed the checks, with their keys.
@@ -150,37 +193,6 @@ impl Batch {
         }
         refuse_duplicates(schema, &texts)?;
         Ok(Batch { texts })
-    }
-
-    /// Writes rows in one transaction of a few statements.
-    async fn put(&self, pool: &Pool, sql: &TableSql, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>, Put> {
-        let chunks = self.chunks(schema, sql, rows);
-        let log = if rows.len() > BULK_LOG_LIMIT { LOG_SCHEMA } else { LOG_KEYS };
-        let mut texts: Vec<&str> = vec![&sql.stamp_many, log];
-        texts.extend(chunks.iter().map(|chunk| chunk.upsert.many.as_str()));
-        let (lease, statements) = pool.lease_to_write(&texts, Attempt::Table(schema)).await?;
-        let mut transaction = BatchWrite {
-            batch: self,
-            schema,
-            rows,
-            lease: &lease,
-            pool,
-            stored: rows.iter().map(|_| None).collect(),
-            positions: self.texts.iter().enumerate().map(|(position, text)| (text.as_str(), position)).collect(),
-        };
-        let outcome = transaction.run(&chunks, &statements[2..], &statements[0], &statements[1]).await;
-        let stored = transaction.stored;
-        let outcome = end(pool, &lease, outcome).await;
-        let only_updates = chunks.iter().any(|chunk| chunk.upsert.only_updates);
-        lease.settle(outcome).map_err(|failure| {
-            let violator = failure.unique_detail().and_then(|detail| violator(detail, schema, rows));
-            let put = Put::new(failure, schema, only_updates);
-            match violator {
-                Some(position) => Put { error: put.error.with_key(self.texts[position].as_str()), ..put },
-                None => put,
-            }
-        })?;
-        stored.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| suppressed().with_schema(schema.name()).into())
     }
 
     /// Groups the rows by their unset columns, in key order, into portions for one statement each.
@@ -215,32 +227,31 @@ impl Batch {
 
 /// Rows for one statement.
 struct Chunk {
-    upsert: std::sync::Arc<Upsert>,
+    upsert: Arc<Upsert>,
     positions: Vec<usize>,
 }
 
-/// The transaction of a batch, while it runs.
+/// The writing of a batch, while it runs.
 struct BatchWrite<'a> {
     batch: &'a Batch,
     schema: &'a BoundSchema,
     rows: &'a [Row<'a>],
-    lease: &'a Lease,
-    pool: &'a Pool,
+    scope: Scope<'a>,
     stored: Vec<Option<StoredRow>>,
     positions: HashMap<&'a str, usize>,
 }
 
 impl BatchWrite<'_> {
     async fn run(&mut self, chunks: &[Chunk], upserts: &[Statement], stamp: &Statement, log: &Statement) -> Result<(), Failure> {
-        let limit = self.pool.limits().statement;
+        let Scope { lease, limit, .. } = self.scope;
         for (index, (chunk, upsert)) in chunks.iter().zip(upserts).enumerate() {
             let columns = self.columns(&chunk.upsert.set, &chunk.positions);
             let params: Params<'_> = columns.iter().map(|column| column as _).collect();
             let written = within(limit, async {
                 if index > 0 {
-                    return Ok(self.lease.query(upsert, &params).await?);
+                    return Ok(lease.query(upsert, &params).await?);
                 }
-                let (begun, written) = join(self.lease.batch_execute(self.pool.begin()), self.lease.query(upsert, &params)).await;
+                let (begun, written) = join(self.scope.begin(), lease.query(upsert, &params)).await;
                 begun?;
                 Ok(written?)
             });
@@ -284,7 +295,7 @@ impl BatchWrite<'_> {
     async fn stamp(&mut self, statement: &Statement, fresh: &[usize]) -> Result<(), Failure> {
         let keys = self.columns(self.schema.definition().key_positions(), fresh);
         let params: Params<'_> = keys.iter().map(|column| column as _).collect();
-        let stamped = within(self.pool.limits().statement, async { Ok(self.lease.query(statement, &params).await?) }).await?;
+        let stamped = within(self.scope.limit, async { Ok(self.scope.lease.query(statement, &params).await?) }).await?;
         for row in &stamped {
             let position = fresh.get(number(row, 0)?).copied();
             if let Some(stored) = position.and_then(|position| self.stored[position].as_mut()) {
@@ -305,11 +316,11 @@ impl BatchWrite<'_> {
         let by_schema: [&(dyn ToSql + Sync); 3] = [&name, &kind::PUT, &newest];
         let params: &[&(dyn ToSql + Sync)] = if versions.len() > BULK_LOG_LIMIT { &by_schema } else { &by_key };
         let work = async {
-            let (logged, committed) = join(self.lease.execute(statement, params), self.lease.batch_execute("COMMIT")).await;
+            let (logged, committed) = join(self.scope.lease.execute(statement, params), self.scope.commit()).await;
             logged?;
             Ok(committed?)
         };
-        within(self.pool.limits().statement, work).await
+        within(self.scope.limit, work).await
     }
 }
 

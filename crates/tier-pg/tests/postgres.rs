@@ -33,3 +33,4 @@ use database::Database;
 
 store_testkit::tables_suite!(Database::create);
 store_testkit::log_suite!(Database::create);
+store_testkit::transactions_suite!(Database::create);

@@ -64,7 +64,7 @@ pub(crate) fn transaction<T>(worker: &Worker, origin: Origin<'_>, write: impl Fn
 }
 
 /// Waits for the lock on the file, and gets it.
-fn begin(worker: &Worker, origin: Origin<'_>) -> Result<()> {
+pub(crate) fn begin(worker: &Worker, origin: Origin<'_>) -> Result<()> {
     let is_wanted = || worker.asker.as_ref().is_none_or(Asker::waits);
     let connection = &worker.connection;
     let from_sqlite = |error| error::from_sqlite(error, origin);

@@ -33,6 +33,7 @@ mod prepare;
 mod read;
 mod tables;
 mod tier;
+mod transaction;
 mod value;
 mod wakes;
 mod workers;

@@ -44,8 +44,8 @@ fn with_each_key<T>(
         }
         Ok(results)
     };
-    // A single statement is a snapshot of its own.
-    if keys.len() == 1 { read_all() } else { snapshot(connection, Origin::Table(plan), read_all) }
+    // A single statement is a snapshot of its own, and so is a transaction that is open.
+    if keys.len() == 1 || !connection.is_autocommit() { read_all() } else { snapshot(connection, Origin::Table(plan), read_all) }
 }
 
 /// Reads rows by key.
@@ -73,6 +73,18 @@ pub(crate) fn count(connection: &Connection, plan: &Plan, count: &Statement) -> 
         .and_then(|mut statement| statement.query_row(params_from_iter(&count.values), |row| row.get::<_, i64>(0)))
         .map(i64::unsigned_abs)
         .map_err(|error| error::from_sqlite(error, Origin::Query(plan)))
+}
+
+/// Runs a query within a transaction that is open, and gives all its rows.
+pub(crate) fn rows(connection: &Connection, plan: &Plan, query: &Statement) -> Result<Vec<StoredRow>> {
+    let from_sqlite = |error| error::from_sqlite(error, Origin::Query(plan));
+    let mut statement = connection.prepare_cached(&query.sql).map_err(from_sqlite)?;
+    let mut rows = statement.query(params_from_iter(&query.values)).map_err(from_sqlite)?;
+    let mut stored = Vec::new();
+    while let Some(row) = rows.next().map_err(from_sqlite)? {
+        stored.push(value::from_row(row, query.columns.iter().copied(), plan)?);
+    }
+    Ok(stored)
 }
 
 /// Rows of a first chunk: those of a search with the usual limit come at once. Later chunks double up to [`LARGEST_CHUNK`].

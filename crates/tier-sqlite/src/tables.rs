@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store_core::facet::{Condition, Count, MissingIndex, Select, Tables, Touched};
+use rusqlite::types::Value as Stored;
+use store_core::facet::{Begin, Condition, Count, MissingIndex, Select, Tables, Touched, Transaction};
 use store_core::sql::{self, Dialect};
 use store_core::{BoundSchema, Error, Filter, Result, Role, Row, StoredRow, Value, Version};
 
@@ -15,7 +16,8 @@ use crate::plan::Plan;
 use crate::prepare;
 use crate::read::{self, Statement};
 use crate::tier::SqliteTier;
-use crate::value::{key_to_stored, operand_to_stored, row_to_stored};
+use crate::transaction::SqliteTransaction;
+use crate::value::{NewRow, key_to_stored, operand_to_stored, row_to_stored};
 use crate::workers::{Interested, Worker, Workers};
 use crate::write::{self, LogKeys};
 
@@ -67,8 +69,7 @@ impl Tables for SqliteTier {
             return Ok(Vec::new());
         }
         let plan = self.plan(schema);
-        let new = rows.iter().map(|row| row_to_stored(row, &plan)).collect::<Result<Vec<_>>>()?;
-        let keys = LogKeys::of(rows.iter().map(|row| key_of(row, &plan))).map_err(|error| of_schema(error, &plan))?;
+        let (new, keys) = new_rows(rows, &plan)?;
         self.on_table(self.writer(), plan, move |worker, plan| write::put(worker, plan, new, &keys)).await
     }
 
@@ -84,9 +85,7 @@ impl Tables for SqliteTier {
             return Ok(Vec::new());
         }
         let plan = self.plan(schema);
-        let stored = keys.iter().map(|key| key_to_stored(key, &plan)).collect::<Result<Vec<_>>>()?;
-        let keys = LogKeys::of(keys.iter().map(|key| key.iter().map(Value::as_borrowed).collect()));
-        let keys = keys.map_err(|error| of_schema(error, &plan))?;
+        let (stored, keys) = old_keys(keys, &plan)?;
         self.on_table(self.writer(), plan, move |worker, plan| write::delete(worker, plan, &stored, &keys)).await
     }
 
@@ -125,6 +124,11 @@ impl Tables for SqliteTier {
             move |worker: &mut Worker, plan: &Plan| worker.run_while(&interest, |worker| read::count(&worker.connection, plan, &count));
         self.on_table(self.readers(), plan, job).await
     }
+
+    async fn begin(&self, begin: &Begin) -> Result<Box<dyn Transaction>> {
+        let transaction = SqliteTransaction::begin(self.writer(), self.plans(), begin).await?;
+        Ok(Box::new(transaction))
+    }
 }
 
 impl SqliteTier {
@@ -161,6 +165,20 @@ impl SqliteTier {
     }
 }
 
+/// Rows to write, as SQLite takes them, and what the log is told of them.
+pub(crate) fn new_rows(rows: &[Row<'_>], plan: &Plan) -> Result<(Vec<NewRow>, LogKeys)> {
+    let new = rows.iter().map(|row| row_to_stored(row, plan)).collect::<Result<Vec<_>>>()?;
+    let keys = LogKeys::of(rows.iter().map(|row| key_of(row, plan))).map_err(|error| of_schema(error, plan))?;
+    Ok((new, keys))
+}
+
+/// Keys of rows to delete, as SQLite takes them, and what the log is told of them.
+pub(crate) fn old_keys(keys: &[Row<'_>], plan: &Plan) -> Result<(Vec<Vec<Stored>>, LogKeys)> {
+    let stored = keys.iter().map(|key| key_to_stored(key, plan)).collect::<Result<Vec<_>>>()?;
+    let keys = LogKeys::of(keys.iter().map(|key| key.iter().map(Value::as_borrowed).collect()));
+    Ok((stored, keys.map_err(|error| of_schema(error, plan))?))
+}
+
 fn key_of<'a>(row: &'a Row<'_>, plan: &Plan) -> Row<'a> {
     plan.key_positions().iter().map(|&position| row[position].as_borrowed()).collect()
 }
@@ -171,10 +189,10 @@ fn keys_where(schema: &BoundSchema, filter: &Filter) -> Result<Statement> {
     sql::select(Dialect::Sqlite, schema, &Select { columns, filter: Some(filter.clone()), ..Select::default() }).map(statement)
 }
 
-fn statement(statement: sql::Statement) -> Statement {
+pub(crate) fn statement(statement: sql::Statement) -> Statement {
     Statement { sql: statement.sql, values: statement.params.into_iter().map(operand_to_stored).collect(), columns: statement.columns }
 }
 
-fn of_schema(error: Error, plan: &Plan) -> Error {
+pub(crate) fn of_schema(error: Error, plan: &Plan) -> Error {
     error.with_schema(plan.name()).with_tier(Role::Truth)
 }

@@ -17,6 +17,9 @@ use crate::workers::Workers;
 
 /// The tier of truth in a file: SQLite, embedded.
 ///
+/// A file has one writer at a time, in all processes. So a transaction that is open makes every other write to the file wait until it ends, and those of
+/// other processes fail once the [busy timeout](SqliteConfig::with_busy_timeout) passes; reads go on beside it. It is serializable, whichever level is asked for.
+///
 /// ```
 /// use std::sync::Arc;
 /// use store_core::Tier;
@@ -34,7 +37,7 @@ use crate::workers::Workers;
 pub struct SqliteTier {
     config: SqliteConfig,
     file: Arc<DatabaseFile>,
-    plans: Plans,
+    plans: Arc<Plans>,
     readers: Workers,
     listeners: Workers,
     writer: Workers,
@@ -57,7 +60,7 @@ impl SqliteTier {
         let config = config.absolute()?;
         let file = Arc::new(DatabaseFile::new(config.path.clone()));
         let tier = SqliteTier {
-            plans: Plans::default(),
+            plans: Arc::default(),
             readers: Workers::new(&config, &file, Purpose::Read),
             listeners: Workers::new(&config, &file, Purpose::Listen),
             writer: Workers::new(&config, &file, Purpose::Write),
@@ -84,6 +87,10 @@ impl SqliteTier {
 
     pub(crate) fn plan(&self, schema: &BoundSchema) -> Arc<Plan> {
         self.plans.of(schema)
+    }
+
+    pub(crate) fn plans(&self) -> &Arc<Plans> {
+        &self.plans
     }
 
     pub(crate) fn readers(&self) -> &Workers {
@@ -128,12 +135,13 @@ impl Tier for SqliteTier {
             .await
     }
 
-    /// Ends streams and long reads as [`Closed`](ErrorKind::Closed), gives up leaderships, finishes the writes that were asked for, and moves the
+    /// Ends streams and long reads as [`Closed`](ErrorKind::Closed), rolls back transactions that are open, gives up leaderships, finishes the writes that were asked for, and moves the
     /// write-ahead log into the file.
     async fn close(&self) -> Result<()> {
         self.readers.close().await;
         self.listeners.close().await;
         self.leadership.release();
+        self.writer.end_waits();
         if self.is_unmade() {
             self.writer.close().await;
             return Ok(());

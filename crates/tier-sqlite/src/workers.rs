@@ -30,7 +30,7 @@ use crate::file::DatabaseFile;
 const QUEUE: usize = 1_024;
 
 /// Steps of SQLite's machine between two looks at whether anybody still waits: well below a millisecond.
-const STEPS_BETWEEN_CHECKS: i32 = 10_000;
+pub(crate) const STEPS_BETWEEN_CHECKS: i32 = 10_000;
 
 type Job = Box<dyn FnOnce(Result<&mut Worker>) + Send>;
 
@@ -97,7 +97,7 @@ impl Interest {
         }
     }
 
-    fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Relaxed)
     }
 }
@@ -193,6 +193,11 @@ impl Workers {
         state.jobs.push_back(Box::new(job));
         Shared::wake_or_start(&self.shared, state);
         Ok(())
+    }
+
+    /// Ends what waits for somebody outside: open transactions, streams whose reader is slow.
+    pub(crate) fn end_waits(&self) {
+        self.shared.closing.send_replace(true);
     }
 
     /// Whether jobs are refused.
@@ -366,6 +371,16 @@ impl Worker {
         !waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
+    /// Waits for somebody outside, who keeps this worker from all others. Nothing if the pool closes first, or the time is over.
+    pub(crate) fn wait_for<T>(&self, event: impl Future<Output = T>, end: Instant) -> Option<T> {
+        let mut closing = self.shared.closing.subscribe();
+        let closed = pin!(closing.wait_for(|&closing| closing));
+        match block_on(select(closed, pin!(event)), Some(end))? {
+            Either::Left(_) => None,
+            Either::Right((event, _)) => Some(event),
+        }
+    }
+
     /// The connection, and the way out for what is read from it.
     pub(crate) fn split(&mut self) -> (&Connection, Outlet<'_>) {
         (&self.connection, Outlet { shared: &self.shared, lent: &mut self.lent })
@@ -394,9 +409,9 @@ impl Outlet<'_> {
         }
         let mut closing = self.shared.closing.subscribe();
         let closed = pin!(closing.wait_for(|&closing| closing));
-        match block_on(select(pin!(channel.send(item)), closed)) {
-            Either::Left((sent, _)) => sent.is_ok(),
-            Either::Right(_) => false,
+        match block_on(select(pin!(channel.send(item)), closed), None) {
+            Some(Either::Left((sent, _))) => sent.is_ok(),
+            Some(Either::Right(_)) | None => false,
         }
     }
 }
@@ -411,8 +426,8 @@ impl fmt::Debug for Workers {
     }
 }
 
-/// Waits for a future on a thread that has nothing else to do.
-fn block_on<F: Future>(future: F) -> F::Output {
+/// Waits for a future on a thread that has nothing else to do; nothing once the time is over.
+fn block_on<F: Future>(future: F, end: Option<Instant>) -> Option<F::Output> {
     struct Unpark(Thread);
 
     impl Wake for Unpark {
@@ -425,9 +440,13 @@ fn block_on<F: Future>(future: F) -> F::Output {
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Some(output);
+        }
+        match end.map(|end| end.saturating_duration_since(Instant::now())) {
+            None => thread::park(),
+            Some(Duration::ZERO) => return None,
+            Some(left) => thread::park_timeout(left),
         }
     }
 }

@@ -31,18 +31,21 @@ impl LogKeys {
 }
 
 /// Inserts or updates rows in one transaction, and gives what the table then holds.
-pub(crate) fn put(worker: &Worker, plan: &Plan, mut rows: Vec<NewRow>, keys: &LogKeys) -> Result<Vec<StoredRow>> {
-    transaction(worker, Origin::Table(plan), |connection| {
-        let first = draw_versions(connection, rows.len())?;
-        let mut stored = Vec::with_capacity(rows.len());
-        let mut statements = Statements::default();
-        for (version, row) in (first..).zip(&mut rows) {
-            row.values.push(Stored::Integer(version));
-            stored.push(put_row(connection, plan, row, &mut statements).map_err(|error| with_key(error, row, plan))?);
-        }
-        log(connection, plan, keys, (first..).take(rows.len()).map(Some), LogKind::Put)?;
-        Ok(stored)
-    })
+pub(crate) fn put(worker: &Worker, plan: &Plan, rows: Vec<NewRow>, keys: &LogKeys) -> Result<Vec<StoredRow>> {
+    transaction(worker, Origin::Table(plan), |connection| put_within(connection, plan, rows, keys))
+}
+
+/// As [`put`], within a transaction that is open. If it fails, some of the rows may have been written.
+pub(crate) fn put_within(connection: &Connection, plan: &Plan, mut rows: Vec<NewRow>, keys: &LogKeys) -> Result<Vec<StoredRow>> {
+    let first = draw_versions(connection, rows.len())?;
+    let mut stored = Vec::with_capacity(rows.len());
+    let mut statements = Statements::default();
+    for (version, row) in (first..).zip(&mut rows) {
+        row.values.push(Stored::Integer(version));
+        stored.push(put_row(connection, plan, row, &mut statements).map_err(|error| with_key(error, row, plan))?);
+    }
+    log(connection, plan, keys, (first..).take(rows.len()).map(Some), LogKind::Put)?;
+    Ok(stored)
 }
 
 /// The statements for rows that lack some columns, of the latest set of them: rows of one kind tend to follow each other.
@@ -106,18 +109,26 @@ pub(crate) fn write_and_read(connection: &Connection, plan: &Plan, sql: &str, va
 
 /// Deletes rows by key in one transaction, and gives the version of each deletion.
 pub(crate) fn delete(worker: &Worker, plan: &Plan, keys: &[Vec<Stored>], log_keys: &LogKeys) -> Result<Vec<Option<Version>>> {
+    transaction(worker, Origin::Table(plan), |connection| delete_within(connection, plan, keys, log_keys))
+}
+
+/// As [`delete`], within a transaction that is open. If it fails, some of the rows may have been deleted.
+pub(crate) fn delete_within(
+    connection: &Connection,
+    plan: &Plan,
+    keys: &[Vec<Stored>],
+    log_keys: &LogKeys,
+) -> Result<Vec<Option<Version>>> {
     let from_sqlite = |error| error::from_sqlite(error, Origin::Table(plan));
-    transaction(worker, Origin::Table(plan), |connection| {
-        let first = draw_versions(connection, keys.len())?;
-        let mut versions = Vec::with_capacity(keys.len());
-        let mut statement = connection.prepare_cached(&plan.delete).map_err(from_sqlite)?;
-        for (version, key) in (first..).zip(keys) {
-            let deleted = statement.execute(params_from_iter(key)).map_err(from_sqlite)?;
-            versions.push((deleted > 0).then_some(version));
-        }
-        log(connection, plan, log_keys, versions.iter().copied(), LogKind::Delete)?;
-        Ok(versions.into_iter().map(|version| version.map(to_version)).collect())
-    })
+    let first = draw_versions(connection, keys.len())?;
+    let mut versions = Vec::with_capacity(keys.len());
+    let mut statement = connection.prepare_cached(&plan.delete).map_err(from_sqlite)?;
+    for (version, key) in (first..).zip(keys) {
+        let deleted = statement.execute(params_from_iter(key)).map_err(from_sqlite)?;
+        versions.push((deleted > 0).then_some(version));
+    }
+    log(connection, plan, log_keys, versions.iter().copied(), LogKind::Delete)?;
+    Ok(versions.into_iter().map(|version| version.map(to_version)).collect())
 }
 
 /// Writes what a call did to its keys into the log; keys without a version were not touched.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
-use super::{Condition, LogCursor, Touched};
+use super::{Begin, Condition, LogCursor, Touched, Transaction};
 use crate::error::Result;
 use crate::query::{Filter, Order};
 use crate::record::StoredRow;
@@ -185,4 +185,7 @@ pub trait Tables: Debug + Send + Sync {
 
     /// Counts rows.
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64>;
+
+    /// Begins a transaction, on a connection of the primary that is its own. The wait for one is part of the limit.
+    async fn begin(&self, begin: &Begin) -> Result<Box<dyn Transaction>>;
 }

@@ -8,8 +8,9 @@ use futures_core::stream::BoxStream;
 use futures_util::stream::{self, StreamExt};
 
 use super::Guard;
+use super::transaction::GuardedTransaction;
 use crate::error::Result;
-use crate::facet::{Condition, Count, MissingIndex, Select, Tables, Touched};
+use crate::facet::{Begin, Condition, Count, MissingIndex, Select, Tables, Touched, Transaction};
 use crate::query::Filter;
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
@@ -95,5 +96,10 @@ impl Tables for GuardedTables {
 
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {
         self.guard.repeatable(|_| self.inner.count(schema, count.clone())).await
+    }
+
+    async fn begin(&self, begin: &Begin) -> Result<Box<dyn Transaction>> {
+        let inner = self.guard.repeatable(|_| self.inner.begin(begin)).await?;
+        Ok(Box::new(GuardedTransaction { inner, guard: self.guard.clone() }))
     }
 }

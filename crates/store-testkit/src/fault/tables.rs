@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
-use store_core::facet::{Condition, Count, MissingIndex, Select, Tables, Touched};
+use store_core::facet::{Begin, Condition, Count, MissingIndex, Select, Tables, Touched, Transaction};
 use store_core::{BoundSchema, Filter, Result, Row, StoredRow, Version};
 
 use super::faults::Ordered;
+use super::transaction::FaultyTransaction;
 use super::{Fault, Faults, Operation};
 
 #[derive(Debug)]
@@ -94,5 +95,10 @@ impl Tables for FaultyTables {
 
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {
         self.faults.run(Operation::Count, self.inner.count(schema, count)).await
+    }
+
+    async fn begin(&self, begin: &Begin) -> Result<Box<dyn Transaction>> {
+        let inner = self.faults.run(Operation::Begin, self.inner.begin(begin)).await?;
+        Ok(Box::new(FaultyTransaction { inner, faults: self.faults.clone() }))
     }
 }

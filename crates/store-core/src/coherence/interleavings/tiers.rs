@@ -11,8 +11,8 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{
-    Condition, Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, MissingIndex, PutOver, Records, Relay,
-    Select, Shelf, Slot, SlotState, Tables, TagEras, Touched,
+    Begin, Condition, Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, MissingIndex, PutOver, Records,
+    Relay, Select, Shelf, Slot, SlotState, Tables, TagEras, Touched, Transaction,
 };
 use crate::query::Filter;
 use crate::record::{EncodedRecord, Record, StoredRow};
@@ -190,6 +190,10 @@ impl Tables for PlainTables {
 
     async fn count(&self, _: &BoundSchema, _: Count) -> Result<u64> {
         unreachable!("nobody counts")
+    }
+
+    async fn begin(&self, _: &Begin) -> Result<Box<dyn Transaction>> {
+        unreachable!("nobody begins a transaction")
     }
 }
 

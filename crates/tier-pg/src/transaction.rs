@@ -1,0 +1,311 @@
+//! Transactions of several calls.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use store_core::facet::{Begin, Count, RowLock, Select, Transaction, TransactionState};
+use store_core::sql::{self, Dialect};
+use store_core::{BoundSchema, Error, Result, Role, Row, StoredRow, Version};
+use tokio::task::JoinHandle;
+use tokio_postgres::Row as PgRow;
+
+use crate::delete::Delete;
+use crate::error::{Attempt, Failure};
+use crate::orphans::Orphans;
+use crate::pool::{ATTEMPTS, Lease, Pool, begin_isolated, check_count, milliseconds, within};
+use crate::read::{check_keys, key_arrays, placed, selected_row};
+use crate::scope::Scope;
+use crate::statements::Statements;
+use crate::value::Param;
+use crate::write::{Params, Put, in_key_order};
+
+const COMMIT: &str = "COMMIT";
+
+/// A transaction that owns its connection.
+///
+/// The connection lies in a place that both the calls and the watch over the limit take it from: whoever has it may end it, and a call that is dropped
+/// midway discards it.
+pub(crate) struct PgTransaction {
+    place: Place,
+    watch: JoinHandle<()>,
+    state: TransactionState,
+    /// Where to leave word of the server's process if the outcome of the commit is not seen.
+    orphans: Option<Arc<Orphans>>,
+    statements: Arc<Statements>,
+    /// The most time for one statement.
+    statement_limit: Duration,
+}
+
+#[derive(Clone, Default)]
+struct Place(Arc<Mutex<Option<Lease>>>);
+
+impl Place {
+    fn take(&self) -> Option<Lease> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, lease: Lease) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
+    }
+}
+
+impl PgTransaction {
+    pub(crate) async fn begin(pool: &Pool, statements: &Arc<Statements>, begin: &Begin) -> Result<Self> {
+        let statement_limit = pool.limits().statement;
+        let state = TransactionState::new(begin.limit);
+        // The server ends it too where this process cannot tell it any more.
+        let text = format!(
+            "{}; SET LOCAL idle_in_transaction_session_timeout = {}",
+            begin_isolated(begin.isolation, statement_limit),
+            milliseconds(begin.limit)
+        );
+        let opened = tokio::time::timeout(state.remaining(), open(pool, &text)).await;
+        let mut lease = opened.unwrap_or_else(|_| Err(state.timed_out()))?;
+        // Until it is to be committed, nothing can come of it.
+        let orphans = lease.writes.take();
+        let place = Place::default();
+        place.put(lease);
+        let (watched, limit) = (place.clone(), state.remaining());
+        let watch = tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            drop(watched.take());
+        });
+        Ok(PgTransaction { place, watch, state, orphans, statements: Arc::clone(statements), statement_limit })
+    }
+
+    /// Does a call's work on the connection.
+    async fn call<T>(
+        &mut self,
+        work: impl AsyncFnOnce(Scope<'_>) -> Result<T, Failure>,
+        to_error: impl FnOnce(Failure) -> Error,
+    ) -> Result<T> {
+        self.state.begin_call()?;
+        self.work(work, to_error).await
+    }
+
+    async fn work<T>(
+        &mut self,
+        work: impl AsyncFnOnce(Scope<'_>) -> Result<T, Failure>,
+        to_error: impl FnOnce(Failure) -> Error,
+    ) -> Result<T> {
+        // The watch has it only once the limit passed.
+        let Some(lease) = self.place.take() else { return Err(self.state.timed_out()) };
+        let outcome = tokio::time::timeout(self.state.remaining(), work(Scope::open(&lease, self.statement_limit))).await;
+        match outcome {
+            Ok(Ok(value)) => {
+                self.state.end_call();
+                self.place.put(lease);
+                Ok(value)
+            }
+            Ok(Err(failure)) => {
+                if failure.leaves_connection_usable() {
+                    self.state.fail();
+                    self.place.put(lease);
+                } else {
+                    self.state.lose();
+                }
+                Err(to_error(failure))
+            }
+            Err(_) => {
+                self.state.lose();
+                Err(self.state.timed_out())
+            }
+        }
+    }
+
+    /// Runs statements of the transaction's own.
+    async fn run(&mut self, text: &str) -> Result<()> {
+        let run = async |scope: Scope<'_>| within(scope.limit, async { Ok(scope.lease.batch_execute(text).await?) }).await;
+        self.work(run, |failure| failure.into_error(Attempt::Log)).await
+    }
+
+    /// Runs a query.
+    async fn query<T>(
+        &mut self,
+        schema: &BoundSchema,
+        statement: Result<sql::Statement>,
+        read: impl FnOnce(&[usize], &[PgRow]) -> Result<T, Failure>,
+    ) -> Result<T> {
+        let work = async |scope: Scope<'_>| {
+            let statement = statement?;
+            let rows = within(scope.limit, async {
+                let prepared = scope.lease.prepare(&[&statement.sql]).await?;
+                check_count(&prepared[0], statement.params.len())?;
+                let params = Param::all(&statement.params);
+                let params: Params<'_> = params.iter().map(|param| param as _).collect();
+                Ok(scope.lease.query(&prepared[0], &params).await?)
+            })
+            .await?;
+            read(&statement.columns, &rows)
+        };
+        self.call(work, |failure| failure.into_error(Attempt::Query(schema))).await
+    }
+
+    /// Ends it by a statement, on the connection that then goes back.
+    async fn end(mut self, text: &str) -> Result<()> {
+        let Some(mut lease) = self.place.take() else { return Err(self.state.timed_out()) };
+        self.state.lose();
+        if text == COMMIT {
+            lease.writes = self.orphans.take();
+        }
+        let outcome = within(self.statement_limit, async { Ok(lease.batch_execute(text).await?) }).await;
+        // A failed commit leaves no transaction either.
+        lease.settle(outcome).map_err(|failure| failure.into_error(Attempt::Log))
+    }
+}
+
+/// Borrows a connection and begins a transaction on it, on another where that one breaks.
+async fn open(pool: &Pool, begin: &str) -> Result<Lease> {
+    let mut begun = 0;
+    loop {
+        begun += 1;
+        let (lease, _) = pool.lease_to_write(&[], Attempt::Log).await?;
+        match within(pool.limits().statement, async { Ok(lease.batch_execute(begin).await?) }).await {
+            Ok(()) => return Ok(lease),
+            Err(failure) if failure.is_connection_loss() && begun < ATTEMPTS => {}
+            // It is not certain that no transaction is open.
+            Err(failure) => return Err(failure.into_error(Attempt::Log)),
+        }
+    }
+}
+
+#[async_trait]
+impl Transaction for PgTransaction {
+    async fn get_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>], lock: RowLock) -> Result<Vec<Option<StoredRow>>> {
+        let sql = self.statements.of(schema);
+        let work = async |scope: Scope<'_>| {
+            check_keys(schema, keys)?;
+            if keys.is_empty() {
+                return Ok(Vec::new());
+            }
+            // Whoever locks rows does it in this order.
+            let columns: Vec<usize> = (0..schema.definition().key_positions().len()).collect();
+            let order = in_key_order(&columns, keys);
+            let sorted: Vec<Row<'_>> =
+                order.iter().map(|&position| keys[position].iter().map(|value| value.as_borrowed()).collect()).collect();
+            let arrays = key_arrays(schema, &sorted);
+            let params: Params<'_> = arrays.iter().map(|array| array as _).collect();
+            let text = match lock {
+                RowLock::None => &sql.get_many,
+                RowLock::ForUpdate => &sql.lock_many,
+            };
+            let rows = within(scope.limit, async {
+                let prepared = scope.lease.prepare(&[text]).await?;
+                Ok(scope.lease.query(&prepared[0], &params).await?)
+            })
+            .await?;
+            let mut found: Vec<Option<StoredRow>> = keys.iter().map(|_| None).collect();
+            for (position, stored) in order.into_iter().zip(placed(schema, keys.len(), &rows)?) {
+                found[position] = stored;
+            }
+            Ok(found)
+        };
+        self.call(work, |failure| failure.into_error(Attempt::Table(schema))).await
+    }
+
+    async fn put_many(&mut self, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+        self.state.begin_call()?;
+        let put = match Put::new(schema, rows, self.statements.of(schema)) {
+            Ok(put) => put,
+            Err(error) => {
+                self.state.fail();
+                return Err(error);
+            }
+        };
+        let work = async |scope: Scope<'_>| {
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            let prepared = within(scope.limit, scope.lease.prepare(&put.texts())).await?;
+            put.run(scope, &prepared).await
+        };
+        self.work(work, |failure| put.error(failure)).await
+    }
+
+    async fn delete_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
+        let sql = self.statements.of(schema);
+        let work = async |scope: Scope<'_>| {
+            let delete = Delete::new(schema, keys, sql)?;
+            if keys.is_empty() {
+                return Ok(Vec::new());
+            }
+            let prepared = within(scope.limit, scope.lease.prepare(&delete.texts())).await?;
+            delete.run(scope, &prepared).await
+        };
+        self.call(work, |failure| failure.into_error(Attempt::Table(schema))).await
+    }
+
+    async fn select(&mut self, schema: &BoundSchema, select: &Select) -> Result<Vec<StoredRow>> {
+        let statement = sql::select(Dialect::Postgres, schema, select).map_err(|error| error.with_tier(Role::Truth));
+        let read = |columns: &[usize], rows: &[PgRow]| {
+            rows.iter().map(|row| selected_row(schema, row, columns.iter().copied(), 0, columns.len())).collect()
+        };
+        self.query(schema, statement, read).await
+    }
+
+    async fn count(&mut self, schema: &BoundSchema, count: &Count) -> Result<u64> {
+        let statement = sql::count(Dialect::Postgres, schema, count).map_err(|error| error.with_tier(Role::Truth));
+        let read = |_: &[usize], rows: &[PgRow]| match rows.first() {
+            Some(row) => Ok(row.try_get::<_, i64>(0)?.unsigned_abs()),
+            None => Ok(0),
+        };
+        self.query(schema, statement, read).await
+    }
+
+    async fn savepoint(&mut self) -> Result<()> {
+        self.state.begin_call()?;
+        self.run(&format!("SAVEPOINT strata_{}", self.state.savepoint() + 1)).await?;
+        self.state.set_savepoint();
+        Ok(())
+    }
+
+    async fn release(&mut self) -> Result<()> {
+        self.state.begin_release()?;
+        self.run(&format!("RELEASE SAVEPOINT strata_{}", self.state.savepoint())).await?;
+        self.state.end_savepoint();
+        Ok(())
+    }
+
+    async fn roll_back_to_savepoint(&mut self) -> Result<()> {
+        self.state.begin_return()?;
+        let name = format!("strata_{}", self.state.savepoint());
+        self.run(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await?;
+        self.state.end_savepoint();
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        if let Err(refused) = self.state.begin_call() {
+            // The connection is whole after a call that failed. If it is not, it is discarded.
+            let _ = self.rollback().await;
+            return Err(refused);
+        }
+        self.end(COMMIT).await
+    }
+
+    async fn rollback(mut self: Box<Self>) -> Result<()> {
+        match self.place.take() {
+            Some(lease) => {
+                self.place.put(lease);
+                self.end("ROLLBACK").await
+            }
+            // Whoever took the connection discarded it.
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for PgTransaction {
+    fn drop(&mut self) {
+        self.watch.abort();
+        drop(self.place.take());
+    }
+}
+
+impl fmt::Debug for PgTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgTransaction").field("state", &self.state).finish_non_exhaustive()
+    }
+}
