@@ -252,7 +252,7 @@ impl<N: NearTier> StoreBuilder<N> {
         let near_facet = near.as_ref().and_then(|near| Arc::clone(near).facets().near);
         let all = near.into_iter().map(|near| near as Arc<dyn Tier>).chain(tiers).collect();
         let breakers = guards.into_iter().map(Guard::into_breaker).collect();
-        Ok(Store::new(all, breakers, near_facet, pipelines, shared))
+        Ok(Store::new(all, breakers, near_facet, pipelines, followed, stack.tables, shared))
     }
 }
 

@@ -10,6 +10,9 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 const STRIPES: usize = if cfg!(all(test, shuttle)) { 2 } else { 1024 };
 
+/// Beyond so many keys all stripes are noted.
+const FEW: usize = 32;
+
 /// What became of the keys of one stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Fence {
@@ -128,7 +131,22 @@ impl Fences {
 
     /// As [`begin_many`](Self::begin_many), for keys that are known.
     pub(crate) fn begin_keys<'a, K: Hash + ?Sized + 'a>(&self, keys: impl ExactSizeIterator<Item = &'a K>) -> FenceSnapshot {
-        if keys.len() > 32 { self.begin_many() } else { FenceSnapshot::Few(keys.map(|key| self.begin(key)).collect()) }
+        if keys.len() > FEW { self.begin_many() } else { FenceSnapshot::Few(keys.map(|key| self.begin(key)).collect()) }
+    }
+
+    /// Notes one more key in what a batch noted, before it touches that key; what was noted first of a stripe stays.
+    pub(crate) fn note<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K) {
+        let FenceSnapshot::Few(tokens) = snapshot else { return };
+        let token = self.begin(key);
+        if tokens.iter().any(|noted| noted.stripe == token.stripe) {
+            return;
+        }
+        tokens.push(token);
+        if tokens.len() > FEW {
+            let mut all: Vec<Fence> = (0..STRIPES).map(|stripe| *self.lock(stripe)).collect();
+            tokens.iter().for_each(|token| all[token.stripe] = token.noted);
+            *snapshot = FenceSnapshot::All(all);
+        }
     }
 
     /// What a batch noted of the stripe of one of its keys.
@@ -222,6 +240,21 @@ mod tests {
         let tokens: Vec<_> = (0..100).map(|key| fences.begin(&key)).collect();
         fences.touch_all();
         assert!(tokens.into_iter().all(|token| !fences.install(token, || {})));
+    }
+
+    #[test]
+    fn keys_that_are_noted_one_by_one_keep_what_was_noted_first() {
+        let fences = Fences::new();
+        let mut snapshot = FenceSnapshot::Few(Vec::new());
+        fences.note(&mut snapshot, "a");
+        fences.touch("a", || {});
+        (0..100).for_each(|key| fences.note(&mut snapshot, &key));
+        assert!(matches!(snapshot, FenceSnapshot::All(_)));
+        fences.note(&mut snapshot, "a");
+        fences.publish(&mut snapshot, "a", false, |calm| assert!(!calm));
+        let stripe = fences.stripe("a");
+        let other = (0..100).find(|key| fences.stripe(key) != stripe).unwrap();
+        fences.publish(&mut snapshot, &other, false, |calm| assert!(calm));
     }
 
     #[test]

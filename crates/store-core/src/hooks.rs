@@ -25,6 +25,8 @@ pub type HookError = Box<dyn Error + Send + Sync + 'static>;
 /// - Copies that are dropped ([`invalidate`](crate::Collection::invalidate)) are neither written nor deleted, and pass no hook.
 /// - [`patch`](crate::Collection::patch), [`update_where`](crate::Collection::update_where) and [`delete_where`](crate::Collection::delete_where) have no model or
 ///   key in hand before the truth has done its work: they pass no `before_set` or `before_delete`. `patch` passes `after_set` and `delete_where` `after_delete`.
+/// - In a [`transaction`](crate::Store::transaction), `before_set` and `before_delete` run with each call; `after_set` and `after_delete` once it is committed, of the last
+///   write of each key.
 /// - Loaders ([`get_or_load`](crate::Collection::get_or_load)) read: what they bring passes `after_load` and `after_get`, and no `before_set`.
 ///
 /// ```

@@ -20,6 +20,7 @@ mod search;
 mod slots;
 mod stale;
 mod tags;
+mod transaction;
 mod verify;
 mod warm;
 mod write;
@@ -31,8 +32,10 @@ pub(crate) use follow::Follow;
 pub(crate) use hooks::HookCalls;
 pub(crate) use loading::{Landed, LoadMany, LoadOne};
 pub(crate) use read::{Loaded, View};
+pub(crate) use transaction::{Change, Changes};
 use verify::Verifier;
 pub use warm::WarmProgress;
+pub(crate) use write::may_have_taken_effect;
 
 use flights::TaggedFlights;
 use tags::Tags;

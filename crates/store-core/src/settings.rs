@@ -66,6 +66,8 @@ pub struct Settings {
     pub load_timeout: Duration,
     /// The most time that one call on a single record may take. Default: 15 seconds.
     pub operation_timeout: Duration,
+    /// The most time that a transaction takes whose options say nothing else, from its beginning until its commit. Default: 30 seconds.
+    pub transaction_timeout: Duration,
     /// When a tier that fails is left alone, and for how long.
     pub breaker: BreakerSettings,
     /// How often a call that a tier refused or lost is made again, 5 to 25 ms later, where repeating it is safe: reads, and telling the shared tier of
@@ -104,6 +106,7 @@ impl Default for Settings {
             flight_wait: Duration::from_secs(1),
             load_timeout: Duration::from_secs(30),
             operation_timeout: Duration::from_secs(15),
+            transaction_timeout: Duration::from_secs(30),
             breaker: BreakerSettings::default(),
             retries: 1,
             update_retries: 10,
@@ -130,6 +133,7 @@ impl Settings {
             ("flight_wait", Some(self.flight_wait)),
             ("load_timeout", Some(self.load_timeout)),
             ("operation_timeout", Some(self.operation_timeout)),
+            ("transaction_timeout", Some(self.transaction_timeout)),
             ("breaker.cool_down", Some(self.breaker.cool_down)),
             ("breaker.longest_cool_down", Some(self.breaker.longest_cool_down)),
         ];

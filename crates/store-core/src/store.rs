@@ -11,9 +11,9 @@ use crate::breaker::Breaker;
 use crate::builder::StoreBuilder;
 use crate::collection::Collection;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Near, NoNear};
+use crate::facet::{Near, NoNear, Tables};
 use crate::health::Health;
-use crate::pipeline::{Pipeline, Shared};
+use crate::pipeline::{Follow, Pipeline, Shared};
 use crate::schema::Schema;
 use crate::stats::Stats;
 use crate::tier::Tier;
@@ -62,6 +62,10 @@ struct Inner {
     breakers: Vec<Arc<Breaker>>,
     near: Option<Arc<dyn Near>>,
     pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    /// The same pipelines, for those who need not know the models.
+    schemas: Vec<Arc<dyn Follow>>,
+    /// Of the tier of truth, if there is one.
+    tables: Option<Arc<dyn Tables>>,
     shared: Arc<Shared>,
 }
 
@@ -76,9 +80,11 @@ impl Store {
         breakers: Vec<Arc<Breaker>>,
         near: Option<Arc<dyn Near>>,
         pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+        schemas: Vec<Arc<dyn Follow>>,
+        tables: Option<Arc<dyn Tables>>,
         shared: Arc<Shared>,
     ) -> Self {
-        Store { inner: Arc::new(Inner { tiers, breakers, near, pipelines, shared }) }
+        Store { inner: Arc::new(Inner { tiers, breakers, near, pipelines, schemas, tables, shared }) }
     }
 
     /// The handle of one model.
@@ -87,8 +93,12 @@ impl Store {
     ///
     /// [`SchemaNotFound`](ErrorKind::SchemaNotFound) if the builder was not given the model.
     pub fn collection<T: Schema>(&self) -> Result<Collection<T>> {
+        self.pipeline().map(Collection::new)
+    }
+
+    pub(crate) fn pipeline<T: Schema>(&self) -> Result<Arc<Pipeline<T>>> {
         let pipeline = self.inner.pipelines.get(&TypeId::of::<T>()).cloned().and_then(|pipeline| pipeline.downcast::<Pipeline<T>>().ok());
-        pipeline.map(Collection::new).ok_or_else(|| {
+        pipeline.ok_or_else(|| {
             let model = std::any::type_name::<T>();
             let name = model.rsplit("::").next().unwrap_or(model);
             let message = format!("the builder of this store was not given `{model}`; add `.schema::<{name}>()` to it");
@@ -105,6 +115,14 @@ impl Store {
     /// What the verifier of caches has found since the store was built; nothing unless [`Settings::verify`](crate::Settings::verify) is set.
     pub fn verification(&self) -> Verification {
         self.inner.shared.findings.view()
+    }
+
+    pub(crate) fn schemas(&self) -> &[Arc<dyn Follow>] {
+        &self.inner.schemas
+    }
+
+    pub(crate) fn tables(&self) -> Option<&Arc<dyn Tables>> {
+        self.inner.tables.as_ref()
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -31,6 +31,7 @@ mod store {
     mod stale;
     mod stampedes;
     mod times;
+    mod transactions;
     mod unreadable;
     mod verification;
     mod views;

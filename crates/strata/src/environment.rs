@@ -60,6 +60,7 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     settings.fill_lease = variables.duration("STRATA_FILL_LEASE")?.unwrap_or(settings.fill_lease);
     settings.load_timeout = variables.duration("STRATA_LOAD_TIMEOUT")?.unwrap_or(settings.load_timeout);
     settings.operation_timeout = variables.duration("STRATA_OPERATION_TIMEOUT")?.unwrap_or(settings.operation_timeout);
+    settings.transaction_timeout = variables.duration("STRATA_TRANSACTION_TIMEOUT")?.unwrap_or(settings.transaction_timeout);
     settings.flight_wait = variables.duration("STRATA_FLIGHT_WAIT")?.unwrap_or(settings.flight_wait);
     settings.freshness = variables.duration("STRATA_FRESHNESS")?.unwrap_or(settings.freshness);
     settings.log_retention = variables.duration("STRATA_LOG_RETENTION")?.unwrap_or(settings.log_retention);

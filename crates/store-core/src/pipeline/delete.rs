@@ -4,8 +4,7 @@ use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::write::may_have_taken_effect;
-use super::{Backing, Pipeline};
+use super::{Backing, Pipeline, may_have_taken_effect};
 use crate::error::Result;
 use crate::facet::LogKind;
 use crate::key::Key;

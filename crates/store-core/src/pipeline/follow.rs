@@ -42,6 +42,9 @@ pub(crate) trait Follow: Send + Sync {
     /// Applies what another instance or program said; `version` where it said which.
     fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind);
 
+    /// Waits until none of the writes goes on that nobody waits for any more.
+    fn settled(&self) -> BoxFuture<'_, ()>;
+
     /// Has a tag invalidated that a program named which writes no row of the log.
     fn invalidate_tag_from_outside(&self, tag: String) -> BoxFuture<'_, Result<()>>;
 }
@@ -112,6 +115,10 @@ impl<T: Schema> Follow for Pipeline<T> {
             (None, _, _) => {}
         }
         self.drop_older(key, version, kind);
+    }
+
+    fn settled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.abandoned.all_settled())
     }
 
     fn invalidate_tag_from_outside(&self, tag: String) -> BoxFuture<'_, Result<()>> {

@@ -92,12 +92,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     async fn write(self: Arc<Self>, keys: Vec<T::Key>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {
-        let mut last: HashMap<T::Key, usize> = HashMap::with_capacity(keys.len());
-        for (position, key) in keys.iter().enumerate() {
-            last.insert(key.clone(), position);
-        }
-        let written: Vec<usize> =
-            (0..keys.len()).filter(|&position| last.get::<Borrowed<T>>(keys[position].borrow()) == Some(&position)).collect();
+        let written = Self::last_of_each(&keys);
         let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
 
         let _turn = self.turn().await;
@@ -177,7 +172,16 @@ impl<T: Schema> Pipeline<T> {
         Ok(records)
     }
 
-    fn stamped<'a>(&self, model: &'a T, now: Timestamp) -> Result<Row<'a>> {
+    /// The positions of the keys that no later one is equal to.
+    pub(super) fn last_of_each(keys: &[T::Key]) -> Vec<usize> {
+        let mut last: HashMap<&Borrowed<T>, usize> = HashMap::with_capacity(keys.len());
+        for (position, key) in keys.iter().enumerate() {
+            last.insert(key.borrow(), position);
+        }
+        (0..keys.len()).filter(|&position| last.get(keys[position].borrow()) == Some(&position)).collect()
+    }
+
+    pub(super) fn stamped<'a>(&self, model: &'a T, now: Timestamp) -> Result<Row<'a>> {
         let mut row = model.to_row()?;
         self.stamp(&mut row, now);
         Ok(row)
@@ -275,7 +279,7 @@ impl<T: Schema> Pipeline<T> {
     /// Tells the shared tier of newer records. Where it cannot be told, this instance reads past what it holds, and the relayer tells it later.
     ///
     /// `before` is the generation that was known before the write began.
-    async fn update_cache(&self, keys: &[T::Key], stored: &[StoredRow], tags: &CallTags, before: Option<u64>) {
+    pub(super) async fn update_cache(&self, keys: &[T::Key], stored: &[StoredRow], tags: &CallTags, before: Option<u64>) {
         let (Some(cache), Some(trust)) = (&self.cache, &self.trust) else { return };
         let Some(generation) = trust.generation() else {
             return self.remove_from_cache(keys.iter().map(Self::text).collect()).await;
@@ -315,7 +319,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Lets memory forget what a write of this instance's own replaced, ahead of its record.
-    fn supersede(&self, snapshot: &mut FenceSnapshot, key: &T::Key, version: Version) {
+    pub(super) fn supersede(&self, snapshot: &mut FenceSnapshot, key: &T::Key, version: Version) {
         let Some(near) = self.near.as_ref().filter(|_| self.trust.is_some()) else { return };
         self.forget_flights(key);
         let borrowed: &Borrowed<T> = key.borrow();
@@ -328,7 +332,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Puts a written record into memory, and voids every load that began before.
-    fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>, began: Duration) {
+    pub(super) fn publish(&self, snapshot: &mut FenceSnapshot, key: &T::Key, record: Record<T>, began: Duration) {
         self.forget_flights(key);
         let version = record.version();
         let borrowed: &Borrowed<T> = key.borrow();
@@ -415,7 +419,7 @@ impl<T: Schema> Drop for Unpublished<'_, T> {
 }
 
 /// Whether a failed write may be stored all the same.
-pub(super) fn may_have_taken_effect(error: &Error) -> bool {
+pub(crate) fn may_have_taken_effect(error: &Error) -> bool {
     !matches!(
         error.kind(),
         ErrorKind::UniqueViolation
@@ -426,6 +430,7 @@ pub(super) fn may_have_taken_effect(error: &Error) -> bool {
             | ErrorKind::AccessDenied
             | ErrorKind::TransactionFailed
             | ErrorKind::Conflict
+            | ErrorKind::TransactionTimeout
             | ErrorKind::Closed
     )
 }

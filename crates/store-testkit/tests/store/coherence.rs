@@ -34,7 +34,7 @@ async fn outside(bench: &FaultyBench) -> Collection<Player> {
 }
 
 /// What is in a player's slot of the shared tier.
-async fn slot(shared: &ModelRecords, id: &str) -> Slot {
+pub(crate) async fn slot(shared: &ModelRecords, id: &str) -> Slot {
     let schema = BoundSchema::standalone(Player::definition());
     shared.fetch(&schema, &[id.to_owned()], None).await.expect("the model answers").remove(0)
 }

@@ -50,10 +50,16 @@ pub async fn a_dropped_transaction_leaves_nothing_and_holds_nobody_up(database: 
 pub async fn a_dropped_call_leaves_no_way_on(database: impl TruthDatabase) {
     let schema = player();
     let truth = open_with(&database, &[&schema]).await;
-    let mut transaction = begin(&*truth.tables).await;
-    transaction.savepoint().await.unwrap();
-    let rows = [player_row(1), player_row(2)];
-    assert!(transaction.put_many(&schema, &rows).now_or_never().is_none(), "no tier answers at once");
+    let rows: Vec<_> = (1..=200).map(player_row).collect();
+    let mut transaction = loop {
+        let mut transaction = begin(&*truth.tables).await;
+        transaction.savepoint().await.unwrap();
+        if transaction.put_many(&schema, &rows).now_or_never().is_none() {
+            break transaction;
+        }
+        // This thread was held up, and the tier quicker.
+        transaction.rollback().await.unwrap();
+    };
     let refused = transaction.get_many(&schema, &[vec![1.into()]], RowLock::None).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::TransactionFailed);
     assert_eq!(transaction.roll_back_to_savepoint().await.unwrap_err().kind(), ErrorKind::TransactionFailed);

@@ -1,0 +1,316 @@
+//! What transactions do with the records of one schema, and what their commits make of the caches.
+
+use std::any::Any;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::tags::Tagging;
+use super::{Backing, Borrowed, Pipeline, View, named_by_values};
+use crate::coherence::Trust;
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Count, LogKind, RowLock, Transaction};
+use crate::fence::FenceSnapshot;
+use crate::key::Key;
+use crate::query::Query;
+use crate::record::{Record, StoredRow};
+use crate::schema::Schema;
+use crate::tag::CallTags;
+use crate::timestamp::Timestamp;
+use crate::value::Row;
+use crate::version::Version;
+
+/// What a transaction has written of one schema, as far as those need to know who do not know the model.
+#[async_trait]
+pub(crate) trait Change: fmt::Debug + Send {
+    fn as_any(&mut self) -> &mut dyn Any;
+
+    /// How many writes there are.
+    fn len(&self) -> usize;
+
+    /// Forgets all but the first writes: the others were taken back.
+    fn truncate(&mut self, len: usize);
+
+    /// Hears of the commit: from here on nothing older is read from the caches. It waits for nothing.
+    fn hear(&mut self);
+
+    /// Brings the caches up to date, once the commit was heard of.
+    async fn publish(self: Box<Self>);
+
+    /// Drops every copy of what may have been written.
+    async fn doubt(self: Box<Self>);
+}
+
+/// What a transaction has written of one schema, and what it noted before the first of these writes.
+pub(crate) struct Changes<T: Schema> {
+    pipeline: Arc<Pipeline<T>>,
+    began: Duration,
+    tagging: Tagging,
+    generation: Option<u64>,
+    fences: FenceSnapshot,
+    writes: Vec<(T::Key, Outcome<T>)>,
+}
+
+enum Outcome<T> {
+    /// The row, and if it can be read back, the record for memory and that with every column.
+    Put(StoredRow, Option<(Record<T>, Record<T>)>),
+    /// The version of the deletion, if there was a row.
+    Deleted(Option<Version>),
+}
+
+impl<T> Outcome<T> {
+    fn version(&self) -> Option<Version> {
+        match self {
+            Outcome::Put(stored, _) => Some(stored.version),
+            Outcome::Deleted(version) => *version,
+        }
+    }
+}
+
+impl<T: Schema> Changes<T> {
+    pub(crate) fn new(pipeline: &Arc<Pipeline<T>>) -> Self {
+        Changes {
+            began: pipeline.shared.settings.clock.monotonic(),
+            tagging: pipeline.begin_tagging(&CallTags::default()),
+            generation: pipeline.trust.as_ref().and_then(Trust::generation),
+            fences: FenceSnapshot::Few(Vec::new()),
+            writes: Vec::new(),
+            pipeline: Arc::clone(pipeline),
+        }
+    }
+
+    /// To be called before keys are written.
+    fn note(&mut self, keys: &[T::Key]) {
+        let fences = &self.pipeline.fences;
+        keys.iter().for_each(|key| fences.note::<Borrowed<T>>(&mut self.fences, key.borrow()));
+    }
+
+    /// Drops the writes of keys that were written again, and gives the versions of all.
+    fn settle(&mut self) -> Vec<Version> {
+        let versions = self.writes.iter().filter_map(|(_, outcome)| outcome.version()).collect();
+        let mut seen: HashSet<T::Key> = HashSet::with_capacity(self.writes.len());
+        let mut last: Vec<_> = self.writes.drain(..).rev().filter(|(key, _)| seen.insert(key.clone())).collect();
+        last.reverse();
+        self.writes = last;
+        versions
+    }
+}
+
+#[async_trait]
+impl<T: Schema> Change for Changes<T> {
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.writes.truncate(len);
+    }
+
+    fn hear(&mut self) {
+        let versions = self.settle();
+        let pipeline = Arc::clone(&self.pipeline);
+        let (mut put, mut deleted) = (Keys::default(), Keys::default());
+        for (key, outcome) in &self.writes {
+            let keys = if matches!(outcome, Outcome::Put(..)) { &mut put } else { &mut deleted };
+            keys.keys.push(key.clone());
+            keys.versions.push(outcome.version());
+        }
+        for keys in [&put, &deleted] {
+            pipeline.hear_own(&keys.keys, keys.versions.iter().copied());
+        }
+        for (key, version) in put.keys.iter().zip(put.versions.iter().flatten()) {
+            pipeline.supersede(&mut self.fences, key, *version);
+        }
+        deleted.keys.iter().for_each(|key| pipeline.forget_near(key));
+        // Memory holds nothing any more that is older than any of them.
+        versions.into_iter().for_each(|version| pipeline.own.add(version));
+        pipeline.announce(LogKind::Put, &put.keys, put.versions.iter().copied());
+        pipeline.announce(LogKind::Delete, &deleted.keys, deleted.versions.iter().copied());
+    }
+
+    async fn publish(mut self: Box<Self>) {
+        let (mut keys, mut rows, mut records, mut deleted) = (Vec::new(), Vec::new(), Vec::new(), Keys::default());
+        for (key, outcome) in std::mem::take(&mut self.writes) {
+            match outcome {
+                Outcome::Put(stored, record) => {
+                    keys.push(key);
+                    rows.push(stored);
+                    records.push(record);
+                }
+                Outcome::Deleted(version) => {
+                    deleted.keys.push(key);
+                    deleted.versions.push(version);
+                }
+            }
+        }
+        let pipeline = &self.pipeline;
+        if !deleted.keys.is_empty() {
+            pipeline.distrust(&deleted.keys).await;
+        }
+        let mut answers = Vec::with_capacity(keys.len());
+        if !keys.is_empty() {
+            pipeline.update_cache(&keys, &rows, &CallTags::default(), self.generation).await;
+            for ((key, stored), records) in keys.iter().zip(rows).zip(records) {
+                match records {
+                    Some((near, answer)) => {
+                        let notes = pipeline.near_notes(&stored.row, None, &self.tagging);
+                        pipeline.publish(&mut self.fences, key, near.noted(notes), self.began);
+                        answers.push(answer);
+                    }
+                    None => pipeline.forget_near(key),
+                }
+            }
+        }
+        pipeline.after_set(&answers);
+        pipeline.after_delete(&deleted.keys, &deleted.versions);
+    }
+
+    async fn doubt(mut self: Box<Self>) {
+        self.settle();
+        let keys: Vec<T::Key> = self.writes.iter().map(|(key, _)| key.clone()).collect();
+        self.pipeline.doubt(&keys).await;
+    }
+}
+
+impl<T: Schema> fmt::Debug for Changes<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").field("schema", &self.pipeline.schema.name()).field("writes", &self.writes.len()).finish_non_exhaustive()
+    }
+}
+
+/// Keys, each with its version.
+struct Keys<K> {
+    keys: Vec<K>,
+    versions: Vec<Option<Version>>,
+}
+
+impl<K> Default for Keys<K> {
+    fn default() -> Self {
+        Keys { keys: Vec::new(), versions: Vec::new() }
+    }
+}
+
+impl<T: Schema> Pipeline<T> {
+    /// Refuses schemas that no transaction can hold.
+    pub(crate) fn check_transactional(&self) -> Result<()> {
+        self.check_open()?;
+        match &self.backing {
+            Backing::Tables { .. } => Ok(()),
+            Backing::Records(_) | Backing::Memory(_) => Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "a `cache_only` schema has no table, and so no part in transactions; write it beside them, or give it a tier of truth",
+            )
+            .with_schema(self.schema.name())),
+        }
+    }
+
+    /// Reads records within a transaction, past all caches, with every column.
+    pub(crate) async fn get_within(&self, transaction: &mut dyn Transaction, keys: &[T::Key], lock: RowLock) -> Result<Vec<Option<T>>> {
+        for key in keys {
+            self.check(key.borrow())?;
+        }
+        let distinct = Self::last_of_each(keys);
+        let values =
+            distinct.iter().map(|&position| <T::Key as Key>::to_values(keys[position].borrow())).collect::<Result<Vec<Row<'_>>>>()?;
+        let mut found = transaction.get_many(&self.schema, &values, lock).await?;
+        if found.len() < keys.len() {
+            let places: HashMap<&T::Key, usize> = distinct.iter().enumerate().map(|(place, &position)| (&keys[position], place)).collect();
+            found = keys.iter().map(|key| places.get(key).and_then(|&place| found[place].clone())).collect();
+        }
+        let models = found.into_iter().zip(keys).map(|(stored, key)| {
+            let model = stored.map(|stored| self.model(stored.row, View::Truth)).transpose();
+            model.map_err(|error| error.with_key(Self::text(key)))
+        });
+        models.collect()
+    }
+
+    /// Writes records within a transaction. Of several with one key the last wins.
+    pub(crate) async fn set_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        changes: &mut Changes<T>,
+        models: Vec<T>,
+    ) -> Result<Vec<Record<T>>> {
+        let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
+        for key in &keys {
+            self.check(key.borrow())?;
+        }
+        self.counters().sets.add(models.len() as u64);
+        let written = Self::last_of_each(&keys);
+        let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
+        changes.note(&distinct);
+        let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
+        let mut rows = Vec::with_capacity(written.len());
+        for &position in &written {
+            let row = self.stamped(&models[position], now).map_err(|error| error.with_key(Self::text(&keys[position])))?;
+            rows.push(row);
+        }
+        let stored = transaction.put_many(&self.schema, &rows).await?;
+        let (mut records, mut unreadable) = (HashMap::with_capacity(distinct.len()), Ok(()));
+        for (key, stored) in distinct.into_iter().zip(stored) {
+            let near = match self.records(stored.clone(), View::Truth) {
+                Ok((near, answer)) => {
+                    records.insert(key.clone(), answer.clone());
+                    Some((near, answer))
+                }
+                Err(error) => {
+                    unreadable = unreadable.and(Err(error.with_key(Self::text(&key))));
+                    None
+                }
+            };
+            changes.writes.push((key, Outcome::Put(stored, near)));
+        }
+        unreadable?;
+        Ok(keys.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow()).cloned()).collect())
+    }
+
+    /// Deletes keys within a transaction, and answers how many had a record.
+    pub(crate) async fn delete_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        changes: &mut Changes<T>,
+        keys: Vec<T::Key>,
+    ) -> Result<u64> {
+        for key in &keys {
+            self.check(key.borrow())?;
+        }
+        let mut seen = HashSet::with_capacity(keys.len());
+        let distinct: Vec<T::Key> = keys.into_iter().filter(|key| seen.insert(key.clone())).collect();
+        self.before_delete(&distinct)?;
+        self.counters().deletes.add(distinct.len() as u64);
+        changes.note(&distinct);
+        let values = distinct.iter().map(|key| <T::Key as Key>::to_values(key.borrow())).collect::<Result<Vec<Row<'_>>>>()?;
+        let versions = transaction.delete_many(&self.schema, &values).await?;
+        drop(values);
+        let deleted = versions.iter().flatten().count() as u64;
+        changes.writes.extend(distinct.into_iter().zip(versions.into_iter().map(Outcome::Deleted)));
+        Ok(deleted)
+    }
+
+    /// Runs a query within a transaction, past all caches, with every column.
+    pub(crate) async fn search_within(&self, transaction: &mut dyn Transaction, query: &Query<T>) -> Result<Vec<T>> {
+        self.check_open()?;
+        self.counters().searches.add(1);
+        let rows = transaction.select(&self.schema, &query.to_select(query.search_limit())?).await?;
+        let models = rows.into_iter().map(|stored| {
+            let key = self.key_values(&stored.row);
+            self.model(stored.row, View::Truth).map_err(|error| named_by_values(error, &key))
+        });
+        models.collect()
+    }
+
+    /// Counts within a transaction.
+    pub(crate) async fn count_within(&self, transaction: &mut dyn Transaction, query: &Query<T>) -> Result<u64> {
+        self.check_open()?;
+        self.counters().searches.add(1);
+        transaction.count(&self.schema, &Count { filter: query.condition(), from_primary: true, after: None }).await
+    }
+}

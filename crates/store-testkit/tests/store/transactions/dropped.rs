@@ -1,0 +1,126 @@
+//! Transactions whose caller gives up, at every await.
+
+use std::pin::pin;
+
+use futures_util::FutureExt;
+use store_testkit::Operation;
+use strata::{Role, Store};
+
+use super::{level, raise, truth};
+use crate::store::coherence::until;
+use crate::store::models::{City, Player, city, player};
+use crate::store::stacks::{FaultyBench, Stack};
+
+async fn transfer(store: &Store) -> strata::Result<()> {
+    store
+        .transaction(async |tx| {
+            raise(tx, "a").await?;
+            let undone = tx.savepoint(async |tx| {
+                tx.delete::<Player>("b").await?;
+                Err::<(), _>(strata::Error::new(strata::ErrorKind::NotFound, "undone"))
+            });
+            let _ = undone.await;
+            raise(tx, "b").await?;
+            tx.set(city(1)).await?;
+            tx.delete::<City>(1).await.map(drop)
+        })
+        .await
+}
+
+/// Polls it so many times and drops it. Whether it ended.
+async fn poll_and_drop(store: &Store, polls: usize) -> bool {
+    let mut call = pin!(transfer(store));
+    for _ in 0..polls {
+        if call.as_mut().now_or_never().is_some() {
+            return true;
+        }
+        // Whatever it waits for has time to come, or has not.
+        if polls.is_multiple_of(2) {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_is_dropped_anywhere_is_all_or_nothing() {
+    for stack in [Stack::MemModelSqlite, Stack::MemRedisPostgres] {
+        let bench = stack.open().await;
+        let players = bench.players();
+        let mut reached = 0;
+        players.set_many([player("a", 0), player("b", 0)]).await.unwrap();
+        let (mut stopped, mut ended) = (0, 0);
+        for round in 0..60 {
+            match poll_and_drop(&bench.store, round % 20).await {
+                true => ended += 1,
+                false => stopped += 1,
+            }
+            // A commit that had begun is finished without its caller; nothing else is there.
+            until("memory and truth agree", async || {
+                let both = players.from(Role::Truth).get_many(["a", "b"]).await.unwrap();
+                let [Some(a), Some(b)] = &both[..] else { panic!("they are never deleted: {both:?}") };
+                assert_eq!(a.level, b.level, "all or nothing");
+                assert!((reached..=round as i64 + 1).contains(&a.level), "{} after {reached}, in round {round}", a.level);
+                reached = a.level;
+                level(&players, "a").await == Some(a.level) && level(&players, "b").await == Some(b.level)
+            })
+            .await;
+            // What it held is free at once.
+            players.set(player("c", 1)).await.unwrap();
+            bench.store.tx().set(player("c", 0)).commit().await.unwrap();
+        }
+        assert!(stopped > 3 && ended > 0, "{stopped} were stopped, {ended} ended");
+        bench.store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_began_is_finished_without_its_caller() {
+    for (operation, before) in
+        [(Operation::Commit, true), (Operation::Commit, false), (Operation::Replace, true), (Operation::Replace, false)]
+    {
+        let bench = FaultyBench::open().await;
+        let players = bench.players();
+        players.set_many([player("a", 0), player("b", 0)]).await.unwrap();
+        let faults = if operation == Operation::Commit { &bench.truth_faults } else { &bench.shared_faults };
+        let held = if before { faults.hold_before(operation) } else { faults.hold_after(operation) };
+        let calling = tokio::spawn({
+            let store = bench.store.clone();
+            async move { transfer(&store).await }
+        });
+        held.arrived().await;
+        calling.abort();
+        assert!(calling.await.unwrap_err().is_cancelled());
+        held.release();
+        until("the commit is done", async || level(&players, "a").await == Some(1) && level(&players, "b").await == Some(1)).await;
+        bench.store.close().await.unwrap();
+        let other = bench.another().await.collection::<Player>().unwrap();
+        assert_eq!((level(&other, "a").await, truth(&other, "b").await), (Some(1), Some(1)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
+    for operation in [Operation::Begin, Operation::GetMany, Operation::PutMany, Operation::DeleteMany, Operation::Savepoint] {
+        for before in [true, false] {
+            let bench = FaultyBench::open().await;
+            let players = bench.players();
+            players.set_many([player("a", 0), player("b", 0)]).await.unwrap();
+            let held = if before { bench.truth_faults.hold_before(operation) } else { bench.truth_faults.hold_after(operation) };
+            let calling = tokio::spawn({
+                let store = bench.store.clone();
+                async move { transfer(&store).await }
+            });
+            held.arrived().await;
+            calling.abort();
+            assert!(calling.await.unwrap_err().is_cancelled());
+            held.release();
+            players.set(player("c", 1)).await.unwrap();
+            assert_eq!((level(&players, "a").await, truth(&players, "a").await, truth(&players, "b").await), (Some(0), Some(0), Some(0)));
+            transfer(&bench.store).await.unwrap();
+            assert_eq!((level(&players, "a").await, level(&players, "b").await), (Some(1), Some(1)));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Commits of which nobody knows whether the truth took them.
+
+use std::time::Duration;
+
+use store_testkit::{Fault, Operation};
+use strata::{ErrorKind, Role};
+
+use super::{level, raise, truth};
+use crate::store::coherence::until;
+use crate::store::models::{Player, player};
+use crate::store::stacks::FaultyBench;
+
+/// Past the life time of memory's entries.
+const PAST_L1: Duration = Duration::from_secs(5 * 60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_read_shows_what_the_truth_has_made_of_it() {
+    for (fault, now) in [
+        (Fault::FailAfter(ErrorKind::L3Unavailable), (Some(2), None)),
+        (Fault::FailAfter(ErrorKind::Timeout), (Some(2), None)),
+        (Fault::FailBefore(ErrorKind::L3Unavailable), (Some(1), Some(1))),
+        (Fault::FailBefore(ErrorKind::TransactionFailed), (Some(1), Some(1))),
+    ] {
+        for shared_is_away in [false, true] {
+            let bench = FaultyBench::open().await;
+            let players = bench.players();
+            players.set_many([player("a", 1), player("b", 1)]).await.unwrap();
+            for id in ["a", "b"] {
+                players.from(Role::Shared).get(id).await.unwrap();
+            }
+            bench.truth_faults.next(Operation::Commit, fault);
+            if shared_is_away {
+                bench.shared_faults.outage(Fault::FailBefore(ErrorKind::L2Unavailable));
+            }
+            let failed = bench.store.transaction(async |tx| {
+                raise(tx, "a").await?;
+                tx.delete::<Player>("b").await
+            });
+            let error = failed.await.unwrap_err();
+            assert_eq!(error.operation(), Some("transaction"));
+            for _ in 0..2 {
+                assert_eq!((level(&players, "a").await, level(&players, "b").await), now, "{fault:?}");
+                bench.clock.advance(PAST_L1);
+            }
+            assert_eq!((truth(&players, "a").await, truth(&players, "b").await), now);
+            bench.shared_faults.heal();
+            let other = bench.another().await.collection::<Player>().unwrap();
+            until("another instance sees it too", async || (level(&other, "a").await, level(&other, "b").await) == now).await;
+        }
+    }
+}
