@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use store_core::facet::{Begin, Count, RowLock, Select, Transaction, TransactionState};
 use store_core::sql::{self, Dialect};
-use store_core::{BoundSchema, Error, Result, Role, Row, StoredRow, Version};
+use store_core::{BoundSchema, Error, ErrorKind, Result, Role, Row, StoredRow, Version};
 use tokio::task::JoinHandle;
 use tokio_postgres::Row as PgRow;
 
@@ -22,6 +22,11 @@ use crate::value::Param;
 use crate::write::{Params, Put, in_key_order};
 
 const COMMIT: &str = "COMMIT";
+
+/// The server ends a transaction itself so long after its limit, where this process cannot tell it any more.
+const GRACE: Duration = Duration::from_secs(1);
+
+const IDLE_FOR_TOO_LONG: &str = "25P03";
 
 /// A transaction that owns its connection.
 ///
@@ -55,11 +60,10 @@ impl PgTransaction {
     pub(crate) async fn begin(pool: &Pool, statements: &Arc<Statements>, begin: &Begin) -> Result<Self> {
         let statement_limit = pool.limits().statement;
         let state = TransactionState::new(begin.limit);
-        // The server ends it too where this process cannot tell it any more.
         let text = format!(
             "{}; SET LOCAL idle_in_transaction_session_timeout = {}",
             begin_isolated(begin.isolation, statement_limit),
-            milliseconds(begin.limit)
+            milliseconds(begin.limit.saturating_add(GRACE))
         );
         let opened = tokio::time::timeout(state.remaining(), open(pool, &text)).await;
         let mut lease = opened.unwrap_or_else(|_| Err(state.timed_out()))?;
@@ -98,6 +102,10 @@ impl PgTransaction {
                 self.state.end_call();
                 self.place.put(lease);
                 Ok(value)
+            }
+            Ok(Err(_)) if self.state.remaining().is_zero() => {
+                self.state.lose();
+                Err(self.state.timed_out())
             }
             Ok(Err(failure)) => {
                 if failure.leaves_connection_usable() {
@@ -152,7 +160,11 @@ impl PgTransaction {
         }
         let outcome = within(self.statement_limit, async { Ok(lease.batch_execute(text).await?) }).await;
         // A failed commit leaves no transaction either.
-        lease.settle(outcome).map_err(|failure| failure.into_error(Attempt::Log))
+        lease.settle(outcome).map_err(|failure| match failure.code() {
+            // The server had ended it, before it read this.
+            Some(IDLE_FOR_TOO_LONG) => self.state.timed_out(),
+            _ => failure.into_error(Attempt::Log),
+        })
     }
 }
 
@@ -289,7 +301,8 @@ impl Transaction for PgTransaction {
         match self.place.take() {
             Some(lease) => {
                 self.place.put(lease);
-                self.end("ROLLBACK").await
+                let ended = self.end("ROLLBACK").await;
+                if ended.as_ref().is_err_and(|error| error.kind() == ErrorKind::TransactionTimeout) { Ok(()) } else { ended }
             }
             // Whoever took the connection discarded it.
             None => Ok(()),

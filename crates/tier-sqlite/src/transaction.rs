@@ -43,7 +43,7 @@ impl SqliteTransaction {
         let interested = Interested::default();
         let (reply, begun) = oneshot::channel();
         let (asker, _waiting) = Asker::of_this_task();
-        let loan = Loan { queue, end: Instant::now() + state.remaining(), interest: Arc::clone(&interested.0), asker };
+        let loan = Loan { queue, end: state.end(), interest: Arc::clone(&interested.0), asker };
         let transaction = SqliteTransaction { jobs, interested, state, plans: Arc::clone(plans) };
         let begin = async {
             let lend = move |worker: Result<&mut Worker>| match worker {
@@ -80,15 +80,16 @@ impl SqliteTransaction {
                 self.state.end_call();
                 Ok(value)
             }
-            Some((Err(error), true)) => {
-                self.state.fail();
+            // It may have been interrupted.
+            Some((Err(error), is_open)) if !self.state.remaining().is_zero() => {
+                if is_open {
+                    self.state.fail();
+                } else {
+                    self.state.lose();
+                }
                 Err(error)
             }
-            Some((Err(error), false)) if !self.state.remaining().is_zero() => {
-                self.state.lose();
-                Err(error)
-            }
-            Some((_, false)) | None => {
+            Some(_) | None => {
                 self.state.lose();
                 Err(self.ended())
             }

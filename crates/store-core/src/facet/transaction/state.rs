@@ -55,6 +55,12 @@ impl TransactionState {
         TransactionState { limit, end, savepoints: 0, phase: Phase::Ready }
     }
 
+    /// When the limit passes.
+    #[must_use]
+    pub fn end(&self) -> Instant {
+        self.end
+    }
+
     /// What is left of the limit.
     #[must_use]
     pub fn remaining(&self) -> Duration {
