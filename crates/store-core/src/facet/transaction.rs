@@ -93,7 +93,7 @@ pub enum RowLock {
 /// use store_core::{BoundSchema, Isolation, Result, Row};
 ///
 /// /// Moves a row to another key.
-/// async fn rename(tables: &dyn Tables, schema: &BoundSchema, from: Row<'_>, to: impl Fn(Row<'_>) -> Row<'_>) -> Result<()> {
+/// async fn rename(tables: &dyn Tables, schema: &BoundSchema, from: Row<'_>, to: fn(Row<'static>) -> Row<'static>) -> Result<()> {
 ///     let mut transaction = tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit: Duration::from_secs(5) }).await?;
 ///     let key = [from];
 ///     let Some(stored) = transaction.get_many(schema, &key, RowLock::ForUpdate).await?.remove(0) else {
@@ -103,7 +103,7 @@ pub enum RowLock {
 ///     transaction.put_many(schema, &[to(stored.row)]).await?;
 ///     transaction.commit().await
 /// }
-/// # let _ = rename::<fn(Row<'_>) -> Row<'_>>;
+/// # let _ = rename;
 /// ```
 #[async_trait]
 pub trait Transaction: Debug + Send {
