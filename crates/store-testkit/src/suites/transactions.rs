@@ -1,4 +1,4 @@
-//! The suite of transactions: [`Tables::begin`](store_core::facet::Tables::begin) and what it gives.
+//! The suite of transactions: [`Tables::begin`] and what it gives.
 
 #![expect(clippy::unwrap_used, reason = "a case fails by a panic")]
 
