@@ -32,13 +32,9 @@
 
 mod commit;
 mod config;
-#[cfg(test)]
-mod crashes;
 mod create;
 mod entries;
 mod error;
-#[cfg(test)]
-mod faults;
 mod files;
 mod format;
 mod log;
@@ -48,9 +44,7 @@ mod scan;
 mod segment;
 mod shared;
 #[cfg(test)]
-mod simulated;
-#[cfg(test)]
-mod workload;
+mod tests;
 mod writer;
 
 pub use commit::Commit;

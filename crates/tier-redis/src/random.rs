@@ -29,10 +29,10 @@ pub(crate) fn fraction() -> f64 {
 
 /// An index of a list of this length, which is not 0.
 pub(crate) fn below(length: usize) -> usize {
-    // The product of a fraction and a length is below the length.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "lists are short")]
-    let index = (fraction() * length as f64) as usize;
-    index
+    let mut bytes = [0; 8];
+    let _ = SystemRandom::new().fill(&mut bytes);
+    // The high half of the product of a number below 2^64 and the length is below the length.
+    usize::try_from((u128::from(u64::from_be_bytes(bytes)) * length as u128) >> 64).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -44,6 +44,12 @@ mod tests {
         let leases = leases(100).unwrap();
         let distinct: std::collections::HashSet<_> = leases.iter().collect();
         assert_eq!(distinct.len(), 100);
+    }
+
+    #[test]
+    fn every_index_of_a_list_is_drawn_and_no_other() {
+        let drawn: std::collections::BTreeSet<_> = (0..1_000).map(|_| below(3)).collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]

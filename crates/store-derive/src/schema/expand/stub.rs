@@ -54,7 +54,6 @@ pub(in crate::schema) fn expand(model: &Model) -> TokenStream {
         }
 
         #[automatically_derived]
-        #[allow(dead_code)]
         impl #ident {
             #(#columns)*
         }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::simulated::{Fault, Simulated, Survival};
-use crate::workload::{History, config, open, steps};
+use super::simulated::{Fault, Simulated, Survival};
+use super::workload::{History, config, open, steps};
 use crate::{LogError, LogErrorKind};
 
 fn survivals(seed: u64) -> impl Iterator<Item = Survival> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::simulated::Simulated;
+use super::simulated::Simulated;
 use crate::{Log, LogConfig, LogErrorKind, Result};
 
 #[derive(Debug, Clone)]

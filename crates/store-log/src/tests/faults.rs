@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::simulated::{Simulated, Survival};
-use crate::workload::open;
+use super::simulated::{Simulated, Survival};
+use super::workload::open;
 use crate::{Entry, Log, LogConfig, LogError, LogErrorKind};
 
 fn small() -> LogConfig {

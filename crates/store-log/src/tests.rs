@@ -1,0 +1,6 @@
+//! The log on a disk that fails, forgets and crashes wherever a test says so.
+
+mod crashes;
+mod faults;
+mod simulated;
+mod workload;
