@@ -14,6 +14,7 @@ mod hooks;
 mod invalidate;
 mod invalidate_tag;
 mod loading;
+mod outlive;
 mod read;
 mod read_many;
 mod search;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{MutexGuard, oneshot};
+use tokio::sync::MutexGuard;
 
 use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline, View};
@@ -15,7 +15,6 @@ use crate::facet::{BULK_LOG_LIMIT, Caller, LogKind, Records};
 use crate::fence::FenceSnapshot;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{Schema, Stamp, WriteMode};
-use crate::sync::spawn;
 use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::timestamp::Timestamp;
@@ -67,28 +66,16 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<R> {
         // It is never closed.
         let turn = Arc::clone(&self.shared.truth_writes).acquire_owned().await.ok();
-        let Some(pass) = self.shared.writes.enter() else {
-            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
-        };
         let (waiting, work) = Caller::wait_for(work);
         let (_abandons, runs) = self.abandoned.wait_for(keys);
-        let (answer, answered) = oneshot::channel();
-        let task = spawn(self.shared.life.runtime(), async move {
+        let work = async move {
             let result = work.await;
             drop((turn, runs));
-            // Nobody may wait for it any more. It is there before the pass is given back, so that closing waits for answers too.
-            let _ = answer.send(result);
-            drop(pass);
-        });
-        let answered = answered.await;
+            result
+        };
+        let result = self.shared.outlive("write", work).await;
         drop(waiting);
-        match answered {
-            Ok(result) => result,
-            Err(_) if task.await.is_err_and(|ended| ended.is_panic()) => {
-                Err(Error::new(ErrorKind::Internal, "a write panicked; it may have taken effect all the same"))
-            }
-            Err(_) => Err(Error::runtime_ended()),
-        }
+        result
     }
 
     async fn write(self: Arc<Self>, keys: Vec<T::Key>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -14,7 +13,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Begin, Isolation, Tables};
 use crate::pipeline::{Change, may_have_taken_effect};
 use crate::store::Store;
-use crate::sync::spawn;
 
 /// The pause before the first run that follows another lies between half of this and this; before each further one it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -169,12 +167,7 @@ impl Store {
     async fn finish(&self, transaction: Transaction) -> Result<()> {
         transaction.check("transaction")?;
         let Transaction { inner, mut changes, .. } = transaction;
-        let shared = self.shared();
-        let Some(pass) = shared.writes.enter() else {
-            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
-        };
-        let (answer, answered) = oneshot::channel();
-        let task = spawn(shared.life.runtime(), async move {
+        let commit = async move {
             let committed = inner.commit().await;
             match &committed {
                 Ok(()) => {
@@ -185,17 +178,9 @@ impl Store {
                 Err(error) if may_have_taken_effect(error) => drop(join_all(changes.into_iter().map(Change::doubt)).await),
                 Err(_) => {}
             }
-            // It is there before the pass is given back, so that closing waits for answers too.
-            let _ = answer.send(committed);
-            drop(pass);
-        });
-        match answered.await {
-            Ok(committed) => committed,
-            Err(_) if task.await.is_err_and(|ended| ended.is_panic()) => {
-                Err(Error::new(ErrorKind::Internal, "a commit panicked; it may have taken effect all the same"))
-            }
-            Err(_) => Err(Error::runtime_ended()),
-        }
+            committed
+        };
+        self.shared().outlive("commit", commit).await
     }
 
     /// Adds what an error of the transaction itself should say, and counts it.
