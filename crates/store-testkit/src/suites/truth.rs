@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use store_core::facet::{Log, Tables};
 use store_core::{BoundSchema, Error, ErrorKind, Role, Tier};
+use tokio::task::JoinHandle;
 
 /// A database of its own for one case: empty, used by nobody else, and open to several tiers at once. Dropping it may remove it.
 pub trait TruthDatabase: Send + Sync {
@@ -38,6 +39,16 @@ pub(super) async fn open_with(database: &impl TruthDatabase, schemas: &[&Arc<Bou
     let schemas: Vec<_> = schemas.iter().map(|&schema| Arc::clone(schema)).collect();
     truth.tables.prepare(&schemas).await.expect("the tables can be made in an empty database");
     truth
+}
+
+/// Starts writers that run at once, numbered from 0, on the tables of the two tiers by turns.
+pub(super) fn start_writers<R, W>(truths: &[Truth; 2], count: i64, write: impl Fn(i64, Arc<dyn Tables>) -> W) -> Vec<JoinHandle<R>>
+where
+    R: Send + 'static,
+    W: Future<Output = R> + Send + 'static,
+{
+    let tables = truths.iter().map(|truth| &truth.tables).cycle();
+    (0..count).zip(tables).map(|(writer, tables)| tokio::spawn(write(writer, Arc::clone(tables)))).collect()
 }
 
 /// Checks what the contract promises of an error: its kind, its schema, and the column where the case knows it.

@@ -17,7 +17,7 @@ mod unpublished;
 
 use std::time::Duration;
 
-use store_testkit::ModelRecords;
+use store_testkit::{Hold, ModelRecords};
 use strata::facet::{Records, Slot};
 use strata::{BoundSchema, Collection, Schema, Store};
 
@@ -37,6 +37,15 @@ async fn outside(bench: &FaultyBench) -> Collection<Player> {
 pub(crate) async fn slot(shared: &ModelRecords, id: &str) -> Slot {
     let schema = BoundSchema::standalone(Player::definition());
     shared.fetch(&schema, &[id.to_owned()], None).await.expect("the model answers").remove(0)
+}
+
+/// Gives a call up once it is held, and lets go on whatever it left behind.
+pub(crate) async fn give_up(held: Hold, call: impl Future<Output: Send> + Send + 'static) {
+    let calling = tokio::spawn(call);
+    held.arrived().await;
+    calling.abort();
+    assert!(calling.await.is_err_and(|error| error.is_cancelled()), "the call ended before it was given up");
+    held.release();
 }
 
 /// Waits for something that the store does in the background.

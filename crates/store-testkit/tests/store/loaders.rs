@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use store_testkit::{FaultTier, Faults, ManualClock, ModelRecords};
 use strata::facet::{Records, Slot};
 use strata::mem::MemTier;
@@ -150,6 +151,20 @@ impl Source {
         }
     }
 
+    /// A loader that waits at the gate, and answers this then.
+    pub(crate) fn holds<T: Schema>(
+        &self,
+        load: Load<T>,
+    ) -> impl FnOnce(Option<Known<T>>) -> BoxFuture<'static, LoadResult<T>> + Send + 'static {
+        let source = self.clone();
+        move |_| {
+            Box::pin(async move {
+                source.pass().await;
+                Ok(load)
+            })
+        }
+    }
+
     /// A loader that fails at once.
     pub(crate) fn fails<T: 'static>(&self) -> impl FnOnce(Option<Known<T>>) -> std::future::Ready<LoadResult<T>> + Send + 'static + use<T> {
         let source = self.clone();
@@ -165,16 +180,23 @@ pub(crate) fn nobody<T: 'static>(_: Option<Known<T>>) -> std::future::Ready<Load
     panic!("it was loaded again")
 }
 
-/// Starts a read whose loader waits at the source's gate.
-pub(crate) async fn held(pages: &Collection<Page>, source: &Source, load: Load<Page>) -> JoinHandle<strata::Result<Option<Arc<Page>>>> {
-    let (pages, held) = (pages.clone(), source.clone());
-    let read = tokio::spawn(async move {
-        let loader = |_| async move {
-            held.pass().await;
-            Ok(load)
-        };
-        pages.get_or_load("/", loader).await
-    });
+/// A read in a task of its own.
+type Reading<T> = JoinHandle<strata::Result<Option<Arc<T>>>>;
+
+/// Starts a read of the page `/` whose loader waits at the source's gate.
+pub(crate) async fn held(pages: &Collection<Page>, source: &Source, load: Load<Page>) -> Reading<Page> {
+    held_at(pages, "/", source, load).await
+}
+
+/// Starts a read of a key whose loader waits at the source's gate.
+pub(crate) async fn held_at<T: Schema<Key = String>>(
+    models: &Collection<T>,
+    key: &'static str,
+    source: &Source,
+    load: Load<T>,
+) -> Reading<T> {
+    let (models, loader) = (models.clone(), source.holds(load));
+    let read = tokio::spawn(async move { models.get_or_load(key, loader).await });
     source.arrived().await;
     read
 }

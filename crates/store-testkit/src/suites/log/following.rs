@@ -8,7 +8,7 @@ use store_core::{ErrorKind, Version};
 
 use super::since;
 use crate::suites::tables::schemas::{player, player_row};
-use crate::suites::truth::{TruthDatabase, open_with};
+use crate::suites::truth::{TruthDatabase, open_with, start_writers};
 
 /// Nothing is read from the end of the log, and the same cursor can be read from again.
 pub async fn a_cursor_can_be_read_from_again(database: impl TruthDatabase) {
@@ -87,27 +87,22 @@ pub async fn a_follower_meets_each_entry_once(database: impl TruthDatabase) {
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
     let mut cursor = truths[0].log.end().await.unwrap();
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let tables = Arc::clone(&truths[writer as usize % 2].tables);
-            tokio::spawn(async move {
-                let schema = player();
-                let mut told = Vec::new();
-                for turn in 0..40_i64 {
-                    // Some keys are one writer's own, and some are shared.
-                    let ids = [1 + turn % 3, 100 + writer];
-                    if turn % 8 == 7 {
-                        let versions = tables.delete_many(&schema, &ids.map(|id| vec![id.into()])).await.unwrap();
-                        told.extend(ids.iter().zip(versions).filter_map(|(id, version)| Some((id.to_string(), version?, LogKind::Delete))));
-                    } else {
-                        let stored = tables.put_many(&schema, &ids.map(player_row)).await.unwrap();
-                        told.extend(ids.iter().zip(stored).map(|(id, stored)| (id.to_string(), stored.version, LogKind::Put)));
-                    }
-                }
-                told
-            })
-        })
-        .collect();
+    let writers = start_writers(&truths, WRITERS, |writer, tables| async move {
+        let schema = player();
+        let mut told = Vec::new();
+        for turn in 0..40_i64 {
+            // Some keys are one writer's own, and some are shared.
+            let ids = [1 + turn % 3, 100 + writer];
+            if turn % 8 == 7 {
+                let versions = tables.delete_many(&schema, &ids.map(|id| vec![id.into()])).await.unwrap();
+                told.extend(ids.iter().zip(versions).filter_map(|(id, version)| Some((id.to_string(), version?, LogKind::Delete))));
+            } else {
+                let stored = tables.put_many(&schema, &ids.map(player_row)).await.unwrap();
+                told.extend(ids.iter().zip(stored).map(|(id, stored)| (id.to_string(), stored.version, LogKind::Put)));
+            }
+        }
+        told
+    });
 
     let mut met: Vec<LogEntry> = Vec::new();
     loop {

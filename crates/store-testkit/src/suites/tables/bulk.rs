@@ -1,13 +1,12 @@
 //! Writing the rows that a condition holds for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use store_core::facet::{BULK_LOG_LIMIT, LogKind, Touched};
 use store_core::{Comparison, ErrorKind, Filter, Row, StoredRow, Value, Version};
 
 use super::schemas::{at, moment, player, player_row, score, score_row, with};
-use crate::suites::truth::{Truth, TruthDatabase, assert_refused, open_with};
+use crate::suites::truth::{Truth, TruthDatabase, assert_refused, open_with, start_writers};
 
 fn level(comparison: Comparison, value: i64) -> Filter {
     Filter::Compare { column: "level".into(), comparison, value: value.into() }
@@ -174,23 +173,18 @@ pub async fn writes_by_condition_meet_batches(database: impl TruthDatabase) {
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
     truths[0].tables.put_many(&schema, &(1..=50).map(player_row).collect::<Vec<_>>()).await.unwrap();
-    let writers: Vec<_> = (0..4_i64)
-        .map(|writer| {
-            let tables = Arc::clone(&truths[writer as usize % 2].tables);
-            tokio::spawn(async move {
-                let schema = player();
-                for _ in 0..5 {
-                    if writer < 2 {
-                        let touched = tables.update_where(&schema, &changes(writer), &Filter::All(Vec::new())).await.unwrap();
-                        assert_eq!(touched.len(), 50);
-                    } else {
-                        let batch: Vec<_> = (1..=50).rev().map(|id| with(&schema, player_row(id), "level", writer.into())).collect();
-                        tables.put_many(&schema, &batch).await.unwrap();
-                    }
-                }
-            })
-        })
-        .collect();
+    let writers = start_writers(&truths, 4, |writer, tables| async move {
+        let schema = player();
+        for _ in 0..5 {
+            if writer < 2 {
+                let touched = tables.update_where(&schema, &changes(writer), &Filter::All(Vec::new())).await.unwrap();
+                assert_eq!(touched.len(), 50);
+            } else {
+                let batch: Vec<_> = (1..=50).rev().map(|id| with(&schema, player_row(id), "level", writer.into())).collect();
+                tables.put_many(&schema, &batch).await.unwrap();
+            }
+        }
+    });
     for writer in writers {
         writer.await.unwrap();
     }

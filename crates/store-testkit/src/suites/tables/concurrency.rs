@@ -1,36 +1,30 @@
 //! Writers that meet.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::facet::Count;
 use store_core::{Value, Version};
 
 use super::schemas::{at, key_of, player, player_row, with};
-use crate::suites::truth::{TruthDatabase, open_with};
+use crate::suites::truth::{TruthDatabase, open_with, start_writers};
 
 /// Writers of one key draw different versions, and what stands in the end is what the highest version wrote.
 pub async fn the_highest_version_of_a_key_stands(database: impl TruthDatabase) {
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
-    let writers: Vec<_> = (0..8_i64)
-        .map(|writer| {
-            let tables = Arc::clone(&truths[writer as usize % 2].tables);
-            tokio::spawn(async move {
-                let schema = player();
-                let mut written = Vec::new();
-                for turn in 0..25 {
-                    let level = writer * 100 + turn;
-                    let stored = tables.put_many(&schema, &[with(&schema, player_row(1), "level", level.into())]).await.unwrap();
-                    assert_eq!(stored[0].row[at(&schema, "level")], Value::Integer(level), "a writer is told of its own write");
-                    written.push((stored[0].version, level));
-                }
-                assert!(written.is_sorted_by(|earlier, later| earlier.0 < later.0), "one writer's versions rise: {written:?}");
-                written
-            })
-        })
-        .collect();
+    let writers = start_writers(&truths, 8, |writer, tables| async move {
+        let schema = player();
+        let mut written = Vec::new();
+        for turn in 0..25 {
+            let level = writer * 100 + turn;
+            let stored = tables.put_many(&schema, &[with(&schema, player_row(1), "level", level.into())]).await.unwrap();
+            assert_eq!(stored[0].row[at(&schema, "level")], Value::Integer(level), "a writer is told of its own write");
+            written.push((stored[0].version, level));
+        }
+        assert!(written.is_sorted_by(|earlier, later| earlier.0 < later.0), "one writer's versions rise: {written:?}");
+        written
+    });
     let mut levels: BTreeMap<Version, i64> = BTreeMap::new();
     for writer in writers {
         levels.extend(writer.await.unwrap());
@@ -45,23 +39,18 @@ pub async fn the_highest_version_of_a_key_stands(database: impl TruthDatabase) {
 pub async fn inserts_and_deletions_of_a_key_meet(database: impl TruthDatabase) {
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
-    let writers: Vec<_> = (0..6_usize)
-        .map(|writer| {
-            let tables = Arc::clone(&truths[writer % 2].tables);
-            tokio::spawn(async move {
-                let schema = player();
-                let mut versions = Vec::new();
-                for _ in 0..20 {
-                    if writer < 4 {
-                        versions.push(tables.put_many(&schema, &[player_row(1)]).await.unwrap()[0].version);
-                    } else {
-                        versions.extend(tables.delete_many(&schema, &[vec![1.into()]]).await.unwrap()[0]);
-                    }
-                }
-                versions
-            })
-        })
-        .collect();
+    let writers = start_writers(&truths, 6, |writer, tables| async move {
+        let schema = player();
+        let mut versions = Vec::new();
+        for _ in 0..20 {
+            if writer < 4 {
+                versions.push(tables.put_many(&schema, &[player_row(1)]).await.unwrap()[0].version);
+            } else {
+                versions.extend(tables.delete_many(&schema, &[vec![1.into()]]).await.unwrap()[0]);
+            }
+        }
+        versions
+    });
     let (mut drawn, mut different) = (0, BTreeSet::new());
     for writer in writers {
         let versions = writer.await.unwrap();
@@ -76,21 +65,16 @@ pub async fn inserts_and_deletions_of_a_key_meet(database: impl TruthDatabase) {
 pub async fn batches_that_share_keys_meet(database: impl TruthDatabase) {
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
-    let writers: Vec<_> = (0..4_i64)
-        .map(|writer| {
-            let tables = Arc::clone(&truths[writer as usize % 2].tables);
-            tokio::spawn(async move {
-                let schema = player();
-                for _ in 0..5 {
-                    let mut batch: Vec<_> = (1..=50).map(|id| with(&schema, player_row(id), "level", writer.into())).collect();
-                    if writer % 2 == 1 {
-                        batch.reverse();
-                    }
-                    tables.put_many(&schema, &batch).await.unwrap();
-                }
-            })
-        })
-        .collect();
+    let writers = start_writers(&truths, 4, |writer, tables| async move {
+        let schema = player();
+        for _ in 0..5 {
+            let mut batch: Vec<_> = (1..=50).map(|id| with(&schema, player_row(id), "level", writer.into())).collect();
+            if writer % 2 == 1 {
+                batch.reverse();
+            }
+            tables.put_many(&schema, &batch).await.unwrap();
+        }
+    });
     for writer in writers {
         writer.await.unwrap();
     }

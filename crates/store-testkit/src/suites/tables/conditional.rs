@@ -1,13 +1,12 @@
 //! Writing what is there as the writer expects it, and only then.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::facet::{Condition, LogKind};
 use store_core::{ErrorKind, Row, StoredRow, Value, Version};
 
 use super::schemas::{at, moment, player, player_row, score, score_row, with};
-use crate::suites::truth::{Truth, TruthDatabase, assert_refused, open_with};
+use crate::suites::truth::{Truth, TruthDatabase, assert_refused, open_with, start_writers};
 
 async fn stored(truth: &Truth, id: i64) -> Option<StoredRow> {
     truth.tables.get_many(&player(), &[vec![id.into()]]).await.unwrap().remove(0)
@@ -145,13 +144,11 @@ pub async fn one_of_many_inserts_of_a_key_takes_effect(database: impl TruthDatab
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
     for id in 1..=20_i64 {
-        let writers: Vec<_> = (0..6_i64)
-            .map(|writer| {
-                let tables = Arc::clone(&truths[writer as usize % 2].tables);
-                let row = with(&schema, player_row(id), "level", writer.into());
-                tokio::spawn(async move { tables.put_if(&player(), &row, Condition::Absent).await.unwrap() })
-            })
-            .collect();
+        let writers = start_writers(&truths, 6, move |writer, tables| async move {
+            let schema = player();
+            let row = with(&schema, player_row(id), "level", writer.into());
+            tables.put_if(&schema, &row, Condition::Absent).await.unwrap()
+        });
         let mut inserted = Vec::new();
         for writer in writers {
             inserted.extend(writer.await.unwrap());
@@ -166,34 +163,26 @@ pub async fn counting_by_version_loses_nothing(database: impl TruthDatabase) {
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
     truths[0].tables.put_many(&schema, &[with(&schema, player_row(1), "level", 0.into())]).await.unwrap();
-    let writers: Vec<_> = (0..4_usize)
-        .map(|writer| {
-            let tables = Arc::clone(&truths[writer % 2].tables);
-            tokio::spawn(async move {
-                let schema = player();
-                let level = at(&schema, "level");
-                let mut refused = 0;
-                for turn in 0..15 {
-                    if turn % 5 == 4 {
-                        // What others do with other columns changes the version too.
-                        let mut row = vec![Value::Unset; 8];
-                        (row[0], row[4]) = (1.into(), Value::from(turn as f64));
-                        tables.put_if(&schema, &row, Condition::Present).await.unwrap().unwrap();
-                    }
-                    loop {
-                        let held = tables.get_many(&schema, &[vec![1.into()]]).await.unwrap().remove(0).unwrap();
-                        let Value::Integer(count) = held.row[level] else { panic!("{held:?}") };
-                        let next = level_alone(1, count + 1);
-                        match tables.put_if(&schema, &next, Condition::Version(held.version)).await.unwrap() {
-                            Some(_) => break,
-                            None => refused += 1,
-                        }
-                    }
+    let writers = start_writers(&truths, 4, |_, tables| async move {
+        let schema = player();
+        let level = at(&schema, "level");
+        for turn in 0..15 {
+            if turn % 5 == 4 {
+                // What others do with other columns changes the version too.
+                let mut row = vec![Value::Unset; 8];
+                (row[0], row[4]) = (1.into(), Value::from(turn as f64));
+                tables.put_if(&schema, &row, Condition::Present).await.unwrap().unwrap();
+            }
+            loop {
+                let held = tables.get_many(&schema, &[vec![1.into()]]).await.unwrap().remove(0).unwrap();
+                let Value::Integer(count) = held.row[level] else { panic!("{held:?}") };
+                let next = level_alone(1, count + 1);
+                if tables.put_if(&schema, &next, Condition::Version(held.version)).await.unwrap().is_some() {
+                    break;
                 }
-                refused
-            })
-        })
-        .collect();
+            }
+        }
+    });
     for writer in writers {
         writer.await.unwrap();
     }

@@ -7,36 +7,31 @@ use store_core::{BoundSchema, ErrorKind, Isolation, Result};
 
 use super::{begin, begin_at, level, level_of, level_within, leveled};
 use crate::suites::tables::schemas::player;
-use crate::suites::truth::{TruthDatabase, open_with};
+use crate::suites::truth::{TruthDatabase, open_with, start_writers};
 
 /// Whoever commits a key later has the higher version, in the log's order too, however long transactions overlap.
 pub async fn versions_rise_in_the_order_of_commits(database: impl TruthDatabase) {
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
     let start = truths[0].log.end().await.unwrap();
-    let writers: Vec<_> = (0..6_i64)
-        .map(|writer| {
-            let tables = Arc::clone(&truths[writer as usize % 2].tables);
-            tokio::spawn(async move {
-                let schema = player();
-                for turn in 0..8_i64 {
-                    // Keys in one order, so that nobody waits in a circle; some are inserted, some deleted meanwhile.
-                    let mut transaction = begin(&*tables).await;
-                    transaction.put_many(&schema, &[leveled(&schema, 1, writer * 100 + turn)]).await.unwrap();
-                    tokio::task::yield_now().await;
-                    if (writer + turn) % 3 == 0 {
-                        transaction.delete_many(&schema, &[vec![2.into()]]).await.unwrap();
-                    } else {
-                        transaction.put_many(&schema, &[leveled(&schema, 2, writer * 100 + turn)]).await.unwrap();
-                    }
-                    match turn % 4 {
-                        3 => transaction.rollback().await.unwrap(),
-                        _ => transaction.commit().await.unwrap(),
-                    }
-                }
-            })
-        })
-        .collect();
+    let writers = start_writers(&truths, 6, |writer, tables| async move {
+        let schema = player();
+        for turn in 0..8_i64 {
+            // Keys in one order, so that nobody waits in a circle; some are inserted, some deleted meanwhile.
+            let mut transaction = begin(&*tables).await;
+            transaction.put_many(&schema, &[leveled(&schema, 1, writer * 100 + turn)]).await.unwrap();
+            tokio::task::yield_now().await;
+            if (writer + turn) % 3 == 0 {
+                transaction.delete_many(&schema, &[vec![2.into()]]).await.unwrap();
+            } else {
+                transaction.put_many(&schema, &[leveled(&schema, 2, writer * 100 + turn)]).await.unwrap();
+            }
+            match turn % 4 {
+                3 => transaction.rollback().await.unwrap(),
+                _ => transaction.commit().await.unwrap(),
+            }
+        }
+    });
     let (mut cursor, mut last) = (start, [0_u64; 2]);
     let mut follow = async || {
         let batch = truths[0].log.read(&cursor).await.unwrap();

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use store_testkit::{Faults, Hold, Operation};
 use strata::{Collection, ErrorKind, Role, Store};
 
-use super::until;
+use super::{give_up, until};
 use crate::store::models::{Account, City, Player, player};
 use crate::store::stacks::{FaultyBench, sqlite};
 
@@ -110,15 +110,8 @@ async fn a_write_that_began_is_finished_without_its_caller() {
             let players = bench.players();
             players.set(player("a", 1)).await.unwrap();
             players.from(Role::Shared).get("a").await.unwrap();
-            let held = hold(&bench, operation);
-            let calling = tokio::spawn({
-                let players = players.clone();
-                async move { call.run(&players, 2).await }
-            });
-            held.arrived().await;
-            calling.abort();
-            assert!(calling.await.unwrap_err().is_cancelled());
-            held.release();
+            let given_up = players.clone();
+            give_up(hold(&bench, operation), async move { call.run(&given_up, 2).await }).await;
             // What waits for the truth has not begun, and never does.
             let began = !(is_before && TRUTH.contains(&operation));
             let expected = if began { expected } else { Some(1) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use strata::{Error, ErrorKind, Freshness, Load, LoadResult, Role};
 
-use super::{Source, nobody};
+use super::{Source, held_at, nobody};
 use crate::store::models::{Player, player};
 use crate::store::stacks::{Bench, Stack, on_stacks};
 
@@ -42,13 +42,7 @@ async fn a_thousand_callers_share_one_load(bench: &Bench) {
     let callers: Vec<_> = (0..1_000)
         .map(|_| {
             let (players, source) = (players.clone(), source.clone());
-            tokio::spawn(async move {
-                let loader = |_| async move {
-                    source.pass().await;
-                    Ok(Load::value(player("a", 1)))
-                };
-                players.get_or_load("a", loader).await
-            })
+            tokio::spawn(async move { players.get_or_load("a", source.holds(Load::value(player("a", 1)))).await })
         })
         .collect();
     source.arrived().await;
@@ -62,11 +56,7 @@ async fn a_thousand_callers_share_one_load(bench: &Bench) {
 
 async fn a_caller_that_gives_up_stops_nobody(bench: &Bench) {
     let (players, source) = (bench.players(), Source::new());
-    let held = source.clone();
-    let first = players.get_or_load("a", |_| async move {
-        held.pass().await;
-        Ok(Load::value(player("a", 1)))
-    });
+    let first = players.get_or_load("a", source.holds(Load::value(player("a", 1))));
     tokio::select! {
         biased;
         _ = first => panic!("nobody let it go"),
@@ -118,17 +108,7 @@ async fn what_was_written_is_not_loaded(bench: &Bench) {
 /// A load that is held until something came between.
 async fn overtaken(bench: &Bench, between: impl AsyncFnOnce()) {
     let (players, source) = (bench.players(), Source::new());
-    let load = tokio::spawn({
-        let (players, source) = (players.clone(), source.clone());
-        async move {
-            let loader = |_| async move {
-                source.pass().await;
-                Ok(Load::value(player("a", 1)))
-            };
-            players.get_or_load("a", loader).await
-        }
-    });
-    source.arrived().await;
+    let load = held_at(&players, "a", &source, Load::value(player("a", 1))).await;
     between().await;
     source.release();
     assert_eq!(level(load.await.unwrap().unwrap()), Some(1), "who waited gets what was loaded");
@@ -291,17 +271,7 @@ async fn a_failed_load_is_told_to_all_and_poisons_nobody(bench: &Bench) {
 
 async fn a_closing_store_stops_its_loads(bench: &Bench) {
     let (players, source) = (bench.players(), Source::new());
-    let load = tokio::spawn({
-        let (players, source) = (players.clone(), source.clone());
-        async move {
-            let loader = |_| async move {
-                source.pass().await;
-                Ok(Load::value(player("a", 1)))
-            };
-            players.get_or_load("a", loader).await
-        }
-    });
-    source.arrived().await;
+    let load = held_at(&players, "a", &source, Load::value(player("a", 1))).await;
     bench.store.close().await.unwrap();
     assert_eq!(load.await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
 }

@@ -206,11 +206,7 @@ async fn a_hit_near_the_end_loads_anew_in_the_background() {
         bench.clock.advance(Duration::from_secs(2));
         // A hit in memory, with the hands past nine tenths.
         bench.pages.get("/").await.unwrap();
-        let held = source.clone();
-        let renewing = |_| async move {
-            held.pass().await;
-            Ok(Load::value(page("/", 2)).ttl(MINUTE))
-        };
+        let renewing = source.holds(Load::value(page("/", 2)).ttl(MINUTE));
         assert_eq!(bench.pages.get_or_load("/", renewing).await.unwrap().unwrap().body, 1);
         source.arrived().await;
         // Meanwhile it is as good as ever.
@@ -229,11 +225,7 @@ async fn what_ends_while_it_is_loaded_anew_is_not_loaded_twice() {
     loaded(&bench.pages, &source, Load::value(page("/", 1)).ttl(MINUTE)).await;
     bench.clock.advance(Duration::from_secs(55));
     bench.pages.get("/").await.unwrap();
-    let held = source.clone();
-    let renewing = |_| async move {
-        held.pass().await;
-        Ok(Load::value(page("/", 2)).ttl(MINUTE))
-    };
+    let renewing = source.holds(Load::value(page("/", 2)).ttl(MINUTE));
     assert_eq!(bench.pages.get_or_load("/", renewing).await.unwrap().unwrap().body, 1);
     source.arrived().await;
     bench.pass_freshness();

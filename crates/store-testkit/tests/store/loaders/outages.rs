@@ -7,7 +7,7 @@ use strata::mem::MemTier;
 use strata::redis::{RedisConfig, RedisTier};
 use strata::{Collection, Load, Store};
 
-use super::{Page, Source, held, kept, loaded, page};
+use super::{Page, Source, held, held_at, kept, loaded, page};
 use crate::store::models::{Player, player};
 use crate::store::stacks::Stack;
 
@@ -18,17 +18,7 @@ async fn instances_on_one_server_share_loads_and_invalidations() {
     let mut bench = Stack::MemRedis.open().await;
     let other = bench.another().await.collection::<Player>().unwrap();
     let (players, source) = (bench.players(), Source::new());
-    let load = tokio::spawn({
-        let (players, source) = (players.clone(), source.clone());
-        async move {
-            let loader = |_| async move {
-                source.pass().await;
-                Ok(Load::value(player("a", 1)))
-            };
-            players.get_or_load("a", loader).await
-        }
-    });
-    source.arrived().await;
+    let load = held_at(&players, "a", &source, Load::value(player("a", 1))).await;
     let waiting = tokio::spawn({
         let (other, source) = (other.clone(), source.clone());
         async move { other.get_or_load("a", source.gives(Load::value(player("a", 9)))).await }
@@ -40,18 +30,8 @@ async fn instances_on_one_server_share_loads_and_invalidations() {
     assert_eq!(source.asked(), 1);
 
     for step in 0..3 {
-        let load = tokio::spawn({
-            let (players, source) = (players.clone(), source.clone());
-            players.invalidate("a").await.unwrap();
-            async move {
-                let loader = |_| async move {
-                    source.pass().await;
-                    Ok(Load::value(player("a", 1)))
-                };
-                players.get_or_load("a", loader).await
-            }
-        });
-        source.arrived().await;
+        players.invalidate("a").await.unwrap();
+        let load = held_at(&players, "a", &source, Load::value(player("a", 1))).await;
         match step {
             0 => other.invalidate("a").await.unwrap(),
             1 => drop(other.invalidate_all().await.unwrap()),

@@ -7,7 +7,7 @@ use store_testkit::Operation;
 use strata::{Role, Store};
 
 use super::{level, raise, truth};
-use crate::store::coherence::until;
+use crate::store::coherence::{give_up, until};
 use crate::store::models::{City, Player, city, player};
 use crate::store::stacks::{FaultyBench, Stack};
 
@@ -86,14 +86,8 @@ async fn a_commit_that_began_is_finished_without_its_caller() {
         players.set_many([player("a", 0), player("b", 0)]).await.unwrap();
         let faults = if operation == Operation::Commit { &bench.truth_faults } else { &bench.shared_faults };
         let held = if before { faults.hold_before(operation) } else { faults.hold_after(operation) };
-        let calling = tokio::spawn({
-            let store = bench.store.clone();
-            async move { transfer(&store).await }
-        });
-        held.arrived().await;
-        calling.abort();
-        assert!(calling.await.unwrap_err().is_cancelled());
-        held.release();
+        let store = bench.store.clone();
+        give_up(held, async move { transfer(&store).await }).await;
         until("the commit is done", async || level(&players, "a").await == Some(1) && level(&players, "b").await == Some(1)).await;
         bench.store.close().await.unwrap();
         let other = bench.another().await.collection::<Player>().unwrap();
@@ -109,14 +103,8 @@ async fn a_transaction_that_is_dropped_before_its_commit_leaves_nothing() {
             let players = bench.players();
             players.set_many([player("a", 0), player("b", 0)]).await.unwrap();
             let held = if before { bench.truth_faults.hold_before(operation) } else { bench.truth_faults.hold_after(operation) };
-            let calling = tokio::spawn({
-                let store = bench.store.clone();
-                async move { transfer(&store).await }
-            });
-            held.arrived().await;
-            calling.abort();
-            assert!(calling.await.unwrap_err().is_cancelled());
-            held.release();
+            let store = bench.store.clone();
+            give_up(held, async move { transfer(&store).await }).await;
             players.set(player("c", 1)).await.unwrap();
             assert_eq!((level(&players, "a").await, truth(&players, "a").await, truth(&players, "b").await), (Some(0), Some(0), Some(0)));
             transfer(&bench.store).await.unwrap();
