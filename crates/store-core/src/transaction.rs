@@ -48,15 +48,15 @@ pub struct Transaction {
     store: Store,
     /// What was written, by schema.
     changes: Vec<Box<dyn Change>>,
-    /// Whether a savepoint's work was given up midway.
-    given_up: bool,
+    /// Why there is no way on: a savepoint's work was given up midway, or could not be taken back.
+    lost: Option<Error>,
     /// Whether the truth rolled back because of others.
     is_in_conflict: bool,
 }
 
 impl Transaction {
     fn new(store: &Store, inner: Box<dyn facet::Transaction>) -> Self {
-        Transaction { inner, store: store.clone(), changes: Vec::new(), given_up: false, is_in_conflict: false }
+        Transaction { inner, store: store.clone(), changes: Vec::new(), lost: None, is_in_conflict: false }
     }
 
     /// The record of a key as the transaction sees it, or `None`. It is the caller's own, to be changed and written back.
@@ -229,27 +229,34 @@ impl Transaction {
         let set = self.inner.savepoint().await;
         self.noted(set)?;
         let before: Vec<usize> = self.changes.iter().map(|change| change.len()).collect();
+        let was_in_conflict = self.is_in_conflict;
         let mut open = OpenSavepoint { transaction: self, has_ended: false };
-        let result = work(open.transaction).await;
-        let given_up_within = open.transaction.given_up;
-        let ended = match &result {
-            _ if given_up_within => Ok(()),
-            Ok(_) => open.transaction.inner.release().await,
-            Err(_) => open.transaction.inner.roll_back_to_savepoint().await,
-        };
-        open.has_ended = true;
-        drop(open);
-        if result.is_err() {
-            for (index, change) in self.changes.iter_mut().enumerate() {
-                change.truncate(before.get(index).copied().unwrap_or(0));
+        let mut result = work(open.transaction).await;
+        if open.transaction.lost.is_none() {
+            if result.is_ok()
+                && let Err(error) = open.transaction.inner.release().await
+            {
+                // A call within it failed, and the work answered all the same.
+                result = open.transaction.noted(Err(error));
+            }
+            if result.is_err() {
+                match open.transaction.inner.roll_back_to_savepoint().await {
+                    Ok(()) => open.transaction.forget_since(&before, was_in_conflict),
+                    // The way back of an outer savepoint would lead to this one.
+                    Err(error) => open.transaction.lost = Some(error),
+                }
             }
         }
-        let ended = self.noted(ended);
-        match result {
-            Ok(value) => ended.map(|()| value),
-            // What is left of a transaction that cannot go back is told by its next call.
-            Err(error) => Err(error),
+        open.has_ended = true;
+        result
+    }
+
+    /// Forgets what was written since a savepoint that was gone back to.
+    fn forget_since(&mut self, before: &[usize], was_in_conflict: bool) {
+        for (index, change) in self.changes.iter_mut().enumerate() {
+            change.truncate(before.get(index).copied().unwrap_or(0));
         }
+        self.is_in_conflict = was_in_conflict;
     }
 
     /// The schema's pipeline, if a call of its model may begin.
@@ -262,11 +269,7 @@ impl Transaction {
 
     fn check(&self, operation: &'static str) -> Result<()> {
         self.store.check_open(operation)?;
-        if self.given_up {
-            let message = "the work of a savepoint was given up midway; begin another transaction";
-            return Err(Error::new(ErrorKind::TransactionFailed, message).with_operation(operation));
-        }
-        Ok(())
+        self.lost.as_ref().map_or(Ok(()), |error| Err(error.duplicate().with_operation(operation)))
     }
 
     /// Adds what every error of a call should say.
@@ -305,7 +308,10 @@ struct OpenSavepoint<'a> {
 
 impl Drop for OpenSavepoint<'_> {
     fn drop(&mut self) {
-        self.transaction.given_up |= !self.has_ended;
+        if !self.has_ended {
+            let message = "the work of a savepoint was given up midway; begin another transaction";
+            self.transaction.lost = Some(Error::new(ErrorKind::TransactionFailed, message));
+        }
     }
 }
 

@@ -112,6 +112,8 @@ pub enum Fault {
     FailBefore(ErrorKind),
     /// It takes effect and fails with this kind all the same: the acknowledgement is lost. A query that streams fails behind its last row.
     FailAfter(ErrorKind),
+    /// It does nothing and fails for what others did at the same time: as `TransactionFailed`, to be tried again.
+    Conflict,
 }
 
 /// A tier around another one, whose calls fail or wait as a test orders through [`Faults`].
@@ -190,6 +192,7 @@ impl Faults {
         match self.draw(operation) {
             None => call.await,
             Some(Ordered::Fail(Fault::FailBefore(kind))) => Err(self.error(kind)),
+            Some(Ordered::Fail(Fault::Conflict)) => Err(self.conflict()),
             Some(Ordered::Fail(Fault::FailAfter(kind))) => {
                 call.await?;
                 Err(self.error(kind))
@@ -208,5 +211,9 @@ impl Faults {
 
     fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind, "the test ordered this failure").with_tier(self.role())
+    }
+
+    fn conflict(&self) -> Error {
+        self.error(ErrorKind::TransactionFailed).with_retryable(true)
     }
 }

@@ -130,7 +130,11 @@ impl Store {
         let open = async {
             let tables = self.transactional()?;
             // It comes after earlier writes that are still under way though their callers gave up. Later it could not wait for them: they might wait for it.
-            let settled = timeout(limit.remaining(), join_all(self.schemas().iter().map(|schema| schema.settled()))).await;
+            let settled = timeout(
+                limit.remaining(),
+                join_all(self.schemas().iter().filter(|schema| schema.follows_log()).map(|schema| schema.settled())),
+            )
+            .await;
             settled.map_err(|Elapsed { .. }| limit.passed())?;
             tables.begin(&Begin { isolation, limit: limit.remaining() }).await
         };
@@ -143,7 +147,10 @@ impl Store {
         let error = match ended {
             Ok(Ok(value)) => match self.finish(transaction).await {
                 Ok(()) => return Ok(value),
-                Err(error) => return Err(Conclusion { is_conflict: was_in_conflict || is_conflict(&error), error: self.told(error) }),
+                Err(error) => {
+                    let is_conflict = is_conflict(&error) || (was_in_conflict && !may_have_taken_effect(&error));
+                    return Err(Conclusion { is_conflict, error: self.told(error) });
+                }
             },
             Ok(Err(error)) => error,
             Err(Elapsed { .. }) => self.told(limit.passed()),

@@ -70,6 +70,7 @@ impl Tables for FaultyTables {
         match self.faults.draw(Operation::Select) {
             None => rows(),
             Some(Ordered::Fail(Fault::FailBefore(kind))) => stream::iter([Err(self.faults.error(kind))]).boxed(),
+            Some(Ordered::Fail(Fault::Conflict)) => stream::iter([Err(self.faults.conflict())]).boxed(),
             Some(Ordered::Fail(Fault::FailAfter(kind))) => rows().chain(stream::iter([Err(self.faults.error(kind))])).boxed(),
             Some(Ordered::HoldBefore(gate)) => {
                 let held = async move {

@@ -144,6 +144,36 @@ async fn a_savepoint_takes_back_its_own_part(bench: &Bench) {
     assert!(bench.of::<City>().get(1).await.unwrap().is_none());
 }
 
+/// Work that goes on in spite of a failure within its savepoint loses what the savepoint holds, and nothing else.
+async fn a_failure_that_is_passed_over_takes_its_savepoint_back(bench: &Bench) {
+    let players = bench.players();
+    players.set_many([player("a", 1), player("b", 1)]).await.unwrap();
+    let kinds = bench.store.transaction(async |tx| {
+        raise(tx, "b").await?;
+        let outer = tx.savepoint(async |tx| {
+            raise(tx, "a").await?;
+            tx.savepoint(async |tx| {
+                raise(tx, "b").await?;
+                let _ = tx.set(Player { username: "user-b".into(), ..player("d", 1) }).await;
+                Ok(())
+            })
+            .await
+        });
+        let outer = outer.await.unwrap_err();
+        assert_eq!((tx.get::<Player>("a").await?.unwrap().level, tx.get::<Player>("b").await?.unwrap().level), (1, 2));
+        let alone = tx.savepoint(async |tx| {
+            raise(tx, "a").await?;
+            let _ = tx.set(Player { username: "user-b".into(), ..player("d", 1) }).await;
+            Ok(())
+        });
+        Ok([outer.kind(), alone.await.unwrap_err().kind()])
+    });
+    assert_eq!(kinds.await.unwrap(), [ErrorKind::TransactionFailed; 2]);
+    for (id, expected) in [("a", Some(1)), ("b", Some(2)), ("d", None)] {
+        assert_eq!((level(&players, id).await, truth(&players, id).await), (expected, expected), "{id}");
+    }
+}
+
 async fn queued_writes_are_all_or_none(bench: &Bench) {
     let players = bench.players();
     players.set(player("old", 1)).await.unwrap();
@@ -190,6 +220,7 @@ on_stacks!(with_tables: [
     stamps_deferred_fields_and_answers_are_those_of_a_plain_write,
     a_failure_takes_all_of_it_back,
     a_savepoint_takes_back_its_own_part,
+    a_failure_that_is_passed_over_takes_its_savepoint_back,
     queued_writes_are_all_or_none,
     bad_calls_are_refused_and_harm_nothing,
 ]);

@@ -21,8 +21,8 @@ async fn hooks_before_a_write_run_with_it_and_those_behind_it_with_the_commit(be
             assert_eq!((found.title, found.loads), (title("a", 1), 1));
             passed(&recorder, &["before_get a", "after_get a"]);
             assert_eq!(tx.set_many([hero("a", 2), hero("alias", 200)]).await?[1].level, 100);
-            assert!(tx.delete::<Hero>("b").await?);
-            passed(&recorder, &["before_set a", "before_set alias", "before_delete b"]);
+            assert!(tx.delete::<Hero>("b").await? && !tx.delete::<Hero>("b").await?);
+            passed(&recorder, &["before_set a", "before_set alias", "before_delete b", "before_delete b"]);
             let undone = tx.savepoint(async |tx| {
                 tx.delete::<Hero>("c").await?;
                 tx.set(hero("bad", 1)).await

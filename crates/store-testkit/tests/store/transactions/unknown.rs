@@ -1,9 +1,10 @@
 //! Commits of which nobody knows whether the truth took them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use store_testkit::{Fault, Operation};
-use strata::{ErrorKind, Role};
+use strata::{ErrorKind, Role, TransactionOptions};
 
 use super::{level, raise, truth};
 use crate::store::coherence::until;
@@ -48,4 +49,23 @@ async fn every_read_shows_what_the_truth_has_made_of_it() {
             until("another instance sees it too", async || (level(&other, "a").await, level(&other, "b").await) == now).await;
         }
     }
+}
+
+/// A conflict that the work recovered from is no reason to do all of it again when nobody knows whether the commit was taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn none_is_run_again() {
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    players.set(player("a", 1)).await.unwrap();
+    let runs = AtomicUsize::new(0);
+    let options = TransactionOptions { retries: 3, ..TransactionOptions::default() };
+    let unknown = bench.store.transaction_with(options, async |tx| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        bench.truth_faults.next(Operation::PutMany, Fault::Conflict);
+        assert!(tx.savepoint(async |tx| tx.set(player("b", 1)).await).await.unwrap_err().is_retryable());
+        bench.truth_faults.next(Operation::Commit, Fault::FailAfter(ErrorKind::L3Unavailable));
+        raise(tx, "a").await
+    });
+    assert_eq!(unknown.await.unwrap_err().kind(), ErrorKind::L3Unavailable);
+    assert_eq!((runs.into_inner(), truth(&players, "a").await), (1, Some(2)));
 }
