@@ -41,7 +41,8 @@ impl<T: Schema> Collection<T> {
         Import::new(self, models)
     }
 
-    pub(crate) async fn set_chunk(&self, models: Vec<T>) -> Result<()> {
+    pub(crate) async fn set_chunk(&self, mut models: Vec<T>) -> Result<()> {
+        self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("import", error))?;
         self.pipeline.call("import", self.pipeline.set_many(models, &self.tags)).await.map(drop)
     }
 

@@ -2,7 +2,7 @@
 
 use futures_util::{FutureExt, TryStreamExt};
 use strata::mem::MemTier;
-use strata::{Hooks, Load, Query, Role, Store};
+use strata::{ErrorKind, Hooks, Load, Query, Role, Store};
 
 use super::super::stacks::{Bench, on_stacks};
 use super::{Hero, Heroes, Recorder, hero, open, title};
@@ -35,6 +35,12 @@ async fn every_read_and_write_by_key_passes_the_hooks(bench: &Bench) {
     let stored = heroes.set_many([hero("b", 1), hero("c", 1), hero("b", 200)]).await.unwrap();
     assert_eq!(stored.iter().map(|hero| (hero.level, hero.loads)).collect::<Vec<_>>(), [(100, 1), (1, 1), (100, 1)]);
     passed(&recorder, 2, &["before_set b", "before_set c", "before_set b", "after_set c", "after_set b"]);
+    assert_eq!(heroes.import([hero("b", 200), hero("c", 1)]).run().await.unwrap(), 2);
+    passed(&recorder, 2, &["before_set b", "before_set c", "after_set b", "after_set c"]);
+    let refused = heroes.import([hero("d", 1), hero("bad", 1)]).run().await.unwrap_err();
+    assert_eq!((refused.error().kind(), refused.error().key()), (ErrorKind::Refused, Some("bad")));
+    passed(&recorder, 0, &["before_set d", "before_set bad"]);
+    assert!(!heroes.exists("d").await.unwrap());
 
     heroes.get("a").await.unwrap().unwrap();
     heroes.get_record("a").await.unwrap().unwrap();
