@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Collection, owned_keys};
 use crate::answer::Answer;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{AsKey, Key};
 use crate::load::{Known, Load, LoadError, LoadResult};
 use crate::pipeline::{LoadMany, LoadOne};
@@ -72,6 +72,7 @@ impl<T: Schema> Collection<T> {
         L: Future<Output = LoadResult<T>> + Send + 'static,
     {
         let key = key.as_key();
+        self.check_untagged("get_or_load")?;
         self.pipeline.before_get("get_or_load", &key)?;
         if let Some(record) = self.pipeline.peek_loaded(&key, &self.freshness) {
             self.pipeline.after_get_records([&record]);
@@ -105,6 +106,7 @@ impl<T: Schema> Collection<T> {
     {
         let key = key.as_key().into_owned();
         let pipeline = &self.pipeline;
+        self.check_untagged("read_or_load")?;
         pipeline.before_get("read_or_load", key.borrow())?;
         let loaded = match pipeline.peek_loaded(key.borrow(), &self.freshness) {
             Some(record) => {
@@ -164,10 +166,21 @@ impl<T: Schema> Collection<T> {
         A: IntoIterator<Item = (T::Key, Load<T>)> + Send,
     {
         let keys = owned_keys::<T, K>(keys);
+        self.check_untagged("get_or_load_many")?;
         self.pipeline.before_get_many("get_or_load_many", &keys)?;
         let load = self.pipeline.get_or_load_many(keys, LoadMany::new(loader), &self.freshness);
         let records: Vec<Option<Record<T>>> = Box::pin(self.pipeline.call("get_or_load_many", load)).await?;
         self.pipeline.after_get_records(records.iter().flatten());
         Ok(records.into_iter().map(|record| record.map(Record::into_model)).collect())
+    }
+
+    /// Refuses tags that what a loader brings would not have.
+    fn check_untagged(&self, operation: &'static str) -> Result<()> {
+        if self.tags.is_empty() {
+            return Ok(());
+        }
+        let message = "the collection is one `with_tags`, and what a loader brings has the tags that the loader gives; give them with `Load::tags`, and call this \
+                       on the collection without tags";
+        Err(self.pipeline.report(operation, Error::new(ErrorKind::InvalidQuery, message)))
     }
 }

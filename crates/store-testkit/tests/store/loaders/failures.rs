@@ -5,7 +5,7 @@ use std::time::Duration;
 use store_testkit::{Fault, Operation};
 use strata::{Error, ErrorKind, Freshness, Load, Settings};
 
-use super::{Bench, Kind, MINUTE, Source, held, kept, loaded, nobody, page};
+use super::{Bench, Kind, MINUTE, Page, Source, held, kept, loaded, nobody, page};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -165,6 +165,24 @@ async fn a_loader_that_gives_what_is_no_tag_is_told() {
         assert_eq!((error.kind(), error.key()), (ErrorKind::LoadFailed, Some("/")), "{error}");
         assert!(error.to_string().contains("`a\\0b`"), "{error}");
         assert_eq!(loaded(&bench.pages, &source, Load::value(page("/", 2))).await, Some(2), "nothing is kept of it");
+    }
+}
+
+/// A collection whose reads promise tags does not load what need not have them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_with_tags_loads_nothing() {
+    for kind in [Kind::Shared, Kind::Memory] {
+        let bench = Bench::open(kind, |_| {}).await;
+        let source = Source::new();
+        assert_eq!(loaded(&bench.pages, &source, Load::value(page("/", 1))).await, Some(1));
+        let tagged = bench.pages.with_tags(["front"]);
+        let load = || source.gives(Load::value(page("/", 2)));
+        let many = tagged.get_or_load_many(["/"], |_| async { Ok(Vec::<(String, Load<Page>)>::new()) }).await.map(drop);
+        for refused in [tagged.get_or_load("/", load()).await.map(drop), tagged.read_or_load("/", load()).await.map(drop), many] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+            assert!(error.to_string().contains("`Load::tags`"), "{error}");
+        }
     }
 }
 
