@@ -20,7 +20,7 @@ use crate::gate::{Closing, Gate};
 use crate::guard::Guard;
 use crate::health::{HealthChange, HealthListener};
 use crate::life::Life;
-use crate::pipeline::{Follow, Shared};
+use crate::pipeline::{Follow, Shared, WriteTurns};
 use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::stats::Counters;
@@ -229,7 +229,7 @@ impl<N: NearTier> StoreBuilder<N> {
             coherence: Arc::clone(&coherence),
             tasks: OnceLock::new(),
             truth_reads: Semaphore::new(settings.truth_reads.min(Semaphore::MAX_PERMITS)),
-            truth_writes: Arc::new(Semaphore::new(settings.truth_writes.min(Semaphore::MAX_PERMITS))),
+            truth_writes: WriteTurns::new(settings.truth_writes),
             counters: Counters::default(),
             findings: Findings::default(),
             codecs,

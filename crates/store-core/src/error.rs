@@ -286,6 +286,11 @@ impl Error {
         self.0.held_back
     }
 
+    /// What a call says of a store that was closed.
+    pub(crate) fn closed() -> Self {
+        Error::new(ErrorKind::Closed, "`close` was called; build a new store")
+    }
+
     /// What a call says whose task the end of the runtime stopped.
     pub(crate) fn runtime_ended() -> Self {
         Error::new(

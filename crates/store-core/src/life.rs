@@ -12,7 +12,7 @@ use futures_core::stream::BoxStream;
 use tokio::runtime::{EnterGuard, Handle};
 use tokio::sync::Notify;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 const OPEN: u8 = 0;
 const CLOSED: u8 = 1;
@@ -72,7 +72,7 @@ impl Life {
         match self.state() {
             OPEN => Ok(()),
             STRANDED => Err(Error::runtime_ended()),
-            _ => Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store")),
+            _ => Err(Error::closed()),
         }
     }
 

@@ -84,8 +84,22 @@ pub(crate) struct Shared {
     pub(crate) findings: Findings,
     /// The right to read the truth by key.
     pub(crate) truth_reads: Semaphore,
-    /// The right to write.
-    pub(crate) truth_writes: Arc<Semaphore>,
+    pub(crate) truth_writes: WriteTurns,
+}
+
+/// The right to write, for each kind of truth, so that one that hangs holds up no other.
+#[derive(Debug)]
+pub(crate) struct WriteTurns {
+    tables: Arc<Semaphore>,
+    records: Arc<Semaphore>,
+}
+
+impl WriteTurns {
+    /// Lets so many write at one time.
+    pub(crate) fn new(writes: usize) -> Self {
+        let turns = || Arc::new(Semaphore::new(writes.min(Semaphore::MAX_PERMITS)));
+        WriteTurns { tables: turns(), records: turns() }
+    }
 }
 
 /// The stack as one schema sees it.

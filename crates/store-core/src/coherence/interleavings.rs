@@ -20,7 +20,7 @@ use crate::facet::{Log, LogKind, Records, Tables};
 use crate::freshness::Freshness;
 use crate::gate::{Closing, Gate};
 use crate::life::Life;
-use crate::pipeline::{Backing, Pipeline, Shared};
+use crate::pipeline::{Backing, Pipeline, Shared, WriteTurns};
 use crate::schema::{BoundSchema, Schema};
 use crate::settings::Settings;
 use crate::stats::Counters;
@@ -57,7 +57,7 @@ impl Instance {
             coherence: Arc::clone(&coherence),
             tasks: OnceLock::new(),
             truth_reads: Semaphore::new(10),
-            truth_writes: Arc::new(Semaphore::new(10)),
+            truth_writes: WriteTurns::new(10),
             counters: Counters::default(),
             codecs: codec::built_in(),
             life: Arc::new(Life::new(Handle::current())),

@@ -69,21 +69,21 @@ impl<K: Eq + Hash> Abandoned<K> {
     }
 
     async fn settle(&self, keys: Option<&[K]>) {
-        while let Some(mut running) = self.first_of(keys) {
+        // Those that are given up from here on are no earlier ones.
+        for mut running in self.covering(keys) {
             // An error: the other end was dropped.
             let _ = running.changed().await;
         }
     }
 
-    fn first_of(&self, keys: Option<&[K]>) -> Option<watch::Receiver<()>> {
+    fn covering(&self, keys: Option<&[K]>) -> Vec<watch::Receiver<()>> {
         if self.count.load(Ordering::Acquire) == 0 {
-            return None;
+            return Vec::new();
         }
         let mut writes = self.lock();
         writes.retain(Write::runs);
         self.count.store(writes.len(), Ordering::Release);
-        let first = writes.iter().find(|write| write.covers(keys));
-        first.map(|write| write.running.clone())
+        writes.iter().filter(|write| write.covers(keys)).map(|write| write.running.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Write<K>>> {
@@ -93,11 +93,10 @@ impl<K: Eq + Hash> Abandoned<K> {
 
 impl<K: Eq + Hash> Drop for Waiting<'_, K> {
     fn drop(&mut self) {
-        let keys = self.keys.take().map(|keys| keys.into_iter().collect::<HashSet<K>>());
-        let write = Write { keys, running: self.running.clone() };
-        if write.keys.as_ref().is_some_and(HashSet::is_empty) || !write.runs() {
+        if self.running.has_changed().is_err() || self.keys.as_ref().is_some_and(Vec::is_empty) {
             return;
         }
+        let write = Write { keys: self.keys.take().map(HashSet::from_iter), running: self.running.clone() };
         let mut writes = self.abandoned.lock();
         writes.retain(Write::runs);
         writes.push(write);

@@ -114,8 +114,7 @@ impl<T: Schema> Pipeline<T> {
         tags: &CallTags,
     ) -> Result<Option<Record<T>>> {
         let keys = [key];
-        let _turn = self.turn().await;
-        let begun = self.begin_write(&keys, tags);
+        let begun = self.begin_write(&keys, tags).await;
         self.stamp(&mut row, Timestamp::from_system_time(self.shared.settings.clock.now())?);
         match self.write_backing_if(&keys[0], row, condition, tags).await {
             Ok(Some(stored)) => Ok(self.finish_write(begun, &keys, vec![stored], tags).await?.pop()),

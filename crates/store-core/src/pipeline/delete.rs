@@ -30,7 +30,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     async fn erase(self: Arc<Self>, keys: Vec<T::Key>) -> Result<u64> {
-        let _turn = self.turn().await;
+        let turn = self.turn().await;
         let erased = match &self.backing {
             Backing::Tables { tables, .. } => {
                 let values = keys.iter().map(|key| <T::Key as Key>::to_values(key.borrow())).collect::<Result<Vec<Row<'_>>>>()?;
@@ -51,6 +51,7 @@ impl<T: Schema> Pipeline<T> {
         match erased {
             Ok(versions) => {
                 self.leave_caches(LogKind::Delete, &keys, &versions).await;
+                drop(turn);
                 self.after_delete(&keys, &versions);
                 Ok(versions.iter().flatten().map(|_: &Version| 1).sum())
             }

@@ -282,7 +282,7 @@ impl<T: Schema> Pipeline<T> {
 
     async fn load_wanted(self: Arc<Self>, wanted: Vec<Wanted<T>>, mut loader: impl Loader<T>, reason: Reason) {
         let Some(_pass) = self.shared.writes.enter() else {
-            return wanted.into_iter().for_each(|wanted| wanted.fail(Self::closed()));
+            return wanted.into_iter().for_each(|wanted| wanted.fail(Error::closed()));
         };
         let wanted = match reason {
             Reason::Missing => wanted.into_iter().filter_map(|wanted| self.land_from_memory(wanted)).collect(),
@@ -361,10 +361,6 @@ impl<T: Schema> Pipeline<T> {
         if let Some(records) = records.filter(|_| !renewed.is_empty()) {
             self.give_rights_back(records, &renewed).await;
         }
-    }
-
-    fn closed() -> Error {
-        Error::new(ErrorKind::Closed, "`close` was called; build a new store")
     }
 
     /// Lets later readers of a key start loads of their own. Those who wait for one keep it.

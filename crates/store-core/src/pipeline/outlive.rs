@@ -15,9 +15,7 @@ impl Shared {
         name: &'static str,
         work: impl Future<Output = Result<R>> + Send + 'static,
     ) -> Result<R> {
-        let Some(pass) = self.writes.enter() else {
-            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
-        };
+        let pass = self.writes.enter().ok_or_else(Error::closed)?;
         let (answer, answered) = oneshot::channel();
         let task = spawn(self.life.runtime(), async move {
             // Nobody may wait for the answer any more. It is there before the pass is given back, so that closing waits for answers too.

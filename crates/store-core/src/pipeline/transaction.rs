@@ -92,8 +92,22 @@ impl<T: Schema> Changes<T> {
     /// Drops the writes of keys that were written again, and gives the versions of all.
     fn settle(&mut self) -> Vec<Version> {
         let versions = self.writes.iter().filter_map(|(_, outcome)| outcome.version()).collect();
-        let mut seen: HashSet<T::Key> = HashSet::with_capacity(self.writes.len());
-        let mut last: Vec<_> = self.writes.drain(..).rev().filter(|(key, _)| seen.insert(key.clone())).collect();
+        let mut places: HashMap<T::Key, usize> = HashMap::with_capacity(self.writes.len());
+        let mut last: Vec<(T::Key, Outcome<T>)> = Vec::with_capacity(self.writes.len());
+        for (key, outcome) in self.writes.drain(..).rev() {
+            match places.get::<Borrowed<T>>(key.borrow()) {
+                // To delete what the transaction itself has deleted is no news, but the first deletion is.
+                Some(&place) => {
+                    if let Outcome::Deleted(version @ None) = &mut last[place].1 {
+                        *version = outcome.version();
+                    }
+                }
+                None => {
+                    places.insert(key.clone(), last.len());
+                    last.push((key, outcome));
+                }
+            }
+        }
         last.reverse();
         self.writes = last;
         versions

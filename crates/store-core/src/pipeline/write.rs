@@ -64,8 +64,16 @@ impl<T: Schema> Pipeline<T> {
         keys: Option<Vec<T::Key>>,
         work: impl Future<Output = Result<R>> + Send + 'static,
     ) -> Result<R> {
-        // It is never closed.
-        let turn = Arc::clone(&self.shared.truth_writes).acquire_owned().await.ok();
+        let turns = match &self.backing {
+            Backing::Tables { .. } => Some(&self.shared.truth_writes.tables),
+            Backing::Records(_) => Some(&self.shared.truth_writes.records),
+            Backing::Memory(_) => None,
+        };
+        let turn = match turns {
+            // They are never closed.
+            Some(turns) => Arc::clone(turns).acquire_owned().await.ok(),
+            None => None,
+        };
         let (waiting, work) = Caller::wait_for(work);
         let (_abandons, runs) = self.abandoned.wait_for(keys);
         let work = async move {
@@ -82,8 +90,7 @@ impl<T: Schema> Pipeline<T> {
         let written = Self::last_of_each(&keys);
         let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
 
-        let _turn = self.turn().await;
-        let begun = self.begin_write(&distinct, tags);
+        let begun = self.begin_write(&distinct, tags).await;
         let mut rows = Vec::with_capacity(written.len());
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
         for &position in &written {
@@ -112,8 +119,9 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// To be called before a write of keys reaches the truth.
-    pub(super) fn begin_write(&self, keys: &[T::Key], tags: &CallTags) -> Begun {
+    pub(super) async fn begin_write(&self, keys: &[T::Key], tags: &CallTags) -> Begun<'_> {
         Begun {
+            turn: self.turn().await,
             at: self.shared.settings.clock.monotonic(),
             snapshot: self.fences.begin_keys::<Borrowed<T>>(keys.iter().map(Borrow::borrow)),
             tagging: self.begin_tagging(tags),
@@ -124,12 +132,12 @@ impl<T: Schema> Pipeline<T> {
     /// Brings every nearer tier up to what the truth has taken of keys, and answers it.
     pub(super) async fn finish_write(
         &self,
-        begun: Begun,
+        begun: Begun<'_>,
         keys: &[T::Key],
         stored: Vec<StoredRow>,
         tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
-        let Begun { at, mut snapshot, tagging, generation } = begun;
+        let Begun { turn, at, mut snapshot, tagging, generation } = begun;
         let mut unpublished = Unpublished { pipeline: self, keys: keys.iter() };
         let versions = || stored.iter().map(|stored| Some(stored.version));
         self.hear_own(keys, versions());
@@ -154,7 +162,7 @@ impl<T: Schema> Pipeline<T> {
             self.publish(&mut snapshot, key, near, at);
             records.push(answer);
         }
-        drop(unpublished);
+        drop((unpublished, turn));
         self.after_set(records.iter());
         Ok(records)
     }
@@ -307,8 +315,8 @@ impl<T: Schema> Pipeline<T> {
 
     /// Lets memory forget what a write of this instance's own replaced, ahead of its record.
     pub(super) fn supersede(&self, snapshot: &mut FenceSnapshot, key: &T::Key, version: Version) {
-        let Some(near) = self.near.as_ref().filter(|_| self.trust.is_some()) else { return };
         self.forget_flights(key);
+        let Some(near) = self.near.as_ref().filter(|_| self.trust.is_some()) else { return };
         let borrowed: &Borrowed<T> = key.borrow();
         self.fences.publish(snapshot, borrowed, self.own.take_told(version), |_| {
             if !memory::outlasts(near.version(borrowed), LogKind::Put, Some(version)) {
@@ -382,7 +390,8 @@ impl<T: Schema> Pipeline<T> {
 }
 
 /// What a write noted before it began, by which it is told what came between.
-pub(super) struct Begun {
+pub(super) struct Begun<'a> {
+    turn: Option<MutexGuard<'a, ()>>,
     at: Duration,
     snapshot: FenceSnapshot,
     tagging: Tagging,

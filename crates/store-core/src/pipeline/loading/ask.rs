@@ -82,7 +82,7 @@ impl<T: Schema> Pipeline<T> {
         let load = Chain::run(Some(Arc::new(chain)), async { loader.load(asked).await });
         let load = pin!(tokio::time::timeout(limit, AssertUnwindSafe(load).catch_unwind()));
         let answer = match select(pin!(self.shared.closing.announced()), load).await {
-            Either::Left(_) => return Err(Self::closed()),
+            Either::Left(_) => return Err(Error::closed()),
             Either::Right((answer, _)) => answer,
         };
         let loads = match answer {
