@@ -21,6 +21,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
         for step in features(&cargo::metadata()?) {
             runner.run(&step)?;
         }
+        runner.run(&tests_of_memory_alone())?;
     }
     runner.run(&tests(&options.filters, cargo::has_nextest()))?;
     if !options.quick {
@@ -58,6 +59,12 @@ fn features(metadata: &Value) -> Vec<Step> {
             Step::new(format!("features: {name}"), &arguments)
         })
         .collect()
+}
+
+/// What a build says of variables that name what it lacks.
+fn tests_of_memory_alone() -> Step {
+    let arguments = ["test", "-p", "strata", "--no-default-features", "--features", "mem", "--lib", "environment::lacking"];
+    Step::new("tests: mem", &arguments).shown()
 }
 
 fn tests(filters: &[String], with_nextest: bool) -> Step {

@@ -35,7 +35,7 @@ pub struct Settings {
     /// How long a reader that missed in the shared tier keeps the right to fill the slot. Longer than any read of the truth should take. Default: 10 seconds.
     pub fill_lease: Duration,
     /// How stale memory may be: a read whose [`Freshness`](crate::Freshness) says nothing else reflects every commit made longer ago than this, whichever
-    /// instance made it. The log of commits is read four times in this time, at most every 10 ms. Default: 1 second.
+    /// instance made it. The log of commits is read four times in this time, at least once a second and at most every 10 ms. Default: 1 second.
     pub freshness: Duration,
     /// Whether a read whose tiers fail, or that takes longer than the soft time limit, is answered by the last known record, and for how long after the record's
     /// end or the loss of touch with the log. What was deleted or invalidated is never answered. Default: never.

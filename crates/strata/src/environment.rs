@@ -1,5 +1,7 @@
 //! A store's settings from environment variables.
 
+#[cfg(all(test, not(any(feature = "redis", feature = "pg", feature = "sqlite", feature = "json", feature = "messagepack"))))]
+mod lacking;
 #[cfg(feature = "pg")]
 mod postgres;
 mod variables;

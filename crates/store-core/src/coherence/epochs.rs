@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-/// Beyond this many tags, every entry with a tag is void that is older than the overflow.
-const MOST_TAGS: usize = 10_000;
+use crate::facet::MOST_TAGS;
 
 /// The invalidations of tags that one schema has heard of, counted.
 ///
@@ -13,6 +12,7 @@ const MOST_TAGS: usize = 10_000;
 /// an entry without tags is never looked at.
 #[derive(Debug)]
 pub(crate) struct Epochs {
+    /// Beyond this many tags, every entry with a tag is void that is older than the overflow.
     most_tags: usize,
     count: AtomicU64,
     heard: RwLock<Heard>,

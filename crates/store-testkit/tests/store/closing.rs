@@ -122,6 +122,9 @@ async fn calls_that_a_close_overtakes_are_told_the_truth() {
         let store = bench.store.clone();
         async move { store.close().await }
     });
+    while bench.store.health().is_open {
+        tokio::task::yield_now().await;
+    }
     writing.release();
     closing.await.unwrap().unwrap();
     // They are not polled before the end.

@@ -101,7 +101,7 @@ pub async fn the_limit_rolls_back_between_calls(database: impl TruthDatabase) {
     let schema = player();
     let truth = open_with(&database, &[&schema]).await;
     truth.tables.put_many(&schema, &[leveled(&schema, 1, 1)]).await.unwrap();
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_secs(1);
     let mut transaction = truth.tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit }).await.unwrap();
     transaction.put_many(&schema, &[leveled(&schema, 1, 2)]).await.unwrap();
     // It waits for the row, or for the writer.
@@ -118,7 +118,7 @@ pub async fn the_limit_rolls_back_within_a_call(database: impl TruthDatabase) {
     let schema = player();
     let truth = open_with(&database, &[&schema]).await;
     truth.tables.put_many(&schema, &(1..=400).map(player_row).collect::<Vec<_>>()).await.unwrap();
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_secs(1);
     let mut transaction = truth.tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit }).await.unwrap();
     transaction.put_many(&schema, &[leveled(&schema, 1, 2)]).await.unwrap();
     let began = Instant::now();
@@ -157,11 +157,20 @@ pub async fn many_transactions_one_after_the_other(database: impl TruthDatabase)
     let schema = player();
     let truth = open_with(&database, &[&schema]).await;
     for round in 0..60_i64 {
-        let limit = if round % 5 == 4 { Duration::from_millis(2) } else { LIMIT };
-        let Ok(mut transaction) = truth.tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit }).await else { continue };
-        let _ = transaction.put_many(&schema, &[leveled(&schema, 1, round)]).await;
+        let is_short = round % 5 == 4;
+        let limit = if is_short { Duration::from_millis(2) } else { LIMIT };
+        let begun = truth.tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit }).await;
+        if is_short && begun.is_err() {
+            continue;
+        }
+        let mut transaction = begun.unwrap();
+        let put = transaction.put_many(&schema, &[leveled(&schema, 1, round)]).await;
+        assert!(is_short || put.is_ok(), "{put:?}");
         match round % 4 {
-            0 => transaction.commit().await.unwrap_or_default(),
+            0 => {
+                let committed = transaction.commit().await;
+                assert!(is_short || committed.is_ok(), "{committed:?}");
+            }
             1 => transaction.rollback().await.unwrap(),
             2 => drop(transaction),
             _ => drop(transaction.get_many(&schema, &[vec![1.into()]], RowLock::None).now_or_never()),

@@ -47,7 +47,6 @@ pub async fn versions_rise_in_the_order_of_commits(database: impl TruthDatabase)
             *last = versions.last().copied().unwrap_or(*last);
         }
         cursor = batch.cursor;
-        *last.iter().max().unwrap()
     };
     for writer in writers {
         while !writer.is_finished() {

@@ -126,7 +126,7 @@ async fn a_write_whose_turn_has_not_come_never_begins_without_its_caller() {
     let bench = FaultyBench::open_with(|builder| {
         builder.schema::<Player>().schema::<City>().schema::<Account>().configure(|settings| {
             settings.truth_writes = 1;
-            settings.operation_timeout = Duration::from_millis(200);
+            settings.operation_timeout = Duration::from_secs(1);
         })
     })
     .await;
@@ -158,7 +158,7 @@ async fn a_write_whose_turn_has_not_come_never_begins_without_its_caller() {
 async fn a_write_comes_after_those_of_its_key_that_were_given_up() {
     let bench = FaultyBench::open_with(|builder| {
         let builder = builder.schema::<Player>().schema::<City>().schema::<Account>();
-        builder.configure(|settings| settings.operation_timeout = Duration::from_millis(200))
+        builder.configure(|settings| settings.operation_timeout = Duration::from_secs(1))
     })
     .await;
     let players = bench.players();

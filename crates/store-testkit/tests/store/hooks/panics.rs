@@ -83,8 +83,7 @@ async fn a_hook_that_panics_over_a_loaded_model_fails_who_needs_it(bench: &Bench
         errors.iter().for_each(|error| panicked(error, "after_load", "b"));
         assert!(heroes.peek("b").is_none(), "memory shows nothing that the truth does not hold any more");
     }
-    assert!(recorder.take().0.iter().all(|call| !call.starts_with("after_set") || call == "after_set a" || call == "after_set b"));
-
+    recorder.take();
     recorder.be_good();
     let expected = if memory_is_truth { 1 } else { 2 };
     for found in [heroes.get_many(["a", "b"]).await.unwrap(), vec![heroes.get("a").await.unwrap(), heroes.get("b").await.unwrap()]] {

@@ -9,6 +9,7 @@ use strata::{Collection, ErrorKind, Hooks, Query, Role, Schema, Store};
 
 use super::super::stacks::{Bench, on_stacks};
 use super::{Hero, hero, open};
+use crate::store::coherence::until;
 
 on_stacks!(everywhere: [
     what_a_hook_refuses_is_not_written,
@@ -134,7 +135,5 @@ async fn a_hook_may_call_the_store() {
     let notes = notes.get_or_init(|| store.collection::<Note>().unwrap());
     notes.set(Note { id: 1, text: "one".to_owned() }).await.unwrap();
     assert!(notes.peek_with(1, |_| ()).is_some());
-    while notes.get(2).await.unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    until("the hook has written", async || notes.get(2).await.unwrap().is_some()).await;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use strata::{Error, ErrorKind, Freshness, Load, LoadResult, Role};
 
 use super::{Source, held_at, nobody};
+use crate::store::coherence::until;
 use crate::store::models::{Player, player};
 use crate::store::stacks::{Bench, Stack, on_stacks};
 
@@ -235,6 +236,7 @@ async fn bad_answers_are_refused_and_bad_keys_too(bench: &Bench) {
 
 async fn a_failed_load_is_told_to_all_and_poisons_nobody(bench: &Bench) {
     let (players, source) = (bench.players(), Source::new());
+    let misses = bench.store.stats().l1_misses;
     let callers: Vec<_> = (0..5)
         .map(|_| {
             let (players, source) = (players.clone(), source.clone());
@@ -248,8 +250,7 @@ async fn a_failed_load_is_told_to_all_and_poisons_nobody(bench: &Bench) {
         })
         .collect();
     source.arrived().await;
-    // All others are on the flight.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until("all others are on the flight", async || bench.store.stats().l1_misses == misses + 5).await;
     source.release();
     for caller in callers {
         let error = caller.await.unwrap().unwrap_err();

@@ -7,6 +7,7 @@ use strata::facet::Slot;
 use strata::{ErrorKind, Load};
 
 use super::{Bench, Kind, MINUTE, Source, held, kept, loaded, page};
+use crate::store::coherence::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_instances_load_once() {
@@ -21,7 +22,7 @@ async fn two_instances_load_once() {
             let other = other.clone();
             async move { kept(&other).await }
         });
-        crate::store::coherence::until("the other looks for it again", async || faults.calls(Operation::Fetch) > fetched + 4).await;
+        until("the other looks for it again", async || faults.calls(Operation::Fetch) > fetched + 4).await;
         source.release();
         assert_eq!(waiting.await.unwrap(), Some(body));
         load.await.unwrap().unwrap();
@@ -33,7 +34,7 @@ async fn two_instances_load_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_load_is_left_to_the_next_instance() {
     let bench = Bench::open(Kind::Shared, |_| {}).await;
-    let (other, _) = bench.another().await;
+    let (other, faults) = bench.another().await;
     let source = Source::new();
     for known in [false, true] {
         let failing = tokio::spawn({
@@ -48,11 +49,12 @@ async fn a_failed_load_is_left_to_the_next_instance() {
         });
         source.arrived().await;
         let second = Source::new();
+        let fetched = faults.calls(Operation::Fetch);
         let waiting = tokio::spawn({
             let (other, second) = (other.clone(), second.clone());
             async move { loaded(&other, &second, Load::value(page("/", 2)).source_tag("e").ttl(MINUTE)).await }
         });
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        until("the other looks for it again", async || faults.calls(Operation::Fetch) > fetched + 4).await;
         assert_eq!(second.asked(), 0, "it waits, {known}");
         source.release();
         assert_eq!(failing.await.unwrap().unwrap_err().kind(), ErrorKind::LoadFailed);

@@ -8,6 +8,7 @@ use strata::redis::{RedisConfig, RedisTier};
 use strata::{Collection, Load, Store};
 
 use super::{Page, Source, held, held_at, kept, loaded, page};
+use crate::store::coherence::until;
 use crate::store::models::{Player, player};
 use crate::store::stacks::Stack;
 
@@ -16,14 +17,15 @@ const LIMIT: Duration = Duration::from_secs(2);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_on_one_server_share_loads_and_invalidations() {
     let mut bench = Stack::MemRedis.open().await;
-    let other = bench.another().await.collection::<Player>().unwrap();
+    let other_store = bench.another().await;
+    let other = other_store.collection::<Player>().unwrap();
     let (players, source) = (bench.players(), Source::new());
     let load = held_at(&players, "a", &source, Load::value(player("a", 1))).await;
     let waiting = tokio::spawn({
         let (other, source) = (other.clone(), source.clone());
         async move { other.get_or_load("a", source.gives(Load::value(player("a", 9)))).await }
     });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    until("the other looked into memory", async || other_store.stats().l1_misses == 1).await;
     source.release();
     assert_eq!(load.await.unwrap().unwrap().unwrap().level, 1);
     assert_eq!(waiting.await.unwrap().unwrap().unwrap().level, 1);
@@ -57,7 +59,7 @@ async fn a_server_that_is_killed_costs_no_load() {
     let (pages, source) = (open(&server).await, Source::new());
     assert_eq!(loaded(&pages, &source, Load::value(page("/", 1)).ttl(Duration::from_millis(50))).await, Some(1));
 
-    let over = async || crate::store::coherence::until("its life time is over", async || pages.peek("/").is_none()).await;
+    let over = async || until("its life time is over", async || pages.peek("/").is_none()).await;
     over().await;
 
     // While loading.
@@ -73,7 +75,7 @@ async fn a_server_that_is_killed_costs_no_load() {
     assert!(answer.is_stale);
 
     server.restart().unwrap();
-    crate::store::coherence::until("the slot is filled", async || {
+    until("the slot is filled", async || {
         assert_eq!(pages.get_or_load("/", source.gives(Load::value(page("/", 4)))).await.unwrap().map(|page| page.body > 2), Some(true));
         server.command(&["EXISTS", "strata:page:/"]).unwrap().trim() == "1"
     })
