@@ -146,7 +146,8 @@ impl Log {
             return Some(LogError::new(LogErrorKind::TooLarge, what).with_hint("raise segment_bytes, or append less at once"));
         }
         // The writer looks again, when it knows whether a new segment is needed.
-        let has_room = bytes == 0 || self.shared.has_room(self.shared.requested().load(Ordering::Relaxed) + bytes);
+        let requested = self.shared.requested().load(Ordering::Relaxed) + bytes;
+        let has_room = bytes == 0 || self.shared.has_room_without(self.shared.leaving(requested), requested);
         (!has_room).then(|| full(&self.shared))
     }
 

@@ -82,7 +82,21 @@ impl Shared {
 
     /// Whether so many bytes more fit the log's limit.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
-        self.config.max_bytes.is_none_or(|max| self.used() + bytes <= max)
+        self.has_room_without(0, bytes)
+    }
+
+    /// As [`has_room`](Self::has_room), when so many of the used bytes are about to go.
+    pub(crate) fn has_room_without(&self, leaving: u64, bytes: u64) -> bool {
+        self.config.max_bytes.is_none_or(|max| self.used().saturating_sub(leaving) + bytes <= max)
+    }
+
+    /// The bytes of the segment that is written, if all its entries are released and so many more do not fit it: it is dropped when the next one begins.
+    pub(crate) fn leaving(&self, bytes: u64) -> u64 {
+        let released = self.released.load(Ordering::Relaxed);
+        self.with_segments(|segments| match segments.last() {
+            Some(last) if last.next() <= released + 1 && last.end() + bytes > self.config.segment_bytes => last.end(),
+            _ => 0,
+        })
     }
 
     pub(crate) fn requested(&self) -> &AtomicU64 {

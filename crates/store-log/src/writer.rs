@@ -147,9 +147,15 @@ impl Writer {
         if let Some(failure) = self.shared.failure() {
             return Err(failure.clone());
         }
+        if bytes == 0 {
+            // A sync takes none.
+            return Ok(());
+        }
         let fits = self.end + run.bytes.len() as u64 + bytes <= self.shared.config.segment_bytes;
         let header = if fits { 0 } else { SEGMENT_HEADER };
-        if !self.shared.has_room(run.bytes.len() as u64 + header + bytes) {
+        // Nobody has released what is still to be written.
+        let leaving = if run.bytes.is_empty() { self.shared.leaving(bytes) } else { 0 };
+        if !self.shared.has_room_without(leaving, run.bytes.len() as u64 + header + bytes) {
             return Err(full(&self.shared));
         }
         if fits {
