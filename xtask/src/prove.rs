@@ -1,5 +1,7 @@
 //! What takes too long for the gate.
 
+use std::process::Stdio;
+
 use anyhow::{Context, Result, bail};
 
 use crate::arguments::Proof;
@@ -13,6 +15,9 @@ pub(crate) const EXPLORING: (&str, &str) = ("RUSTFLAGS", "--cfg shuttle");
 pub(crate) const INTERLEAVINGS: [&str; 9] =
     ["test", "-p", "store-core", "-p", "tier-mem", "--lib", "--target-dir", "target/interleavings", "interleavings"];
 
+/// Those that explore the model.
+const MODEL: [&str; 6] = ["test", "--release", "-p", "store-core", "--lib", "coherence::model"];
+
 /// Runs a proof in release, with its own output.
 pub(crate) fn run(proof: &Proof) -> Result<()> {
     let mut command = match proof {
@@ -25,13 +30,16 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
             command
         }
         Proof::Model => {
-            let mut command = cargo(&["test", "--release", "-p", "store-core", "--lib", "coherence::model", "--", "--nocapture"]);
-            command.env("STRATA_MODEL", "large");
+            expect_tests(&MODEL, &[])?;
+            let mut command = cargo(&MODEL);
+            command.args(["--", "--nocapture"]).env("STRATA_MODEL", "large");
             command
         }
         Proof::Interleavings => {
-            let mut command = cargo(&INTERLEAVINGS);
-            command.args(["--release", "--", "--nocapture"]).env(EXPLORING.0, EXPLORING.1).env("STRATA_INTERLEAVINGS", "100000");
+            let arguments = [INTERLEAVINGS.as_slice(), &["--release"]].concat();
+            expect_tests(&arguments, &[EXPLORING])?;
+            let mut command = cargo(&arguments);
+            command.args(["--", "--nocapture"]).env(EXPLORING.0, EXPLORING.1).env("STRATA_INTERLEAVINGS", "100000");
             command
         }
     };
@@ -40,4 +48,39 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
         bail!("the proof failed: {status}");
     }
     Ok(())
+}
+
+/// Refuses a call of `cargo test` whose filter chooses no test in one of its packages: cargo calls that a success.
+pub(crate) fn expect_tests(arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
+    let line = format!("cargo {} -- --list", arguments.join(" "));
+    let mut command = cargo(arguments);
+    command.args(["--", "--list"]).envs(variables.iter().copied()).stderr(Stdio::inherit());
+    let output = command.output().with_context(|| format!("cannot run `{line}`"))?;
+    if !output.status.success() {
+        bail!("`{line}` failed: {}", output.status);
+    }
+    refuse_none(&line, &String::from_utf8_lossy(&output.stdout))
+}
+
+fn refuse_none(line: &str, listed: &str) -> Result<()> {
+    let totals: Vec<&str> = listed.lines().filter(|line| line.ends_with(" benchmarks")).collect();
+    if totals.is_empty() || totals.iter().any(|total| total.starts_with("0 ")) {
+        bail!("the filter chooses no test in one of the packages, so nothing would be proved: see `{line}`");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_chooses_nothing_is_refused() {
+        let some = "fence::interleavings::one: test\n\n1 test, 0 benchmarks\n";
+        let none = "0 tests, 0 benchmarks\n";
+        assert!(refuse_none("", some).is_ok());
+        for listed in [String::new(), none.to_owned(), format!("{some}{none}")] {
+            assert!(refuse_none("", &listed).is_err(), "{listed:?}");
+        }
+    }
 }

@@ -27,6 +27,8 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
     if !options.quick {
         let doctests = ["test", "--doc", "--workspace", "--all-features"];
         runner.run(&Step::new("doctests", &doctests).with_services().shown())?;
+        let expect_tests = || prove::expect_tests(&prove::INTERLEAVINGS, &[prove::EXPLORING]);
+        runner.check("interleavings to explore", "cargo xtask prove interleavings", expect_tests)?;
         runner.run(&Step::new("interleavings", &prove::INTERLEAVINGS).variable(prove::EXPLORING.0, prove::EXPLORING.1).shown())?;
         runner.run(&Step::new("soak", &["run", "-p", "soak", "--", "--seconds", "10"]).shown())?;
         let quickstart = ["run", "-p", "quickstart"];
