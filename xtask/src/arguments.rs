@@ -14,8 +14,8 @@ cargo xtask prove soak [--minutes N | --seconds N | --operations N] [--processes
     Several processes on PostgreSQL and Redis of their own, under random faults; every read is checked.
     A run of three minutes or a million operations takes the kinds of Redis in turn. With `failover`
     PostgreSQL has a synchronous standby that takes over. With --without the workspace is compiled so
-    that a protection can be left out (fence, lease, no-create, floor, mark, cursor or deadline), and
-    the run must fail; `all` leaves out each in turn, and fails if a run does not.
+    that a protection can be left out (fence, lease, no-create, floor, mark, cursor, deadline or
+    orphans), and a promise must be broken; `all` leaves out each in turn. It fails where none is.
 cargo xtask prove model
     Explores the coherence protocol exhaustively, further than the tests do.
 cargo xtask prove interleavings

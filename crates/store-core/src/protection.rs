@@ -20,11 +20,13 @@ pub enum Protection {
     Cursor,
     /// The freshness lease never ends.
     Deadline,
+    /// A write begins while the server may still be at work on an earlier one whose outcome nobody knows.
+    Orphans,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 7] = [
+    pub const ALL: [Protection; 8] = [
         Protection::Fence,
         Protection::Lease,
         Protection::NoCreate,
@@ -32,6 +34,7 @@ impl Protection {
         Protection::Mark,
         Protection::Cursor,
         Protection::Deadline,
+        Protection::Orphans,
     ];
 
     /// As command lines and `STRATA_WITHOUT` say it.
@@ -44,6 +47,7 @@ impl Protection {
             Protection::Mark => "mark",
             Protection::Cursor => "cursor",
             Protection::Deadline => "deadline",
+            Protection::Orphans => "orphans",
         }
     }
 

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use store_core::protection::Protection;
 use store_core::{Error, ErrorKind, Result, Role};
 
 use crate::error::Attempt;
@@ -47,7 +48,7 @@ impl Orphans {
 
     /// Ends them all.
     pub(crate) async fn end(&self, pool: &Pool, attempt: Attempt<'_>) -> Result<()> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.count.load(Ordering::Acquire) == 0 || Protection::Orphans.is_off() {
             return Ok(());
         }
         let _ending = self.ending.lock().await;

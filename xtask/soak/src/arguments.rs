@@ -13,7 +13,7 @@ use crate::redis::Kind;
 pub(crate) const HELP: &str = "\
 soak [--minutes N | --seconds N | --operations N] [--processes P] [--keys K] [--calm] [--seed N]
      [--redis single|sentinel|cluster] [--postgres single|failover]
-     [--without fence|lease|no-create|floor|mark|cursor|deadline|all]";
+     [--without fence|lease|no-create|floor|mark|cursor|deadline|orphans|all]";
 
 /// A run at least as long takes the kinds of Redis in turn.
 const LONG: Duration = Duration::from_secs(180);

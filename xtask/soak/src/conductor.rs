@@ -14,7 +14,7 @@ use crate::arguments::{Length, Plan};
 use crate::checker::Verdict;
 use crate::faults::{Fault, Pack, Servers};
 use crate::history::{Event, Journal, Spell, now};
-use crate::model::{BOUND, SLOW_COMMIT_TRIGGER};
+use crate::model::{BOUND, DEAF_TRIGGER, SLOW_COMMIT_TRIGGER};
 use crate::observer::{Observer, Progress};
 use crate::outside;
 use crate::postgres::Postgres;
@@ -122,7 +122,7 @@ impl Conductor<'_> {
         command.spawn().context("a worker cannot be started")
     }
 
-    /// Waits for the workers to make their tables, puts the trigger on one that holds commits up, and rows into the other.
+    /// Waits for the workers to make their tables, puts the triggers on one that hold writes up, and rows into the other.
     async fn furnish(&mut self) -> Result<()> {
         let begun = Instant::now();
         let are_made = "SELECT to_regclass('soak_item') IS NOT NULL AND to_regclass('soak_tagged') IS NOT NULL";
@@ -134,6 +134,7 @@ impl Conductor<'_> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         self.servers.postgres.query(SLOW_COMMIT_TRIGGER)?;
+        self.servers.postgres.query(DEAF_TRIGGER)?;
         Ok(self.servers.postgres.query(&outside::make_rows()).map(drop)?)
     }
 

@@ -17,7 +17,8 @@ use crate::instance::Instance;
 const LENGTH: u64 = 1_600;
 /// When a drill's outcome is read, longer than the bound after its last commit.
 const OUTCOME: u64 = 1_300;
-const KEYS: u64 = 16;
+/// Not a multiple of the number of kinds, so that each key comes to be drilled in every way.
+const KEYS: u64 = 15;
 
 /// What comes late.
 #[derive(Debug, Clone, Copy)]
@@ -28,13 +29,15 @@ enum Late {
     Replace,
     /// A transaction is long in committing, while others overtake it.
     Commit,
+    /// A write runs out of time and is committed later, while its process writes again.
+    Answer,
 }
 
 /// Drills keys behind the given one until it is stopped.
 pub(crate) async fn run(instance: &Instance, behind: u64, stopped: &AtomicBool) -> Result<()> {
     while !stopped.load(Ordering::Relaxed) {
         let number = now() / (LENGTH * 1_000_000) + 1;
-        let kind = [Late::Fill, Late::Replace, Late::Commit][(number % 3) as usize];
+        let kind = [Late::Fill, Late::Replace, Late::Commit, Late::Answer][(number % 4) as usize];
         let drill = Drill { instance, key: behind + 1 + number % KEYS, start: number * LENGTH * 1_000_000 };
         instance.redis.heal();
         instance.postgres.heal();
@@ -49,6 +52,8 @@ pub(crate) async fn run(instance: &Instance, behind: u64, stopped: &AtomicBool) 
             (Late::Replace, true) => drill.replace_late().await?,
             (Late::Replace, false) => drill.overtake_replace().await?,
             (Late::Commit, is_late) => drill.commit(is_late).await?,
+            (Late::Answer, true) => drill.write_again().await?,
+            (Late::Answer, false) => drill.read_before().await?,
         }
         drill.see_outcome().await?;
     }
@@ -120,6 +125,17 @@ impl Drill<'_> {
         self.instance.read(self.key, Promise::Bounded).await?;
         self.at(200).await;
         if is_late { self.instance.put_slowly(self.key).await } else { Ok(()) }
+    }
+
+    async fn write_again(&self) -> Result<()> {
+        self.at(0).await;
+        self.instance.put_deafly(self.key).await?;
+        if fastrand::bool() { self.instance.put(self.key).await } else { self.instance.delete(self.key).await }
+    }
+
+    async fn read_before(&self) -> Result<()> {
+        self.at(200).await;
+        self.instance.read(self.key, Promise::Bounded).await
     }
 
     async fn see_outcome(&self) -> Result<()> {

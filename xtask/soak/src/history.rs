@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::AddAssign;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -70,6 +71,26 @@ impl Kind {
     }
 }
 
+/// What stores counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stats {
+    /// Fills that were refused because something overtook them.
+    pub(crate) refused: u64,
+    pub(crate) l1_hits: u64,
+    pub(crate) l2_hits: u64,
+    pub(crate) l3_hits: u64,
+}
+
+impl AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        let Stats { refused, l1_hits, l2_hits, l3_hits } = other;
+        self.refused += refused;
+        self.l1_hits += l1_hits;
+        self.l2_hits += l2_hits;
+        self.l3_hits += l3_hits;
+    }
+}
+
 /// One event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -77,6 +98,8 @@ pub(crate) enum Event {
     Began { key: u64, number: u64, at: u64 },
     /// The same write was acknowledged, with the version it drew where it drew one.
     Acknowledged { key: u64, number: u64, began: u64, at: u64, version: u64 },
+    /// The same write failed: it may have been committed, or never be.
+    WriteFailed { key: u64, number: u64, began: u64, at: u64 },
     /// A read was answered; `number` 0 is nothing.
     Read { key: u64, number: u64, version: u64, began: u64, at: u64, promise: Promise },
     /// The number of a key that changes behind the store's back was this one when an invalidation of it began, which has been acknowledged.
@@ -84,8 +107,8 @@ pub(crate) enum Event {
     /// What Redis was told in this time, it may have lost; it may still be going on if its end is the end of time.
     Lost(Spell),
     /// What the store counted when the worker ended.
-    Ended { refused: u64, errors: u64, l1_hits: u64, l2_hits: u64, l3_hits: u64 },
-    /// A call failed.
+    Ended(Stats),
+    /// A call failed that was no write.
     Failed,
 }
 
@@ -104,10 +127,11 @@ impl Event {
             Event::Read { key, number, version, began, at, promise } => {
                 [3, key, number, version, began, at, u64::from(promise == Promise::Latest)]
             }
-            Event::Ended { refused, errors, l1_hits, l2_hits, l3_hits } => [4, refused, errors, l1_hits, l2_hits, l3_hits, 0],
+            Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits }) => [4, refused, l1_hits, l2_hits, l3_hits, 0, 0],
             Event::Failed => [5, 0, 0, 0, 0, 0, 0],
             Event::Invalidated { key, number, invalidation } => [6, key, number, invalidation.from, invalidation.to, 0, 0],
             Event::Lost(spell) => [7, spell.from, spell.to, 0, 0, 0, 0],
+            Event::WriteFailed { key, number, began, at } => [8, key, number, began, at, 0, 0],
         }
     }
 
@@ -119,10 +143,11 @@ impl Event {
                 let promise = if promise == 0 { Promise::Bounded } else { Promise::Latest };
                 Event::Read { key, number, version, began, at, promise }
             }
-            [4, refused, errors, l1_hits, l2_hits, l3_hits, _] => Event::Ended { refused, errors, l1_hits, l2_hits, l3_hits },
+            [4, refused, l1_hits, l2_hits, l3_hits, ..] => Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits }),
             [5, ..] => Event::Failed,
             [6, key, number, from, to, ..] => Event::Invalidated { key, number, invalidation: Spell { from, to } },
             [7, from, to, ..] => Event::Lost(Spell { from, to }),
+            [8, key, number, began, at, ..] => Event::WriteFailed { key, number, began, at },
             _ => bail!("the history has an event that is none of its own: {words:?}"),
         })
     }
@@ -208,7 +233,8 @@ mod tests {
             Event::Acknowledged { key: 1, number: 2, began: 3, at: 4, version: 5 },
             Event::Invalidated { key: 1, number: 2, invalidation: Spell { from: 3, to: 4 } },
             Event::Lost(Spell { from: 1, to: 2 }),
-            Event::Ended { refused: 1, errors: 2, l1_hits: 3, l2_hits: 4, l3_hits: 5 },
+            Event::WriteFailed { key: 1, number: 2, began: 3, at: 4 },
+            Event::Ended(Stats { refused: 1, l1_hits: 3, l2_hits: 4, l3_hits: 5 }),
             Event::Failed,
         ];
         let journal = Journal::create(&path).unwrap();

@@ -12,10 +12,10 @@ use strata::redis::{RedisConfig, RedisTier};
 use strata::{Collection, Freshness, Query, Record, Role, Schema, Store};
 
 use crate::arguments::Task;
-use crate::history::{Event, Journal, Kind, Promise, Spell, now};
-use crate::loaded;
-use crate::model::{BOUND, Item, Loaded, SLOW_COMMIT, Tagged};
+use crate::history::{Event, Journal, Kind, Promise, Spell, Stats, now};
+use crate::model::{BOUND, DEAF, Item, Loaded, SLOW_COMMIT, STATEMENT, Tagged};
 use crate::outside::Outside;
+use crate::{line, loaded};
 
 /// How long a server may be away before a worker gives up on starting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,8 +44,12 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) async fn open(task: &Task, purpose: Purpose) -> Result<Self> {
         let begun = tokio::time::Instant::now();
+        let database = match purpose {
+            Purpose::Random => task.database.clone(),
+            Purpose::Drill => line::lay(&task.database).await?,
+        };
         loop {
-            match Self::try_open(task, purpose).await {
+            match Self::try_open(task, purpose, &database).await {
                 Ok(instance) => return Ok(instance),
                 // The servers may be down just now.
                 Err(error) if begun.elapsed() > PATIENCE => return Err(error),
@@ -54,11 +58,11 @@ impl Instance {
         }
     }
 
-    async fn try_open(task: &Task, purpose: Purpose) -> Result<Self> {
+    async fn try_open(task: &Task, purpose: Purpose, database: &str) -> Result<Self> {
         let redis = RedisConfig::from_url(&task.redis)?.with_pool_size(2);
         let redis = redis.with_dial_timeout(LIMIT).with_read_timeout(LIMIT).with_write_timeout(LIMIT);
         let redis = FaultTier::new(RedisTier::connect(redis).await?);
-        let postgres = FaultTier::new(PgTier::connect(PgConfig::from_url(&task.database)?).await?);
+        let postgres = FaultTier::new(PgTier::connect(PgConfig::from_url(database)?.with_statement_timeout(STATEMENT)).await?);
         let (redis_faults, postgres_faults) = (redis.faults(), postgres.faults());
         let builder = Store::builder().near(MemTier::new()).tier(redis).tier(postgres);
         let builder = builder.schema::<Item>().schema::<Tagged>().schema::<Loaded>();
@@ -82,13 +86,8 @@ impl Instance {
     /// Notes what the store counted, and closes it.
     pub(crate) async fn close(&self) -> Result<()> {
         let stats = self.store.stats();
-        self.journal.write(Event::Ended {
-            refused: stats.fills_refused,
-            errors: stats.errors,
-            l1_hits: stats.l1_hits,
-            l2_hits: stats.l2_hits,
-            l3_hits: stats.l3_hits,
-        })?;
+        let (refused, l1_hits, l2_hits, l3_hits) = (stats.fills_refused, stats.l1_hits, stats.l2_hits, stats.l3_hits);
+        self.journal.write(Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits }))?;
         let _ = tokio::time::timeout(LIMIT, self.store.close()).await;
         Ok(())
     }
@@ -198,6 +197,11 @@ impl Instance {
         self.write(key, self.numbers.fetch_add(1, Ordering::Relaxed) | SLOW_COMMIT).await
     }
 
+    /// Writes on a server that answers too late, and commits all the same.
+    pub(crate) async fn put_deafly(&self, key: u64) -> Result<()> {
+        self.write(key, self.numbers.fetch_add(1, Ordering::Relaxed) | DEAF).await
+    }
+
     pub(crate) async fn delete(&self, key: u64) -> Result<()> {
         self.write(key, 0).await
     }
@@ -211,7 +215,11 @@ impl Instance {
         };
         match version {
             Ok(version) => self.journal.write(Event::Acknowledged { key, number, began, at: now(), version }),
-            Err(_) => self.fail().await,
+            Err(_) => {
+                self.journal.write(Event::WriteFailed { key, number, began, at: now() })?;
+                tokio::time::sleep(AFTER_FAILURE).await;
+                Ok(())
+            }
         }
     }
 

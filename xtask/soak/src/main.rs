@@ -10,6 +10,7 @@ mod drill;
 mod faults;
 mod history;
 mod instance;
+mod line;
 mod loaded;
 mod model;
 mod observer;

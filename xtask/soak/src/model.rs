@@ -43,3 +43,21 @@ pub(crate) const SLOW_COMMIT_TRIGGER: &str = "
         $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
     CREATE CONSTRAINT TRIGGER soak_slow_commit AFTER INSERT OR UPDATE ON soak_item DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW WHEN (NEW.number & (1::BIGINT << 30) <> 0) EXECUTE FUNCTION soak_slow_commit();";
+
+/// How long a statement may take.
+pub(crate) const STATEMENT: std::time::Duration = std::time::Duration::from_millis(900);
+
+/// The bit of a number whose write hangs on the server for longer than a statement may take, hears of no cancellation, and commits then.
+pub(crate) const DEAF: u64 = 1 << 29;
+
+/// Lets inserts of a number with [`DEAF`] hang, before they lock a row.
+pub(crate) const DEAF_TRIGGER: &str = "
+    CREATE FUNCTION soak_deaf() RETURNS TRIGGER LANGUAGE plpgsql AS
+        $$ DECLARE wakes TIMESTAMPTZ := clock_timestamp() + INTERVAL '1.2 s'; BEGIN
+            WHILE clock_timestamp() < wakes LOOP
+                BEGIN PERFORM pg_sleep(extract(epoch FROM wakes - clock_timestamp())); EXCEPTION WHEN query_canceled THEN NULL; END;
+            END LOOP;
+            RETURN NEW;
+        END $$;
+    CREATE TRIGGER soak_deaf BEFORE INSERT ON soak_item
+        FOR EACH ROW WHEN (NEW.number & (1::BIGINT << 29) <> 0) EXECUTE FUNCTION soak_deaf();";

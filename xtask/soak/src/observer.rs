@@ -84,8 +84,8 @@ fn observe(directory: &Path, mut checker: Checker, shared: &Shared) -> Result<Ve
             checker.add(*instance, &reader.read()?);
         }
         checker.advance(if is_over { begun } else { begun.saturating_sub(DELAY) });
-        let progress =
-            Progress { operations: checker.verdict.operations(), violations: checker.verdict.violations, remembered: checker.size() };
+        let counts = checker.verdict.counts;
+        let progress = Progress { operations: counts.operations(), violations: counts.violations, remembered: checker.size() };
         *shared.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
         if is_over {
             return Ok(checker.verdict);

@@ -13,19 +13,13 @@ use crate::redis::Kind;
 
 /// How many violations are shown in full.
 const SHOWN: usize = 20;
+/// Of so many reads not one may be too late to check.
+const LATE: u64 = 100;
 
-/// Runs what was planned. `true` if every promise was kept and the run had teeth; where each protection is left out in turn, if each was missed.
+/// Runs what was planned. `true` if every promise was kept and the run was whole and had teeth; where protections are left out, if each was missed.
 pub(crate) async fn run(plan: &Plan) -> Result<bool> {
     println!("soak: {} processes, {} keys, {}, seed {}", plan.processes, plan.keys, plan.length, plan.seed);
-    match *plan.without.as_slice() {
-        [] => run_whole(plan).await,
-        [protection] => {
-            let outcome = run_without(plan, protection).await?;
-            show(&outcome);
-            Ok(outcome.verdict.violations == 0)
-        }
-        _ => run_without_each(plan).await,
-    }
+    if plan.without.is_empty() { run_whole(plan).await } else { run_without_each(plan).await }
 }
 
 async fn run_whole(plan: &Plan) -> Result<bool> {
@@ -46,7 +40,8 @@ async fn run_whole(plan: &Plan) -> Result<bool> {
         run.faults.into_iter().for_each(|(fault, count)| *whole.faults.entry(fault).or_default() += count);
         whole.workers += run.workers;
         whole.took += run.took;
-        if run.is_interrupted {
+        whole.is_interrupted = run.is_interrupted;
+        if whole.is_interrupted {
             break;
         }
     }
@@ -54,20 +49,21 @@ async fn run_whole(plan: &Plan) -> Result<bool> {
         println!("in all");
     }
     show(&whole);
-    Ok(whole.verdict.violations == 0 && has_teeth(&whole.verdict))
-}
-
-async fn run_without(plan: &Plan, protection: Protection) -> Result<Outcome> {
-    println!("without {}", protection.name());
-    let redis = plan.redis.first().copied().unwrap_or(Kind::Single);
-    conductor::run(plan, redis, plan.length, Some(protection)).await
+    if whole.is_interrupted {
+        println!("the run was interrupted, and shows nothing");
+    }
+    Ok(whole.verdict.counts.violations == 0 && !whole.is_interrupted && has_teeth(&whole.verdict))
 }
 
 async fn run_without_each(plan: &Plan) -> Result<bool> {
+    let redis = plan.redis.first().copied().unwrap_or(Kind::Single);
     let mut found: Vec<(Protection, Option<Duration>)> = Vec::new();
     for &protection in &plan.without {
-        let outcome = run_without(plan, protection).await?;
-        if let Some(violation) = outcome.verdict.first.iter().min_by_key(|violation| violation.at) {
+        println!("without {}", protection.name());
+        let outcome = conductor::run(plan, redis, plan.length, Some(protection)).await?;
+        if plan.without.len() == 1 {
+            show(&outcome);
+        } else if let Some(violation) = outcome.verdict.first.iter().min_by_key(|violation| violation.at) {
             println!("  {}", violation.text);
         }
         found.push((protection, outcome.first));
@@ -85,31 +81,79 @@ async fn run_without_each(plan: &Plan) -> Result<bool> {
 
 fn show(outcome: &Outcome) {
     let Outcome { verdict, faults, workers, first, took, .. } = outcome;
-    let operations = verdict.operations();
+    let Verdict { counts, stats, .. } = verdict;
+    let operations = counts.operations();
     println!("operations      {operations} in {} s, {:.0} a second", took.as_secs(), operations as f64 / took.as_secs_f64().max(1.0));
-    println!("reads checked   {}, {} too late to check", verdict.reads, verdict.unchecked);
-    println!("                of tagged records {}, of loads {}", verdict.tagged, verdict.loaded);
-    println!("writes          {}", verdict.writes);
-    println!("invalidated     {} after a change that nothing else tells of", verdict.invalidated);
-    println!("calls failed    {}", verdict.failures);
-    println!("hits            L1 {}, L2 {}, L3 {}", verdict.l1_hits, verdict.l2_hits, verdict.l3_hits);
-    println!("fills refused   {}", verdict.refused);
-    println!("overlaps        {}", verdict.overlaps);
+    println!("reads checked   {}, {} too late to check", counts.reads, counts.unchecked);
+    println!("                of tagged records {}, of loads {}", counts.tagged, counts.loaded);
+    println!("writes          {}", counts.writes);
+    println!("invalidated     {} after a change that nothing else tells of", counts.invalidated);
+    println!("calls failed    {}", counts.failures);
+    println!("hits            L1 {}, L2 {}, L3 {}", stats.l1_hits, stats.l2_hits, stats.l3_hits);
+    println!("fills refused   {}", stats.refused);
+    println!("overlaps        {}", counts.overlaps);
     println!("workers started {workers}");
     let faults: Vec<String> = faults.iter().map(|(fault, count)| format!("{fault} {count}")).collect();
     println!("faults          {}", if faults.is_empty() { "none".to_owned() } else { faults.join(", ") });
     let first = first.map(|first| format!(", the first after {:.1} s", first.as_secs_f64())).unwrap_or_default();
-    println!("violations      {}{first}", verdict.violations);
+    println!("violations      {}{first}", counts.violations);
     for violation in verdict.first.iter().take(SHOWN) {
         println!("  {}", violation.text);
     }
 }
 
-/// A run in which nothing overlapped or was refused shows nothing.
+/// A run in which nothing overlapped or was refused shows nothing, nor does one of whose reads many were not checked.
 fn has_teeth(verdict: &Verdict) -> bool {
-    let has = verdict.overlaps > 0 && verdict.refused > 0 && verdict.l2_hits > 0 && verdict.l1_hits > 0;
-    if !has {
-        println!("the run had no teeth: no overlaps, no refused fills, or no hits");
+    let Verdict { counts, stats, .. } = verdict;
+    let needed = [
+        ("writes", counts.writes),
+        ("invalidations", counts.invalidated),
+        ("reads of tagged records", counts.tagged),
+        ("reads of loads", counts.loaded),
+        ("overlaps", counts.overlaps),
+        ("refused fills", stats.refused),
+        ("hits in L1", stats.l1_hits),
+        ("hits in L2", stats.l2_hits),
+    ];
+    let missing: Vec<&str> = needed.iter().filter(|(_, count)| *count == 0).map(|(what, _)| *what).collect();
+    if !missing.is_empty() {
+        println!("the run had no teeth: no {}", missing.join(", no "));
     }
-    has
+    let is_late = counts.unchecked * LATE >= counts.reads;
+    if is_late {
+        println!("the run had no teeth: one read of {LATE} or more came too late to check");
+    }
+    missing.is_empty() && !is_late
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::Counts;
+    use crate::history::Stats;
+
+    #[test]
+    fn a_run_that_left_something_out_has_no_teeth() {
+        let counts =
+            Counts { reads: 1_000, unchecked: 9, tagged: 1, loaded: 1, writes: 1, invalidated: 1, failures: 0, overlaps: 1, violations: 0 };
+        let stats = Stats { refused: 1, l1_hits: 1, l2_hits: 1, l3_hits: 0 };
+        let verdict = Verdict { counts, stats, first: Vec::new() };
+        assert!(has_teeth(&verdict));
+        let lacking: [fn(&mut Verdict); 9] = [
+            |verdict| verdict.counts.unchecked = 10,
+            |verdict| verdict.counts.tagged = 0,
+            |verdict| verdict.counts.loaded = 0,
+            |verdict| verdict.counts.writes = 0,
+            |verdict| verdict.counts.invalidated = 0,
+            |verdict| verdict.counts.overlaps = 0,
+            |verdict| verdict.stats.refused = 0,
+            |verdict| verdict.stats.l1_hits = 0,
+            |verdict| verdict.stats.l2_hits = 0,
+        ];
+        for lack in lacking {
+            let mut verdict = verdict.clone();
+            lack(&mut verdict);
+            assert!(!has_teeth(&verdict), "{verdict:?}");
+        }
+    }
 }

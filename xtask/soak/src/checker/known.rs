@@ -2,16 +2,54 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+/// What a write came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Its process was killed, or is still at it.
+    Unknown,
+    /// The call failed then. It may have been committed all the same, but not after a later write of the same instance.
+    Failed(u64),
+    Acknowledged(u64),
+}
+
 /// One write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Write {
     #[expect(dead_code, reason = "it is shown with a violation")]
     pub(super) number: u64,
+    pub(super) instance: usize,
     pub(super) began: u64,
-    /// When it was acknowledged; `None` if it never was.
-    pub(super) acknowledged: Option<u64>,
+    pub(super) outcome: Outcome,
     /// 0 if it is not known.
     pub(super) version: u64,
+}
+
+impl Write {
+    fn acknowledged(&self) -> Option<u64> {
+        match self.outcome {
+            Outcome::Acknowledged(at) => Some(at),
+            Outcome::Unknown | Outcome::Failed(_) => None,
+        }
+    }
+
+    /// Whether what began at a moment is newer for certain; an instance's own writes are even if this one failed.
+    fn precedes(&self, instance: usize, began: u64) -> bool {
+        match self.outcome {
+            Outcome::Acknowledged(at) => at < began,
+            Outcome::Failed(at) => at < began && self.instance == instance,
+            Outcome::Unknown => false,
+        }
+    }
+}
+
+/// An answer to a read of the key; number 0 is nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) number: u64,
+    pub(super) version: u64,
+    pub(super) at: u64,
+    /// It must reflect every commit that was acknowledged before.
+    pub(super) limit: u64,
 }
 
 /// The writes of one key, as far back as an answer may still depend on them.
@@ -30,8 +68,8 @@ pub(super) struct Known {
 const LATEST: usize = 16;
 
 impl Known {
-    pub(super) fn begin(&mut self, number: u64, began: u64) {
-        let write = Write { number, began, acknowledged: None, version: 0 };
+    pub(super) fn begin(&mut self, instance: usize, number: u64, began: u64) {
+        let write = Write { number, instance, began, outcome: Outcome::Unknown, version: 0 };
         match number {
             0 => self.deletions.insert(self.deletions.partition_point(|deletion| deletion.began < began), write),
             number => drop(self.by_number.insert(number, write)),
@@ -39,19 +77,29 @@ impl Known {
         self.spans.insert(self.spans.partition_point(|span| span.0 < began), (began, u64::MAX));
     }
 
-    pub(super) fn acknowledge(&mut self, number: u64, began: u64, at: u64, version: u64) {
-        let write = match number {
-            0 => self.deletions.iter_mut().rev().find(|deletion| deletion.began == began),
-            number => self.by_number.get_mut(&number),
-        };
-        if let Some(write) = write {
-            (write.acknowledged, write.version) = (Some(at), version);
-            if number > 0 {
-                self.puts.insert(version, *write);
-            }
+    pub(super) fn acknowledge(&mut self, instance: usize, number: u64, began: u64, at: u64, version: u64) {
+        let Some(write) = self.end(instance, number, began, at) else { return };
+        (write.outcome, write.version) = (Outcome::Acknowledged(at), version);
+        let write = *write;
+        if number > 0 {
+            self.puts.insert(version, write);
         }
+    }
+
+    pub(super) fn fail(&mut self, instance: usize, number: u64, began: u64, at: u64) {
+        if let Some(write) = self.end(instance, number, began, at) {
+            write.outcome = Outcome::Failed(at);
+        }
+    }
+
+    /// Finds a write whose call ended.
+    fn end(&mut self, instance: usize, number: u64, began: u64, at: u64) -> Option<&mut Write> {
         if let Some(span) = self.spans.iter_mut().rev().find(|span| span.0 == began) {
             span.1 = at;
+        }
+        match number {
+            0 => self.deletions.iter_mut().rev().find(|deletion| (deletion.began, deletion.instance) == (began, instance)),
+            number => self.by_number.get_mut(&number),
         }
     }
 
@@ -62,16 +110,16 @@ impl Known {
         let Some(floor) = self.newest(horizon).copied() else { return };
         let is_over = |write: &Write| write.began + patience < floor.began;
         self.puts = self.puts.split_off(&floor.version);
-        self.by_number.retain(|_, write| match write.acknowledged {
+        self.by_number.retain(|_, write| match write.acknowledged() {
             Some(_) => write.version >= floor.version,
             None => !is_over(write),
         });
-        let is_old = |deletion: &Write| deletion.acknowledged.is_some_and(|at| at < horizon);
+        let is_old = |deletion: &Write| deletion.acknowledged().is_some_and(|at| at < horizon);
         let old = || self.deletions.iter().filter(|deletion| is_old(deletion));
         // Of those that every answer must reflect, these two say all there is to say.
-        let kept = [old().max_by_key(|deletion| deletion.began), old().max_by_key(|deletion| deletion.acknowledged)]
+        let kept = [old().max_by_key(|deletion| deletion.began), old().max_by_key(|deletion| deletion.acknowledged())]
             .map(|kept| kept.map(|kept| kept.began));
-        self.deletions.retain(|deletion| match deletion.acknowledged {
+        self.deletions.retain(|deletion| match deletion.acknowledged() {
             Some(_) => !is_old(deletion) || kept.contains(&Some(deletion.began)),
             None => !is_over(deletion),
         });
@@ -79,7 +127,12 @@ impl Known {
 
     /// The newest put that was acknowledged before a moment.
     fn newest(&self, moment: u64) -> Option<&Write> {
-        self.puts.values().rev().find(|put| put.acknowledged.is_some_and(|at| at < moment))
+        self.puts.values().rev().find(|put| put.acknowledged().is_some_and(|at| at < moment))
+    }
+
+    /// The put of a number.
+    pub(super) fn put(&self, number: u64) -> Option<&Write> {
+        self.by_number.get(&number)
     }
 
     pub(super) fn overlaps(&self, began: u64, ended: u64) -> bool {
@@ -87,31 +140,49 @@ impl Known {
         self.spans[..before].iter().rev().take(LATEST).any(|(_, end)| *end >= began)
     }
 
-    /// What is wrong with an answer that must reflect every commit acknowledged before `limit`.
-    pub(super) fn problem(&self, number: u64, version: u64, answered: u64, limit: u64) -> Option<String> {
+    /// Whether a put may be gone when a read is answered.
+    pub(super) fn may_be_deleted(&self, put: &Write, answered: u64) -> bool {
+        self.deletions.iter().rev().any(|deletion| deletion.began < answered && !deletion.precedes(put.instance, put.began))
+    }
+
+    /// Whether the put of a number is older for certain than what an instance began at a moment.
+    pub(super) fn precedes(&self, number: u64, instance: usize, began: u64) -> bool {
+        self.put(number).is_some_and(|put| put.precedes(instance, began))
+    }
+
+    /// What is wrong with an answer.
+    pub(super) fn problem(&self, answer: Answer) -> Option<String> {
+        let Answer { number, version, at: answered, limit } = answer;
         let newest = self.newest(limit);
         if number == 0 {
             // The newest put that must show, unless a deletion may have come after it.
             let put = newest?;
-            let may_follow = |deletion: &Write| deletion.began < answered && deletion.acknowledged.is_none_or(|at| at > put.began);
-            let may_be_deleted = self.deletions.iter().rev().any(may_follow);
-            return (!may_be_deleted).then(|| format!("nothing, though {put:?} was acknowledged in time and not deleted"));
+            return (!self.may_be_deleted(put, answered))
+                .then(|| format!("nothing, though {put:?} was acknowledged in time and not deleted"));
         }
         if let Some(newest) = newest.filter(|newest| newest.version > version) {
             return Some(format!("version {version}, though {newest:?} was acknowledged in time"));
         }
-        let Some(write) = self.by_number.get(&number) else { return Some(format!("number {number}, which nobody wrote")) };
+        let Some(write) = self.put(number) else { return Some(format!("number {number}, which nobody wrote")) };
         if write.began > answered {
             return Some(format!("{write:?}, which had not begun"));
         }
         if write.version != 0 && write.version != version {
             return Some(format!("version {version} of {write:?}"));
         }
-        // A deletion that began after the write was acknowledged is newer than it.
-        let acknowledged = write.acknowledged?;
-        let later = self.deletions.partition_point(|deletion| deletion.began <= acknowledged);
-        let deletion = self.deletions[later..].iter().find(|deletion| deletion.acknowledged.is_some_and(|at| at < limit))?;
-        Some(format!("version {version}, though it was deleted: {deletion:?}"))
+        let (Outcome::Acknowledged(over) | Outcome::Failed(over)) = write.outcome else { return None };
+        // Though it failed, what its instance wrote later has a higher version.
+        let mut older = self.puts.range(..version).rev().map(|(_, put)| put);
+        if let Outcome::Failed(_) = write.outcome
+            && let Some(later) = older.find(|put| write.precedes(put.instance, put.began))
+        {
+            return Some(format!("version {version} of {write:?}, which was over before {later:?} began"));
+        }
+        let later = self.deletions.partition_point(|deletion| deletion.began <= over);
+        let is_deleted =
+            |deletion: &&Write| write.precedes(deletion.instance, deletion.began) && deletion.acknowledged().is_some_and(|at| at < limit);
+        let deletion = self.deletions[later..].iter().find(is_deleted)?;
+        Some(format!("version {version} of {write:?}, though it was deleted: {deletion:?}"))
     }
 
     /// How much is remembered.

@@ -2,24 +2,24 @@
 
 use crate::history::Event;
 
-/// When an instance knew of which version at least, and how.
+/// When an instance knew of which number at least that only grows, such as a version, and how.
 #[derive(Debug, Default)]
 pub(super) struct Told(Vec<(u64, u64, Event)>);
 
 impl Told {
     /// Events come nearly in the order of their ends; one that comes late counts from the end of the one before it.
-    pub(super) fn add(&mut self, at: u64, version: u64, event: Event) {
+    pub(super) fn add(&mut self, at: u64, number: u64, event: Event) {
         match self.0.last() {
-            Some(&(_, newest, _)) if newest >= version => {}
-            Some(&(latest, ..)) => self.0.push((latest.max(at), version, event)),
-            None => self.0.push((at, version, event)),
+            Some(&(_, newest, _)) if newest >= number => {}
+            Some(&(latest, ..)) => self.0.push((latest.max(at), number, event)),
+            None => self.0.push((at, number, event)),
         }
     }
 
-    /// The newest version that was known before a moment.
+    /// The newest number that was known before a moment.
     pub(super) fn before(&self, moment: u64) -> Option<(u64, Event)> {
         let count = self.0.partition_point(|(at, ..)| *at < moment);
-        self.0[..count].last().map(|(_, version, event)| (*version, *event))
+        self.0[..count].last().map(|(_, number, event)| (*number, *event))
     }
 
     /// Forgets what is of no matter to reads that begin after a moment.
