@@ -16,7 +16,8 @@ use floors::Floors;
 use known::{Answer, Known};
 use told::Told;
 
-use crate::history::{Event, Kind, Promise, Spell, Stats};
+use crate::history::{Event, Kind, Promise, Spell, Stats, Way};
+use crate::model::{FIRST, SECOND};
 
 /// For how long it is remembered what an answer may depend on, in nanoseconds. Longer than any call takes.
 const MEMORY: u64 = 40_000_000_000;
@@ -42,6 +43,15 @@ pub(crate) struct Counts {
     pub(crate) tagged: u64,
     pub(crate) loaded: u64,
     pub(crate) writes: u64,
+    /// Those of the writes that were in batches, conditional, in transactions, and by condition.
+    pub(crate) batched: u64,
+    pub(crate) conditional: u64,
+    pub(crate) transacted: u64,
+    pub(crate) by_condition: u64,
+    /// Writes that were refused or rolled back.
+    pub(crate) never: u64,
+    /// Reads of two keys in a transaction.
+    pub(crate) pairs: u64,
     /// Changes behind the store's back whose invalidation was acknowledged, one for each key.
     pub(crate) invalidated: u64,
     pub(crate) failures: u64,
@@ -59,12 +69,19 @@ impl Counts {
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        let Counts { reads, unchecked, tagged, loaded, writes, invalidated, failures, overlaps, violations } = other;
+        let Counts { reads, unchecked, tagged, loaded, writes, batched, conditional, transacted, by_condition, never, pairs, .. } = other;
+        let Counts { invalidated, failures, overlaps, violations, .. } = other;
         self.reads += reads;
         self.unchecked += unchecked;
         self.tagged += tagged;
         self.loaded += loaded;
         self.writes += writes;
+        self.batched += batched;
+        self.conditional += conditional;
+        self.transacted += transacted;
+        self.by_condition += by_condition;
+        self.never += never;
+        self.pairs += pairs;
         self.invalidated += invalidated;
         self.failures += failures;
         self.overlaps += overlaps;
@@ -146,8 +163,15 @@ impl Checker {
         for event in events {
             match *event {
                 Event::Began { key, number, at } => self.known.entry(key).or_default().begin(instance, number, at),
-                Event::Acknowledged { key, number, began, at, version } => {
+                Event::Acknowledged { key, number, began, at, version, way } => {
                     self.verdict.counts.writes += 1;
+                    match way {
+                        Way::Alone => {}
+                        Way::Batch => self.verdict.counts.batched += 1,
+                        Way::Insert | Way::Update { .. } => self.verdict.counts.conditional += 1,
+                        Way::Transaction => self.verdict.counts.transacted += 1,
+                        Way::Condition => self.verdict.counts.by_condition += 1,
+                    }
                     self.known.entry(key).or_default().acknowledge(instance, number, began, at, version);
                 }
                 Event::WriteFailed { key, number, began, at } => {
@@ -163,11 +187,15 @@ impl Checker {
                     self.lost.retain(|known| known.from != spell.from);
                     self.lost.push(spell);
                 }
+                Event::Never { key, number, began, at } => {
+                    self.verdict.counts.never += 1;
+                    self.known.entry(key).or_default().never(instance, number, began, at);
+                }
                 Event::Failed => self.verdict.counts.failures += 1,
                 Event::Ended(stats) => self.verdict.stats += stats,
-                Event::Read { .. } => {}
+                Event::Read { .. } | Event::Pair { .. } => {}
             }
-            if matches!(event, Event::Acknowledged { .. } | Event::Read { .. }) {
+            if matches!(event, Event::Acknowledged { .. } | Event::Read { .. } | Event::Pair { .. }) {
                 self.instances[instance].events.push_back(*event);
             }
         }
@@ -181,10 +209,18 @@ impl Checker {
                 instance.events.pop_front();
                 match event {
                     Event::Acknowledged { key, number: 0, began, at, .. } => instance.deleted.entry(key).or_default().add(at, began, event),
-                    Event::Acknowledged { key, at, version, .. } => instance.told.entry(key).or_default().add(at, version, event),
-                    Event::Read { key, number, version, at, .. } => {
+                    Event::Acknowledged { key, at, version, way, .. } => {
+                        instance.told.entry(key).or_default().add(at, version, event);
+                        if let (Way::Update { of }, Some(known)) = (way, self.known.get(&key))
+                            && let Some(lost) = known.lost(of, version)
+                        {
+                            self.verdict.note(key, at, format!("{event:?}: it overwrote {lost:?} unseen"));
+                        }
+                    }
+                    Event::Pair { .. } => self.check_pair(&event),
+                    Event::Read { key, version, at, .. } => {
                         self.check(index, instance, &event);
-                        if number > 0 && Kind::of_key(key) == Kind::Item {
+                        if version > 0 && Kind::of_key(key) == Kind::Item {
                             instance.told.entry(key).or_default().add(at, version, event);
                         }
                     }
@@ -231,6 +267,19 @@ impl Checker {
         }
     }
 
+    /// Checks that a transaction saw another whole or not at all.
+    fn check_pair(&mut self, read: &Event) {
+        let Event::Pair { key, first, second, at, .. } = *read else { return };
+        self.verdict.counts.pairs += 1;
+        for (shown, other, of) in [(first, second, key + 1), (second, first, key)] {
+            let partner = shown ^ (FIRST | SECOND);
+            let is_of_pair = shown & (FIRST | SECOND) != 0 && other != partner;
+            if is_of_pair && self.known.get(&of).is_some_and(|known| known.lacks(other, partner, at)) {
+                self.verdict.note(key, at, format!("{read:?}: {shown} and {partner} were written by one transaction"));
+            }
+        }
+    }
+
     /// What is wrong with a read of what changes behind the store's back.
     fn problem_of_number(&self, instance: &Instance, read: &Event, limit: u64) -> Option<String> {
         let Event::Read { key, number, began, .. } = *read else { return None };
@@ -255,7 +304,7 @@ impl Checker {
                 (0, Event::Read { number, .. } | Event::Acknowledged { number, .. }) => {
                     known.put(number).is_some_and(|put| !known.may_be_deleted(put, at))
                 }
-                _ => newest > version,
+                _ => version > 0 && newest > version,
             };
             if is_older {
                 return Some(format!("though this process was told of something newer before: {event:?}"));
@@ -286,7 +335,7 @@ fn lost(lost: &[Spell], key: u64) -> &[Spell] {
 
 fn ended(event: &Event) -> u64 {
     match *event {
-        Event::Acknowledged { at, .. } | Event::Read { at, .. } => at,
+        Event::Acknowledged { at, .. } | Event::Read { at, .. } | Event::Pair { at, .. } => at,
         _ => 0,
     }
 }

@@ -71,6 +71,48 @@ impl Kind {
     }
 }
 
+/// How something was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Alone,
+    /// With others, all or none.
+    Batch,
+    /// Where nothing was.
+    Insert,
+    /// In the place of the record with this number.
+    Update {
+        of: u64,
+    },
+    Transaction,
+    /// By a condition.
+    Condition,
+}
+
+impl Way {
+    fn to_numbers(self) -> (u64, u64) {
+        match self {
+            Way::Alone => (0, 0),
+            Way::Batch => (1, 0),
+            Way::Insert => (2, 0),
+            Way::Update { of } => (3, of),
+            Way::Transaction => (4, 0),
+            Way::Condition => (5, 0),
+        }
+    }
+
+    fn of_numbers(way: u64, of: u64) -> Result<Self> {
+        Ok(match way {
+            0 => Way::Alone,
+            1 => Way::Batch,
+            2 => Way::Insert,
+            3 => Way::Update { of },
+            4 => Way::Transaction,
+            5 => Way::Condition,
+            _ => bail!("the history has a write of an unknown kind: {way}"),
+        })
+    }
+}
+
 /// What stores counted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stats {
@@ -97,10 +139,14 @@ pub(crate) enum Event {
     /// A write is about to begin; `number` 0 is a deletion.
     Began { key: u64, number: u64, at: u64 },
     /// The same write was acknowledged, with the version it drew where it drew one.
-    Acknowledged { key: u64, number: u64, began: u64, at: u64, version: u64 },
+    Acknowledged { key: u64, number: u64, began: u64, at: u64, version: u64, way: Way },
     /// The same write failed: it may have been committed, or never be.
     WriteFailed { key: u64, number: u64, began: u64, at: u64 },
-    /// A read was answered; `number` 0 is nothing.
+    /// The same write was refused or rolled back, and never took place.
+    Never { key: u64, number: u64, began: u64, at: u64 },
+    /// A transaction read a key and the next one.
+    Pair { key: u64, first: u64, second: u64, began: u64, at: u64 },
+    /// A read was answered; `number` 0 is nothing, `version` 0 one that was not told.
     Read { key: u64, number: u64, version: u64, began: u64, at: u64, promise: Promise },
     /// The number of a key that changes behind the store's back was this one when an invalidation of it began, which has been acknowledged.
     Invalidated { key: u64, number: u64, invalidation: Spell },
@@ -123,7 +169,10 @@ impl Event {
     fn to_words(self) -> [u64; WORDS] {
         match self {
             Event::Began { key, number, at } => [1, key, number, at, 0, 0, 0],
-            Event::Acknowledged { key, number, began, at, version } => [2, key, number, began, at, version, 0],
+            Event::Acknowledged { key, number, began, at, version, way } => {
+                let (way, of) = way.to_numbers();
+                [2 | way << 8, key, number, began, at, version, of]
+            }
             Event::Read { key, number, version, began, at, promise } => {
                 [3, key, number, version, began, at, u64::from(promise == Promise::Latest)]
             }
@@ -132,13 +181,14 @@ impl Event {
             Event::Invalidated { key, number, invalidation } => [6, key, number, invalidation.from, invalidation.to, 0, 0],
             Event::Lost(spell) => [7, spell.from, spell.to, 0, 0, 0, 0],
             Event::WriteFailed { key, number, began, at } => [8, key, number, began, at, 0, 0],
+            Event::Never { key, number, began, at } => [9, key, number, began, at, 0, 0],
+            Event::Pair { key, first, second, began, at } => [10, key, first, second, began, at, 0],
         }
     }
 
     fn of_words(words: [u64; WORDS]) -> Result<Self> {
         Ok(match words {
             [1, key, number, at, ..] => Event::Began { key, number, at },
-            [2, key, number, began, at, version, _] => Event::Acknowledged { key, number, began, at, version },
             [3, key, number, version, began, at, promise] => {
                 let promise = if promise == 0 { Promise::Bounded } else { Promise::Latest };
                 Event::Read { key, number, version, began, at, promise }
@@ -148,6 +198,11 @@ impl Event {
             [6, key, number, from, to, ..] => Event::Invalidated { key, number, invalidation: Spell { from, to } },
             [7, from, to, ..] => Event::Lost(Spell { from, to }),
             [8, key, number, began, at, ..] => Event::WriteFailed { key, number, began, at },
+            [9, key, number, began, at, ..] => Event::Never { key, number, began, at },
+            [10, key, first, second, began, at, _] => Event::Pair { key, first, second, began, at },
+            [way, key, number, began, at, version, of] if way & 0xff == 2 => {
+                Event::Acknowledged { key, number, began, at, version, way: Way::of_numbers(way >> 8, of)? }
+            }
             _ => bail!("the history has an event that is none of its own: {words:?}"),
         })
     }
@@ -230,7 +285,9 @@ mod tests {
         let events = [
             read,
             Event::Began { key: 1, number: 2, at: 3 },
-            Event::Acknowledged { key: 1, number: 2, began: 3, at: 4, version: 5 },
+            Event::Acknowledged { key: 1, number: 2, began: 3, at: 4, version: 5, way: Way::Update { of: 6 } },
+            Event::Never { key: 1, number: 2, began: 3, at: 4 },
+            Event::Pair { key: 1, first: 2, second: 3, began: 4, at: 5 },
             Event::Invalidated { key: 1, number: 2, invalidation: Spell { from: 3, to: 4 } },
             Event::Lost(Spell { from: 1, to: 2 }),
             Event::WriteFailed { key: 1, number: 2, began: 3, at: 4 },

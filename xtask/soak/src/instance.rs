@@ -1,7 +1,9 @@
 //! One instance: a store with a memory of its own, and the history of what it was asked and answered.
 
+mod writes;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,7 +15,7 @@ use strata::{Collection, Freshness, Query, Record, Role, Schema, Store};
 
 use crate::arguments::Task;
 use crate::history::{Event, Journal, Kind, Promise, Spell, Stats, now};
-use crate::model::{BOUND, DEAF, Item, Loaded, SLOW_COMMIT, STATEMENT, Tagged};
+use crate::model::{BOUND, Item, Loaded, STATEMENT, Tagged};
 use crate::outside::Outside;
 use crate::{line, loaded};
 
@@ -109,6 +111,18 @@ impl Instance {
         }
     }
 
+    /// A search answers from the truth, and its side effect is on memory.
+    pub(crate) async fn search(&self, query: Query<Item>) -> Result<()> {
+        let began = now();
+        match self.items.search(query).await {
+            Ok(found) => found.iter().try_for_each(|item| {
+                let (key, number) = (item.id.unsigned_abs(), item.number.unsigned_abs());
+                self.journal.write(Event::Read { key, number, version: 0, began, at: now(), promise: Promise::Bounded })
+            }),
+            Err(_) => self.fail().await,
+        }
+    }
+
     pub(crate) async fn read_tagged(&self, items: &Collection<Tagged>, key: u64, promise: Promise) -> Result<()> {
         let began = now();
         match promised(items, promise).get(key as i64).await {
@@ -186,41 +200,6 @@ impl Instance {
     fn note(&self, key: u64, record: Option<&Record<Item>>, began: u64, promise: Promise) -> Result<()> {
         let (number, version) = record.map_or((0, 0), |record| (record.number.unsigned_abs(), record.version().get()));
         self.journal.write(Event::Read { key, number, version, began, at: now(), promise })
-    }
-
-    pub(crate) async fn put(&self, key: u64) -> Result<()> {
-        self.write(key, self.numbers.fetch_add(1, Ordering::Relaxed)).await
-    }
-
-    /// Writes in a transaction that takes long to commit.
-    pub(crate) async fn put_slowly(&self, key: u64) -> Result<()> {
-        self.write(key, self.numbers.fetch_add(1, Ordering::Relaxed) | SLOW_COMMIT).await
-    }
-
-    /// Writes on a server that answers too late, and commits all the same.
-    pub(crate) async fn put_deafly(&self, key: u64) -> Result<()> {
-        self.write(key, self.numbers.fetch_add(1, Ordering::Relaxed) | DEAF).await
-    }
-
-    pub(crate) async fn delete(&self, key: u64) -> Result<()> {
-        self.write(key, 0).await
-    }
-
-    async fn write(&self, key: u64, number: u64) -> Result<()> {
-        let began = now();
-        self.journal.write(Event::Began { key, number, at: began })?;
-        let version = match number {
-            0 => self.items.delete(key as i64).await.map(|_| 0),
-            number => self.items.set(Item { id: key as i64, number: number as i64 }).await.map(|record| record.version().get()),
-        };
-        match version {
-            Ok(version) => self.journal.write(Event::Acknowledged { key, number, began, at: now(), version }),
-            Err(_) => {
-                self.journal.write(Event::WriteFailed { key, number, began, at: now() })?;
-                tokio::time::sleep(AFTER_FAILURE).await;
-                Ok(())
-            }
-        }
     }
 
     pub(crate) async fn invalidate(&self, key: u64) -> Result<()> {

@@ -44,6 +44,10 @@ pub(crate) const SLOW_COMMIT_TRIGGER: &str = "
     CREATE CONSTRAINT TRIGGER soak_slow_commit AFTER INSERT OR UPDATE ON soak_item DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW WHEN (NEW.number & (1::BIGINT << 30) <> 0) EXECUTE FUNCTION soak_slow_commit();";
 
+/// The bits of the numbers that a transaction wrote to a key and to the next one; else the two are the same.
+pub(crate) const FIRST: u64 = 1 << 28;
+pub(crate) const SECOND: u64 = 1 << 27;
+
 /// How long a statement may take.
 pub(crate) const STATEMENT: std::time::Duration = std::time::Duration::from_millis(900);
 

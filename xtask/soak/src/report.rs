@@ -7,7 +7,7 @@ use anyhow::Result;
 use strata::protection::Protection;
 
 use crate::arguments::Plan;
-use crate::checker::Verdict;
+use crate::checker::{Counts, Verdict};
 use crate::conductor::{self, Outcome};
 use crate::redis::Kind;
 
@@ -86,7 +86,10 @@ fn show(outcome: &Outcome) {
     println!("operations      {operations} in {} s, {:.0} a second", took.as_secs(), operations as f64 / took.as_secs_f64().max(1.0));
     println!("reads checked   {}, {} too late to check", counts.reads, counts.unchecked);
     println!("                of tagged records {}, of loads {}", counts.tagged, counts.loaded);
-    println!("writes          {}", counts.writes);
+    println!("                of pairs of keys in a transaction {}", counts.pairs);
+    println!("writes          {}, {} more were refused or rolled back", counts.writes, counts.never);
+    let Counts { batched, conditional, transacted, by_condition, .. } = counts;
+    println!("                in batches {batched}, conditional {conditional}, in transactions {transacted}, by condition {by_condition}");
     println!("invalidated     {} after a change that nothing else tells of", counts.invalidated);
     println!("calls failed    {}", counts.failures);
     println!("hits            L1 {}, L2 {}, L3 {}", stats.l1_hits, stats.l2_hits, stats.l3_hits);
@@ -107,6 +110,12 @@ fn has_teeth(verdict: &Verdict) -> bool {
     let Verdict { counts, stats, .. } = verdict;
     let needed = [
         ("writes", counts.writes),
+        ("batches", counts.batched),
+        ("conditional writes", counts.conditional),
+        ("transactions", counts.transacted),
+        ("writes by condition", counts.by_condition),
+        ("refused writes", counts.never),
+        ("reads in transactions", counts.pairs),
         ("invalidations", counts.invalidated),
         ("reads of tagged records", counts.tagged),
         ("reads of loads", counts.loaded),
@@ -129,21 +138,40 @@ fn has_teeth(verdict: &Verdict) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checker::Counts;
     use crate::history::Stats;
 
     #[test]
     fn a_run_that_left_something_out_has_no_teeth() {
-        let counts =
-            Counts { reads: 1_000, unchecked: 9, tagged: 1, loaded: 1, writes: 1, invalidated: 1, failures: 0, overlaps: 1, violations: 0 };
+        let counts = Counts {
+            reads: 1_000,
+            unchecked: 9,
+            tagged: 1,
+            loaded: 1,
+            writes: 1,
+            batched: 1,
+            conditional: 1,
+            transacted: 1,
+            by_condition: 1,
+            never: 1,
+            pairs: 1,
+            invalidated: 1,
+            overlaps: 1,
+            ..Counts::default()
+        };
         let stats = Stats { refused: 1, l1_hits: 1, l2_hits: 1, l3_hits: 0 };
         let verdict = Verdict { counts, stats, first: Vec::new() };
         assert!(has_teeth(&verdict));
-        let lacking: [fn(&mut Verdict); 9] = [
+        let lacking: [fn(&mut Verdict); 15] = [
             |verdict| verdict.counts.unchecked = 10,
             |verdict| verdict.counts.tagged = 0,
             |verdict| verdict.counts.loaded = 0,
             |verdict| verdict.counts.writes = 0,
+            |verdict| verdict.counts.batched = 0,
+            |verdict| verdict.counts.conditional = 0,
+            |verdict| verdict.counts.transacted = 0,
+            |verdict| verdict.counts.by_condition = 0,
+            |verdict| verdict.counts.never = 0,
+            |verdict| verdict.counts.pairs = 0,
             |verdict| verdict.counts.invalidated = 0,
             |verdict| verdict.counts.overlaps = 0,
             |verdict| verdict.stats.refused = 0,

@@ -1,5 +1,6 @@
 //! One process: an instance that reads and writes at random, and one that drills.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -90,17 +91,26 @@ impl Worker {
                     let keys: Vec<u64> = (0..5).map(|_| fastrand::u64(1..=self.keys)).collect();
                     instance.read_shared(&keys).await?;
                 }
-                910..920 => {
-                    // Its side effect on memory is what counts.
-                    if instance.items.search(Query::new().limit(20)).await.is_err() {
-                        instance.fail().await?;
-                    }
+                910..920 => instance.search(Query::new().limit(20)).await?,
+                920..950 => instance.put(key).await?,
+                950..956 => {
+                    let keys: BTreeSet<u64> = (0..4).map(|_| fastrand::u64(1..=self.keys)).collect();
+                    instance.put_many(keys).await?;
                 }
-                920..975 => instance.put(key).await?,
-                975..985 => instance.delete(key).await?,
+                956..962 => instance.insert(key).await?,
+                962..968 => instance.update(key).await?,
+                968..974 => instance.put_pair(first_of_pair(key), fastrand::u32(..4) == 0).await?,
+                974..980 => instance.read_pair(first_of_pair(key)).await?,
+                980..986 => instance.delete(key).await?,
+                986..988 => instance.delete_where(key, (key + 2).min(self.keys)).await?,
                 _ => instance.invalidate(key).await?,
             }
         }
         Ok(())
     }
+}
+
+/// Transactions write an odd key and the next one.
+fn first_of_pair(key: u64) -> u64 {
+    (key - 1) | 1
 }

@@ -10,6 +10,8 @@ pub(super) enum Outcome {
     /// The call failed then. It may have been committed all the same, but not after a later write of the same instance.
     Failed(u64),
     Acknowledged(u64),
+    /// It was refused or rolled back.
+    Never,
 }
 
 /// One write.
@@ -28,7 +30,7 @@ impl Write {
     fn acknowledged(&self) -> Option<u64> {
         match self.outcome {
             Outcome::Acknowledged(at) => Some(at),
-            Outcome::Unknown | Outcome::Failed(_) => None,
+            Outcome::Unknown | Outcome::Failed(_) | Outcome::Never => None,
         }
     }
 
@@ -37,12 +39,12 @@ impl Write {
         match self.outcome {
             Outcome::Acknowledged(at) => at < began,
             Outcome::Failed(at) => at < began && self.instance == instance,
-            Outcome::Unknown => false,
+            Outcome::Unknown | Outcome::Never => false,
         }
     }
 }
 
-/// An answer to a read of the key; number 0 is nothing.
+/// An answer to a read of the key; number 0 is nothing, version 0 one that was not told.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer {
     pub(super) number: u64,
@@ -89,6 +91,13 @@ impl Known {
     pub(super) fn fail(&mut self, instance: usize, number: u64, began: u64, at: u64) {
         if let Some(write) = self.end(instance, number, began, at) {
             write.outcome = Outcome::Failed(at);
+        }
+    }
+
+    /// A put did not take place.
+    pub(super) fn never(&mut self, instance: usize, number: u64, began: u64, at: u64) {
+        if let Some(write) = self.end(instance, number, began, at) {
+            write.outcome = Outcome::Never;
         }
     }
 
@@ -152,7 +161,8 @@ impl Known {
 
     /// What is wrong with an answer.
     pub(super) fn problem(&self, answer: Answer) -> Option<String> {
-        let Answer { number, version, at: answered, limit } = answer;
+        let Answer { number, at: answered, limit, .. } = answer;
+        let version = if answer.version == 0 { self.put(number).map_or(0, |put| put.version) } else { answer.version };
         let newest = self.newest(limit);
         if number == 0 {
             // The newest put that must show, unless a deletion may have come after it.
@@ -160,7 +170,7 @@ impl Known {
             return (!self.may_be_deleted(put, answered))
                 .then(|| format!("nothing, though {put:?} was acknowledged in time and not deleted"));
         }
-        if let Some(newest) = newest.filter(|newest| newest.version > version) {
+        if let Some(newest) = newest.filter(|newest| version > 0 && newest.version > version) {
             return Some(format!("version {version}, though {newest:?} was acknowledged in time"));
         }
         let Some(write) = self.put(number) else { return Some(format!("number {number}, which nobody wrote")) };
@@ -170,7 +180,11 @@ impl Known {
         if write.version != 0 && write.version != version {
             return Some(format!("version {version} of {write:?}"));
         }
-        let (Outcome::Acknowledged(over) | Outcome::Failed(over)) = write.outcome else { return None };
+        let over = match write.outcome {
+            Outcome::Acknowledged(over) | Outcome::Failed(over) => over,
+            Outcome::Unknown => return None,
+            Outcome::Never => return Some(format!("{write:?}, which was refused or rolled back")),
+        };
         // Though it failed, what its instance wrote later has a higher version.
         let mut older = self.puts.range(..version).rev().map(|(_, put)| put);
         if let Outcome::Failed(_) = write.outcome
@@ -183,6 +197,22 @@ impl Known {
             |deletion: &&Write| write.precedes(deletion.instance, deletion.began) && deletion.acknowledged().is_some_and(|at| at < limit);
         let deletion = self.deletions[later..].iter().find(is_deleted)?;
         Some(format!("version {version} of {write:?}, though it was deleted: {deletion:?}"))
+    }
+
+    /// A put that an update overwrote unseen: its version lies between that of the number that was updated and its own.
+    pub(super) fn lost(&self, of: u64, version: u64) -> Option<&Write> {
+        let seen = self.put(of)?.version;
+        (seen > 0 && seen < version).then(|| self.puts.range(seen + 1..version).next())?.map(|(_, put)| put)
+    }
+
+    /// Whether what a snapshot shows is older for certain than a put that it must reflect.
+    pub(super) fn lacks(&self, shown: u64, put: u64, answered: u64) -> bool {
+        let Some(put) = self.put(put) else { return false };
+        match self.put(shown) {
+            _ if shown == 0 => !self.may_be_deleted(put, answered),
+            Some(shown) => shown.precedes(put.instance, put.began) || (shown.version > 0 && shown.version < put.version),
+            None => false,
+        }
     }
 
     /// How much is remembered.

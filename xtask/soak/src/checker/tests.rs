@@ -3,7 +3,7 @@ use super::*;
 const BOUND: u64 = 100;
 
 fn write(number: u64, version: u64, began: u64, at: u64) -> [Event; 2] {
-    [Event::Began { key: 1, number, at: began }, Event::Acknowledged { key: 1, number, began, at, version }]
+    [Event::Began { key: 1, number, at: began }, Event::Acknowledged { key: 1, number, began, at, version, way: Way::Alone }]
 }
 
 fn read(number: u64, version: u64, began: u64, promise: Promise) -> Event {
@@ -71,6 +71,56 @@ fn a_write_that_failed_comes_before_what_its_process_wrote_later() {
     let written = write(8, 5, 30, 40);
     assert_eq!(violations(&[deletion, written].concat(), &[read(0, 0, 500, Promise::Latest)]), 1, "it was deleted after");
     assert_eq!(violations(&deletion, &[written.as_slice(), &[read(0, 0, 500, Promise::Latest)]].concat()), 0, "another deleted it");
+}
+
+#[test]
+fn what_was_refused_or_rolled_back_is_never_seen() {
+    let refused = [Event::Began { key: 1, number: 7, at: 10 }, Event::Never { key: 1, number: 7, began: 10, at: 20 }];
+    for began in [15, 50] {
+        assert_eq!(violations(&refused, &[read(7, 1, began, Promise::Bounded)]), 1);
+    }
+}
+
+#[test]
+fn an_update_overwrites_nothing_unseen() {
+    let update = |of| {
+        let [began, _] = write(9, 5, 50, 60);
+        [began, Event::Acknowledged { key: 1, number: 9, began: 50, at: 60, version: 5, way: Way::Update { of } }]
+    };
+    let history = [write(7, 1, 10, 20), write(8, 2, 30, 55)].concat();
+    assert_eq!(violations(&history, &update(8)), 0);
+    assert_eq!(violations(&history, &update(7)), 1);
+}
+
+#[test]
+fn a_read_that_was_not_told_the_version_takes_that_of_the_number() {
+    let history = [write(7, 1, 10, 20), write(8, 2, 30, 40)].concat();
+    assert_eq!(violations(&history, &[read(7, 0, 41, Promise::Latest)]), 1);
+    assert_eq!(violations(&history, &[read(8, 0, 41, Promise::Latest)]), 0);
+}
+
+#[test]
+fn a_transaction_sees_another_whole_or_not_at_all() {
+    let put = |key, number, version| {
+        [Event::Began { key, number, at: 10 }, Event::Acknowledged { key, number, began: 10, at: 40, version, way: Way::Transaction }]
+    };
+    let (a, b) = (7 | FIRST, 7 | SECOND);
+    let older = [
+        Event::Began { key: 2, number: 3, at: 1 },
+        Event::Acknowledged { key: 2, number: 3, began: 1, at: 2, version: 1, way: Way::Alone },
+    ];
+    let newer = [
+        Event::Began { key: 2, number: 9, at: 20 },
+        Event::Acknowledged { key: 2, number: 9, began: 20, at: 50, version: 8, way: Way::Alone },
+    ];
+    let history = [put(1, a, 4), put(2, b, 5), older, newer].concat();
+    let deleted = [history.as_slice(), &[Event::Began { key: 2, number: 0, at: 25 }]].concat();
+    let pair = |second| [Event::Pair { key: 1, first: a, second, began: 30, at: 35 }];
+    assert_eq!(violations(&history, &pair(b)), 0);
+    assert_eq!(violations(&history, &pair(3)), 1, "the second key is older");
+    assert_eq!(violations(&history, &pair(9)), 0, "it was written again");
+    assert_eq!(violations(&history, &pair(0)), 1, "nobody deleted it");
+    assert_eq!(violations(&deleted, &pair(0)), 0);
 }
 
 #[test]
