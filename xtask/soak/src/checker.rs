@@ -170,7 +170,7 @@ impl Checker {
                         Way::Batch => self.verdict.counts.batched += 1,
                         Way::Insert | Way::Update { .. } => self.verdict.counts.conditional += 1,
                         Way::Transaction => self.verdict.counts.transacted += 1,
-                        Way::Condition => self.verdict.counts.by_condition += 1,
+                        Way::Condition { .. } => self.verdict.counts.by_condition += 1,
                     }
                     self.known.entry(key).or_default().acknowledge(instance, number, began, at, version);
                 }
@@ -208,6 +208,7 @@ impl Checker {
             while let Some(event) = instance.events.front().copied().filter(|event| ended(event) <= until) {
                 instance.events.pop_front();
                 match event {
+                    Event::Acknowledged { way: Way::Condition { touched: false }, .. } => {}
                     Event::Acknowledged { key, number: 0, began, at, .. } => instance.deleted.entry(key).or_default().add(at, began, event),
                     Event::Acknowledged { key, at, version, way, .. } => {
                         instance.told.entry(key).or_default().add(at, version, event);

@@ -84,8 +84,10 @@ pub(crate) enum Way {
         of: u64,
     },
     Transaction,
-    /// By a condition.
-    Condition,
+    /// By a condition; a key that it did not touch was not there, and no copy of it is dropped.
+    Condition {
+        touched: bool,
+    },
 }
 
 impl Way {
@@ -96,7 +98,7 @@ impl Way {
             Way::Insert => (2, 0),
             Way::Update { of } => (3, of),
             Way::Transaction => (4, 0),
-            Way::Condition => (5, 0),
+            Way::Condition { touched } => (5, u64::from(touched)),
         }
     }
 
@@ -107,7 +109,7 @@ impl Way {
             2 => Way::Insert,
             3 => Way::Update { of },
             4 => Way::Transaction,
-            5 => Way::Condition,
+            5 => Way::Condition { touched: of == 1 },
             _ => bail!("the history has a write of an unknown kind: {way}"),
         })
     }

@@ -133,6 +133,13 @@ fn a_process_sees_what_it_did_itself_at_once() {
     assert_eq!(own(&[&deletion, &shown(39)]), 0, "not yet");
     assert_eq!(violations(&[put, deletion].concat(), &shown(41)), 0, "another has deleted it");
     assert_eq!(own(&[&write(0, 0, 15, 40), &shown(41)]), 0, "the put may have come after");
+    let by_condition = |touched| {
+        let way = Way::Condition { touched };
+        [deletion[0], Event::Acknowledged { key: 1, number: 0, began: 30, at: 40, version: 0, way }]
+    };
+    assert_eq!(own(&[&by_condition(true), &shown(41)]), 1, "it has deleted it by a condition");
+    assert_eq!(own(&[&by_condition(false), &shown(41)]), 0, "another had deleted it, of which it may not have heard");
+    assert_eq!(own(&[&by_condition(false), &shown(141)]), 1, "by now it must have heard of it");
     assert_eq!(violations(&[], &[put.as_slice(), &gone(21)].concat()), 1, "it has written it");
     assert_eq!(violations(&[], &[put.as_slice(), &gone(19)].concat()), 0, "not yet");
     assert_eq!(own(&[&shown(25), &gone(31)]), 1, "it has seen it");

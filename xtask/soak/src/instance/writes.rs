@@ -135,7 +135,9 @@ impl Instance {
     pub(crate) async fn delete_where(&self, from: u64, to: u64) -> Result<()> {
         let begun: Vec<Begun> = (from..=to).map(|key| self.begin(key, 0)).collect::<Result<_>>()?;
         match self.items.delete_where(Item::id().between(from as i64, to as i64)).await {
-            Ok(_) => begun.iter().try_for_each(|begun| self.acknowledge(*begun, 0, Way::Condition)),
+            Ok(keys) => begun
+                .iter()
+                .try_for_each(|begun| self.acknowledge(*begun, 0, Way::Condition { touched: keys.contains(&(begun.key as i64)) })),
             Err(_) => self.fail_writes(&begun).await,
         }
     }
