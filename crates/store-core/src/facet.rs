@@ -2,6 +2,7 @@
 
 mod caller;
 mod condition;
+mod journals;
 mod log;
 mod mark;
 mod near;
@@ -14,6 +15,7 @@ mod wakes;
 
 pub use caller::Caller;
 pub use condition::{Condition, Touched};
+pub use journals::{DeadLetter, Journals};
 pub use log::{BULK_LOG_LIMIT, Log, LogBatch, LogCursor, LogEntry, LogKind};
 pub use mark::{Fetched, Mark, Relay, Removal};
 pub use near::{EvictionCause, Near, NearTier, NoNear, OnEvict, Shelf, ShelfOptions, Weigher};

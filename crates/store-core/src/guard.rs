@@ -1,5 +1,6 @@
 //! The way to a tier: through its breaker, and once more where that is safe.
 
+mod journals;
 mod log;
 mod records;
 mod tables;
@@ -15,6 +16,7 @@ use crate::health::HealthListener;
 use crate::settings::Settings;
 use crate::tier::{Facets, Tier};
 
+use journals::GuardedJournals;
 use log::GuardedLog;
 use records::GuardedRecords;
 use tables::GuardedTables;
@@ -44,12 +46,13 @@ impl Guard {
     /// The tier's facets behind this guard.
     pub(crate) fn facets(&self, facets: Facets) -> Facets {
         // Every facet by name, so that a new one is not passed through unnoticed.
-        let Facets { near, records, tables, log, wakes } = facets;
+        let Facets { near, records, tables, log, journals, wakes } = facets;
         Facets {
             near,
             records: records.map(|inner| Arc::new(GuardedRecords { inner, guard: self.clone() }) as _),
             tables: tables.map(|inner| Arc::new(GuardedTables { inner, guard: self.clone() }) as _),
             log: log.map(|inner| Arc::new(GuardedLog { inner, guard: self.clone() }) as _),
+            journals: journals.map(|inner| Arc::new(GuardedJournals { inner, guard: self.clone() }) as _),
             wakes: wakes.map(|inner| Arc::new(GuardedWakes { inner, guard: self.clone() }) as _),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::facet::{Log, Near, Records, Tables, Wakes};
+use crate::facet::{Journals, Log, Near, Records, Tables, Wakes};
 
 /// What a tier is for. Roles order the stack: reads go down it, writes come up it.
 ///
@@ -138,9 +138,9 @@ impl<T: Tier + ?Sized> Tier for Arc<T> {
 /// # use store_testkit::ModelRecords;
 ///
 /// # let redis = ModelRecords::new();
-/// let Facets { near, records, tables, log, wakes } = Arc::new(redis).facets();
+/// let Facets { near, records, tables, log, journals, wakes } = Arc::new(redis).facets();
 /// assert!(records.is_some());
-/// assert!(near.is_none() && tables.is_none() && log.is_none() && wakes.is_some());
+/// assert!(near.is_none() && tables.is_none() && log.is_none() && journals.is_none() && wakes.is_some());
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Facets {
@@ -152,6 +152,8 @@ pub struct Facets {
     pub tables: Option<Arc<dyn Tables>>,
     /// The log of commits.
     pub log: Option<Arc<dyn Log>>,
+    /// How far journals were applied, and what was refused of them. A tier that has it has `tables`.
+    pub journals: Option<Arc<dyn Journals>>,
     /// Messages between instances.
     pub wakes: Option<Arc<dyn Wakes>>,
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod hold;
+mod journals;
 mod log;
 mod records;
 mod tables;
@@ -17,6 +18,7 @@ pub use faults::Faults;
 pub use hold::Hold;
 
 use faults::Ordered;
+use journals::FaultyJournals;
 use log::FaultyLog;
 use records::FaultyRecords;
 use tables::FaultyTables;
@@ -67,7 +69,7 @@ pub enum Operation {
     ExistsMany,
     /// [`Tables::put_many`](store_core::facet::Tables::put_many).
     PutMany,
-    /// [`Tables::put_if`](store_core::facet::Tables::put_if).
+    /// [`Tables::put_if`](store_core::facet::Tables::put_if), and [`Transaction::put_many_if`](store_core::facet::Transaction::put_many_if).
     PutIf,
     /// [`Tables::delete_many`](store_core::facet::Tables::delete_many).
     DeleteMany,
@@ -87,6 +89,17 @@ pub enum Operation {
     Commit,
     /// [`Transaction::rollback`](store_core::facet::Transaction::rollback).
     Rollback,
+    /// [`Transaction::advance_journal`](store_core::facet::Transaction::advance_journal).
+    AdvanceJournal,
+    /// [`Transaction::put_dead_letter`](store_core::facet::Transaction::put_dead_letter).
+    PutDeadLetter,
+    /// [`Transaction::remove_dead_letter`](store_core::facet::Transaction::remove_dead_letter) and
+    /// [`Journals::remove_dead_letter`](store_core::facet::Journals::remove_dead_letter).
+    RemoveDeadLetter,
+    /// [`Journals::applied`](store_core::facet::Journals::applied).
+    JournalApplied,
+    /// [`Journals::dead_letters`](store_core::facet::Journals::dead_letters).
+    DeadLetters,
     /// [`Log::end`](store_core::facet::Log::end).
     LogEnd,
     /// [`Log::read`](store_core::facet::Log::read).
@@ -166,13 +179,14 @@ impl Tier for FaultTier {
 
     fn facets(self: Arc<Self>) -> Facets {
         // Every facet by name, so that a new one is not passed through unnoticed.
-        let Facets { near, records, tables, log, wakes } = Arc::clone(&self.tier).facets();
+        let Facets { near, records, tables, log, journals, wakes } = Arc::clone(&self.tier).facets();
         let faults = &self.faults;
         Facets {
             near,
             records: records.map(|inner| Arc::new(FaultyRecords { inner, faults: faults.clone() }) as _),
             tables: tables.map(|inner| Arc::new(FaultyTables { inner, faults: faults.clone() }) as _),
             log: log.map(|inner| Arc::new(FaultyLog { inner, faults: faults.clone() }) as _),
+            journals: journals.map(|inner| Arc::new(FaultyJournals { inner, faults: faults.clone() }) as _),
             wakes: wakes.map(|inner| Arc::new(FaultyWakes { inner, faults: faults.clone() }) as _),
         }
     }

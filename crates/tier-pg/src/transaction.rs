@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::facet::{Begin, Count, RowLock, Select, Transaction, TransactionState};
+use store_core::facet::{Begin, Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction, TransactionState};
 use store_core::sql::{self, Dialect};
-use store_core::{BoundSchema, Error, ErrorKind, Result, Role, Row, StoredRow, Version};
+use store_core::{BoundSchema, Error, ErrorKind, Filter, Result, Role, Row, StoredRow, Version};
 use tokio::task::JoinHandle;
 use tokio_postgres::Row as PgRow;
 
@@ -236,6 +236,30 @@ impl Transaction for PgTransaction {
         self.work(work, |failure| put.error(failure)).await
     }
 
+    async fn put_many_if(&mut self, _: &BoundSchema, _: &[Row<'_>], _: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
+        Err(not_yet())
+    }
+
+    async fn delete_where(&mut self, _: &BoundSchema, _: &Filter) -> Result<Vec<Touched>> {
+        Err(not_yet())
+    }
+
+    async fn update_where(&mut self, _: &BoundSchema, _: &Row<'_>, _: &Filter) -> Result<Vec<Touched>> {
+        Err(not_yet())
+    }
+
+    async fn advance_journal(&mut self, _: &str, _: u64) -> Result<()> {
+        Err(not_yet())
+    }
+
+    async fn put_dead_letter(&mut self, _: &DeadLetter) -> Result<()> {
+        Err(not_yet())
+    }
+
+    async fn remove_dead_letter(&mut self, _: &str, _: u64) -> Result<bool> {
+        Err(not_yet())
+    }
+
     async fn delete_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
         let sql = self.statements.of(schema);
         let work = async |scope: Scope<'_>| {
@@ -321,4 +345,8 @@ impl fmt::Debug for PgTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgTransaction").field("state", &self.state).finish_non_exhaustive()
     }
+}
+
+fn not_yet() -> Error {
+    Error::new(ErrorKind::Internal, "this call is not built yet")
 }

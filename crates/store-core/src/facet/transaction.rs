@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Count, Select};
+use super::{Condition, Count, DeadLetter, Select, Touched};
 use crate::error::Result;
+use crate::query::Filter;
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
 use crate::value::Row;
@@ -113,8 +114,30 @@ pub trait Transaction: Debug + Send {
     /// As [`Tables::put_many`](super::Tables::put_many).
     async fn put_many(&mut self, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>>;
 
+    /// As [`put_many`](Self::put_many), each row only if its own condition holds once the row's lock is held: there are as many conditions as rows. `None` for
+    /// each row that was not written because its condition did not hold, which is no failure. What is sent for a batch is about as much as for `put_many`.
+    ///
+    /// As with [`Tables::put_if`](super::Tables::put_if), a row that no insert would take may be refused also where its condition does not hold.
+    async fn put_many_if(&mut self, schema: &BoundSchema, rows: &[Row<'_>], conditions: &[Condition]) -> Result<Vec<Option<StoredRow>>>;
+
     /// As [`Tables::delete_many`](super::Tables::delete_many).
     async fn delete_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>>;
+
+    /// As [`Tables::delete_where`](super::Tables::delete_where).
+    async fn delete_where(&mut self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>>;
+
+    /// As [`Tables::update_where`](super::Tables::update_where).
+    async fn update_where(&mut self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>>;
+
+    /// Notes that a journal was applied up to a place, that place included. A place before the one that is noted changes nothing.
+    /// [`Journals::applied`](super::Journals::applied) answers it from the commit on.
+    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()>;
+
+    /// Keeps a dead letter, in place of one with the same journal and sequence number.
+    async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()>;
+
+    /// Removes a dead letter, and tells whether there was one.
+    async fn remove_dead_letter(&mut self, journal: &str, sequence: u64) -> Result<bool>;
 
     /// Runs a query. The rows are held in memory: give it a limit.
     async fn select(&mut self, schema: &BoundSchema, select: &Select) -> Result<Vec<StoredRow>>;

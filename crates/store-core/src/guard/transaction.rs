@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use super::Guard;
 use crate::error::Result;
-use crate::facet::{Count, RowLock, Select, Transaction};
+use crate::facet::{Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction};
+use crate::query::Filter;
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
 use crate::value::Row;
@@ -26,8 +27,32 @@ impl Transaction for GuardedTransaction {
         self.guard.within(self.inner.put_many(schema, rows)).await
     }
 
+    async fn put_many_if(&mut self, schema: &BoundSchema, rows: &[Row<'_>], conditions: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
+        self.guard.within(self.inner.put_many_if(schema, rows, conditions)).await
+    }
+
     async fn delete_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
         self.guard.within(self.inner.delete_many(schema, keys)).await
+    }
+
+    async fn delete_where(&mut self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+        self.guard.within(self.inner.delete_where(schema, filter)).await
+    }
+
+    async fn update_where(&mut self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+        self.guard.within(self.inner.update_where(schema, changes, filter)).await
+    }
+
+    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
+        self.guard.within(self.inner.advance_journal(journal, applied)).await
+    }
+
+    async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()> {
+        self.guard.within(self.inner.put_dead_letter(letter)).await
+    }
+
+    async fn remove_dead_letter(&mut self, journal: &str, sequence: u64) -> Result<bool> {
+        self.guard.within(self.inner.remove_dead_letter(journal, sequence)).await
     }
 
     async fn select(&mut self, schema: &BoundSchema, select: &Select) -> Result<Vec<StoredRow>> {

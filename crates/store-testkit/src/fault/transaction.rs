@@ -1,8 +1,8 @@
 //! A transaction of the tables facet.
 
 use async_trait::async_trait;
-use store_core::facet::{Count, RowLock, Select, Transaction};
-use store_core::{BoundSchema, Result, Row, StoredRow, Version};
+use store_core::facet::{Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction};
+use store_core::{BoundSchema, Filter, Result, Row, StoredRow, Version};
 
 use super::{Faults, Operation};
 
@@ -22,8 +22,32 @@ impl Transaction for FaultyTransaction {
         self.faults.run(Operation::PutMany, self.inner.put_many(schema, rows)).await
     }
 
+    async fn put_many_if(&mut self, schema: &BoundSchema, rows: &[Row<'_>], conditions: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
+        self.faults.run(Operation::PutIf, self.inner.put_many_if(schema, rows, conditions)).await
+    }
+
     async fn delete_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
         self.faults.run(Operation::DeleteMany, self.inner.delete_many(schema, keys)).await
+    }
+
+    async fn delete_where(&mut self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+        self.faults.run(Operation::DeleteWhere, self.inner.delete_where(schema, filter)).await
+    }
+
+    async fn update_where(&mut self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+        self.faults.run(Operation::UpdateWhere, self.inner.update_where(schema, changes, filter)).await
+    }
+
+    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
+        self.faults.run(Operation::AdvanceJournal, self.inner.advance_journal(journal, applied)).await
+    }
+
+    async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()> {
+        self.faults.run(Operation::PutDeadLetter, self.inner.put_dead_letter(letter)).await
+    }
+
+    async fn remove_dead_letter(&mut self, journal: &str, sequence: u64) -> Result<bool> {
+        self.faults.run(Operation::RemoveDeadLetter, self.inner.remove_dead_letter(journal, sequence)).await
     }
 
     async fn select(&mut self, schema: &BoundSchema, select: &Select) -> Result<Vec<StoredRow>> {
