@@ -1,5 +1,6 @@
 //! The conformance suites: what every tier with a facet must do, told by the sentences of the facet's contract.
 
+pub mod journals;
 pub mod log;
 pub mod near;
 pub mod records;

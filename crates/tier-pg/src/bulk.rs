@@ -8,41 +8,26 @@ use futures_util::future::join;
 use store_core::facet::{BULK_LOG_LIMIT, Touched};
 use store_core::sql::{self, Dialect, VERSION_COLUMN};
 use store_core::{BoundSchema, Filter, Result, Role, Row, Value, key_text};
-use tokio_postgres::Row as PgRow;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row as PgRow, Statement};
 
 use crate::error::{Attempt, Failure};
-use crate::pool::{Lease, Pool, check_count, within};
+use crate::pool::{Pool, check_count, within};
+use crate::scope::{Prepared, Scope};
 use crate::statements::{DRAW, LOG_KEYS, LOG_SCHEMA, kind};
 use crate::value::{Cell, Param, check};
-use crate::write::{ATTEMPTS_AFTER_DEADLOCK, Params, end, version};
+use crate::write::{ATTEMPTS_AFTER_DEADLOCK, Params, end, suppressed, version};
 
 const DIALECT: Dialect = Dialect::Postgres;
 
-/// Deletes rows.
+/// Deletes rows, in a transaction of its own.
 pub(crate) async fn delete_where(pool: &Pool, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
-    let (condition, params) = condition(schema, filter, Vec::new())?;
-    let sql = format!("DELETE FROM {} WHERE {condition} RETURNING {}, {DRAW}", DIALECT.quote(schema.table()), keys(schema));
-    run(pool, WriteWhere { schema, sql, params, kind: kind::DELETE }).await
+    run(pool, WriteWhere::delete(schema, filter)?).await
 }
 
-/// Sets columns of rows.
+/// Sets columns of rows, in a transaction of its own.
 pub(crate) async fn update_where(pool: &Pool, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
-    let mut sql = format!("UPDATE {} SET ", DIALECT.quote(schema.table()));
-    let mut values = Vec::new();
-    for (column, value) in schema.definition().columns().iter().zip(changes) {
-        if column.is_key || matches!(value, Value::Unset) {
-            continue;
-        }
-        check(column, value).map_err(|error| error.with_schema(schema.name()))?;
-        values.push(value.clone().into_owned());
-        // Writing to a String cannot fail.
-        let _ = write!(sql, "{} = ${}, ", DIALECT.quote(column.name), values.len());
-    }
-    let (condition, params) = condition(schema, filter, values)?;
-    let version = DIALECT.quote(VERSION_COLUMN);
-    let _ = write!(sql, "{version} = {DRAW} WHERE {condition} RETURNING {}, {version}", keys(schema));
-    run(pool, WriteWhere { schema, sql, params, kind: kind::PUT }).await
+    run(pool, WriteWhere::update(schema, changes, filter)?).await
 }
 
 fn condition(schema: &BoundSchema, filter: &Filter, params: Vec<Value<'static>>) -> Result<(String, Vec<Value<'static>>)> {
@@ -56,10 +41,25 @@ fn keys(schema: &BoundSchema) -> String {
 
 /// On the heap: the layout of one future within the other is deeper than the compiler looks.
 async fn run(pool: &Pool, write: WriteWhere<'_>) -> Result<Vec<Touched>> {
-    Box::pin(write.run(pool)).await
+    Box::pin(async move {
+        let attempt = Attempt::Query(write.schema);
+        let mut begun = 0;
+        loop {
+            begun += 1;
+            let (lease, prepared) = pool.lease_to_write(&write.texts(), attempt).await?;
+            let outcome = write.run(Scope::own(pool, &lease), &prepared).await;
+            let outcome = end(pool, &lease, outcome).await;
+            match lease.settle(outcome) {
+                Err(failure) if failure.is_rolled_back() && begun < ATTEMPTS_AFTER_DEADLOCK => {}
+                outcome => return outcome.map_err(|failure| failure.into_error(attempt)),
+            }
+        }
+    })
+    .await
 }
 
-struct WriteWhere<'a> {
+/// A statement that changes or deletes the rows that a condition holds for.
+pub(crate) struct WriteWhere<'a> {
     schema: &'a BoundSchema,
     /// It answers the key columns and the version of each row that it touches.
     sql: String,
@@ -67,33 +67,49 @@ struct WriteWhere<'a> {
     kind: i16,
 }
 
-impl WriteWhere<'_> {
-    async fn run(&self, pool: &Pool) -> Result<Vec<Touched>> {
-        let attempt = Attempt::Query(self.schema);
-        let mut begun = 0;
-        loop {
-            begun += 1;
-            let (lease, statements) = pool.lease_to_write(&[&self.sql, LOG_KEYS, LOG_SCHEMA], attempt).await?;
-            let limit = pool.limits().statement;
-            let work = async {
-                check_count(&statements[0], self.params.len())?;
-                let params = Param::all(&self.params);
-                let params: Params<'_> = params.iter().map(|param| param as _).collect();
-                let (begun, written) =
-                    within(limit, async { Ok(join(lease.batch_execute(pool.begin()), lease.query(&statements[0], &params)).await) })
-                        .await?;
-                begun?;
-                let touched = written?.iter().map(|row| self.touched(row)).collect::<Result<Vec<_>, Failure>>()?;
-                within(limit, self.log_and_commit(&lease, &statements[1], &statements[2], &touched)).await?;
-                Ok(touched)
-            };
-            let outcome = work.await;
-            let outcome = end(pool, &lease, outcome).await;
-            match lease.settle(outcome) {
-                Err(failure) if failure.is_rolled_back() && begun < ATTEMPTS_AFTER_DEADLOCK => {}
-                outcome => return outcome.map_err(|failure| failure.into_error(attempt)),
+impl<'a> WriteWhere<'a> {
+    /// Deletes the rows.
+    pub(crate) fn delete(schema: &'a BoundSchema, filter: &Filter) -> Result<Self> {
+        let (condition, params) = condition(schema, filter, Vec::new())?;
+        let sql = format!("DELETE FROM {} WHERE {condition} RETURNING {}, {DRAW}", DIALECT.quote(schema.table()), keys(schema));
+        Ok(WriteWhere { schema, sql, params, kind: kind::DELETE })
+    }
+
+    /// Sets columns of the rows.
+    pub(crate) fn update(schema: &'a BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Self> {
+        let mut sql = format!("UPDATE {} SET ", DIALECT.quote(schema.table()));
+        let mut values = Vec::new();
+        for (column, value) in schema.definition().columns().iter().zip(changes) {
+            if column.is_key || matches!(value, Value::Unset) {
+                continue;
             }
+            check(column, value).map_err(|error| error.with_schema(schema.name()))?;
+            values.push(value.clone().into_owned());
+            // Writing to a String cannot fail.
+            let _ = write!(sql, "{} = ${}, ", DIALECT.quote(column.name), values.len());
         }
+        let (condition, params) = condition(schema, filter, values)?;
+        let version = DIALECT.quote(VERSION_COLUMN);
+        let _ = write!(sql, "{version} = {DRAW} WHERE {condition} RETURNING {}, {version}", keys(schema));
+        Ok(WriteWhere { schema, sql, params, kind: kind::PUT })
+    }
+
+    /// What is to be prepared before it runs.
+    pub(crate) fn texts(&self) -> [&str; 3] {
+        [&self.sql, LOG_KEYS, LOG_SCHEMA]
+    }
+
+    /// Writes the rows and their log rows.
+    pub(crate) async fn run(&self, scope: Scope<'_>, prepared: Prepared<'_>) -> Result<Vec<Touched>, Failure> {
+        let [write, by_key, by_schema] = prepared else { return Err(suppressed().into()) };
+        check_count(write, self.params.len())?;
+        let params = Param::all(&self.params);
+        let params: Params<'_> = params.iter().map(|param| param as _).collect();
+        let (begun, written) = within(scope.limit, async { Ok(join(scope.begin(), scope.lease.query(write, &params)).await) }).await?;
+        begun?;
+        let touched = written?.iter().map(|row| self.touched(row)).collect::<Result<Vec<_>, Failure>>()?;
+        within(scope.limit, self.log_and_commit(scope, by_key, by_schema, &touched)).await?;
+        Ok(touched)
     }
 
     fn touched(&self, row: &PgRow) -> Result<Touched, Failure> {
@@ -104,9 +120,9 @@ impl WriteWhere<'_> {
 
     async fn log_and_commit(
         &self,
-        lease: &Lease,
-        by_key: &tokio_postgres::Statement,
-        by_schema: &tokio_postgres::Statement,
+        scope: Scope<'_>,
+        by_key: &Statement,
+        by_schema: &Statement,
         touched: &[Touched],
     ) -> Result<(), Failure> {
         let name = self.schema.name();
@@ -121,7 +137,7 @@ impl WriteWhere<'_> {
         let of_schema: [&(dyn ToSql + Sync); 3] = [&name, &self.kind, &newest];
         let (statement, params): (_, &[&(dyn ToSql + Sync)]) =
             if touched.len() > BULK_LOG_LIMIT { (by_schema, &of_schema) } else { (by_key, &of_keys) };
-        let (logged, committed) = join(lease.execute(statement, params), lease.batch_execute("COMMIT")).await;
+        let (logged, committed) = join(scope.lease.execute(statement, params), scope.commit()).await;
         logged?;
         Ok(committed?)
     }

@@ -12,6 +12,7 @@ mod config;
 mod connect;
 mod delete;
 mod error;
+mod journals;
 mod json;
 mod leader;
 mod log;

@@ -11,17 +11,16 @@
 
 use std::time::Duration;
 
-use futures_util::future::join3;
 use store_core::facet::{LogBatch, LogCursor, LogEntry, LogKind};
 use store_core::protection::Protection;
 use store_core::{Error, ErrorKind, Result, Role, Version};
 use tokio_postgres::Row as PgRow;
 
 use crate::error::{Attempt, Failure};
-use crate::pool::{Pool, within};
+use crate::pool::Pool;
 use crate::snapshot::Place;
 use crate::statements::kind;
-use crate::write::{Params, version};
+use crate::write::version;
 
 /// What a place is made of. One statement sees one snapshot: the one that it answers, and the one that its rows are chosen by. The position in the WAL is
 /// read after the snapshot was taken, so it is behind the commits of all that the snapshot sees.
@@ -113,7 +112,7 @@ pub(crate) async fn append(pool: &Pool, entries: &[LogEntry]) -> Result<Vec<Vers
     let schemas: Vec<&str> = entries.iter().map(|entry| entry.schema.as_str()).collect();
     let keys: Vec<Option<&str>> = entries.iter().map(|entry| entry.key.as_deref()).collect();
     let kinds = entries.iter().map(|entry| number_of(entry.kind)).collect::<Result<Vec<i16>>>()?;
-    let rows = run(pool, APPEND, &vec![&schemas, &keys, &kinds]).await?;
+    let rows = pool.write(APPEND, &[&schemas, &keys, &kinds], Attempt::Log).await?;
     rows.iter().map(|row| version(row, 0)).collect::<Result<_, _>>().map_err(|failure| failure.into_error(Attempt::Log))
 }
 
@@ -121,7 +120,7 @@ pub(crate) async fn prune(pool: &Pool, age: Duration) -> Result<u64> {
     let seconds = age.as_secs_f64().min(1e9);
     let mut pruned = 0;
     loop {
-        let rows = run(pool, PRUNE, &vec![&seconds, &PRUNED_AT_ONCE]).await?;
+        let rows = pool.write(PRUNE, &[&seconds, &PRUNED_AT_ONCE], Attempt::Log).await?;
         let count: i64 = match rows.first() {
             Some(row) => row.try_get(0).map_err(|error| Failure::from(error).into_error(Attempt::Log))?,
             None => 0,
@@ -131,22 +130,6 @@ pub(crate) async fn prune(pool: &Pool, age: Duration) -> Result<u64> {
             return Ok(pruned);
         }
     }
-}
-
-/// Runs one statement in a transaction that may write, in one round trip.
-async fn run(pool: &Pool, text: &str, params: &Params<'_>) -> Result<Vec<PgRow>> {
-    let (lease, statements) = pool.lease_to_write(&[text], Attempt::Log).await?;
-    let limit = pool.limits().statement;
-    let work = async {
-        let (begun, rows, committed) =
-            join3(lease.batch_execute(pool.begin()), lease.query(&statements[0], params), lease.batch_execute("COMMIT")).await;
-        begun?;
-        let rows = rows?;
-        committed?;
-        Ok(rows)
-    };
-    let outcome = within(limit, work).await;
-    lease.settle(outcome).map_err(|failure| failure.into_error(Attempt::Log))
 }
 
 fn place(row: &PgRow) -> Result<Place, Failure> {

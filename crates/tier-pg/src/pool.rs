@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, Timeouts};
 use deadpool_postgres::ClientWrapper;
+use futures_util::future::join3;
 use store_core::{Error, ErrorKind, Isolation, Result, Role};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -172,6 +173,21 @@ impl Pool {
                 Err(failure) => return Err(failure.into_error(attempt)),
             }
         }
+    }
+
+    /// Runs one statement in a transaction that may write, in one round trip.
+    pub(crate) async fn write(&self, text: &str, params: &[&(dyn ToSql + Sync)], attempt: Attempt<'_>) -> Result<Vec<Row>> {
+        let (lease, statements) = self.lease_to_write(&[text], attempt).await?;
+        let work = async {
+            let (begun, rows, committed) =
+                join3(lease.batch_execute(self.begin()), lease.query(&statements[0], params), lease.batch_execute("COMMIT")).await;
+            begun?;
+            let rows = rows?;
+            committed?;
+            Ok(rows)
+        };
+        let outcome = within(self.limits.statement, work).await;
+        lease.settle(outcome).map_err(|failure| failure.into_error(attempt))
     }
 
     /// Closes idle connections now and the others when they are returned.

@@ -24,7 +24,7 @@ const LONGEST_STEM: usize = 56;
 /// Strata's own sequence and tables, each with the statements that make it.
 ///
 /// The sequence caches nothing: a session that held numbers back would draw small ones late.
-const OWN: [(&str, &str); 3] = [
+const OWN: [(&str, &str); 5] = [
     ("_strata_version", "CREATE SEQUENCE _strata_version CACHE 1"),
     (
         "_strata_log",
@@ -42,6 +42,20 @@ const OWN: [(&str, &str); 3] = [
         CREATE INDEX _strata_log_at_idx ON _strata_log (at)",
     ),
     ("_strata_log_pruned", "CREATE TABLE _strata_log_pruned (is_floor BOOLEAN, xid XID8, PRIMARY KEY (is_floor, xid))"),
+    ("_strata_journals", "CREATE TABLE _strata_journals (journal_id TEXT PRIMARY KEY, applied_seq BIGINT NOT NULL)"),
+    (
+        "_strata_dead_letters",
+        "CREATE TABLE _strata_dead_letters (
+            journal_id TEXT COLLATE \"C\",
+            seq BIGINT,
+            schema TEXT NOT NULL,
+            key TEXT NOT NULL,
+            entry BYTEA NOT NULL,
+            error TEXT NOT NULL,
+            failed_at TIMESTAMPTZ NOT NULL,
+            PRIMARY KEY (journal_id, seq)
+        )",
+    ),
 ];
 
 /// Makes what is missing and checks what is there, in one transaction. Where nothing is missing, the right to make tables is not needed.

@@ -42,6 +42,8 @@ pub(crate) struct TableSql {
     pub(crate) get_many: String,
     /// As `get_many`, and locks them in the order of the arrays.
     pub(crate) lock_many: String,
+    /// The numbers and versions of the rows that are there, which it locks in the order of the arrays against others that write them.
+    pub(crate) lock_versions: String,
     /// The numbers of the keys that have a row.
     pub(crate) exists_many: String,
     /// Draws the version of a new row and writes the log row of the one just written: key columns, schema, key text. Answers the version.
@@ -68,6 +70,8 @@ pub(crate) struct Upsert {
     pub(crate) one: String,
     /// Many rows: an array for each column that is set.
     pub(crate) many: String,
+    /// As `many`, and leaves rows alone that are there, without an answer.
+    pub(crate) insert_many: String,
     /// The positions of the columns that are set.
     pub(crate) set: Vec<usize>,
     /// Whether a column is unset that an insert would need.
@@ -91,6 +95,10 @@ impl TableSql {
             get_one: format!("SELECT {}, {version} FROM {table} WHERE {where_key}", names.columns("")),
             lock_many: format!("{get_many} ORDER BY k.n FOR UPDATE OF t"),
             get_many,
+            lock_versions: format!(
+                "SELECT k.n, t.{version} FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) JOIN {table} AS t ON {matches} \
+                 ORDER BY k.n FOR NO KEY UPDATE OF t"
+            ),
             exists_many: format!("SELECT k.n FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) JOIN {table} AS t ON {matches}"),
             // Both parts see the table as it was before this statement: a row is either new, with version 0, or not.
             stamp_one: format!(
@@ -170,12 +178,9 @@ impl Upsert {
             .collect();
         changes.push(format!("{version} = {DRAW}"));
         let head = format!("INSERT INTO {table} AS t ({}, {version})", targets.join(", "));
-        let tail = format!(
-            "ON CONFLICT ({}) DO UPDATE SET {} RETURNING {}, t.{version}",
-            names.keys.join(", "),
-            changes.join(", "),
-            names.columns("t.")
-        );
+        let keys = names.keys.join(", ");
+        let answer = format!("RETURNING {}, t.{version}", names.columns("t."));
+        let tail = format!("ON CONFLICT ({keys}) DO UPDATE SET {} {answer}", changes.join(", "));
 
         let number_of_key = |position: &usize| set.iter().position(|candidate| candidate == position).map_or(0, |index| index + 1);
         let key_numbers: Vec<usize> = definition.key_positions().iter().map(number_of_key).collect();
@@ -205,10 +210,12 @@ impl Upsert {
             format!("LEFT JOIN {table} AS p ON {} ", same_key("p", &|number| format!("i.c{number}")))
         };
         let source = format!("unnest({}) WITH ORDINALITY AS i ({}, n) {join}", arrays.join(", "), aliases.join(", "));
+        // The order is that of the keys, so that two batches that share keys wait for each other without a deadlock.
+        let many = format!("{head} SELECT {}, 0 FROM {source}ORDER BY i.n", selected.join(", "));
         Upsert {
             one: format!("{head} VALUES ({}, 0) {tail}", values.join(", ")),
-            // The order is that of the keys, so that two batches that share keys wait for each other without a deadlock.
-            many: format!("{head} SELECT {}, 0 FROM {source}ORDER BY i.n {tail}", selected.join(", ")),
+            insert_many: format!("{many} ON CONFLICT ({keys}) DO NOTHING {answer}"),
+            many: format!("{many} {tail}"),
             set,
             only_updates: !needed.is_empty(),
         }

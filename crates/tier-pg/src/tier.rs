@@ -114,7 +114,13 @@ impl Tier for PgTier {
     }
 
     fn facets(self: Arc<Self>) -> Facets {
-        Facets { tables: Some(Arc::clone(&self) as _), log: Some(Arc::clone(&self) as _), wakes: Some(self), ..Facets::default() }
+        Facets {
+            tables: Some(Arc::clone(&self) as _),
+            log: Some(Arc::clone(&self) as _),
+            journals: Some(Arc::clone(&self) as _),
+            wakes: Some(self),
+            ..Facets::default()
+        }
     }
 
     /// Asks the primary.

@@ -11,8 +11,11 @@ use store_core::{BoundSchema, Error, ErrorKind, Filter, Result, Role, Row, Store
 use tokio::task::JoinHandle;
 use tokio_postgres::Row as PgRow;
 
+use crate::bulk::WriteWhere;
+use crate::conditional::PutManyIf;
 use crate::delete::Delete;
 use crate::error::{Attempt, Failure};
+use crate::journals;
 use crate::orphans::Orphans;
 use crate::pool::{ATTEMPTS, Lease, Pool, begin_isolated, check_count, milliseconds, within};
 use crate::read::{check_keys, key_arrays, placed, selected_row};
@@ -123,6 +126,26 @@ impl PgTransaction {
         }
     }
 
+    /// What a call that has begun was given, or why it fails.
+    fn checked<T>(&mut self, given: Result<T>) -> Result<T> {
+        given.inspect_err(|_| self.state.fail())
+    }
+
+    async fn write_where(&mut self, schema: &BoundSchema, write: &WriteWhere<'_>) -> Result<Vec<Touched>> {
+        let work = async |scope: Scope<'_>| {
+            let prepared = within(scope.limit, scope.lease.prepare(&write.texts())).await?;
+            write.run(scope, &prepared).await
+        };
+        self.work(work, |failure| failure.into_error(Attempt::Query(schema))).await
+    }
+
+    /// Writes what is told of a journal, and answers whether there was a row.
+    async fn note(&mut self, write: Result<journals::Write>) -> Result<bool> {
+        self.state.begin_call()?;
+        let write = self.checked(write)?;
+        self.work(async |scope: Scope<'_>| write.run(scope).await, |failure| failure.into_error(Attempt::Log)).await
+    }
+
     /// Runs statements of the transaction's own.
     async fn run(&mut self, text: &str) -> Result<()> {
         let run = async |scope: Scope<'_>| within(scope.limit, async { Ok(scope.lease.batch_execute(text).await?) }).await;
@@ -219,13 +242,7 @@ impl Transaction for PgTransaction {
 
     async fn put_many(&mut self, schema: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
         self.state.begin_call()?;
-        let put = match Put::new(schema, rows, self.statements.of(schema)) {
-            Ok(put) => put,
-            Err(error) => {
-                self.state.fail();
-                return Err(error);
-            }
-        };
+        let put = self.checked(Put::new(schema, rows, self.statements.of(schema)))?;
         let work = async |scope: Scope<'_>| {
             if rows.is_empty() {
                 return Ok(Vec::new());
@@ -236,28 +253,34 @@ impl Transaction for PgTransaction {
         self.work(work, |failure| put.error(failure)).await
     }
 
-    async fn put_many_if(&mut self, _: &BoundSchema, _: &[Row<'_>], _: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
-        Err(not_yet())
+    async fn put_many_if(&mut self, schema: &BoundSchema, rows: &[Row<'_>], conditions: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
+        self.state.begin_call()?;
+        let put = self.checked(PutManyIf::new(schema, self.statements.of(schema), rows, conditions))?;
+        self.work(async |scope: Scope<'_>| put.run(scope).await, |failure| put.error(failure)).await
     }
 
-    async fn delete_where(&mut self, _: &BoundSchema, _: &Filter) -> Result<Vec<Touched>> {
-        Err(not_yet())
+    async fn delete_where(&mut self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+        self.state.begin_call()?;
+        let write = self.checked(WriteWhere::delete(schema, filter))?;
+        self.write_where(schema, &write).await
     }
 
-    async fn update_where(&mut self, _: &BoundSchema, _: &Row<'_>, _: &Filter) -> Result<Vec<Touched>> {
-        Err(not_yet())
+    async fn update_where(&mut self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+        self.state.begin_call()?;
+        let write = self.checked(WriteWhere::update(schema, changes, filter))?;
+        self.write_where(schema, &write).await
     }
 
-    async fn advance_journal(&mut self, _: &str, _: u64) -> Result<()> {
-        Err(not_yet())
+    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
+        self.note(journals::Write::advance(journal, applied)).await.map(drop)
     }
 
-    async fn put_dead_letter(&mut self, _: &DeadLetter) -> Result<()> {
-        Err(not_yet())
+    async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()> {
+        self.note(journals::Write::put_letter(letter)).await.map(drop)
     }
 
-    async fn remove_dead_letter(&mut self, _: &str, _: u64) -> Result<bool> {
-        Err(not_yet())
+    async fn remove_dead_letter(&mut self, journal: &str, sequence: u64) -> Result<bool> {
+        self.note(journals::Write::remove_letter(journal, sequence)).await
     }
 
     async fn delete_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
@@ -345,8 +368,4 @@ impl fmt::Debug for PgTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PgTransaction").field("state", &self.state).finish_non_exhaustive()
     }
-}
-
-fn not_yet() -> Error {
-    Error::new(ErrorKind::Internal, "this call is not built yet")
 }

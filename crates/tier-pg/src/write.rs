@@ -65,7 +65,7 @@ pub(crate) struct Put<'a> {
 impl<'a> Put<'a> {
     pub(crate) fn new(schema: &'a BoundSchema, rows: &'a [Row<'a>], sql: Arc<TableSql>) -> Result<Self> {
         let batch = Batch::check(schema, rows)?;
-        let chunks = batch.chunks(schema, &sql, rows);
+        let chunks = batch.chunks(schema, &sql, rows, &in_key_order(schema.definition().key_positions(), rows), Chunk::upsert);
         Ok(Put { batch, schema, rows, sql, chunks })
     }
 
@@ -73,12 +73,7 @@ impl<'a> Put<'a> {
     pub(crate) fn texts(&self) -> Vec<&str> {
         match (self.rows, self.chunks.as_slice()) {
             ([_], [chunk]) => vec![&chunk.upsert.one, &self.sql.stamp_one],
-            (rows, chunks) => {
-                let log = if rows.len() > BULK_LOG_LIMIT { LOG_SCHEMA } else { LOG_KEYS };
-                let mut texts: Vec<&str> = vec![&self.sql.stamp_many, log];
-                texts.extend(chunks.iter().map(|chunk| chunk.upsert.many.as_str()));
-                texts
-            }
+            (_, chunks) => Chunk::texts(chunks, &self.sql),
         }
     }
 
@@ -87,16 +82,8 @@ impl<'a> Put<'a> {
         match (self.rows, self.chunks.as_slice()) {
             ([row], [chunk]) => self.put_one(scope, prepared, row, &chunk.upsert).await.map(|stored| vec![stored]),
             (_, chunks) => {
-                let mut write = BatchWrite {
-                    batch: &self.batch,
-                    schema: self.schema,
-                    rows: self.rows,
-                    scope,
-                    stored: self.rows.iter().map(|_| None).collect(),
-                    positions: self.batch.texts.iter().enumerate().map(|(position, text)| (text.as_str(), position)).collect(),
-                };
-                write.run(chunks, &prepared[2..], &prepared[0], &prepared[1]).await?;
-                write.stored.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| suppressed().into())
+                let stored = BatchWrite::new(&self.batch, self.schema, self.rows, scope).run(chunks, prepared).await?;
+                stored.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| suppressed().into())
             }
         }
     }
@@ -151,16 +138,7 @@ impl<'a> Put<'a> {
 
     /// What the failure says, with the key of the row that a unique index refused.
     pub(crate) fn error(&self, failure: Failure) -> Error {
-        let violator = match (self.rows, failure.unique_detail()) {
-            (_, None) => None,
-            ([_], Some(_)) => Some(0),
-            (rows, Some(detail)) => violator(detail, self.schema, rows),
-        };
-        let error = failure.into_error(Attempt::Table(self.schema));
-        match violator {
-            Some(position) => error.with_key(self.batch.texts[position].as_str()),
-            None => error,
-        }
+        self.batch.error(failure, self.schema, self.rows)
     }
 }
 
@@ -195,10 +173,31 @@ impl Batch {
         Ok(Batch { texts })
     }
 
-    /// Groups the rows by their unset columns, in key order, into portions for one statement each.
-    fn chunks(&self, schema: &BoundSchema, sql: &TableSql, rows: &[Row<'_>]) -> Vec<Chunk> {
+    /// What the failure says, with the key of the row that a unique index refused.
+    pub(crate) fn error(&self, failure: Failure, schema: &BoundSchema, rows: &[Row<'_>]) -> Error {
+        let violator = match (rows, failure.unique_detail()) {
+            (_, None) => None,
+            ([_], Some(_)) => Some(0),
+            (rows, Some(detail)) => violator(detail, schema, rows),
+        };
+        let error = failure.into_error(Attempt::Table(schema));
+        match violator {
+            Some(position) => error.with_key(self.texts[position].as_str()),
+            None => error,
+        }
+    }
+
+    /// Groups the rows at some positions, which are in key order, by their unset columns, into portions for one statement each.
+    pub(crate) fn chunks(
+        &self,
+        schema: &BoundSchema,
+        sql: &TableSql,
+        rows: &[Row<'_>],
+        positions: &[usize],
+        chunk_of: impl Fn(Arc<Upsert>, Vec<usize>) -> Chunk,
+    ) -> Vec<Chunk> {
         let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
-        for position in in_key_order(schema.definition().key_positions(), rows) {
+        for &position in positions {
             let unset = unset(&rows[position]);
             match groups.iter_mut().find(|(present, _)| *present == unset) {
                 Some((_, positions)) => positions.push(position),
@@ -213,12 +212,12 @@ impl Batch {
                 chunk.push(position);
                 bytes += size(&rows[position]);
                 if chunk.len() >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
-                    chunks.push(Chunk { upsert: upsert.clone(), positions: std::mem::take(&mut chunk) });
+                    chunks.push(chunk_of(upsert.clone(), std::mem::take(&mut chunk)));
                     bytes = 0;
                 }
             }
             if !chunk.is_empty() {
-                chunks.push(Chunk { upsert, positions: chunk });
+                chunks.push(chunk_of(upsert, chunk));
             }
         }
         chunks
@@ -226,13 +225,37 @@ impl Batch {
 }
 
 /// Rows for one statement.
-struct Chunk {
+pub(crate) struct Chunk {
     upsert: Arc<Upsert>,
     positions: Vec<usize>,
+    /// Whether rows that are there stay as they are.
+    only_inserts: bool,
+}
+
+impl Chunk {
+    pub(crate) fn upsert(upsert: Arc<Upsert>, positions: Vec<usize>) -> Self {
+        Chunk { upsert, positions, only_inserts: false }
+    }
+
+    pub(crate) fn insert(upsert: Arc<Upsert>, positions: Vec<usize>) -> Self {
+        Chunk { upsert, positions, only_inserts: true }
+    }
+
+    /// What is to be prepared before chunks are written.
+    pub(crate) fn texts<'a>(chunks: &'a [Chunk], sql: &'a TableSql) -> Vec<&'a str> {
+        let log = if Chunk::are_bulk(chunks) { LOG_SCHEMA } else { LOG_KEYS };
+        let writes = chunks.iter().map(|chunk| if chunk.only_inserts { &chunk.upsert.insert_many } else { &chunk.upsert.many });
+        [sql.stamp_many.as_str(), log].into_iter().chain(writes.map(String::as_str)).collect()
+    }
+
+    /// Whether the log is told of the schema, rather than of each key.
+    fn are_bulk(chunks: &[Chunk]) -> bool {
+        chunks.iter().map(|chunk| chunk.positions.len()).sum::<usize>() > BULK_LOG_LIMIT
+    }
 }
 
 /// The writing of a batch, while it runs.
-struct BatchWrite<'a> {
+pub(crate) struct BatchWrite<'a> {
     batch: &'a Batch,
     schema: &'a BoundSchema,
     rows: &'a [Row<'a>],
@@ -241,10 +264,18 @@ struct BatchWrite<'a> {
     positions: HashMap<&'a str, usize>,
 }
 
-impl BatchWrite<'_> {
-    async fn run(&mut self, chunks: &[Chunk], upserts: &[Statement], stamp: &Statement, log: &Statement) -> Result<(), Failure> {
+impl<'a> BatchWrite<'a> {
+    pub(crate) fn new(batch: &'a Batch, schema: &'a BoundSchema, rows: &'a [Row<'a>], scope: Scope<'a>) -> Self {
+        let stored = rows.iter().map(|_| None).collect();
+        let positions = batch.texts.iter().enumerate().map(|(position, text)| (text.as_str(), position)).collect();
+        BatchWrite { batch, schema, rows, scope, stored, positions }
+    }
+
+    /// Writes the chunks' rows, by their [texts](Chunk::texts), and gives what is stored of each row that was written.
+    pub(crate) async fn run(mut self, chunks: &[Chunk], prepared: Prepared<'_>) -> Result<Vec<Option<StoredRow>>, Failure> {
+        let [stamp, log, writes @ ..] = prepared else { return Err(suppressed().into()) };
         let Scope { lease, limit, .. } = self.scope;
-        for (index, (chunk, upsert)) in chunks.iter().zip(upserts).enumerate() {
+        for (index, (chunk, upsert)) in chunks.iter().zip(writes).enumerate() {
             let columns = self.columns(&chunk.upsert.set, &chunk.positions);
             let params: Params<'_> = columns.iter().map(|column| column as _).collect();
             let written = within(limit, async {
@@ -262,8 +293,12 @@ impl BatchWrite<'_> {
             if !fresh.is_empty() {
                 self.stamp(stamp, &fresh).await?;
             }
+            if !chunk.only_inserts && chunk.positions.iter().any(|&position| self.stored[position].is_none()) {
+                return Err(suppressed().into());
+            }
         }
-        self.log_and_commit(log).await
+        self.log_and_commit(log, Chunk::are_bulk(chunks)).await?;
+        Ok(self.stored)
     }
 
     /// The columns of some rows as arrays.
@@ -305,16 +340,19 @@ impl BatchWrite<'_> {
         Ok(())
     }
 
-    async fn log_and_commit(&self, statement: &Statement) -> Result<(), Failure> {
+    async fn log_and_commit(&self, statement: &Statement, is_bulk: bool) -> Result<(), Failure> {
         let name = self.schema.name();
-        let versions: Vec<i64> = self.stored.iter().map(|stored| stored.as_ref().map_or(0, |stored| stored.version.get() as i64)).collect();
+        let written = self.stored.iter().zip(&self.batch.texts).filter_map(|(stored, text)| Some((text.as_str(), stored.as_ref()?)));
+        let (texts, versions): (Vec<&str>, Vec<i64>) = written.map(|(text, stored)| (text, stored.version.get() as i64)).unzip();
         if versions.contains(&0) {
             return Err(suppressed().into());
         }
-        let by_key: [&(dyn ToSql + Sync); 4] = [&name, &self.batch.texts, &versions, &kind::PUT];
-        let newest = versions.iter().copied().max().unwrap_or_default();
+        let by_key: [&(dyn ToSql + Sync); 4] = [&name, &texts, &versions, &kind::PUT];
+        let Some(newest) = versions.iter().copied().max() else {
+            return within(self.scope.limit, async { Ok(self.scope.commit().await?) }).await;
+        };
         let by_schema: [&(dyn ToSql + Sync); 3] = [&name, &kind::PUT, &newest];
-        let params: &[&(dyn ToSql + Sync)] = if versions.len() > BULK_LOG_LIMIT { &by_schema } else { &by_key };
+        let params: &[&(dyn ToSql + Sync)] = if is_bulk { &by_schema } else { &by_key };
         let work = async {
             let (logged, committed) = join(self.scope.lease.execute(statement, params), self.scope.commit()).await;
             logged?;

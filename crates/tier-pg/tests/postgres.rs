@@ -34,3 +34,4 @@ use database::Database;
 store_testkit::tables_suite!(Database::create);
 store_testkit::log_suite!(Database::create);
 store_testkit::transactions_suite!(Database::create);
+store_testkit::journals_suite!(Database::create);

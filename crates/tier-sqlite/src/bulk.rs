@@ -13,10 +13,15 @@ use crate::value::{self, NewRow, key_to_stored, to_stored};
 use crate::workers::Worker;
 use crate::write::{LogKeys, log, with_key};
 
-/// Deletes the rows whose keys a statement finds.
+/// Deletes the rows whose keys a statement finds, in one transaction.
 pub(crate) fn delete_where(worker: &Worker, plan: &Plan, find: &Statement) -> Result<Vec<Touched>> {
+    transaction(worker, Origin::Table(plan), |connection| delete_where_within(connection, plan, find))
+}
+
+/// As [`delete_where`], within a transaction that is open.
+pub(crate) fn delete_where_within(connection: &Connection, plan: &Plan, find: &Statement) -> Result<Vec<Touched>> {
     let from_sqlite = |error| error::from_sqlite(error, Origin::Table(plan));
-    write_where(worker, plan, find, LogKind::Delete, |connection, key, _| {
+    write_where(connection, plan, find, LogKind::Delete, |connection, key, _| {
         let mut statement = connection.prepare_cached(&plan.delete).map_err(from_sqlite)?;
         statement.execute(params_from_iter(key)).map(drop).map_err(from_sqlite)
     })
@@ -50,11 +55,16 @@ impl Changes {
     }
 }
 
-/// Sets columns of the rows whose keys a statement finds.
+/// Sets columns of the rows whose keys a statement finds, in one transaction.
 pub(crate) fn update_where(worker: &Worker, plan: &Plan, changes: &Changes, find: &Statement) -> Result<Vec<Touched>> {
+    transaction(worker, Origin::Table(plan), |connection| update_where_within(connection, plan, changes, find))
+}
+
+/// As [`update_where`], within a transaction that is open.
+pub(crate) fn update_where_within(connection: &Connection, plan: &Plan, changes: &Changes, find: &Statement) -> Result<Vec<Touched>> {
     let sql = plan.update_only(&changes.given);
     let from_sqlite = |error| error::from_sqlite(error, Origin::Table(plan));
-    write_where(worker, plan, find, LogKind::Put, |connection, key, version| {
+    write_where(connection, plan, find, LogKind::Put, |connection, key, version| {
         let row = changes.row(key, version);
         let mut statement = connection.prepare_cached(&sql).map_err(from_sqlite)?;
         let updated = statement.execute(params_from_iter(&row.values)).map_err(from_sqlite);
@@ -62,24 +72,22 @@ pub(crate) fn update_where(worker: &Worker, plan: &Plan, changes: &Changes, find
     })
 }
 
-/// Writes the rows whose keys a statement finds, in one transaction: SQLite has one writer, so that nothing changes between the two.
+/// Writes the rows whose keys a statement finds: SQLite has one writer, so that nothing changes between the two.
 fn write_where(
-    worker: &Worker,
+    connection: &Connection,
     plan: &Plan,
     find: &Statement,
     kind: LogKind,
     mut write: impl FnMut(&Connection, Vec<Stored>, i64) -> Result<()>,
 ) -> Result<Vec<Touched>> {
-    transaction(worker, Origin::Table(plan), |connection| {
-        let keys = find_keys(connection, plan, find)?;
-        let first = draw_versions(connection, keys.len())?;
-        for (version, key) in (first..).zip(&keys) {
-            write(connection, key_to_stored(key, plan)?, version)?;
-        }
-        let borrowed = keys.iter().map(|key| key.iter().map(Value::as_borrowed).collect());
-        log(connection, plan, &LogKeys::of(borrowed)?, (first..).take(keys.len()).map(Some), kind)?;
-        Ok((first..).zip(keys).map(|(version, key)| Touched { key, version: to_version(version) }).collect())
-    })
+    let keys = find_keys(connection, plan, find)?;
+    let first = draw_versions(connection, keys.len())?;
+    for (version, key) in (first..).zip(&keys) {
+        write(connection, key_to_stored(key, plan)?, version)?;
+    }
+    let borrowed = keys.iter().map(|key| key.iter().map(Value::as_borrowed).collect());
+    log(connection, plan, &LogKeys::of(borrowed)?, (first..).take(keys.len()).map(Some), kind)?;
+    Ok((first..).zip(keys).map(|(version, key)| Touched { key, version: to_version(version) }).collect())
 }
 
 fn find_keys(connection: &Connection, plan: &Plan, find: &Statement) -> Result<Vec<Row<'static>>> {

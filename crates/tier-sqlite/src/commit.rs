@@ -31,10 +31,24 @@ pub(crate) const OWN_TABLES: &str = "
         key TEXT,
         kind TEXT NOT NULL
     ) STRICT;
+    CREATE TABLE IF NOT EXISTS \"_strata_journals\" (
+        journal_id TEXT NOT NULL PRIMARY KEY,
+        applied_seq INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS \"_strata_dead_letters\" (
+        journal_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        schema TEXT NOT NULL,
+        key TEXT NOT NULL,
+        entry BLOB NOT NULL,
+        error TEXT NOT NULL,
+        failed_at INTEGER NOT NULL,
+        PRIMARY KEY (journal_id, seq)
+    ) STRICT;
 ";
 
 /// Their names.
-pub(crate) const OWN_NAMES: [&str; 2] = ["_strata_version", "_strata_log"];
+pub(crate) const OWN_NAMES: [&str; 4] = ["_strata_version", "_strata_log", "_strata_journals", "_strata_dead_letters"];
 
 /// The layout of Strata's own tables that this build reads and writes.
 pub(crate) const FORMAT: i64 = 1;

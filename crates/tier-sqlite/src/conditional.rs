@@ -1,33 +1,48 @@
-//! Writing a row if what is there is what the writer expects.
+//! Writing rows if what is there is what the writer expects.
 
-use rusqlite::types::Value as Stored;
-use store_core::facet::{Condition, LogKind};
+use rusqlite::Connection;
+use store_core::facet::Condition;
 use store_core::{Result, StoredRow};
 
-use crate::commit::{draw_versions, transaction};
+use crate::commit::transaction;
 use crate::error::{self, Origin};
 use crate::plan::Plan;
 use crate::read;
 use crate::value::{self, NewRow};
 use crate::workers::Worker;
-use crate::write::{LogKeys, log, with_key, write_and_read};
+use crate::write::{LogKeys, put_within};
+
+/// A row, the text of its key, and what it expects.
+pub(crate) struct RowIf {
+    pub(crate) row: NewRow,
+    pub(crate) text: String,
+    pub(crate) condition: Condition,
+}
 
 /// Inserts or updates a row if the condition holds, and gives what the table then holds.
-pub(crate) fn put_if(worker: &Worker, plan: &Plan, mut row: NewRow, keys: &LogKeys, condition: Condition) -> Result<Option<StoredRow>> {
-    let all: Box<[usize]> = (0..plan.columns().len()).collect();
-    let given = row.given.clone().unwrap_or(all);
-    let key = value::stored_key_of(&row, plan);
-    let sql = if condition == Condition::Absent { plan.insert_only(&given) } else { plan.update(&given) };
-    // SQLite has one writer: from the beginning of the transaction on, nothing changes but by it.
-    transaction(worker, Origin::Table(plan), |connection| {
-        if !condition.holds(read::version(connection, plan, &key)?) {
-            return Ok(None);
+pub(crate) fn put_if(worker: &Worker, plan: &Plan, row: RowIf) -> Result<Option<StoredRow>> {
+    let stored = transaction(worker, Origin::Table(plan), |connection| put_many_if_within(connection, plan, vec![row]))?;
+    stored.into_iter().next().ok_or_else(error::lost)
+}
+
+/// Inserts or updates each row whose condition holds, within a transaction that is open. SQLite has one writer: from the beginning of the transaction on,
+/// nothing changes but by it.
+pub(crate) fn put_many_if_within(connection: &Connection, plan: &Plan, rows: Vec<RowIf>) -> Result<Vec<Option<StoredRow>>> {
+    let mut answers = vec![None; rows.len()];
+    let (mut positions, mut held, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    for (position, RowIf { row, text, condition }) in rows.into_iter().enumerate() {
+        if condition.holds(read::version(connection, plan, &value::stored_key_of(&row, plan))?) {
+            positions.push(position);
+            held.push(row);
+            texts.push(text);
         }
-        let version = draw_versions(connection, 1)?;
-        row.values.push(Stored::Integer(version));
-        let stored = write_and_read(connection, plan, &sql, &row.values).map_err(|error| with_key(error, &row, plan))?;
-        let stored = stored.ok_or_else(error::lost)?;
-        log(connection, plan, keys, [Some(version)].into_iter(), LogKind::Put)?;
-        Ok(Some(stored))
-    })
+    }
+    if held.is_empty() {
+        return Ok(answers);
+    }
+    let stored = put_within(connection, plan, held, &LogKeys::of_texts(texts))?;
+    for (position, stored) in positions.into_iter().zip(stored) {
+        answers[position] = Some(stored);
+    }
+    Ok(answers)
 }

@@ -26,6 +26,7 @@ mod connection;
 mod error;
 mod file;
 mod indexes;
+mod journals;
 mod leader;
 mod log;
 mod plan;

@@ -81,11 +81,6 @@ impl Plan {
         sql
     }
 
-    /// Inserts a row of which the columns at `given` have values and reads it back.
-    pub(crate) fn insert_only(&self, given: &[usize]) -> String {
-        format!("{} RETURNING {}", self.insert(given), self.all_columns())
-    }
-
     /// Inserts a row of which the columns at `given` have values.
     fn insert(&self, given: &[usize]) -> String {
         let mut sql = format!("INSERT INTO {} (", quote(&self.table));

@@ -8,10 +8,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rusqlite::types::Value as Stored;
 use store_core::facet::{Begin, Condition, Count, MissingIndex, Select, Tables, Touched, Transaction};
 use store_core::sql::{self, Dialect};
-use store_core::{BoundSchema, Error, Filter, Result, Role, Row, StoredRow, Value, Version};
+use store_core::{BoundSchema, Error, Filter, Result, Role, Row, StoredRow, Value, Version, key_text};
 
 use crate::bulk;
-use crate::conditional;
+use crate::conditional::{self, RowIf};
 use crate::plan::Plan;
 use crate::prepare;
 use crate::read::{self, Statement};
@@ -75,9 +75,8 @@ impl Tables for SqliteTier {
 
     async fn put_if(&self, schema: &BoundSchema, row: &Row<'_>, condition: Condition) -> Result<Option<StoredRow>> {
         let plan = self.plan(schema);
-        let new = row_to_stored(row, &plan)?;
-        let keys = LogKeys::of([key_of(row, &plan)].into_iter()).map_err(|error| of_schema(error, &plan))?;
-        self.on_table(self.writer(), plan, move |worker, plan| conditional::put_if(worker, plan, new, &keys, condition)).await
+        let new = row_if(row, condition, &plan)?;
+        self.on_table(self.writer(), plan, move |worker, plan| conditional::put_if(worker, plan, new)).await
     }
 
     async fn delete_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
@@ -172,6 +171,13 @@ pub(crate) fn new_rows(rows: &[Row<'_>], plan: &Plan) -> Result<(Vec<NewRow>, Lo
     Ok((new, keys))
 }
 
+/// A row to write under a condition, as SQLite takes it.
+pub(crate) fn row_if(row: &Row<'_>, condition: Condition, plan: &Plan) -> Result<RowIf> {
+    let new = row_to_stored(row, plan)?;
+    let text = key_text(&key_of(row, plan)).map_err(|error| of_schema(error, plan))?;
+    Ok(RowIf { row: new, text, condition })
+}
+
 /// Keys of rows to delete, as SQLite takes them, and what the log is told of them.
 pub(crate) fn old_keys(keys: &[Row<'_>], plan: &Plan) -> Result<(Vec<Vec<Stored>>, LogKeys)> {
     let stored = keys.iter().map(|key| key_to_stored(key, plan)).collect::<Result<Vec<_>>>()?;
@@ -184,7 +190,7 @@ fn key_of<'a>(row: &'a Row<'_>, plan: &Plan) -> Row<'a> {
 }
 
 /// Finds the keys of the rows that a condition holds for.
-fn keys_where(schema: &BoundSchema, filter: &Filter) -> Result<Statement> {
+pub(crate) fn keys_where(schema: &BoundSchema, filter: &Filter) -> Result<Statement> {
     let columns = Some(schema.definition().key_positions().to_vec());
     sql::select(Dialect::Sqlite, schema, &Select { columns, filter: Some(filter.clone()), ..Select::default() }).map(statement)
 }

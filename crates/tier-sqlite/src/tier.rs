@@ -121,7 +121,13 @@ impl Tier for SqliteTier {
     }
 
     fn facets(self: Arc<Self>) -> Facets {
-        Facets { tables: Some(Arc::clone(&self) as _), log: Some(Arc::clone(&self) as _), wakes: Some(self), ..Facets::default() }
+        Facets {
+            tables: Some(Arc::clone(&self) as _),
+            log: Some(Arc::clone(&self) as _),
+            journals: Some(Arc::clone(&self) as _),
+            wakes: Some(self),
+            ..Facets::default()
+        }
     }
 
     async fn ping(&self) -> Result<()> {

@@ -16,11 +16,14 @@ use store_core::{BoundSchema, Error, ErrorKind, Filter, Result, Row, StoredRow, 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::asker::Asker;
+use crate::bulk;
 use crate::commit;
+use crate::conditional;
 use crate::error::{self, Origin};
+use crate::journals;
 use crate::plan::{Plan, Plans};
 use crate::read;
-use crate::tables::{new_rows, of_schema, old_keys, statement};
+use crate::tables::{keys_where, new_rows, of_schema, old_keys, row_if, statement};
 use crate::value::key_to_stored;
 use crate::workers::{Interest, Interested, STEPS_BETWEEN_CHECKS, Worker, Workers};
 use crate::write;
@@ -115,6 +118,22 @@ impl SqliteTransaction {
             }
         }
         .map_err(|error| of_schema(error, &plan))
+    }
+
+    /// Runs a job about a place in a journal.
+    async fn at_place<T: Send + 'static>(
+        &mut self,
+        sequence: u64,
+        job: impl FnOnce(&Connection, i64) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.state.begin_call()?;
+        match journals::number(sequence) {
+            Ok(sequence) => self.work(move |connection| job(connection, sequence)).await,
+            Err(error) => {
+                self.state.fail();
+                Err(error)
+            }
+        }
     }
 
     /// Why the writer takes no more jobs.
@@ -216,28 +235,46 @@ impl Transaction for SqliteTransaction {
         .await
     }
 
-    async fn put_many_if(&mut self, _: &BoundSchema, _: &[Row<'_>], _: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
-        Err(not_yet())
+    async fn put_many_if(&mut self, schema: &BoundSchema, rows: &[Row<'_>], conditions: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
+        self.on_table(schema, |plan| {
+            if rows.len() != conditions.len() {
+                return Err(Error::new(ErrorKind::Internal, format!("{} conditions were given for {} rows", conditions.len(), rows.len())));
+            }
+            let rows = rows.iter().zip(conditions).map(|(row, &condition)| row_if(row, condition, plan)).collect::<Result<_>>()?;
+            Ok(move |connection: &Connection, plan: &Plan| conditional::put_many_if_within(connection, plan, rows))
+        })
+        .await
     }
 
-    async fn delete_where(&mut self, _: &BoundSchema, _: &Filter) -> Result<Vec<Touched>> {
-        Err(not_yet())
+    async fn delete_where(&mut self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
+        self.on_table(schema, |_| {
+            let keys = keys_where(schema, filter)?;
+            Ok(move |connection: &Connection, plan: &Plan| bulk::delete_where_within(connection, plan, &keys))
+        })
+        .await
     }
 
-    async fn update_where(&mut self, _: &BoundSchema, _: &Row<'_>, _: &Filter) -> Result<Vec<Touched>> {
-        Err(not_yet())
+    async fn update_where(&mut self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>> {
+        self.on_table(schema, |plan| {
+            let (changes, keys) = (bulk::Changes::new(changes, plan)?, keys_where(schema, filter)?);
+            Ok(move |connection: &Connection, plan: &Plan| bulk::update_where_within(connection, plan, &changes, &keys))
+        })
+        .await
     }
 
-    async fn advance_journal(&mut self, _: &str, _: u64) -> Result<()> {
-        Err(not_yet())
+    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
+        let journal = journal.to_owned();
+        self.at_place(applied, move |connection, applied| journals::advance(connection, &journal, applied)).await
     }
 
-    async fn put_dead_letter(&mut self, _: &DeadLetter) -> Result<()> {
-        Err(not_yet())
+    async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()> {
+        let letter = letter.clone();
+        self.at_place(letter.sequence, move |connection, sequence| journals::put_letter(connection, sequence, &letter)).await
     }
 
-    async fn remove_dead_letter(&mut self, _: &str, _: u64) -> Result<bool> {
-        Err(not_yet())
+    async fn remove_dead_letter(&mut self, journal: &str, sequence: u64) -> Result<bool> {
+        let journal = journal.to_owned();
+        self.at_place(sequence, move |connection, sequence| journals::remove_letter(connection, &journal, sequence)).await
     }
 
     async fn delete_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
@@ -318,8 +355,4 @@ impl fmt::Debug for SqliteTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteTransaction").field("state", &self.state).finish_non_exhaustive()
     }
-}
-
-fn not_yet() -> Error {
-    Error::new(ErrorKind::Internal, "this call is not built yet")
 }

@@ -28,6 +28,11 @@ impl LogKeys {
         }
         keys.map(|key| key_text(&key)).collect::<Result<_>>().map(LogKeys::Each)
     }
+
+    /// For the keys of a call, by their texts.
+    pub(crate) fn of_texts(texts: Vec<String>) -> Self {
+        if texts.len() > BULK_LOG_LIMIT { LogKeys::Whole } else { LogKeys::Each(texts) }
+    }
 }
 
 /// Inserts or updates rows in one transaction, and gives what the table then holds.

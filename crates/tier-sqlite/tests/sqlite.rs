@@ -22,3 +22,4 @@ use support::database;
 store_testkit::tables_suite!(database);
 store_testkit::log_suite!(database);
 store_testkit::transactions_suite!(database);
+store_testkit::journals_suite!(database);

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a case fails by a panic")]
 
+pub mod bulk;
+pub mod conditional;
 pub mod ends;
 pub mod isolation;
 pub mod rows;
@@ -70,6 +72,20 @@ macro_rules! transactions_suite {
                 a_violation_names_key_and_column,
                 what_a_column_cannot_hold_is_refused,
             }
+            $crate::suite_cases! { super::transactions_suite_database, transactions::conditional:
+                conditions_hold_row_by_row,
+                conditions_see_own_writes,
+                conditional_rows_keep_what_they_do_not_set,
+                rules_refuse_conditional_rows,
+                large_conditional_batches_are_one_row_of_the_log,
+                the_later_of_two_inserts_finds_what_the_earlier_wrote,
+                counting_by_version_in_transactions_loses_nothing,
+            }
+            $crate::suite_cases! { super::transactions_suite_database, transactions::bulk:
+                writes_by_condition_see_own_writes_and_come_with_the_commit,
+                writes_by_condition_go_back_with_a_savepoint,
+                large_writes_by_condition_of_a_transaction_are_one_row_of_the_log,
+            }
             $crate::suite_cases! { super::transactions_suite_database, transactions::ends:
                 a_rollback_leaves_nothing,
                 a_dropped_transaction_leaves_nothing_and_holds_nobody_up,
@@ -103,6 +119,8 @@ mod tests {
     fn the_macro_lists_every_case() {
         let listed = include_str!("transactions.rs");
         for source in [
+            include_str!("transactions/bulk.rs"),
+            include_str!("transactions/conditional.rs"),
             include_str!("transactions/ends.rs"),
             include_str!("transactions/isolation.rs"),
             include_str!("transactions/rows.rs"),

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use store_core::facet::{Log, Tables};
+use store_core::facet::{Journals, Log, Tables};
 use store_core::{BoundSchema, Error, ErrorKind, Role, Tier};
 use tokio::task::JoinHandle;
 
@@ -18,7 +18,13 @@ pub(super) struct Truth {
     pub(super) tables: Arc<dyn Tables>,
     pub(super) log: Arc<dyn Log>,
     // Some facets need not keep their tier alive.
-    _tier: Arc<dyn Tier>,
+    tier: Arc<dyn Tier>,
+}
+
+impl Truth {
+    pub(super) fn journals(&self) -> Arc<dyn Journals> {
+        Arc::clone(&self.tier).facets().journals.expect("a truth tier with write-behind has the facet `journals`")
+    }
 }
 
 /// Opens a tier.
@@ -29,7 +35,7 @@ pub(super) async fn open(database: &impl TruthDatabase) -> Truth {
     Truth {
         tables: facets.tables.expect("a truth tier has the facet `tables`"),
         log: facets.log.expect("a truth tier has the facet `log`"),
-        _tier: tier,
+        tier,
     }
 }
 

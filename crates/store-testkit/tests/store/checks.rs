@@ -258,7 +258,10 @@ async fn a_store_that_may_make_no_tables_needs_them() {
     };
     let error = builder(false).await.unwrap_err();
     assert_eq!((error.kind(), error.operation(), error.tier()), (ErrorKind::SchemaMismatch, Some("build"), Some(Role::Truth)), "{error}");
-    for part in ["`_strata_version`, `_strata_log`, `player`, `city`", "`create_tables` is off; turn it on"] {
+    for part in [
+        "`_strata_version`, `_strata_log`, `_strata_journals`, `_strata_dead_letters`, `player`, `city`",
+        "`create_tables` is off; turn it on",
+    ] {
         assert!(error.to_string().contains(part), "`{part}` is not in: {error}");
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no file was made");
@@ -275,5 +278,10 @@ async fn a_store_that_may_make_no_tables_needs_them_in_postgres() {
     let builder = Store::builder().tier(tier).schema::<Player>().configure(|settings| settings.create_tables = false);
     let error = builder.build().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SchemaMismatch, "{error}");
-    assert!(error.to_string().contains("`_strata_version`, `_strata_log`, `_strata_log_pruned`, `player`"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("`_strata_version`, `_strata_log`, `_strata_log_pruned`, `_strata_journals`, `_strata_dead_letters`, `player`"),
+        "{error}"
+    );
 }

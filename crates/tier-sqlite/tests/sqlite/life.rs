@@ -71,7 +71,7 @@ async fn a_missing_file_is_made_by_the_first_call_that_needs_it() {
     let database = Database::new();
     let tier = SqliteTier::open(database.config()).await.unwrap();
     let missing = tier.missing_tables(&[note_schema()]).await.unwrap();
-    assert_eq!(missing, ["_strata_version", "_strata_log", "note"]);
+    assert_eq!(missing, ["_strata_version", "_strata_log", "_strata_journals", "_strata_dead_letters", "note"]);
     tier.close().await.unwrap();
     assert!(!database.path().exists(), "there was nothing to make");
 

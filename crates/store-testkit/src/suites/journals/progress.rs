@@ -1,0 +1,92 @@
+//! How far journals were applied.
+
+use std::sync::Arc;
+
+use store_core::ErrorKind;
+use store_core::facet::Transaction;
+
+use super::{begin, open};
+use crate::suites::tables::schemas::{player, player_row};
+use crate::suites::truth::{TruthDatabase, open as open_bare};
+
+/// It is told by every tier from the commit on, together with the data, and by none if it is rolled back.
+pub async fn a_journal_advances_with_the_transaction(database: impl TruthDatabase) {
+    let ((truth, journals), (_other, elsewhere)) = (open(&database).await, open(&database).await);
+    assert_eq!(journals.applied("a").await.unwrap(), None);
+    let mut transaction = begin(&truth).await;
+    transaction.put_many(&player(), &[player_row(1)]).await.unwrap();
+    transaction.advance_journal("a", 7).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(elsewhere.applied("a").await.unwrap(), None);
+
+    let mut transaction = begin(&truth).await;
+    transaction.put_many(&player(), &[player_row(1)]).await.unwrap();
+    transaction.advance_journal("a", 8).await.unwrap();
+    transaction.savepoint().await.unwrap();
+    transaction.advance_journal("a", 9).await.unwrap();
+    transaction.advance_journal("b", 9).await.unwrap();
+    transaction.roll_back_to_savepoint().await.unwrap();
+    assert_eq!(elsewhere.applied("a").await.unwrap(), None);
+    transaction.commit().await.unwrap();
+    assert_eq!((elsewhere.applied("a").await.unwrap(), elsewhere.applied("b").await.unwrap()), (Some(8), None));
+}
+
+/// Whoever comes late with an earlier place changes nothing, whichever transaction ends last. Journals know nothing of each other.
+pub async fn a_journal_never_goes_back(database: impl TruthDatabase) {
+    let (truth, journals) = open(&database).await;
+    let journal = "ein Tagebuch: 日記";
+    let last = i64::MAX.unsigned_abs();
+    for (place, expected) in [(0, 0), (5, 5), (3, 5), (5, 5), (6, 6), (last, last), (7, last)] {
+        let mut transaction = begin(&truth).await;
+        transaction.advance_journal(journal, place).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(journals.applied(journal).await.unwrap(), Some(expected), "{place}");
+    }
+    assert_eq!(journals.applied("").await.unwrap(), None);
+
+    let truth = Arc::new(truth);
+    let writers: Vec<_> = (1..=8_u64)
+        .map(|writer| {
+            let truth = Arc::clone(&truth);
+            tokio::spawn(async move {
+                for turn in 0..5 {
+                    let mut transaction = begin(&truth).await;
+                    transaction.advance_journal("shared", writer * 10 + turn).await.unwrap();
+                    transaction.commit().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(journals.applied("shared").await.unwrap(), Some(84));
+}
+
+/// The tables hold signed numbers.
+pub async fn a_place_beyond_the_last_is_refused(database: impl TruthDatabase) {
+    let (truth, journals) = open(&database).await;
+    let refuse = async |mut transaction: Box<dyn Transaction>| {
+        let error = transaction.advance_journal("a", i64::MAX.unsigned_abs() + 1).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidValue);
+        assert_eq!(transaction.advance_journal("a", 1).await.unwrap_err().kind(), ErrorKind::TransactionFailed);
+        transaction.rollback().await.unwrap();
+    };
+    refuse(begin(&truth).await).await;
+    assert_eq!(journals.remove_dead_letter("a", u64::MAX).await.unwrap_err().kind(), ErrorKind::InvalidValue);
+}
+
+/// Where nothing was prepared, the error says that tables are missing.
+pub async fn without_its_tables_every_call_says_so(database: impl TruthDatabase) {
+    let truth = open_bare(&database).await;
+    let missing = truth.tables.missing_tables(&[]).await.unwrap();
+    for table in ["_strata_journals", "_strata_dead_letters"] {
+        assert!(missing.iter().any(|name| name == table), "{missing:?}");
+    }
+    let journals = truth.journals();
+    assert_eq!(journals.applied("a").await.unwrap_err().kind(), ErrorKind::SchemaMismatch);
+    assert_eq!(journals.dead_letters(None, None, 1).await.unwrap_err().kind(), ErrorKind::SchemaMismatch);
+    truth.tables.prepare(&[]).await.unwrap();
+    assert_eq!(truth.tables.missing_tables(&[]).await.unwrap(), Vec::<String>::new());
+    assert_eq!(journals.applied("a").await.unwrap(), None);
+}
