@@ -86,7 +86,7 @@ pub use store::Store;
 pub use tag::Tag;
 pub use tier::{Facets, Role, Tier};
 pub use timestamp::Timestamp;
-pub use transaction::{QueuedTransaction, Transaction, TransactionOptions};
+pub use transaction::{QueuedTransaction, TaggedTransaction, Transaction, TransactionOptions};
 pub use value::{ColumnType, Row, Value};
 pub use verification::{Inconsistency, KeyEvent, Verification};
 pub use version::Version;

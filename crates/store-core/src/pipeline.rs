@@ -33,7 +33,7 @@ pub(crate) use follow::Follow;
 pub(crate) use hooks::HookCalls;
 pub(crate) use loading::{Landed, LoadMany, LoadOne};
 pub(crate) use read::{Loaded, View};
-pub(crate) use transaction::{Change, Changes};
+pub(crate) use transaction::{Change, Changes, TouchedKeys};
 use verify::Verifier;
 pub use warm::WarmProgress;
 pub(crate) use write::may_have_taken_effect;

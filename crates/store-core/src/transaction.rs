@@ -1,11 +1,15 @@
 //! Transactions over records of several models.
 
+mod bulk;
+mod conditional;
 mod options;
 mod queued;
 mod run;
+mod tags;
 
 pub use options::TransactionOptions;
 pub use queued::QueuedTransaction;
+pub use tags::TaggedTransaction;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +22,7 @@ use crate::query::Query;
 use crate::record::Record;
 use crate::schema::Schema;
 use crate::store::Store;
+use crate::tag::CallTags;
 
 /// A transaction that is open; [`Store::transaction`] gives it to the work that it is for.
 ///
@@ -48,7 +53,9 @@ pub struct Transaction {
     store: Store,
     /// What was written, by schema.
     changes: Vec<Box<dyn Change>>,
-    /// Why there is no way on: a savepoint's work was given up midway, or could not be taken back.
+    /// Those that calls give what they write.
+    tags: CallTags,
+    /// Why there is no way on: a savepoint's work was given up midway, or could not be taken back, or it is not known what was written.
     lost: Option<Error>,
     /// Whether the truth rolled back because of others.
     is_in_conflict: bool,
@@ -56,7 +63,7 @@ pub struct Transaction {
 
 impl Transaction {
     fn new(store: &Store, inner: Box<dyn facet::Transaction>) -> Self {
-        Transaction { inner, store: store.clone(), changes: Vec::new(), lost: None, is_in_conflict: false }
+        Transaction { inner, store: store.clone(), changes: Vec::new(), tags: CallTags::default(), lost: None, is_in_conflict: false }
     }
 
     /// The record of a key as the transaction sees it, or `None`. It is the caller's own, to be changed and written back.
@@ -123,6 +130,10 @@ impl Transaction {
     /// # Errors
     ///
     /// As [`get`](Self::get), and what [`Collection::set`](crate::Collection::set) says of a record.
+    ///
+    /// On PostgreSQL, one record that two writers insert at the same moment, with the same key and the same value of a unique column, may be refused as
+    /// [`UniqueViolation`](ErrorKind::UniqueViolation) of that column although it would be an update a moment later. A write without a transaction is then repeated; a
+    /// transaction cannot be, by the store: run it again.
     pub async fn set<T: Schema>(&mut self, model: T) -> Result<Record<T>> {
         let stored = self.write("set", vec![model]).await?.pop();
         stored.ok_or_else(|| Error::new(ErrorKind::Internal, "a write was not answered"))
@@ -144,7 +155,7 @@ impl Transaction {
         }
         pipeline.before_set(&mut models).map_err(|error| pipeline.report(operation, error))?;
         let changes = changes(&mut self.changes, &pipeline)?;
-        let stored = pipeline.set_within(&mut *self.inner, changes, models).await;
+        let stored = pipeline.set_within(&mut *self.inner, changes, models, &self.tags).await;
         self.told(&*pipeline, operation, stored)
     }
 

@@ -11,10 +11,8 @@ use crate::key::Key;
 use crate::query::{Changes, Query};
 use crate::schema::{Schema, Stamp};
 use crate::timestamp::Timestamp;
-use crate::value::Value;
+use crate::value::{Row, Value};
 use crate::version::Version;
-
-type KeysAndVersions<K> = (Vec<K>, Vec<Option<Version>>);
 
 impl<T: Schema> Pipeline<T> {
     /// Deletes the records that the query's conditions hold for, and answers their keys.
@@ -33,22 +31,33 @@ impl<T: Schema> Pipeline<T> {
     /// Sets columns of the records that the query's conditions hold for, and answers their keys.
     pub(crate) async fn update_where(self: &Arc<Self>, query: Query<T>, changes: Changes<T>) -> Result<Vec<T::Key>> {
         let (tables, filter) = (Arc::clone(self.tables()?), query.into_sole_condition()?);
-        let definition = self.schema.definition();
-        let mut row = partial_row(definition, changes.into_values(definition)?.into_iter());
+        let mut row = self.changed_columns(changes)?;
         let pipeline = Arc::clone(self);
         let updated = self.in_task_on_any(async move {
-            let now = Timestamp::from_system_time(pipeline.shared.settings.clock.now())?;
-            for (value, column) in row.iter_mut().zip(definition.columns()) {
-                if column.stamp == Stamp::OnWrite {
-                    *value = Value::Time(now);
-                }
-            }
+            pipeline.stamp_changed(&mut row)?;
             let touched = tables.update_where(&pipeline.schema, &row, &filter).await;
             pipeline.follow_where(LogKind::Put, touched).await
         });
         let updated = updated.await?;
         self.counters().sets.add(updated.len() as u64);
         Ok(updated)
+    }
+
+    /// A row with the columns that are to be set.
+    pub(super) fn changed_columns(&self, changes: Changes<T>) -> Result<Row<'static>> {
+        let definition = self.schema.definition();
+        Ok(partial_row(definition, changes.into_values(definition)?.into_iter()))
+    }
+
+    /// Stamps a row of columns that are about to be set.
+    pub(super) fn stamp_changed(&self, row: &mut Row<'_>) -> Result<()> {
+        let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
+        for (value, column) in row.iter_mut().zip(self.schema.definition().columns()) {
+            if column.stamp == Stamp::OnWrite {
+                *value = Value::Time(now);
+            }
+        }
+        Ok(())
     }
 
     /// Drops every copy of what the truth has touched, and answers the keys.
@@ -60,6 +69,7 @@ impl<T: Schema> Pipeline<T> {
         };
         match followed {
             Ok((keys, versions)) => {
+                let versions: Vec<Option<Version>> = versions.into_iter().map(Some).collect();
                 self.leave_caches(kind, &keys, &versions).await;
                 if kind == LogKind::Delete {
                     self.after_delete(&keys, &versions);
@@ -77,10 +87,10 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    fn keys_of(&self, touched: Vec<Touched>) -> Result<KeysAndVersions<T::Key>> {
+    pub(super) fn keys_of(&self, touched: Vec<Touched>) -> Result<(Vec<T::Key>, Vec<Version>)> {
         let read = |Touched { key, version }: Touched| {
             let read = T::Key::from_values(key.clone()).map_err(|error| named_by_values(unreadable(error, false), &key))?;
-            Ok((read, Some(version)))
+            Ok((read, version))
         };
         touched.into_iter().map(read).collect()
     }

@@ -244,7 +244,7 @@ impl<T: Schema> Pipeline<T> {
 }
 
 /// What is there, and what to do.
-fn told(condition: Condition, present: Option<Version>) -> String {
+pub(super) fn told(condition: Condition, present: Option<Version>) -> String {
     match (condition, present) {
         (Condition::Absent, Some(version)) => {
             format!("there is a record, of version {version}; change that with `update`, or replace whatever is there with `set`")
@@ -260,7 +260,7 @@ fn told(condition: Condition, present: Option<Version>) -> String {
     }
 }
 
-fn refused_key(changed: &str) -> Error {
+pub(super) fn refused_key(changed: &str) -> Error {
     let message = format!(
         "the function given to `update` changed the key, to `{changed}`, and a record keeps its key; \
          write the other record with `set` and delete this one"

@@ -57,6 +57,13 @@ pub(super) struct Tagging {
     stamp: u64,
 }
 
+impl Tagging {
+    /// With other tags, of a call that came later.
+    pub(super) fn with(&self, given: &CallTags) -> Self {
+        Tagging { given: given.clone(), ..*self }
+    }
+}
+
 impl<T: Schema> Pipeline<T> {
     /// To be called before a load or a write reads or writes anything.
     pub(super) fn begin_tagging(&self, given: &CallTags) -> Tagging {

@@ -1,5 +1,10 @@
 //! What transactions do with the records of one schema, and what their commits make of the caches.
 
+mod bulk;
+mod conditional;
+
+pub(crate) use bulk::TouchedKeys;
+
 use std::any::Any;
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
@@ -56,16 +61,27 @@ pub(crate) struct Changes<T: Schema> {
 }
 
 enum Outcome<T> {
-    /// The row, and if it can be read back, the record for memory and that with every column.
-    Put(StoredRow, Option<(Record<T>, Record<T>)>),
+    Put(Put<T>),
+    /// The version of a change whose result is not known here.
+    Changed(Version),
     /// The version of the deletion, if there was a row.
     Deleted(Option<Version>),
+}
+
+/// A record that was written.
+struct Put<T> {
+    stored: StoredRow,
+    /// If it can be read back, the record for memory and that with every column.
+    records: Option<(Record<T>, Record<T>)>,
+    /// Those that the call gave.
+    tags: CallTags,
 }
 
 impl<T> Outcome<T> {
     fn version(&self) -> Option<Version> {
         match self {
-            Outcome::Put(stored, _) => Some(stored.version),
+            Outcome::Put(put) => Some(put.stored.version),
+            Outcome::Changed(version) => Some(*version),
             Outcome::Deleted(version) => *version,
         }
     }
@@ -87,6 +103,14 @@ impl<T: Schema> Changes<T> {
     fn note(&mut self, keys: &[T::Key]) {
         let fences = &self.pipeline.fences;
         keys.iter().for_each(|key| fences.note::<Borrowed<T>>(&mut self.fences, key.borrow()));
+    }
+
+    /// Keeps a record that was written, and answers it.
+    fn keep(&mut self, key: T::Key, stored: StoredRow, tags: &CallTags) -> Result<Record<T>> {
+        let read = self.pipeline.records(stored.clone(), View::Truth).map_err(|error| error.with_key(Pipeline::<T>::text(&key)));
+        let records = read.as_ref().ok().cloned();
+        self.writes.push((key, Outcome::Put(Put { stored, records, tags: tags.clone() })));
+        read.map(|(_, answer)| answer)
     }
 
     /// Drops the writes of keys that were written again, and gives the versions of all.
@@ -131,58 +155,46 @@ impl<T: Schema> Change for Changes<T> {
     fn hear(&mut self) {
         let versions = self.settle();
         let pipeline = Arc::clone(&self.pipeline);
-        let (mut put, mut deleted) = (Keys::default(), Keys::default());
+        let (mut put, mut changed, mut deleted) = (Keys::default(), Keys::default(), Keys::default());
         for (key, outcome) in &self.writes {
-            let keys = if matches!(outcome, Outcome::Put(..)) { &mut put } else { &mut deleted };
-            keys.keys.push(key.clone());
-            keys.versions.push(outcome.version());
+            let keys = match outcome {
+                Outcome::Put(_) => &mut put,
+                Outcome::Changed(_) => &mut changed,
+                Outcome::Deleted(_) => &mut deleted,
+            };
+            keys.push(key.clone(), outcome.version());
         }
-        for keys in [&put, &deleted] {
+        for keys in [&put, &changed, &deleted] {
             pipeline.hear_own(&keys.keys, keys.versions.iter().copied());
         }
         for (key, version) in put.keys.iter().zip(put.versions.iter().flatten()) {
             pipeline.supersede(&mut self.fences, key, *version);
         }
-        deleted.keys.iter().for_each(|key| pipeline.forget_near(key));
+        changed.keys.iter().chain(&deleted.keys).for_each(|key| pipeline.forget_near(key));
         // Memory holds nothing any more that is older than any of them.
         versions.into_iter().for_each(|version| pipeline.own.add(version));
-        pipeline.announce(LogKind::Put, &put.keys, put.versions.iter().copied());
-        pipeline.announce(LogKind::Delete, &deleted.keys, deleted.versions.iter().copied());
+        for (kind, keys) in [(LogKind::Put, put), (LogKind::Put, changed), (LogKind::Delete, deleted)] {
+            pipeline.announce(kind, &keys.keys, keys.versions.iter().copied());
+        }
     }
 
     async fn publish(mut self: Box<Self>) {
-        let (mut keys, mut rows, mut records, mut deleted) = (Vec::new(), Vec::new(), Vec::new(), Keys::default());
+        let (mut put, mut left, mut deleted) = (Vec::new(), Vec::new(), Keys::default());
         for (key, outcome) in std::mem::take(&mut self.writes) {
             match outcome {
-                Outcome::Put(stored, record) => {
-                    keys.push(key);
-                    rows.push(stored);
-                    records.push(record);
-                }
+                Outcome::Put(written) => put.push((key, written)),
+                Outcome::Changed(_) => left.push(key),
                 Outcome::Deleted(version) => {
-                    deleted.keys.push(key);
-                    deleted.versions.push(version);
+                    left.push(key.clone());
+                    deleted.push(key, version);
                 }
             }
         }
-        let pipeline = &self.pipeline;
-        if !deleted.keys.is_empty() {
-            pipeline.distrust(&deleted.keys).await;
+        let pipeline = Arc::clone(&self.pipeline);
+        if !left.is_empty() {
+            pipeline.distrust(&left).await;
         }
-        let mut answers = Vec::with_capacity(keys.len());
-        if !keys.is_empty() {
-            pipeline.update_cache(&keys, &rows, &CallTags::default(), self.generation).await;
-            for ((key, stored), records) in keys.iter().zip(rows).zip(records) {
-                match records {
-                    Some((near, answer)) => {
-                        let notes = pipeline.near_notes(&stored.row, None, &self.tagging);
-                        pipeline.publish(&mut self.fences, key, near.noted(notes), self.began);
-                        answers.push(answer);
-                    }
-                    None => pipeline.forget_near(key),
-                }
-            }
-        }
+        let answers = self.publish_records(put).await;
         pipeline.after_set(&answers);
         pipeline.after_delete(&deleted.keys, &deleted.versions);
     }
@@ -191,6 +203,42 @@ impl<T: Schema> Change for Changes<T> {
         self.settle();
         let keys: Vec<T::Key> = self.writes.iter().map(|(key, _)| key.clone()).collect();
         self.pipeline.doubt(&keys).await;
+    }
+}
+
+impl<T: Schema> Changes<T> {
+    /// Shows written records in the caches, and answers those that can be read back.
+    async fn publish_records(&mut self, written: Vec<(T::Key, Put<T>)>) -> Vec<Record<T>> {
+        let pipeline = Arc::clone(&self.pipeline);
+        // One call of the shared tier for all that were given the same tags.
+        let mut groups: Vec<(CallTags, Vec<T::Key>, Vec<StoredRow>)> = Vec::new();
+        let mut records = Vec::with_capacity(written.len());
+        for (key, Put { stored, records: read, tags }) in written {
+            let tagging = self.tagging.with(&tags);
+            let notes = pipeline.near_notes(&stored.row, None, &tagging);
+            records.push((key.clone(), notes, read));
+            match groups.iter_mut().find(|(of_group, ..)| *of_group == tags) {
+                Some((_, keys, rows)) => {
+                    keys.push(key);
+                    rows.push(stored);
+                }
+                None => groups.push((tags, vec![key], vec![stored])),
+            }
+        }
+        for (tags, keys, rows) in &groups {
+            pipeline.update_cache(keys, rows, tags, self.generation).await;
+        }
+        let mut answers = Vec::with_capacity(records.len());
+        for (key, notes, read) in records {
+            match read {
+                Some((near, answer)) => {
+                    pipeline.publish(&mut self.fences, &key, near.noted(notes), self.began);
+                    answers.push(answer);
+                }
+                None => pipeline.forget_near(&key),
+            }
+        }
+        answers
     }
 }
 
@@ -209,6 +257,13 @@ struct Keys<K> {
 impl<K> Default for Keys<K> {
     fn default() -> Self {
         Keys { keys: Vec::new(), versions: Vec::new() }
+    }
+}
+
+impl<K> Keys<K> {
+    fn push(&mut self, key: K, version: Option<Version>) {
+        self.keys.push(key);
+        self.versions.push(version);
     }
 }
 
@@ -252,7 +307,9 @@ impl<T: Schema> Pipeline<T> {
         transaction: &mut dyn Transaction,
         changes: &mut Changes<T>,
         models: Vec<T>,
+        tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
+        tags.check()?;
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
         for key in &keys {
             self.check(key.borrow())?;
@@ -270,17 +327,10 @@ impl<T: Schema> Pipeline<T> {
         let stored = transaction.put_many(&self.schema, &rows).await?;
         let (mut records, mut unreadable) = (HashMap::with_capacity(distinct.len()), Ok(()));
         for (key, stored) in distinct.into_iter().zip(stored) {
-            let near = match self.records(stored.clone(), View::Truth) {
-                Ok((near, answer)) => {
-                    records.insert(key.clone(), answer.clone());
-                    Some((near, answer))
-                }
-                Err(error) => {
-                    unreadable = unreadable.and(Err(error.with_key(Self::text(&key))));
-                    None
-                }
-            };
-            changes.writes.push((key, Outcome::Put(stored, near)));
+            match changes.keep(key.clone(), stored, tags) {
+                Ok(answer) => drop(records.insert(key, answer)),
+                Err(error) => unreadable = unreadable.and(Err(error)),
+            }
         }
         unreadable?;
         Ok(keys.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow()).cloned()).collect())

@@ -1,12 +1,15 @@
 //! Transactions over records of several models, and what they leave in the caches.
 
+mod bulk;
 mod caches;
+mod conditional;
 mod conflicts;
 mod dropped;
 mod ends;
 mod hooks;
 mod instances;
 mod servers;
+mod tags;
 mod unknown;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use store_core::{BoundSchema, ErrorKind, Row, StoredRow, Value, Version};
 
 use super::{begin, level, level_of, leveled};
 use crate::suites::tables::schemas::{at, moment, player, player_row, score, score_row, with};
-use crate::suites::truth::{TruthDatabase, assert_refused, open_with};
+use crate::suites::truth::{TruthDatabase, assert_refused, open_with, start_writers};
 
 /// The levels of what was written, `None` for what was not.
 fn levels(schema: &BoundSchema, stored: &[Option<StoredRow>]) -> Vec<Option<i64>> {
@@ -199,33 +199,27 @@ pub async fn counting_by_version_in_transactions_loses_nothing(database: impl Tr
     let schema = player();
     let truths = [open_with(&database, &[&schema]).await, open_with(&database, &[&schema]).await];
     truths[0].tables.put_many(&schema, &[1, 2].map(|id| leveled(&schema, id, 0))).await.unwrap();
-    let writers: Vec<_> = (0..4_usize)
-        .map(|writer| {
-            let tables = Arc::clone(&truths[writer % 2].tables);
-            tokio::spawn(async move {
-                let schema = player();
-                // Some touch the first row alone, some both, in either order: the tier locks in its own.
-                let ids: &[i64] = [&[1][..], &[2, 1], &[1, 2], &[1]][writer];
-                let mut counted = 0;
-                while counted < 10 {
-                    let keys: Vec<_> = ids.iter().map(|&id| vec![Value::from(id)]).collect();
-                    let held = tables.get_many(&schema, &keys).await.unwrap();
-                    let held: Vec<_> = held.into_iter().flatten().collect();
-                    let rows: Vec<_> =
-                        ids.iter().zip(&held).map(|(&id, held)| leveled(&schema, id, level(&schema, Some(held)).unwrap() + 1)).collect();
-                    let conditions: Vec<_> = held.iter().map(|held| Condition::Version(held.version)).collect();
-                    let mut transaction = begin(&*tables).await;
-                    let stored = transaction.put_many_if(&schema, &rows, &conditions).await.unwrap();
-                    if stored.iter().all(Option::is_some) {
-                        transaction.commit().await.unwrap();
-                        counted += 1;
-                    } else {
-                        transaction.rollback().await.unwrap();
-                    }
-                }
-            })
-        })
-        .collect();
+    let writers = start_writers(&truths, 4, |writer, tables| async move {
+        let schema = player();
+        // Some touch the first row alone, some both, in either order: the tier locks in its own.
+        let ids: &[i64] = [&[1][..], &[2, 1], &[1, 2], &[1]][writer as usize];
+        let keys: Vec<_> = ids.iter().map(|&id| vec![Value::from(id)]).collect();
+        let mut counted = 0;
+        while counted < 10 {
+            let held: Vec<_> = tables.get_many(&schema, &keys).await.unwrap().into_iter().flatten().collect();
+            let raised = |(&id, held): (&i64, &StoredRow)| leveled(&schema, id, level(&schema, Some(held)).unwrap() + 1);
+            let rows: Vec<_> = ids.iter().zip(&held).map(raised).collect();
+            let conditions: Vec<_> = held.iter().map(|held| Condition::Version(held.version)).collect();
+            let mut transaction = begin(&*tables).await;
+            let stored = transaction.put_many_if(&schema, &rows, &conditions).await.unwrap();
+            if stored.iter().all(Option::is_some) {
+                transaction.commit().await.unwrap();
+                counted += 1;
+            } else {
+                transaction.rollback().await.unwrap();
+            }
+        }
+    });
     for writer in writers {
         writer.await.unwrap();
     }

@@ -1,0 +1,104 @@
+//! Writing what is there as the writer expects it, within a transaction.
+
+use std::borrow::Borrow;
+
+use super::Changes;
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Condition, RowLock, Transaction};
+use crate::key::Key;
+use crate::pipeline::conditional::{partial_row, refused_key, told};
+use crate::pipeline::write::owned;
+use crate::pipeline::{Pipeline, View};
+use crate::query;
+use crate::record::{Record, StoredRow};
+use crate::schema::Schema;
+use crate::tag::CallTags;
+use crate::timestamp::Timestamp;
+use crate::value::{Row, Value};
+
+impl<T: Schema> Pipeline<T> {
+    /// Writes a record if what is there is as expected. If it is not, the error tells what is there.
+    pub(crate) async fn set_if_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        changes: &mut Changes<T>,
+        model: T,
+        condition: Condition,
+        tags: &CallTags,
+    ) -> Result<Record<T>> {
+        let key = model.key();
+        let written = self.put_if_within(transaction, changes, key.clone(), model.to_row()?, condition, tags).await?;
+        match written {
+            Some(record) => Ok(record),
+            None => {
+                let present = self.row_within(transaction, &key, RowLock::None).await?;
+                let message = told(condition, present.map(|present| present.version));
+                Err(Error::new(ErrorKind::Conflict, message).with_key(Self::text(&key)))
+            }
+        }
+    }
+
+    /// Changes some columns of a record, if there is one.
+    pub(crate) async fn patch_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        changes: &mut Changes<T>,
+        key: T::Key,
+        columns: query::Changes<T>,
+        tags: &CallTags,
+    ) -> Result<Option<Record<T>>> {
+        let definition = self.schema.definition();
+        let key_values = <T::Key as Key>::to_values(key.borrow())?;
+        let key_values = definition.key_positions().iter().copied().zip(key_values.into_iter().map(Value::into_owned));
+        let row = partial_row(definition, key_values.chain(columns.into_values(definition)?));
+        self.put_if_within(transaction, changes, key, row, Condition::Present, tags).await
+    }
+
+    /// Reads a record with its lock, changes it and writes it, if there is one.
+    pub(crate) async fn update_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        changes: &mut Changes<T>,
+        key: T::Key,
+        tags: &CallTags,
+        change: impl FnOnce(&mut T) -> Result<()>,
+    ) -> Result<Option<Record<T>>> {
+        tags.check()?;
+        self.check(key.borrow())?;
+        let Some(StoredRow { row, version }) = self.row_within(transaction, &key, RowLock::ForUpdate).await? else { return Ok(None) };
+        let row = {
+            let mut model = self.model(row, View::Truth)?;
+            change(&mut model)?;
+            self.before_set(std::slice::from_mut(&mut model))?;
+            let changed = model.key();
+            if changed != key {
+                return Err(refused_key(&changed.to_text()));
+            }
+            owned(model.to_row()?)
+        };
+        self.put_if_within(transaction, changes, key, row, Condition::Version(version), tags).await
+    }
+
+    async fn row_within(&self, transaction: &mut dyn Transaction, key: &T::Key, lock: RowLock) -> Result<Option<StoredRow>> {
+        let values = <T::Key as Key>::to_values(key.borrow())?;
+        Ok(transaction.get_many(&self.schema, &[values], lock).await?.pop().flatten())
+    }
+
+    async fn put_if_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        changes: &mut Changes<T>,
+        key: T::Key,
+        mut row: Row<'_>,
+        condition: Condition,
+        tags: &CallTags,
+    ) -> Result<Option<Record<T>>> {
+        tags.check()?;
+        self.check(key.borrow())?;
+        self.counters().sets.add(1);
+        changes.note(std::slice::from_ref(&key));
+        self.stamp(&mut row, Timestamp::from_system_time(self.shared.settings.clock.now())?);
+        let stored = transaction.put_many_if(&self.schema, &[row], &[condition]).await?.pop().flatten();
+        stored.map(|stored| changes.keep(key, stored, tags)).transpose()
+    }
+}
