@@ -31,7 +31,7 @@ use crate::timestamp::Timestamp;
 pub struct DeadLetter {
     /// The journal's name.
     pub journal: String,
-    /// The place in the journal.
+    /// The place in the journal, up to `i64::MAX`.
     pub sequence: u64,
     /// The schema's name.
     pub schema: String,

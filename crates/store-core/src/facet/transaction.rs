@@ -130,10 +130,12 @@ pub trait Transaction: Debug + Send {
     async fn update_where(&mut self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>>;
 
     /// Notes that a journal was applied up to a place, that place included. A place before the one that is noted changes nothing.
-    /// [`Journals::applied`](super::Journals::applied) answers it from the commit on.
+    /// [`Journals::applied`](super::Journals::applied) answers it from the commit on. One beyond `i64::MAX` is refused as
+    /// [`InvalidValue`](crate::ErrorKind::InvalidValue), here as in every call that names one.
     async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()>;
 
-    /// Keeps a dead letter, in place of one with the same journal and sequence number.
+    /// Keeps a dead letter, in place of one with the same journal and sequence number. Where the database's text cannot hold the character NUL, U+FFFD stands for
+    /// it in the texts.
     async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()>;
 
     /// Removes a dead letter, and tells whether there was one.
