@@ -42,6 +42,8 @@ pub struct Answer<T> {
     pub age: Duration,
     /// Whether the tiers failed and this is the last known record ([`Settings::stale_on_error`](crate::Settings::stale_on_error)).
     pub is_stale: bool,
+    /// Whether the write of it is pending: this instance shows it, and the truth does not have it yet ([`WriteMode::WriteBehind`](crate::WriteMode::WriteBehind)).
+    pub is_pending: bool,
 }
 
 impl<T> Deref for Answer<T> {
@@ -102,12 +104,11 @@ impl Store {
     /// As the tier of truth answers.
     pub async fn token(&self) -> Result<Option<Token>> {
         self.check_open("token")?;
-        let place = self
-            .shared()
-            .life
-            .within(self.shared().coherence.end())
-            .await
-            .map_err(|error| error.with_tier(Role::Truth).with_operation("token"))?;
-        Ok(place.map(Token::new))
+        let shared = self.shared();
+        // Before the log: what is flushed in between is told of twice.
+        let pending = shared.behind.as_ref().and_then(|behind| behind.place());
+        let place = shared.life.within(shared.coherence.end()).await;
+        let place = place.map_err(|error| error.with_tier(Role::Truth).with_operation("token"))?;
+        Ok(place.map(|place| Token::new(place, pending)))
     }
 }

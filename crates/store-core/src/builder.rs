@@ -7,11 +7,13 @@ pub use registration::SchemaOptions;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::behind::{self, Elsewhere, Opened, Overlay, WriteBehind};
 use crate::codec::{self, Codec};
 use crate::coherence::{Coherence, Tasks};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +23,7 @@ use crate::guard::Guard;
 use crate::health::{HealthChange, HealthListener};
 use crate::life::Life;
 use crate::pipeline::{Follow, Shared, WriteTurns};
-use crate::schema::Schema;
+use crate::schema::{BoundSchema, Schema, WriteMode};
 use crate::settings::Settings;
 use crate::stats::Counters;
 use crate::store::Store;
@@ -141,6 +143,29 @@ impl<N: NearTier> StoreBuilder<N> {
         self
     }
 
+    /// Lets writes travel so in every schema that says nothing itself: [`Settings::write_mode`].
+    #[must_use]
+    pub fn write_mode(mut self, write_mode: WriteMode) -> Self {
+        self.settings.write_mode = write_mode;
+        self
+    }
+
+    /// Keeps the writes of write-behind in a journal in this directory until the truth has them: [`Settings::journal`].
+    ///
+    /// The directory is the store's own, on a disk of this machine. It is made if it is missing. The next store on it flushes what an earlier one left there.
+    #[must_use]
+    pub fn journal(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.settings.journal = Some(directory.into());
+        self
+    }
+
+    /// Says how write-behind gathers, acknowledges and flushes: [`Settings::write_behind`].
+    #[must_use]
+    pub fn write_behind(mut self, write_behind: WriteBehind) -> Self {
+        self.settings.write_behind = write_behind;
+        self
+    }
+
     /// Lets the store read records that were written with a codec of the program's own, beside the one in the settings.
     #[must_use]
     pub fn read_codec(mut self, codec: impl Codec) -> Self {
@@ -212,7 +237,7 @@ impl<N: NearTier> StoreBuilder<N> {
         let guards: Vec<_> = tiers.iter().map(|tier| Guard::new(&**tier, &settings, health_listener.clone())).collect();
         let stack = checks::stack(near.is_some(), &tiers, &guards, &mut problems);
         let bound: Vec<_> = schemas.iter().map(|schema| schema.bind(&settings)).collect();
-        checks::schemas(&schemas, &bound, &stack, near.is_some(), &mut problems);
+        checks::schemas(&schemas, &bound, &stack, near.is_some(), &settings, &mut problems);
         let given = std::iter::once(Arc::clone(&settings.codec)).chain(read_codecs).collect();
         let codecs = checks::codecs(given, codec::built_in(), &mut problems);
         if !problems.is_empty() {
@@ -224,10 +249,21 @@ impl<N: NearTier> StoreBuilder<N> {
             let prepared = if settings.create_tables { tables.prepare(&stored).await } else { checks::tables(&**tables, &stored).await };
             prepared.map_err(|error| error.with_tier(Role::Truth).with_operation("build"))?;
         }
+        let opened = match (&stack.tables, &stack.journals) {
+            (Some(tables), Some(journals)) if writes_behind(&settings, &bound) => {
+                let opened = behind::open(&settings, Arc::clone(tables), Arc::clone(journals), &runtime).await;
+                Some(opened.map_err(|error| error.with_operation("build"))?)
+            }
+            _ => None,
+        };
+        let restored = opened.as_ref().map(Opened::schemas).unwrap_or_default();
+        let behind = opened.as_ref().map(|opened| Arc::clone(&opened.behind));
         let coherence = Arc::new(Coherence::new(stack.log.clone(), Arc::clone(&settings.clock)));
         let shared = Arc::new(Shared {
             coherence: Arc::clone(&coherence),
             tasks: OnceLock::new(),
+            elsewhere: Elsewhere::new(stack.journals.clone(), behind.as_ref().map(|behind| behind.name().to_owned())),
+            behind,
             truth_reads: Semaphore::new(settings.truth_reads.min(Semaphore::MAX_PERMITS)),
             truth_writes: WriteTurns::new(settings.truth_writes),
             counters: Counters::default(),
@@ -238,22 +274,32 @@ impl<N: NearTier> StoreBuilder<N> {
             closing: Closing::new(),
             settings,
         });
-        let context = Context { near: near.as_ref(), stack: &stack, shared: &shared };
-        let (mut pipelines, mut followed): (_, Vec<Arc<dyn Follow>>) = (HashMap::new(), Vec::new());
+        let context = Context { near: near.as_ref(), stack: &stack, shared: &shared, restored: &restored };
+        let (mut pipelines, mut followed, mut overlays): (_, Vec<Arc<dyn Follow>>, Vec<Arc<dyn Overlay>>) = Default::default();
         for (schema, bound) in schemas.into_iter().zip(bound) {
             let registered = schema.register(bound, &context);
-            pipelines.insert(registered.model, registered.pipeline);
+            overlays.push(registered.overlay);
+            HashMap::insert(&mut pipelines, registered.model, registered.pipeline);
             followed.push(registered.follow);
         }
         coherence.follow(followed.iter().map(Arc::downgrade).collect());
         let tasks = Tasks::start(&shared.life, &coherence, &followed, stack.wakes, &shared.settings).await;
         // Nobody else has set it.
         let _ = shared.tasks.set(tasks);
+        if let Some(opened) = opened {
+            opened.start(&overlays)?;
+        }
         let near_facet = near.as_ref().and_then(|near| Arc::clone(near).facets().near);
         let all = near.into_iter().map(|near| near as Arc<dyn Tier>).chain(tiers).collect();
         let breakers = guards.into_iter().map(Guard::into_breaker).collect();
-        Ok(Store::new(all, breakers, near_facet, pipelines, followed, stack.tables, shared))
+        Ok(Store::new(all, breakers, near_facet, pipelines, followed, overlays, stack.tables, stack.journals, shared))
     }
+}
+
+/// Whether a schema writes behind, or an earlier store may have left something in the journal.
+fn writes_behind(settings: &Settings, schemas: &[Arc<BoundSchema>]) -> bool {
+    let is_behind = |schema: &Arc<BoundSchema>| !schema.is_cache_only() && schema.write_mode() == WriteMode::WriteBehind;
+    settings.journal.is_some() || schemas.iter().any(is_behind)
 }
 
 impl<N: NearTier> fmt::Debug for StoreBuilder<N> {

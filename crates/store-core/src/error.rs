@@ -76,6 +76,13 @@ pub enum ErrorKind {
     TransactionFailed,
     /// The transaction's time limit passed; it was rolled back.
     TransactionTimeout,
+    /// A flush of write-behind failed more often in a row than [`max_retries`](crate::WriteBehind::max_retries), or what was pending when the store was closed could not be
+    /// flushed.
+    WriteBehindMaxRetry,
+    /// The journal of write-behind takes no writes, or cannot be opened.
+    JournalUnavailable,
+    /// What a session has written is still pending on another instance.
+    PendingElsewhere,
     /// The configuration of the store, of a tier or of a schema is wrong.
     InvalidConfig,
     /// The database's table does not fit the schema: it is missing, or lacks a column that the model has.
@@ -111,6 +118,9 @@ impl ErrorKind {
             ErrorKind::AccessDenied => "access denied",
             ErrorKind::TransactionFailed => "transaction failed and was rolled back",
             ErrorKind::TransactionTimeout => "transaction time limit exceeded",
+            ErrorKind::WriteBehindMaxRetry => "write-behind exceeded its retries",
+            ErrorKind::JournalUnavailable => "the journal of write-behind is unavailable",
+            ErrorKind::PendingElsewhere => "a write is pending on another instance",
             ErrorKind::InvalidConfig => "invalid configuration",
             ErrorKind::SchemaMismatch => "table does not fit the schema",
             ErrorKind::Closed => "the store is closed",
@@ -172,6 +182,7 @@ impl Error {
                     | ErrorKind::L3Unavailable
                     | ErrorKind::Unavailable
                     | ErrorKind::Timeout
+                    | ErrorKind::PendingElsewhere
             ),
             tier: None,
             schema: None,

@@ -39,21 +39,36 @@ pub struct Health {
     /// How long ago memory certainly reflected every commit: the age of the last completed reading of the log. `None` before the first, and in a store
     /// without a tier of truth.
     pub freshness_age: Option<Duration>,
+    /// How write-behind is doing, in a store that has it.
+    pub write_behind: Option<WriteBehindHealth>,
     /// Whether the store serves calls. It does not once it was closed, nor once the runtime that it was built in has ended: every call then answers
     /// [`Closed`](crate::ErrorKind::Closed).
     pub is_open: bool,
 }
 
 impl Health {
-    /// Whether the store serves calls and the breaker of every tier is closed.
+    /// Whether the store serves calls, the breaker of every tier is closed, and the last flush of write-behind succeeded.
     pub fn is_healthy(&self) -> bool {
-        self.is_open && self.tiers.iter().all(|tier| tier.state == BreakerState::Closed)
+        let flushes = self.write_behind.as_ref().is_none_or(|behind| behind.failed_flushes == 0);
+        self.is_open && flushes && self.tiers.iter().all(|tier| tier.state == BreakerState::Closed)
     }
 
     /// The tier of a role, where the store has one below memory.
     pub fn tier(&self, role: Role) -> Option<&TierHealth> {
         self.tiers.iter().find(|tier| tier.role == role)
     }
+}
+
+/// How write-behind is doing; part of [`Health`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriteBehindHealth {
+    /// Writes that are pending, or about to be.
+    pub pending: u64,
+    /// Flushes that failed since one succeeded.
+    pub failed_flushes: u32,
+    /// What the last of them said.
+    pub last_error: Option<String>,
 }
 
 /// How one tier is doing; part of [`Health`].

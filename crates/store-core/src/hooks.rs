@@ -118,6 +118,13 @@ pub trait Hooks<T: Schema>: Send + Sync + 'static {
         let _ = (key, version);
     }
 
+    /// Is told of a pending write of write-behind that the truth did not take: for good, and then it is a [dead letter](crate::Store::dead_letters), or for the time being, as
+    /// flushes have failed more than [`max_retries`](crate::WriteBehind::max_retries) times in a row. Then the error's kind is
+    /// [`WriteBehindMaxRetry`](crate::ErrorKind::WriteBehindMaxRetry), the write stays pending, and flushing goes on.
+    fn on_write_error(&self, key: &<T::Key as Key>::Borrowed, error: &crate::Error) {
+        let _ = (key, error);
+    }
+
     /// Is told of every key that a record is asked for by, before any tier is looked at: of a key that a batch has twice, twice.
     ///
     /// Searches and streams ask for no key, and [`exists`](crate::Collection::exists) for no record. If this panics, `peek` and `peek_with` answer that memory

@@ -5,6 +5,7 @@
 #![doc(test(attr(deny(warnings))))]
 
 mod answer;
+mod behind;
 mod breaker;
 mod builder;
 mod clock;
@@ -53,6 +54,7 @@ mod version;
 pub mod __private;
 
 pub use answer::Answer;
+pub use behind::{Acknowledge, DeadLetters, OnConflict, WriteBehind, WriteConflict};
 pub use breaker::{BreakerSettings, BreakerState};
 pub use builder::{SchemaOptions, StoreBuilder};
 pub use clock::{Clock, SystemClock};
@@ -60,10 +62,10 @@ pub use codec::*;
 pub use collection::{Collection, UpdateOutcome};
 pub use deferred::Deferred;
 pub use error::{Error, ErrorKind, Result};
-pub use facet::{EvictionCause, Isolation, NearTier, NoNear};
+pub use facet::{DeadLetter, EvictionCause, Isolation, NearTier, NoNear};
 pub use field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scalar};
 pub use freshness::{Freshness, Token};
-pub use health::{Health, HealthChange, TierHealth};
+pub use health::{Health, HealthChange, TierHealth, WriteBehindHealth};
 pub use hooks::{HookError, Hooks};
 pub use import::{Import, ImportError};
 pub use key::{AsKey, Key, KeyPart, key_text};

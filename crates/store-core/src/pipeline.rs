@@ -3,6 +3,7 @@
 mod abandoned;
 mod absent;
 mod backing;
+mod behind;
 mod bulk;
 mod call;
 mod conditional;
@@ -29,6 +30,7 @@ mod write;
 use abandoned::Abandoned;
 use absent::Absences;
 pub(crate) use backing::{Backing, MemoryVersions};
+pub(crate) use behind::PendingWrites;
 pub(crate) use follow::Follow;
 pub(crate) use hooks::HookCalls;
 pub(crate) use loading::{Landed, LoadMany, LoadOne};
@@ -50,6 +52,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::behind::{Behind, Elsewhere};
 use crate::codec::Codec;
 use crate::coherence::{Coherence, OwnCommits, Tasks, Trust};
 use crate::error::{Error, ErrorKind, Result};
@@ -82,6 +85,9 @@ pub(crate) struct Shared {
     pub(crate) tasks: OnceLock<Tasks>,
     /// What the verifier has found.
     pub(crate) findings: Findings,
+    /// Where writes are pending until they are flushed, if they are.
+    pub(crate) behind: Option<Arc<Behind>>,
+    pub(crate) elsewhere: Elsewhere,
     /// The right to read the truth by key.
     pub(crate) truth_reads: Semaphore,
     pub(crate) truth_writes: WriteTurns,
@@ -107,6 +113,8 @@ impl WriteTurns {
 pub(crate) struct Pipeline<T: Schema> {
     pub(crate) schema: Arc<BoundSchema>,
     hooks: Option<HookCalls<T>>,
+    /// What the truth does not have yet, where that may be.
+    behind: Option<PendingWrites<T>>,
     pub(crate) near: Option<Arc<dyn Shelf<T>>>,
     /// The shared tier as a cache; `None` where it is the truth itself.
     pub(crate) cache: Option<Arc<dyn Records>>,
@@ -135,6 +143,7 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) fn new(
         schema: Arc<BoundSchema>,
         hooks: Option<HookCalls<T>>,
+        behind: Option<PendingWrites<T>>,
         near: Option<Arc<dyn Shelf<T>>>,
         cache: Option<Arc<dyn Records>>,
         backing: Backing<T>,
@@ -151,6 +160,7 @@ impl<T: Schema> Pipeline<T> {
         Pipeline {
             schema,
             hooks,
+            behind,
             near,
             cache,
             backing,

@@ -53,6 +53,11 @@ impl<T> Record<T> {
         self.version
     }
 
+    /// Whether the write of it is pending, in write-behind: it has no version yet, which is then 0, and may not be stored exactly so.
+    pub fn is_pending(&self) -> bool {
+        self.version == Version::default()
+    }
+
     /// The same record in memory, whose life time ends at this time of the monotonic clock, though it is kept beyond.
     pub(crate) fn expiring(mut self, expires: Option<Duration>) -> Self {
         self.expires = expires;

@@ -1,8 +1,10 @@
 //! The store's settings beyond its tiers.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::behind::WriteBehind;
 use crate::breaker::BreakerSettings;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, PostcardCodec};
@@ -32,6 +34,11 @@ pub struct Settings {
     pub negative_ttl: Option<Duration>,
     /// How writes travel in a schema that says nothing itself. Default: write-through.
     pub write_mode: WriteMode,
+    /// How write-behind gathers, acknowledges and flushes.
+    pub write_behind: WriteBehind,
+    /// The directory of the journal that write-behind keeps its writes in until the truth has them; it is made if it is missing, and belongs to one store at a time.
+    /// Default: none, for which write-behind may acknowledge nothing by the journal.
+    pub journal: Option<PathBuf>,
     /// How long a reader that missed in the shared tier keeps the right to fill the slot. Longer than any read of the truth should take. Default: 10 seconds.
     pub fill_lease: Duration,
     /// How stale memory may be: a read whose [`Freshness`](crate::Freshness) says nothing else reflects every commit made longer ago than this, whichever
@@ -93,6 +100,8 @@ impl Default for Settings {
             l2_ttl: Some(Duration::from_secs(30 * 60)),
             negative_ttl: None,
             write_mode: WriteMode::WriteThrough,
+            write_behind: WriteBehind::default(),
+            journal: None,
             fill_lease: Duration::from_secs(10),
             freshness: Duration::from_secs(1),
             stale_on_error: None,
@@ -134,6 +143,7 @@ impl Settings {
             ("load_timeout", Some(self.load_timeout)),
             ("operation_timeout", Some(self.operation_timeout)),
             ("transaction_timeout", Some(self.transaction_timeout)),
+            ("write_behind.flush_interval", Some(self.write_behind.flush_interval)),
             ("breaker.cool_down", Some(self.breaker.cool_down)),
             ("breaker.longest_cool_down", Some(self.breaker.longest_cool_down)),
         ];
@@ -158,6 +168,16 @@ impl Settings {
         }
         if self.truth_writes == 0 {
             problems.push("the setting `truth_writes` is 0, so that nothing could be written; give the most writes at one time".to_owned());
+        }
+        let WriteBehind { flush_threshold, max_retries, max_pending, .. } = self.write_behind;
+        if flush_threshold == 0 || max_pending == 0 {
+            problems
+                .push("the settings `write_behind.flush_threshold` and `write_behind.max_pending` are at least 1; raise them".to_owned());
+        }
+        if max_retries > MOST_RETRIES {
+            problems.push(format!(
+                "the setting `write_behind.max_retries` is above {MOST_RETRIES}; give fewer, what is pending is kept all the same"
+            ));
         }
         if self.soft_timeout.is_some() && self.stale_on_error.is_none() {
             problems.push(

@@ -117,7 +117,7 @@ pub struct Stats {
     pub hook_panics: u64,
     /// Entries in memory now.
     pub l1_entries: u64,
-    /// Writes that the tier of truth has not confirmed yet.
+    /// Writes that the tier of truth has not confirmed yet, in write-behind; several of one key count once.
     pub dirty_entries: u64,
 }
 

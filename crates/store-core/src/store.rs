@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use crate::behind::Overlay;
 use crate::breaker::Breaker;
 use crate::builder::StoreBuilder;
 use crate::collection::Collection;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Near, NoNear, Tables};
+use crate::facet::{Journals, Near, NoNear, Tables};
 use crate::health::Health;
 use crate::pipeline::{Follow, Pipeline, Shared};
 use crate::schema::Schema;
@@ -64,8 +65,11 @@ struct Inner {
     pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     /// The same pipelines, for those who need not know the models.
     schemas: Vec<Arc<dyn Follow>>,
+    /// And their pending writes.
+    overlays: Vec<Arc<dyn Overlay>>,
     /// Of the tier of truth, if there is one.
     tables: Option<Arc<dyn Tables>>,
+    journals: Option<Arc<dyn Journals>>,
     shared: Arc<Shared>,
 }
 
@@ -81,10 +85,12 @@ impl Store {
         near: Option<Arc<dyn Near>>,
         pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
         schemas: Vec<Arc<dyn Follow>>,
+        overlays: Vec<Arc<dyn Overlay>>,
         tables: Option<Arc<dyn Tables>>,
+        journals: Option<Arc<dyn Journals>>,
         shared: Arc<Shared>,
     ) -> Self {
-        Store { inner: Arc::new(Inner { tiers, breakers, near, pipelines, schemas, tables, shared }) }
+        Store { inner: Arc::new(Inner { tiers, breakers, near, pipelines, schemas, overlays, tables, journals, shared }) }
     }
 
     /// The handle of one model.
@@ -109,7 +115,7 @@ impl Store {
     /// What the store has done since it was built.
     pub fn stats(&self) -> Stats {
         let l1_entries = self.inner.near.as_ref().map_or(0, |near| near.entries());
-        self.inner.shared.counters.view(l1_entries)
+        Stats { dirty_entries: self.dirty(), ..self.inner.shared.counters.view(l1_entries) }
     }
 
     /// What the verifier of caches has found since the store was built; nothing unless [`Settings::verify`](crate::Settings::verify) is set.
@@ -123,6 +129,18 @@ impl Store {
 
     pub(crate) fn tables(&self) -> Option<&Arc<dyn Tables>> {
         self.inner.tables.as_ref()
+    }
+
+    pub(crate) fn overlays(&self) -> &[Arc<dyn Overlay>] {
+        &self.inner.overlays
+    }
+
+    pub(crate) fn journals(&self) -> Option<&Arc<dyn Journals>> {
+        self.inner.journals.as_ref()
+    }
+
+    fn dirty(&self) -> u64 {
+        self.inner.shared.behind.as_ref().map_or(0, |behind| behind.dirty() as u64)
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -161,7 +179,30 @@ impl Store {
     /// ```
     pub fn health(&self) -> Health {
         let tiers = self.inner.breakers.iter().map(|breaker| breaker.health()).collect();
-        Health { tiers, freshness_age: self.inner.shared.coherence.age(), is_open: self.inner.shared.life.is_open() }
+        let write_behind = self.inner.shared.behind.as_ref().map(|behind| behind.health());
+        Health { tiers, write_behind, freshness_age: self.inner.shared.coherence.age(), is_open: self.inner.shared.life.is_open() }
+    }
+
+    /// Brings every pending write of write-behind to the truth, and waits for it. What the truth refuses for its own sake is pending no more either: it is a
+    /// [dead letter](Self::dead_letters) then.
+    ///
+    /// # Errors
+    ///
+    /// What the truth says, if anything is left that was pending when this was called: it stays pending, and the store goes on trying.
+    ///
+    /// ```
+    /// # #[derive(store_derive::Schema)] struct Score { #[schema(primary_key)] id: i64, points: i64 }
+    /// # async fn example(store: store_core::Store) -> store_core::Result<()> {
+    /// store.collection::<Score>()?.set(Score { id: 7, points: 100 }).await?;
+    /// store.flush().await?;
+    /// assert_eq!(store.stats().dirty_entries, 0);
+    /// # Ok(()) } let _ = example;
+    /// ```
+    pub async fn flush(&self) -> Result<()> {
+        self.check_open("flush")?;
+        let shared = &self.inner.shared;
+        let Some(behind) = &shared.behind else { return Ok(()) };
+        shared.life.within(behind.flush()).await.map_err(|error| error.with_operation("flush"))
     }
 
     /// Asks every tier for a sign of life, all at once, also one whose breaker is open.
@@ -179,12 +220,12 @@ impl Store {
         Ok(())
     }
 
-    /// Waits for the writes under way and stops the loads of `get_or_load`, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed). Closing again does
+    /// Waits for the writes under way, flushes what is pending and stops the loads of `get_or_load`, then releases every tier. Later calls fail with [`Closed`](ErrorKind::Closed). Closing again does
     /// nothing, or what a call whose future was dropped left to do. A store whose runtime has ended can still be closed.
     ///
     /// # Errors
     ///
-    /// What the first tier that did not close in order said; the others are closed all the same.
+    /// [`WriteBehindMaxRetry`](ErrorKind::WriteBehindMaxRetry) if pending writes could not be flushed; it says what becomes of them. What the first tier that did not close in order said; the others are closed all the same.
     pub async fn close(&self) -> Result<()> {
         let life = &self.inner.shared.life;
         life.close();
@@ -195,10 +236,14 @@ impl Store {
         let shared = &self.inner.shared;
         shared.closing.announce();
         shared.writes.close().await;
+        let drained = match &shared.behind {
+            Some(behind) if !shared.life.is_stranded() => behind.close().await.map_err(|error| error.with_operation("close")),
+            _ => Ok(()),
+        };
         if let Some(tasks) = shared.tasks.get() {
             tasks.close(&shared.life).await;
         }
-        let mut first_error = Ok(());
+        let mut first_error = drained;
         for tier in &self.inner.tiers {
             let closed = tier.close().await.map_err(|error| error.with_tier(tier.role()).with_operation("close"));
             first_error = first_error.and(closed);

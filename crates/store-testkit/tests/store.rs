@@ -5,6 +5,7 @@
 mod store {
     mod bad_input;
     mod batches;
+    mod behind;
     mod breakers;
     mod bulk;
     mod caches;

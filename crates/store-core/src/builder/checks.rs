@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::registration::Registration;
+use crate::behind::Acknowledge;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Log, MissingIndex, Records, Tables, Wakes};
+use crate::facet::{Journals, Log, MissingIndex, Records, Tables, Wakes};
 use crate::guard::Guard;
 use crate::schema::{BoundSchema, Lifetime, WriteMode};
-use crate::settings::out_of_range;
+use crate::settings::{Settings, out_of_range};
 use crate::sql::index_plans;
 use crate::tier::{Role, Tier};
 
@@ -25,6 +26,7 @@ pub(super) struct Stack {
     pub(super) records: Option<Arc<dyn Records>>,
     pub(super) tables: Option<Arc<dyn Tables>>,
     pub(super) log: Option<Arc<dyn Log>>,
+    pub(super) journals: Option<Arc<dyn Journals>>,
     /// From near to far.
     pub(super) wakes: Vec<Arc<dyn Wakes>>,
 }
@@ -89,7 +91,7 @@ pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], guards: &[Guard], p
             Role::Shared => stack.records = facets.records,
             Role::Truth if facets.tables.is_none() => problems.push(format!("`{name}` cannot be the tier of truth: it has no `tables`")),
             Role::Truth if facets.log.is_none() => problems.push(format!("`{name}` cannot be the tier of truth: it has no `log`")),
-            Role::Truth => (stack.tables, stack.log) = (facets.tables, facets.log),
+            Role::Truth => (stack.tables, stack.log, stack.journals) = (facets.tables, facets.log, facets.journals),
             Role::Ledger => problems.push(format!("`{name}`: a ledger tier is not supported by this version; leave it out")),
         }
     }
@@ -104,6 +106,7 @@ pub(super) fn schemas<N>(
     bound: &[Arc<BoundSchema>],
     stack: &Stack,
     has_near: bool,
+    settings: &Settings,
     problems: &mut Vec<String>,
 ) {
     // Schemas that were given in the wrong place were told of already.
@@ -128,7 +131,20 @@ pub(super) fn schemas<N>(
             );
         }
         if schema.write_mode() == WriteMode::WriteBehind {
-            problem("write-behind is not part of this version; use `write_through` or `write_through_lazy_l1`".to_owned());
+            let acknowledge = registration.acknowledge().unwrap_or(settings.write_behind.acknowledge);
+            let lacking = if schema.is_cache_only() {
+                Some("write-behind needs a tier of truth to write to, and it is `cache_only`; use `write_through`")
+            } else if stack.tables.is_some() && stack.journals.is_none() {
+                Some("write-behind needs a tier of truth that keeps `journals`, which this one does not; use `write_through`")
+            } else if acknowledge == Acknowledge::Journal && settings.journal.is_none() {
+                Some(
+                    "write-behind acknowledges writes by a journal, and the store has none; give it a directory (`.journal(…)`, STRATA_JOURNAL), or let it acknowledge \
+                     by `Memory`, if what is pending may be lost, or by `Truth`",
+                )
+            } else {
+                None
+            };
+            lacking.into_iter().for_each(|text| problem(text.to_owned()));
         }
         let is_memory = schema.is_cache_only() && stack.records.is_none();
         if is_memory && schema.write_mode() == WriteMode::WriteThroughLazyL1 {

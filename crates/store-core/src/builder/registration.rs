@@ -1,14 +1,16 @@
 //! A model on its way into the store, its type remembered by a trait object.
 
 use std::any::{Any, TypeId};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use super::checks::Stack;
+use crate::behind::{Acknowledge, OnConflict, Overlay};
 use crate::facet::{NearTier, ShelfOptions, Weigher};
 use crate::hooks::Hooks;
-use crate::pipeline::{Backing, Follow, HookCalls, MemoryVersions, Pipeline, Shared};
-use crate::schema::{BoundSchema, Policies, Schema, SchemaDefinition};
+use crate::pipeline::{Backing, Follow, HookCalls, MemoryVersions, PendingWrites, Pipeline, Shared};
+use crate::schema::{BoundSchema, Policies, Schema, SchemaDefinition, WriteMode};
 use crate::settings::Settings;
 
 /// What a store does differently for one model than the model itself declares.
@@ -47,11 +49,20 @@ pub struct SchemaOptions<T: Schema> {
     pub(super) max_weight: Option<u64>,
     weigher: Option<Weigher<T>>,
     hooks: Option<Arc<dyn Hooks<T>>>,
+    on_conflict: OnConflict<T>,
+    pub(super) acknowledge: Option<Acknowledge>,
 }
 
 impl<T: Schema> SchemaOptions<T> {
     pub(super) fn new() -> Self {
-        SchemaOptions { policies: T::definition().policies().clone(), max_weight: None, weigher: None, hooks: None }
+        SchemaOptions {
+            policies: T::definition().policies().clone(),
+            max_weight: None,
+            weigher: None,
+            hooks: None,
+            on_conflict: OnConflict::default(),
+            acknowledge: None,
+        }
     }
 
     /// Bounds the memory tier by weight: `weigher` says how heavy an entry is, `max_weight` what all of them may weigh. Any unit will do, bytes for one.
@@ -66,6 +77,18 @@ impl<T: Schema> SchemaOptions<T> {
         self.hooks = Some(Arc::new(hooks));
         self
     }
+
+    /// What a write of write-behind has reached when its call answers. Default: what the store's [`WriteBehind::acknowledge`](crate::WriteBehind::acknowledge) says.
+    pub fn acknowledge(&mut self, acknowledge: Acknowledge) -> &mut Self {
+        self.acknowledge = Some(acknowledge);
+        self
+    }
+
+    /// What becomes of a pending write of write-behind whose record another instance has written meanwhile. Default: it becomes a dead letter.
+    pub fn on_conflict(&mut self, on_conflict: OnConflict<T>) -> &mut Self {
+        self.on_conflict = on_conflict;
+        self
+    }
 }
 
 impl<T: Schema> fmt::Debug for SchemaOptions<T> {
@@ -78,6 +101,8 @@ pub(super) struct Context<'a, N> {
     pub(super) near: Option<&'a Arc<N>>,
     pub(super) stack: &'a Stack,
     pub(super) shared: &'a Arc<Shared>,
+    /// The schemas that the journal holds writes of, whatever their mode is now.
+    pub(super) restored: &'a HashSet<String>,
 }
 
 /// A schema's pipeline, by the type of its model.
@@ -85,6 +110,7 @@ pub(super) struct Registered {
     pub(super) model: TypeId,
     pub(super) pipeline: Arc<dyn Any + Send + Sync>,
     pub(super) follow: Arc<dyn Follow>,
+    pub(super) overlay: Arc<dyn Overlay>,
 }
 
 pub(super) trait Registration<N>: Send {
@@ -92,6 +118,7 @@ pub(super) trait Registration<N>: Send {
     fn type_id(&self) -> TypeId;
     fn policies(&self) -> &Policies;
     fn max_weight(&self) -> Option<u64>;
+    fn acknowledge(&self) -> Option<Acknowledge>;
     fn bind(&self, settings: &Settings) -> Arc<BoundSchema>;
     fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> Registered;
 }
@@ -123,12 +150,16 @@ impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
         self.options.max_weight
     }
 
+    fn acknowledge(&self) -> Option<Acknowledge> {
+        self.options.acknowledge
+    }
+
     fn bind(&self, settings: &Settings) -> Arc<BoundSchema> {
         Arc::new(BoundSchema::bind(T::definition(), &self.options.policies, settings))
     }
 
     fn register(self: Box<Self>, schema: Arc<BoundSchema>, context: &Context<'_, N>) -> Registered {
-        let SchemaOptions { max_weight, weigher, hooks, .. } = self.options;
+        let SchemaOptions { max_weight, weigher, hooks, on_conflict, acknowledge, .. } = self.options;
         let hooks = hooks.map(|hooks| HookCalls::new(hooks, schema.name(), context.shared));
         let shelf = context.near.map(|near| {
             near.shelf::<T>(
@@ -150,7 +181,11 @@ impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
             (_, Some(records), _) => (None, Backing::Records(records)),
             (_, None, _) => (None, Backing::Memory(MemoryVersions::new())),
         };
-        let pipeline = Arc::new(Pipeline::new(schema, hooks, shelf, cache, backing, Arc::clone(context.shared)));
-        Registered { model: TypeId::of::<T>(), follow: Arc::clone(&pipeline) as _, pipeline }
+        let is_behind = schema.write_mode() == WriteMode::WriteBehind || context.restored.contains(schema.name());
+        let behind = context.shared.behind.as_ref().filter(|_| is_behind && matches!(backing, Backing::Tables { .. }));
+        let acknowledge = acknowledge.unwrap_or(context.shared.settings.write_behind.acknowledge);
+        let behind = behind.map(|behind| PendingWrites::new(Arc::clone(behind), on_conflict, acknowledge));
+        let pipeline = Arc::new(Pipeline::new(schema, hooks, behind, shelf, cache, backing, Arc::clone(context.shared)));
+        Registered { model: TypeId::of::<T>(), follow: Arc::clone(&pipeline) as _, overlay: Arc::clone(&pipeline) as _, pipeline }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use self::tiers::{Counter, PlainMemory, PlainRecords, PlainTables};
 use super::relayer::Relayer;
+use crate::behind::Elsewhere;
 use super::{Coherence, Follow};
 use crate::facet::{Log, LogKind, Records, Tables};
 use crate::freshness::Freshness;
@@ -56,6 +57,8 @@ impl Instance {
         let shared = Arc::new(Shared {
             coherence: Arc::clone(&coherence),
             tasks: OnceLock::new(),
+            behind: None,
+            elsewhere: Elsewhere::new(None, None),
             truth_reads: Semaphore::new(10),
             truth_writes: WriteTurns::new(10),
             counters: Counters::default(),
@@ -68,7 +71,7 @@ impl Instance {
         });
         let cache = cache.map(|cache| cache as Arc<dyn Records>);
         let near = Some(Arc::new(PlainMemory::default()) as _);
-        let pipeline = Arc::new(Pipeline::new(schema, None, near, cache, Backing::Tables { tables, log }, shared));
+        let pipeline = Arc::new(Pipeline::new(schema, None, None, near, cache, Backing::Tables { tables, log }, shared));
         let follow: Arc<dyn Follow> = Arc::clone(&pipeline) as _;
         coherence.follow(vec![Arc::downgrade(&follow)]);
         coherence.poll().await.expect("the log can be read");

@@ -25,6 +25,9 @@ impl<T: Schema> Pipeline<T> {
         }
         self.before_delete(&distinct)?;
         self.counters().deletes.add(distinct.len() as u64);
+        if let Some(pending) = self.writes_behind() {
+            return self.delete_behind(pending, distinct).await;
+        }
         let pipeline = Arc::clone(self);
         self.in_task(distinct.clone(), async move { pipeline.erase(distinct).await }).await
     }
@@ -67,6 +70,7 @@ impl<T: Schema> Pipeline<T> {
     /// Drops every copy of keys that the truth has changed or deleted, under these versions, and tells the other instances.
     pub(super) async fn leave_caches(&self, kind: LogKind, keys: &[T::Key], versions: &[Option<Version>]) {
         self.hear_own(keys, versions.iter().copied());
+        self.rebase(kind, keys, versions.iter().copied());
         self.announce(kind, keys, versions.iter().copied());
         self.distrust(keys).await;
         if self.trust.is_some() {

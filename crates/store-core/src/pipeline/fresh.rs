@@ -40,6 +40,13 @@ impl<T: Schema> Pipeline<T> {
 
     /// Shows a live record of memory to `visit`, if memory is as fresh as the read wants.
     pub(crate) fn peek_with(&self, key: &Borrowed<T>, freshness: &Freshness, tags: &CallTags, visit: impl FnOnce(&T)) {
+        if let Some(pending) = self.overlaid(key, freshness) {
+            self.counters().l1_hits.add(1);
+            if let Some(record) = pending {
+                visit(record.model());
+            }
+            return;
+        }
         let (mut visit, mut is_void) = (Some(visit), false);
         if let Some(near) = self.fresh_near(freshness) {
             near.peek_with(key, &mut |record| {
@@ -62,6 +69,10 @@ impl<T: Schema> Pipeline<T> {
 
     /// The record in memory, if memory is as fresh as the read wants.
     pub(crate) fn peek(self: &Arc<Self>, key: &Borrowed<T>, freshness: &Freshness, tags: &CallTags) -> Option<Record<T>> {
+        if let Some(pending) = self.overlaid(key, freshness) {
+            self.counters().l1_hits.add(1);
+            return pending;
+        }
         let found = self.fresh_near(freshness).and_then(|near| self.live_with(&**near, key, tags));
         let counters = self.counters();
         match &found {
@@ -84,7 +95,10 @@ impl<T: Schema> Pipeline<T> {
             (Freshness::Bounded(bound), Backing::Tables { .. }) => self.shared.coherence.is_fresh(*bound),
             // What memory holds of records lives no longer than the usual bound.
             (Freshness::Bounded(bound), Backing::Records(_)) => *bound >= usual,
-            (Freshness::Session(token), Backing::Tables { .. }) => self.shared.coherence.has_reached(token.place()),
+            (Freshness::Session(token), Backing::Tables { .. }) => {
+                token.pending().is_none_or(|place| self.shared.elsewhere.has_seen(place))
+                    && self.shared.coherence.has_reached(token.place())
+            }
             (Freshness::Session(_), Backing::Records(_)) => false,
         }
     }
@@ -144,7 +158,9 @@ impl<T: Schema> Pipeline<T> {
         let Loaded { record, tier, began, is_stale } = loaded;
         let now = self.shared.settings.clock.monotonic();
         let usual = self.shared.settings.freshness;
+        let is_pending = record.is_pending() && matches!(self.backing, Backing::Tables { .. });
         let age = match (&self.backing, tier) {
+            _ if is_pending => Duration::ZERO,
             (Backing::Memory(_), _) => Duration::ZERO,
             (Backing::Tables { .. }, Role::Near | Role::Shared) => {
                 self.shared.coherence.age().map_or(usual, |age| age.max(now.saturating_sub(began)))
@@ -152,6 +168,6 @@ impl<T: Schema> Pipeline<T> {
             (Backing::Records(_), Role::Near) => usual,
             _ => now.saturating_sub(began),
         };
-        Answer { record, tier, age, is_stale }
+        Answer { record, tier, age, is_stale, is_pending }
     }
 }

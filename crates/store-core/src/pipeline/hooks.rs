@@ -129,6 +129,13 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
+    /// Tells the hook of a pending write that the truth did not take.
+    pub(super) fn on_write_error(&self, key: &Borrowed<T>, error: &Error) {
+        if let Some(hooks) = &self.hooks {
+            hooks.run("on_write_error", |hooks| hooks.on_write_error(key, error));
+        }
+    }
+
     /// Tells the hook of a key that a record is asked for by.
     #[inline]
     pub(crate) fn before_get(&self, operation: &'static str, key: &Borrowed<T>) -> Result<()> {

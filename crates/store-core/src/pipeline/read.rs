@@ -92,11 +92,15 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn get_below(self: &Arc<Self>, key: T::Key, freshness: &Freshness, tags: &CallTags) -> Result<Option<Loaded<T>>> {
         tags.check()?;
         self.check(key.borrow())?;
+        if let Some(pending) = self.overlaid(key.borrow(), freshness) {
+            return Ok(pending.map(|record| self.loaded_near(record)));
+        }
         let found = self.or_last_known(&key, freshness, tags, self.within_limit(self.get_fresh(key.clone(), freshness, tags)));
         found.await
     }
 
     async fn get_fresh(self: &Arc<Self>, key: T::Key, freshness: &Freshness, tags: &CallTags) -> Result<Option<Loaded<T>>> {
+        self.before_read(std::slice::from_ref(&key), freshness).await?;
         let was_fresh = self.is_fresh(freshness);
         if !was_fresh {
             if !self.may_use_caches(freshness).await {
@@ -139,6 +143,7 @@ impl<T: Schema> Pipeline<T> {
         match role {
             Role::Near | Role::Shared => {
                 let read = async {
+                    self.flush_keys([&key]).await?;
                     let caches = self.caches_for(&self.usual_freshness()).await;
                     self.load_alone(key, View::Shared, caches, tags).await
                 };
@@ -146,6 +151,7 @@ impl<T: Schema> Pipeline<T> {
             }
             Role::Truth | Role::Ledger => {
                 let read = async {
+                    self.flush_keys([&key]).await?;
                     let found = self.read_backing(&key).await?;
                     self.learn(&key, found.as_ref());
                     found.map(|found| self.record(found, View::Truth)).transpose()
@@ -374,7 +380,11 @@ impl<T: Schema> Pipeline<T> {
     /// Whether any tier holds the key.
     pub(crate) async fn exists(self: &Arc<Self>, key: T::Key, freshness: &Freshness) -> Result<bool> {
         self.check(key.borrow())?;
+        if let Some(pending) = self.overlaid(key.borrow(), freshness) {
+            return Ok(pending.is_some());
+        }
         let look = async {
+            self.before_read(std::slice::from_ref(&key), freshness).await?;
             if self.may_use_caches(freshness).await {
                 if self.near.as_ref().is_some_and(|near| self.live(&**near, key.borrow()).is_some()) {
                     return Ok(true);

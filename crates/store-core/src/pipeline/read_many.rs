@@ -38,6 +38,7 @@ impl<T: Schema> Pipeline<T> {
         for key in &keys {
             self.check(key.borrow())?;
         }
+        self.before_read(&keys, freshness).await?;
         let caches = self.caches_for(freshness).await;
         // What the log has just been read for needs no second look.
         let near_freshness = if caches == Caches::Use { &Freshness::Any } else { &Freshness::Strong };
@@ -45,6 +46,11 @@ impl<T: Schema> Pipeline<T> {
         let mut missing = Vec::new();
         for key in &keys {
             if !found.contains_key::<Borrowed<T>>(key.borrow()) {
+                if let Some(pending) = self.overlaid(key.borrow(), freshness) {
+                    self.counters().l1_hits.add(1);
+                    found.insert(key.clone(), pending);
+                    continue;
+                }
                 let record = self.peek(key.borrow(), near_freshness, tags);
                 let is_absent = || caches == Caches::Use && self.is_known_absent(key.borrow());
                 if record.is_none() && !is_absent() {
@@ -75,6 +81,7 @@ impl<T: Schema> Pipeline<T> {
         if matches!(self.backing, Backing::Memory(_)) {
             return Ok(keys.iter().map(|key| self.near.as_ref().and_then(|near| self.live(&**near, key.borrow()))).collect());
         }
+        self.flush_keys(&keys).await?;
         let caches = match role {
             Role::Near | Role::Shared => self.caches_for(&self.usual_freshness()).await,
             Role::Truth | Role::Ledger => Caches::Fill,

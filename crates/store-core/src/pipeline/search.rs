@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Backing, Borrowed, Pipeline, View, named_by_values};
 use crate::error::{Error, ErrorKind, Result};
@@ -53,6 +53,7 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<Record<T>>> {
         tags.check()?;
         let select = query.to_select(query.search_limit())?;
+        self.before_query(freshness).await?;
         let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_many();
         let tagging = self.begin_tagging(tags);
@@ -107,7 +108,12 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<BoxStream<'static, Result<Arc<T>>>> {
         let rows = self.rows(query.to_select(query.stream_limit())?, view, freshness)?;
         let pipeline = Arc::clone(self);
-        Ok(rows
+        let flush = {
+            let (pipeline, freshness) = (Arc::clone(self), freshness.clone());
+            async move { pipeline.before_query(&freshness).await.map(|()| rows) }
+        };
+        Ok(stream::once(flush)
+            .try_flatten()
             .map(move |row| {
                 let row = row.map_err(|error| pipeline.report("stream", error))?.row;
                 let key = pipeline.key_values(&row);
@@ -129,6 +135,7 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<R>> {
         let positions = self.positions(&names)?;
         let select = Select { columns: Some(distinct(&positions)), ..query.to_select(query.search_limit())? };
+        self.before_query(freshness).await?;
         let mut rows = self.rows(select, View::Shared, freshness)?;
         let mut answers = Vec::new();
         while let Some(mut stored) = rows.try_next().await? {
@@ -155,6 +162,7 @@ impl<T: Schema> Pipeline<T> {
     /// The number of records that a condition holds for.
     pub(crate) async fn count(&self, filter: Option<Filter>, freshness: &Freshness) -> Result<u64> {
         let tables = self.tables()?;
+        self.before_query(freshness).await?;
         self.counters().searches.add(1);
         let (from_primary, after) = self.replica_for(freshness);
         tables.count(&self.schema, Count { filter, from_primary, after }).await

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::behind::Doors;
 use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline, View, named_by_values};
 use crate::coherence::Trust;
@@ -56,6 +57,7 @@ pub(crate) struct Changes<T: Schema> {
     began: Duration,
     tagging: Tagging,
     generation: Option<u64>,
+    doors: Vec<Doors<T>>,
     fences: FenceSnapshot,
     writes: Vec<(T::Key, Outcome<T>)>,
 }
@@ -93,6 +95,7 @@ impl<T: Schema> Changes<T> {
             began: pipeline.shared.settings.clock.monotonic(),
             tagging: pipeline.begin_tagging(&CallTags::default()),
             generation: pipeline.trust.as_ref().and_then(Trust::generation),
+            doors: Vec::new(),
             fences: FenceSnapshot::Few(Vec::new()),
             writes: Vec::new(),
             pipeline: Arc::clone(pipeline),
@@ -101,12 +104,27 @@ impl<T: Schema> Changes<T> {
 
     /// To be called before keys are written.
     fn note(&mut self, keys: &[T::Key]) {
-        let fences = &self.pipeline.fences;
-        keys.iter().for_each(|key| fences.note::<Borrowed<T>>(&mut self.fences, key.borrow()));
+        self.doors.extend(Doors::open(&self.pipeline, Some(keys)));
+        keys.iter().for_each(|key| self.note_fence(key));
+    }
+
+    /// To be called before keys are written that only the truth will name.
+    fn note_unknown(&mut self) {
+        self.doors.extend(Doors::open(&self.pipeline, None));
+    }
+
+    /// To be called before a flush writes a key.
+    pub(super) fn note_fence(&mut self, key: &T::Key) {
+        self.pipeline.fences.note::<Borrowed<T>>(&mut self.fences, key.borrow());
+    }
+
+    /// The truth has deleted what a key held, under this version if there was a record.
+    pub(super) fn add_deleted(&mut self, key: T::Key, version: Option<Version>) {
+        self.writes.push((key, Outcome::Deleted(version)));
     }
 
     /// Keeps a record that was written, and answers it.
-    fn keep(&mut self, key: T::Key, stored: StoredRow, tags: &CallTags) -> Result<Record<T>> {
+    pub(super) fn keep(&mut self, key: T::Key, stored: StoredRow, tags: &CallTags) -> Result<Record<T>> {
         let read = self.pipeline.records(stored.clone(), View::Truth).map_err(|error| error.with_key(Pipeline::<T>::text(&key)));
         let records = read.as_ref().ok().cloned();
         self.writes.push((key, Outcome::Put(Put { stored, records, tags: tags.clone() })));
@@ -164,8 +182,9 @@ impl<T: Schema> Change for Changes<T> {
             };
             keys.push(key.clone(), outcome.version());
         }
-        for keys in [&put, &changed, &deleted] {
+        for (kind, keys) in [(LogKind::Put, &put), (LogKind::Put, &changed), (LogKind::Delete, &deleted)] {
             pipeline.hear_own(&keys.keys, keys.versions.iter().copied());
+            pipeline.rebase(kind, &keys.keys, keys.versions.iter().copied());
         }
         for (key, version) in put.keys.iter().zip(put.versions.iter().flatten()) {
             pipeline.supersede(&mut self.fences, key, *version);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::MutexGuard;
 
+use super::behind::Doors;
 use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline, View};
 use crate::coherence::{Era, Trust, memory};
@@ -36,6 +37,9 @@ impl<T: Schema> Pipeline<T> {
             return Ok(Vec::new());
         }
         self.counters().sets.add(models.len() as u64);
+        if let Some(pending) = self.writes_behind() {
+            return self.set_behind(pending, keys, models, tags).await;
+        }
         let (pipeline, tags) = (Arc::clone(self), tags.clone());
         self.in_task(keys.clone(), async move { pipeline.write(keys, models, &tags).await }).await
     }
@@ -43,20 +47,27 @@ impl<T: Schema> Pipeline<T> {
     /// Runs a write of keys in a task that outlives its caller, and that closing waits for.
     ///
     /// Its turn is waited for by the caller: a write that nobody waits for any more never begins, and those that have begun are few. It comes after earlier writes of the
-    /// keys that are still under way though their callers gave up.
+    /// keys that are still under way though their callers gave up, and after what is pending of them.
     pub(super) async fn in_task<R: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         keys: Vec<T::Key>,
         work: impl Future<Output = Result<R>> + Send + 'static,
     ) -> Result<R> {
         self.abandoned.settled(&keys).await;
-        self.run_task(Some(keys), work).await
+        self.flush_keys(&keys).await?;
+        let doors = Doors::open(self, Some(&keys));
+        self.run_task(Some(keys), behind_doors(doors, work)).await
     }
 
     /// As [`in_task`](Self::in_task), for a write of keys that only the truth will name: it comes after earlier writes of any key, and later ones after it.
-    pub(super) async fn in_task_on_any<R: Send + 'static>(&self, work: impl Future<Output = Result<R>> + Send + 'static) -> Result<R> {
+    pub(super) async fn in_task_on_any<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Future<Output = Result<R>> + Send + 'static,
+    ) -> Result<R> {
         self.abandoned.all_settled().await;
-        self.run_task(None, work).await
+        self.flush_all_keys().await?;
+        let doors = Doors::open(self, None);
+        self.run_task(None, behind_doors(doors, work)).await
     }
 
     async fn run_task<R: Send + 'static>(
@@ -141,6 +152,7 @@ impl<T: Schema> Pipeline<T> {
         let mut unpublished = Unpublished { pipeline: self, keys: keys.iter() };
         let versions = || stored.iter().map(|stored| Some(stored.version));
         self.hear_own(keys, versions());
+        self.rebase(LogKind::Put, keys, versions());
         // Where the log has many entries of a batch, or one for all of it, hearing of them before memory has caught up would cost what memory is about to hold.
         if keys.len() > 1 {
             keys.iter().zip(versions().flatten()).for_each(|(key, version)| self.supersede(&mut snapshot, key, version));
@@ -429,6 +441,13 @@ pub(crate) fn may_have_taken_effect(error: &Error) -> bool {
             | ErrorKind::TransactionTimeout
             | ErrorKind::Closed
     )
+}
+
+/// Work whose end closes doors.
+async fn behind_doors<T: Schema, R>(doors: Option<Doors<T>>, work: impl Future<Output = R>) -> R {
+    let result = work.await;
+    drop(doors);
+    result
 }
 
 /// The error of a write whose records cannot be read back. The truth has taken it, unless memory is the truth.

@@ -89,7 +89,13 @@ pub enum WriteMode {
     WriteThrough,
     /// Truth and the shared tier; memory is filled by the next read.
     WriteThroughLazyL1,
-    /// Memory at once, the rest in the background.
+    /// Acknowledged before the truth has it, at the level that [`Acknowledge`](crate::Acknowledge) says, and flushed in the background with the other pending writes.
+    ///
+    /// - This instance reads its own pending writes; others see them once they are flushed. Writes of one key keep their order, those of several keys are flushed together.
+    /// - An answer of a pending record has no version yet ([`Record::is_pending`](crate::Record::is_pending)). A rule of the database that a write breaks is told when it is flushed:
+    ///   the write becomes a [dead letter](crate::Store::dead_letters), and [`Hooks::on_write_error`](crate::Hooks::on_write_error) hears of it.
+    /// - If another instance has written the record meanwhile, [`OnConflict`](crate::OnConflict) decides.
+    /// - Searches, strong reads, conditional writes, `update`, `patch` and transactions flush first what they might meet.
     WriteBehind,
 }
 

@@ -130,12 +130,15 @@ impl Store {
         let open = async {
             let tables = self.transactional()?;
             // It comes after earlier writes that are still under way though their callers gave up. Later it could not wait for them: they might wait for it.
-            let settled = timeout(
-                limit.remaining(),
-                join_all(self.schemas().iter().filter(|schema| schema.follows_log()).map(|schema| schema.settled())),
-            )
-            .await;
-            settled.map_err(|Elapsed { .. }| limit.passed())?;
+            // For the same reason what is pending is flushed before.
+            let settled = timeout(limit.remaining(), async {
+                join_all(self.schemas().iter().filter(|schema| schema.follows_log()).map(|schema| schema.settled())).await;
+                match &self.shared().behind {
+                    Some(behind) if behind.dirty() > 0 => behind.flush().await,
+                    _ => Ok(()),
+                }
+            });
+            settled.await.map_err(|Elapsed { .. }| limit.passed())??;
             tables.begin(&Begin { isolation, limit: limit.remaining() }).await
         };
         open.await.map(|inner| Transaction::new(self, inner)).map_err(|error| self.told(error))

@@ -18,7 +18,9 @@ impl<T: Schema> Pipeline<T> {
         changes: &mut Changes<T>,
         query: Query<T>,
     ) -> Result<TouchedKeys<T>> {
-        let touched = transaction.delete_where(&self.schema, &query.into_sole_condition()?).await?;
+        let filter = query.into_sole_condition()?;
+        changes.note_unknown();
+        let touched = transaction.delete_where(&self.schema, &filter).await?;
         self.counters().deletes.add(touched.len() as u64);
         Ok(self.keys_of(touched).map(|(keys, versions)| {
             changes.writes.extend(keys.iter().cloned().zip(versions.into_iter().map(|version| Outcome::Deleted(Some(version)))));
@@ -37,6 +39,7 @@ impl<T: Schema> Pipeline<T> {
         let filter = query.into_sole_condition()?;
         let mut row = self.changed_columns(columns)?;
         self.stamp_changed(&mut row)?;
+        changes.note_unknown();
         let touched = transaction.update_where(&self.schema, &row, &filter).await?;
         self.counters().sets.add(touched.len() as u64);
         Ok(self.keys_of(touched).map(|(keys, versions)| {

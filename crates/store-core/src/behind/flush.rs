@@ -1,0 +1,227 @@
+//! One flush: all that is pending, in one transaction of the truth.
+
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::item::{Batch, Outcome};
+use super::{Behind, Order};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Begin, DeadLetter, Isolation, Transaction};
+use crate::pipeline::may_have_taken_effect;
+use crate::sync::spawn;
+use crate::timestamp::Timestamp;
+use write::Stopped;
+
+/// How often a flush begins anew because of this instance's own writes.
+const MOST_CONTENTIONS: u32 = 100;
+const CONTENTION_PAUSE: Duration = Duration::from_millis(5);
+
+/// How far flushes have come.
+#[derive(Default)]
+pub(super) struct Flushes {
+    /// The last place that is decided, with all before it.
+    pub(super) covered: u64,
+    /// What was sent and may have been committed.
+    in_doubt: Option<Taken>,
+    /// How often the flush of what is pending failed because of others, in a row.
+    conflicts: u32,
+}
+
+/// What a flush has taken, of all schemas.
+struct Taken {
+    /// The last place of it.
+    last: u64,
+    batches: Vec<Box<dyn Batch>>,
+    letters: usize,
+}
+
+impl Behind {
+    /// Flushes all that is pending now.
+    ///
+    /// # Errors
+    ///
+    /// What the truth says; what is pending stays so.
+    pub(crate) async fn flush(self: &Arc<Self>) -> Result<()> {
+        let last = self.order().last;
+        self.flush_to(last).await
+    }
+
+    /// Flushes what is pending up to a place. The work runs in a task of its own, which a caller that gives up does not stop.
+    pub(crate) async fn flush_to(self: &Arc<Self>, place: u64) -> Result<()> {
+        let behind = Arc::clone(self);
+        let flush = spawn(&self.runtime, async move {
+            let mut flushes = behind.flushing.lock().await;
+            if flushes.covered >= place && behind.order().letters.is_empty() {
+                return Ok(());
+            }
+            let flushed = behind.flush_all(&mut flushes).await;
+            let mut trouble = behind.trouble();
+            match &flushed {
+                Ok(()) => *trouble = super::Trouble::default(),
+                Err(error) => {
+                    trouble.failures = trouble.failures.saturating_add(1);
+                    trouble.error = Some(error.summary());
+                }
+            }
+            flushed
+        });
+        match flush.await {
+            Ok(flushed) => flushed,
+            Err(ended) if ended.is_panic() => {
+                Err(Error::new(ErrorKind::Internal, "a flush panicked; what was pending and not committed is tried again"))
+            }
+            Err(_) => Err(Error::runtime_ended()),
+        }
+    }
+
+    async fn flush_all(&self, flushes: &mut Flushes) -> Result<()> {
+        self.resolve_doubt(flushes).await?;
+        for _ in 0..MOST_CONTENTIONS {
+            match self.flush_once(flushes).await {
+                Ok(()) => {
+                    flushes.conflicts = 0;
+                    return Ok(());
+                }
+                // The other write of this instance has to be heard of first.
+                Err(Stopped::Contended) => tokio::time::sleep(CONTENTION_PAUSE).await,
+                Err(Stopped::Failed(error)) => {
+                    flushes.conflicts += u32::from(is_conflict(&error));
+                    return Err(error);
+                }
+            }
+        }
+        let message = "this store's own writes of the same keys came between each time; it is tried again";
+        Err(Error::new(ErrorKind::Conflict, message).with_retryable(true))
+    }
+
+    async fn flush_once(&self, flushes: &mut Flushes) -> Result<(), Stopped> {
+        let (mut taken, letters) = self.take()?;
+        if taken.batches.is_empty() && letters.is_empty() {
+            flushes.covered = taken.last;
+            return Ok(());
+        }
+        // What the truth says it has applied must be in the journal after a power cut too: places are not given twice.
+        if let Some(journal) = &self.journal {
+            journal.sync(taken.last).await?;
+        }
+        let mut transaction = self.begin().await?;
+        let is_lenient = flushes.conflicts > self.settings.max_retries;
+        if let Err(stopped) = self.send(&mut *transaction, &mut taken, letters, is_lenient).await {
+            // It is dropped where that fails, which rolls back too.
+            let _ = transaction.rollback().await;
+            return Err(stopped);
+        }
+        match transaction.commit().await {
+            Ok(()) => {
+                self.finish(flushes, taken).await;
+                Ok(())
+            }
+            Err(error) => {
+                if may_have_taken_effect(&error) {
+                    flushes.in_doubt = Some(taken);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn take(&self) -> Result<(Taken, Vec<DeadLetter>)> {
+        // No write gets its place meanwhile.
+        let order = self.order();
+        let Order { last, letters } = &*order;
+        let mut batches = Vec::new();
+        for overlay in self.overlays() {
+            batches.extend(overlay.take()?);
+        }
+        Ok((Taken { last: *last, batches, letters: letters.len() }, letters.clone()))
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        self.tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit: self.limit }).await
+    }
+
+    async fn send(
+        &self,
+        transaction: &mut dyn Transaction,
+        taken: &mut Taken,
+        letters: Vec<DeadLetter>,
+        is_lenient: bool,
+    ) -> Result<(), Stopped> {
+        write::write_all(transaction, &mut taken.batches, is_lenient).await?;
+        for batch in &taken.batches {
+            for (index, item) in batch.items().iter().enumerate() {
+                if let (true, Some(Outcome::Refused(error))) = (item.is_acknowledged, batch.outcome(index)) {
+                    let letter = DeadLetter {
+                        journal: self.name.clone(),
+                        sequence: item.sequence,
+                        schema: batch.schema().name().to_owned(),
+                        key: item.text.clone(),
+                        entry: batch.entry(index)?,
+                        error: error.summary(),
+                        failed_at: self.now()?,
+                    };
+                    transaction.put_dead_letter(&letter).await?;
+                }
+            }
+        }
+        for letter in &letters {
+            transaction.put_dead_letter(letter).await?;
+        }
+        transaction.advance_journal(&self.name, taken.last).await?;
+        Ok(())
+    }
+
+    pub(super) fn now(&self) -> Result<Timestamp> {
+        Timestamp::from_system_time(self.clock.now())
+    }
+
+    /// Brings the caches up to date after the commit, and the journal.
+    async fn finish(&self, flushes: &mut Flushes, taken: Taken) {
+        let Taken { last, mut batches, letters } = taken;
+        // All of them, before the first is waited for.
+        batches.iter_mut().for_each(|batch| batch.hear());
+        join_all(batches.into_iter().map(Batch::publish)).await;
+        flushes.covered = flushes.covered.max(last);
+        self.order().letters.drain(..letters);
+        self.room.free(letters);
+        if let Some(journal) = &self.journal {
+            journal.release(&self.runtime, last).await;
+        }
+    }
+
+    /// Learns whether a flush was committed whose answer was lost.
+    async fn resolve_doubt(&self, flushes: &mut Flushes) -> Result<()> {
+        let Some(taken) = flushes.in_doubt.take() else { return Ok(()) };
+        match self.applied().await {
+            Ok(applied) => {
+                if applied >= taken.last {
+                    self.finish(flushes, taken).await;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                flushes.in_doubt = Some(taken);
+                Err(error)
+            }
+        }
+    }
+
+    /// How far the truth has applied the journal, once no transaction is under way any more that says so.
+    pub(super) async fn applied(&self) -> Result<u64> {
+        let mut transaction = self.begin().await?;
+        // An earlier transaction of this journal's that the server has not ended yet holds the row.
+        transaction.advance_journal(&self.name, 0).await?;
+        let applied = self.journals.applied(&self.name).await;
+        let _ = transaction.rollback().await;
+        applied.map(Option::unwrap_or_default)
+    }
+}
+
+/// Whether the truth rolled back because of others.
+fn is_conflict(error: &Error) -> bool {
+    error.kind() == ErrorKind::TransactionFailed && error.is_retryable()
+}

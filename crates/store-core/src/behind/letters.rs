@@ -1,0 +1,102 @@
+//! The writes that the truth refused.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{DeadLetter, Journals};
+use crate::schema::Schema;
+use crate::store::Store;
+use crate::tier::Role;
+
+/// The writes of write-behind that the truth refused for their own sake: for a violated rule of the database, or a conflict with what another instance wrote.
+/// The truth keeps them, whichever instance they were made on, until somebody has them retried or removed. [`Store::dead_letters`] gives it.
+///
+/// ```
+/// # #[derive(store_derive::Schema)] struct Player { #[schema(primary_key)] id: String, gold: i64 }
+/// # async fn example(store: store_core::Store) -> store_core::Result<()> {
+/// for letter in store.dead_letters().of::<Player>().list(None, 100).await? {
+///     println!("{}, key {}: {}", letter.schema, letter.key, letter.error);
+///     if store.dead_letters().retry(&letter).await.is_err() {
+///         store.dead_letters().remove(&letter).await?;
+///     }
+/// }
+/// # Ok(()) } let _ = example;
+/// ```
+pub struct DeadLetters {
+    store: Store,
+    schema: Option<&'static str>,
+}
+
+impl Store {
+    /// The writes of write-behind that the truth refused.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters { store: self.clone(), schema: None }
+    }
+}
+
+impl DeadLetters {
+    /// Those of one model alone.
+    #[must_use]
+    pub fn of<T: Schema>(mut self) -> Self {
+        self.schema = Some(T::definition().name());
+        self
+    }
+
+    /// At most `limit` of them, in the order of their journals and of their places there; those behind `after`, if given.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a store without a tier of truth; what the truth says.
+    pub async fn list(&self, after: Option<&DeadLetter>, limit: u64) -> Result<Vec<DeadLetter>> {
+        let after = after.map(|letter| (letter.journal.as_str(), letter.sequence));
+        let list = async { self.journals()?.dead_letters(self.schema, after, limit).await };
+        self.within(list).await
+    }
+
+    /// Writes what a letter holds, whatever the truth holds by now, and removes the letter: both or neither.
+    ///
+    /// # Errors
+    ///
+    /// What the truth says of the write, as [`Collection::set`](crate::Collection::set): the letter stays then. [`NotFound`](ErrorKind::NotFound) if the letter is gone;
+    /// [`SchemaNotFound`](ErrorKind::SchemaNotFound) or [`SchemaMismatch`](ErrorKind::SchemaMismatch) for a model that this build does not have, or not so.
+    pub async fn retry(&self, letter: &DeadLetter) -> Result<()> {
+        let retry = async {
+            let schema = self.store.overlays().iter().find(|overlay| overlay.schema().name() == letter.schema);
+            let schema = schema.ok_or_else(|| {
+                let message = "the store has no such schema; add it to the builder";
+                Error::new(ErrorKind::SchemaNotFound, message).with_schema(letter.schema.clone())
+            })?;
+            schema.clone().revive(letter.clone()).await.map_err(|error| error.with_key(letter.key.clone()))
+        };
+        self.within(retry).await
+    }
+
+    /// Removes a letter and what it holds, for good. Whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn remove(&self, letter: &DeadLetter) -> Result<bool> {
+        let remove = async { self.journals()?.remove_dead_letter(&letter.journal, letter.sequence).await };
+        self.within(remove).await
+    }
+
+    fn journals(&self) -> Result<&dyn Journals> {
+        self.store.journals().map(|journals| &**journals).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidConfig, "dead letters are kept by a tier of truth; add PostgreSQL or SQLite to the store")
+        })
+    }
+
+    async fn within<R>(&self, call: impl Future<Output = Result<R>>) -> Result<R> {
+        self.store.check_open("dead_letters")?;
+        let call = Box::pin(call);
+        let done = self.store.shared().life.within(call).await;
+        done.map_err(|error| error.with_tier(Role::Truth).with_operation("dead_letters"))
+    }
+}
+
+impl fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetters").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}

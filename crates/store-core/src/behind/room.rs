@@ -1,0 +1,115 @@
+//! The bound of what may be pending.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Counts the pending writes of a store, and lets no more in than may be.
+#[derive(Debug)]
+pub(crate) struct Room {
+    most: usize,
+    taken: Mutex<usize>,
+    /// Who waits, one after the other.
+    turn: tokio::sync::Mutex<()>,
+    freed: Notify,
+}
+
+/// The right to make so many writes pending. What is not [kept](Self::keep) is given back.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    room: Arc<Room>,
+    places: usize,
+}
+
+impl Room {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Room { most, taken: Mutex::new(0), turn: tokio::sync::Mutex::new(()), freed: Notify::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many are pending or about to be.
+    pub(crate) fn taken(&self) -> usize {
+        *self.lock()
+    }
+
+    /// Waits until so many more may be pending; `is_full` is called if there is no room for them. A batch that is larger than the bound waits until nothing is.
+    pub(crate) async fn admit(self: &Arc<Self>, places: usize, is_full: impl Fn()) -> Admission {
+        let _turn = self.turn.lock().await;
+        loop {
+            let freed = self.freed.notified();
+            if self.try_take(places) {
+                return Admission { room: Arc::clone(self), places };
+            }
+            is_full();
+            freed.await;
+        }
+    }
+
+    fn try_take(&self, places: usize) -> bool {
+        let mut taken = self.lock();
+        let fits = *taken == 0 || taken.saturating_add(places) <= self.most;
+        if fits {
+            *taken += places;
+        }
+        fits
+    }
+
+    /// As [`admit`](Self::admit), whatever the bound: what the journal held when the store was built.
+    pub(crate) fn force(&self, places: usize) {
+        *self.lock() += places;
+    }
+
+    /// So many are pending no more.
+    pub(crate) fn free(&self, places: usize) {
+        if places > 0 {
+            let mut taken = self.lock();
+            *taken = taken.saturating_sub(places);
+            drop(taken);
+            self.freed.notify_one();
+        }
+    }
+}
+
+impl Admission {
+    /// So many of them are pending from here on; the others are given back.
+    pub(crate) fn keep(mut self, places: usize) {
+        let unused = self.places.saturating_sub(places);
+        self.places = 0;
+        self.room.free(unused);
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.room.free(self.places);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn writes_wait_for_room_and_a_batch_beyond_the_bound_for_all_of_it() {
+        let room = Room::new(3);
+        let first = room.admit(2, || panic!("there is room")).now_or_never().unwrap();
+        assert!(room.admit(2, || {}).now_or_never().is_none());
+        first.keep(1);
+        assert_eq!(room.taken(), 1);
+        room.admit(2, || panic!("there is room")).now_or_never().unwrap().keep(2);
+        room.free(2);
+        assert!(room.admit(9, || {}).now_or_never().is_none(), "one is left");
+        room.free(1);
+        let whole = room.admit(9, || {}).now_or_never().unwrap();
+        assert_eq!(room.taken(), 9);
+        drop(whole);
+        assert_eq!(room.taken(), 0);
+    }
+}

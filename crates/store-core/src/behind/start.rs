@@ -1,0 +1,137 @@
+//! Beginning, with what an earlier store left in the journal.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
+
+use tokio::runtime::Handle;
+
+use super::flush::Flushes;
+use super::flusher;
+use super::journal::Left;
+use super::{Behind, Entry, Journal, Landing, Order, Overlay, Room, Trouble};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{DeadLetter, Journals, Tables};
+use crate::settings::Settings;
+use crate::sync::Mutex;
+
+/// A write-behind that is about to begin.
+pub(crate) struct Opened {
+    pub(crate) behind: Arc<Behind>,
+    landing: Option<Landing>,
+    left: Left,
+}
+
+/// Opens the journal, if there is one, and reads what the truth does not have of it.
+pub(crate) async fn open(settings: &Settings, tables: Arc<dyn Tables>, journals: Arc<dyn Journals>, runtime: &Handle) -> Result<Opened> {
+    let (journal, landing) = match &settings.journal {
+        Some(directory) => {
+            let (journal, landing) = Journal::open(runtime, directory).await?;
+            (Some(journal), Some(landing))
+        }
+        None => (None, None),
+    };
+    let name = journal.as_ref().map_or_else(unheard_of, |journal| journal.name().to_owned());
+    let last = journal.as_ref().map_or(0, Journal::last);
+    let mut behind = Behind {
+        settings: settings.write_behind.clone(),
+        tables,
+        journals,
+        name,
+        journal,
+        runtime: runtime.clone(),
+        clock: Arc::clone(&settings.clock),
+        limit: settings.transaction_timeout,
+        order: Mutex::new(Order { last, letters: Vec::new() }),
+        room: Room::new(settings.write_behind.max_pending),
+        signals: Arc::default(),
+        flushing: tokio::sync::Mutex::new(Flushes::default()),
+        schemas: OnceLock::new(),
+        trouble: Mutex::new(Trouble::default()),
+        tasks: OnceLock::new(),
+    };
+    let mut left = Vec::new();
+    if let Some(journal) = &behind.journal {
+        let applied = behind.applied().await?;
+        check(applied, journal)?;
+        left = journal.left(runtime, applied).await?;
+        behind.flushing.get_mut().covered = if left.is_empty() { last } else { applied };
+    }
+    Ok(Opened { behind: Arc::new(behind), landing, left })
+}
+
+/// A name that no journal has.
+fn unheard_of() -> String {
+    let random = RandomState::new();
+    format!("memory-{:016x}{:016x}", random.hash_one(0), random.hash_one(1))
+}
+
+fn check(applied: u64, journal: &Journal) -> Result<()> {
+    if applied > journal.last() {
+        let message = format!(
+            "the journal ends at {}, but the truth has applied it up to {applied}: it was replaced by an older copy. Begin a new journal in another directory",
+            journal.last()
+        );
+        return Err(Error::new(ErrorKind::InvalidConfig, message));
+    }
+    if applied.saturating_add(1) < journal.first() {
+        tracing::error!(
+            applied,
+            first = journal.first(),
+            "the truth has applied less of the journal than was given free: it was restored from an older copy, or is another; what the journal still holds is applied"
+        );
+    }
+    Ok(())
+}
+
+impl Opened {
+    /// The schemas that the journal holds writes of.
+    pub(crate) fn schemas(&self) -> HashSet<String> {
+        self.left.iter().filter_map(|(_, bytes)| Some(Entry::decode(bytes).ok()?.schema.into_owned())).collect()
+    }
+
+    /// Makes pending what the journal holds, and starts the tasks.
+    pub(crate) fn start(self, overlays: &[Arc<dyn Overlay>]) -> Result<Arc<Behind>> {
+        let Opened { behind, landing, left } = self;
+        // Nobody else has set it.
+        let _ = behind.schemas.set(overlays.iter().map(Arc::downgrade).collect());
+        let restored = left.len();
+        for (sequence, bytes) in left {
+            if let Err((error, entry)) = restore(overlays, sequence, &bytes) {
+                let (schema, key) = entry.map(|entry| (entry.schema.into_owned(), entry.key.into_owned())).unwrap_or_default();
+                tracing::error!(schema, key, %error, "the journal holds a write that this build cannot make; it becomes a dead letter");
+                let letter = DeadLetter {
+                    journal: behind.name.clone(),
+                    sequence,
+                    schema,
+                    key,
+                    error: error.summary(),
+                    failed_at: behind.now()?,
+                    entry: bytes,
+                };
+                behind.order().letters.push(letter);
+                behind.room.force(1);
+            }
+        }
+        if restored > 0 {
+            tracing::info!(restored, pending = behind.dirty(), "the journal holds writes that the truth does not have; they are flushed");
+            behind.signals.dirty();
+            behind.hurry();
+        }
+        let mut tasks = vec![behind.runtime.spawn(flusher::run(Arc::downgrade(&behind), Arc::clone(&behind.signals))).abort_handle()];
+        if let Some(landing) = landing {
+            tasks.push(behind.runtime.spawn(landing.run(Arc::downgrade(&behind))).abort_handle());
+        }
+        let _ = behind.tasks.set(tasks);
+        Ok(behind)
+    }
+}
+
+fn restore<'a>(overlays: &[Arc<dyn Overlay>], sequence: u64, bytes: &'a [u8]) -> Result<(), (Error, Option<Entry<'a>>)> {
+    let entry = Entry::decode(bytes).map_err(|error| (error, None))?;
+    let Some(overlay) = overlays.iter().find(|overlay| overlay.schema().name() == entry.schema) else {
+        let message = "the store has no such schema; add it to the builder, and retry the dead letter";
+        return Err((Error::new(ErrorKind::SchemaNotFound, message), Some(entry)));
+    };
+    overlay.restore(entry.clone(), sequence).map_err(|error| (error, Some(entry)))
+}

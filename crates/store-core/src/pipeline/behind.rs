@@ -1,0 +1,455 @@
+//! Writes that are acknowledged before the truth has them, and what reads see of them.
+
+mod batch;
+mod doors;
+mod letters;
+
+pub(crate) use doors::Doors;
+
+use std::borrow::Borrow;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::write::owned;
+use super::{Backing, Borrowed, Pipeline, View};
+use crate::behind::pending::Pending;
+use crate::behind::{Acknowledge, Admission, Base, Batch, Behind, Entry, OnConflict, Overlay, Staged};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{DeadLetter, LogKind};
+use crate::freshness::Freshness;
+use crate::record::Record;
+use crate::schema::{BoundSchema, Schema, Stamp, WriteMode};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::tag::CallTags;
+use crate::timestamp::Timestamp;
+use crate::value::{Row, Value};
+use crate::version::Version;
+use batch::{Flushed, Taken};
+
+/// A write that is pending.
+#[derive(Debug)]
+pub(crate) enum Write<T> {
+    Set(Arc<PendingSet<T>>),
+    Delete,
+}
+
+#[derive(Debug)]
+pub(crate) struct PendingSet<T> {
+    /// What the truth is to store.
+    row: Arc<Row<'static>>,
+    /// What reads see.
+    record: Record<T>,
+    tags: CallTags,
+    /// Whether the key was deleted first.
+    replaces: bool,
+}
+
+impl<T> Clone for Write<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Write::Set(set) => Write::Set(Arc::clone(set)),
+            Write::Delete => Write::Delete,
+        }
+    }
+}
+
+type Waits<T> = oneshot::Sender<Result<Flushed<T>>>;
+type Writes<T> = Pending<<T as Schema>::Key, Write<T>, Waits<T>>;
+
+/// The pending writes of one schema, and how they are treated.
+pub(crate) struct PendingWrites<T: Schema> {
+    behind: Arc<Behind>,
+    writes: Mutex<Writes<T>>,
+    /// How many keys have a pending write. As long as none has, reads need not look.
+    keys: AtomicUsize,
+    /// Other writes of this instance of which nobody knows the keys yet.
+    unknown_doors: AtomicUsize,
+    on_conflict: OnConflict<T>,
+    acknowledge: Acknowledge,
+}
+
+impl<T: Schema> std::fmt::Debug for PendingWrites<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PendingWrites").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+impl<T: Schema> PendingWrites<T> {
+    pub(crate) fn new(behind: Arc<Behind>, on_conflict: OnConflict<T>, acknowledge: Acknowledge) -> Self {
+        PendingWrites {
+            behind,
+            writes: Mutex::new(Pending::new()),
+            keys: AtomicUsize::new(0),
+            unknown_doors: AtomicUsize::new(0),
+            on_conflict,
+            acknowledge,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writes<T>> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pending write of a key.
+    fn get(&self, key: &Borrowed<T>) -> Option<Write<T>> {
+        if self.keys.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.lock().get(key).cloned()
+    }
+
+    /// Makes a write pending; it comes after what is pending of its key. Whether it is the only one of it.
+    fn add(&self, writes: &mut Writes<T>, pipeline: &Pipeline<T>, landing: Landing<T>, sequence: u64, is_acknowledged: bool) -> bool {
+        let Landing { key, write, waits } = landing;
+        let write = match (write, writes.get::<Borrowed<T>>(key.borrow())) {
+            (Write::Set(set), Some(earlier)) => Write::Set(pipeline.after(set, earlier)),
+            (write, _) => write,
+        };
+        let is_first = writes.apply(&key, sequence, write, is_acknowledged, waits);
+        if is_first {
+            self.keys.fetch_add(1, Ordering::Release);
+        }
+        is_first
+    }
+
+    /// What is known now becomes the base of the key's pending writes.
+    fn rebase(&self, kind: LogKind, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) {
+        let mut writes = self.lock();
+        for (key, version) in keys.iter().zip(versions) {
+            let Some(version) = version else { continue };
+            writes.rebase(key, if kind == LogKind::Put { Base::put(version) } else { Base::Absent(version.get()) });
+        }
+    }
+}
+
+struct Landing<T: Schema> {
+    key: T::Key,
+    write: Write<T>,
+    waits: Option<Waits<T>>,
+}
+
+/// Writes of one call on their way.
+struct StagedWrites<T: Schema> {
+    pipeline: Arc<Pipeline<T>>,
+    writes: Vec<Landing<T>>,
+    is_acknowledged: bool,
+    admission: Option<Admission>,
+    landed: Option<oneshot::Sender<Result<()>>>,
+    /// Closing waits for it.
+    pass: OwnedSemaphorePermit,
+}
+
+impl<T: Schema> Staged for StagedWrites<T> {
+    fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    fn apply(mut self: Box<Self>, places: Range<u64>) -> bool {
+        let Some(pending) = &self.pipeline.behind else { return false };
+        let mut first = 0;
+        let mut writes = pending.lock();
+        for (landing, sequence) in std::mem::take(&mut self.writes).into_iter().zip(places) {
+            first += usize::from(pending.add(&mut writes, &self.pipeline, landing, sequence, self.is_acknowledged));
+        }
+        drop(writes);
+        if let Some(admission) = self.admission.take() {
+            admission.keep(first);
+        }
+        if let Some(landed) = self.landed.take() {
+            // Nobody may wait for it any more.
+            let _ = landed.send(Ok(()));
+        }
+        !self.is_acknowledged
+    }
+
+    fn refuse(mut self: Box<Self>, error: Error) {
+        if let Some(landed) = self.landed.take() {
+            let _ = landed.send(Err(error));
+        }
+    }
+}
+
+/// What never got a place is taken back.
+impl<T: Schema> Drop for StagedWrites<T> {
+    fn drop(&mut self) {
+        if let (Some(pending), false) = (&self.pipeline.behind, self.writes.is_empty()) {
+            let mut writes = pending.lock();
+            self.writes.iter().for_each(|landing| writes.unstage(&landing.key));
+        }
+        let _ = &self.pass;
+    }
+}
+
+impl<T: Schema> Pipeline<T> {
+    /// The schema's pending writes, if its mode is write-behind.
+    pub(super) fn writes_behind(&self) -> Option<&PendingWrites<T>> {
+        self.behind.as_ref().filter(|_| self.schema.write_mode() == WriteMode::WriteBehind)
+    }
+
+    /// Makes sets pending, and answers what they will store as far as it is known; at the level of the truth, what is stored.
+    pub(super) async fn set_behind(
+        self: &Arc<Self>,
+        pending: &PendingWrites<T>,
+        keys: Vec<T::Key>,
+        models: Vec<T>,
+        tags: &CallTags,
+    ) -> Result<Vec<Record<T>>> {
+        let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
+        let mut writes = Vec::new();
+        let mut records = std::collections::HashMap::new();
+        for position in Self::last_of_each(&keys) {
+            let key = &keys[position];
+            let named = |error: Error| error.with_key(Self::text(key));
+            let row = owned(self.stamped(&models[position], now).map_err(named)?);
+            let record = self.shown(key, &row).map_err(named)?;
+            records.insert(key.clone(), record.clone());
+            let set = PendingSet { row: Arc::new(row), record, tags: tags.clone(), replaces: false };
+            writes.push((key.clone(), Write::Set(Arc::new(set))));
+        }
+        drop(models);
+        for (key, flushed) in self.make_pending(pending, writes).await? {
+            if let Flushed::Stored(record) = flushed {
+                records.insert(key, record);
+            }
+        }
+        Ok(keys.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow()).cloned()).collect())
+    }
+
+    /// Makes deletions pending, and answers how many of the keys this instance knows a record of; at the level of the truth, how many there were.
+    pub(super) async fn delete_behind(self: &Arc<Self>, pending: &PendingWrites<T>, keys: Vec<T::Key>) -> Result<u64> {
+        let is_known = |key: &&T::Key| match pending.get((*key).borrow()) {
+            Some(write) => matches!(write, Write::Set(_)),
+            None => self.near.as_ref().is_some_and(|near| self.live(&**near, (*key).borrow()).is_some()),
+        };
+        let known = keys.iter().filter(is_known).count() as u64;
+        let writes = keys.into_iter().map(|key| (key, Write::Delete)).collect();
+        let flushed = self.make_pending(pending, writes).await?;
+        if pending.acknowledge < Acknowledge::Truth {
+            return Ok(known);
+        }
+        Ok(flushed.iter().map(|(_, flushed)| u64::from(!matches!(flushed, Flushed::Deleted(false)))).sum())
+    }
+
+    /// Makes writes of distinct keys pending, all or none, and waits until they have reached their level. What was flushed by then is answered.
+    async fn make_pending(
+        self: &Arc<Self>,
+        pending: &PendingWrites<T>,
+        writes: Vec<(T::Key, Write<T>)>,
+    ) -> Result<Vec<(T::Key, Flushed<T>)>> {
+        let keys: Vec<T::Key> = writes.iter().map(|(key, _)| key.clone()).collect();
+        self.abandoned.settled(&keys).await;
+        let admission = pending.behind.admit(keys.len()).await;
+        // From here on nothing is waited for until all of it is on its way.
+        let Some(pass) = self.shared.writes.enter() else {
+            return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
+        };
+        let is_acknowledged = pending.acknowledge < Acknowledge::Truth;
+        let bases: Vec<Base> = {
+            let mut staged = pending.lock();
+            keys.iter().map(|key| staged.stage(key, || self.known_base(key))).collect()
+        };
+        let (mut landings, mut waiting) = (Vec::with_capacity(keys.len()), Vec::new());
+        for (key, write) in writes {
+            let waits = if is_acknowledged {
+                None
+            } else {
+                let (waits, flushed) = oneshot::channel();
+                waiting.push((key.clone(), flushed));
+                Some(waits)
+            };
+            landings.push(Landing { key, write, waits });
+        }
+        let (landed, has_landed) = oneshot::channel();
+        let staged = Box::new(StagedWrites {
+            pipeline: Arc::clone(self),
+            writes: landings,
+            is_acknowledged,
+            admission: Some(admission),
+            landed: Some(landed),
+            pass,
+        });
+        let entries = if pending.behind.has_journal() { self.entries(&staged.writes, &bases)? } else { Vec::new() };
+        pending.behind.submit(&entries, pending.acknowledge == Acknowledge::Journal, staged);
+        has_landed.await.unwrap_or_else(|_| Err(Error::runtime_ended()))?;
+        let mut flushed = Vec::with_capacity(waiting.len());
+        for (key, answer) in waiting {
+            let answer = answer.await.unwrap_or_else(|_| Err(Error::runtime_ended()));
+            flushed.push((key.clone(), answer.map_err(|error| error.with_key(Self::text(&key)))?));
+        }
+        Ok(flushed)
+    }
+
+    fn entries(&self, writes: &[Landing<T>], bases: &[Base]) -> Result<Vec<Vec<u8>>> {
+        let encode = |(landing, base): (&Landing<T>, &Base)| {
+            let text = Self::text(&landing.key);
+            let (row, tags) = match &landing.write {
+                Write::Set(set) => (Some(set.row.as_slice()), set.tags.as_slice()),
+                Write::Delete => (None, [].as_slice()),
+            };
+            Entry::new(self.schema.definition(), &text, *base, tags, row).encode()
+        };
+        writes.iter().zip(bases).map(encode).collect()
+    }
+
+    /// What memory knows of a key.
+    fn known_base(&self, key: &T::Key) -> Base {
+        let borrowed: &Borrowed<T> = key.borrow();
+        match self.near.as_ref().and_then(|near| near.version(borrowed)) {
+            Some(version) => Base::put(version),
+            None if self.is_known_absent(borrowed) => Base::Absent(0),
+            None => Base::Unknown,
+        }
+    }
+
+    /// What a read sees of a row that is to be written, as far as that is known before.
+    fn shown(&self, key: &T::Key, row: &Row<'static>) -> Result<Record<T>> {
+        let present = match self.behind.as_ref().and_then(|pending| pending.get(key.borrow())) {
+            Some(Write::Set(set)) => Some(set.record.clone()),
+            Some(Write::Delete) => None,
+            None => self.near.as_ref().and_then(|near| self.live(&**near, key.borrow())),
+        };
+        let present = present.map(|record| record.model().to_row().map(owned)).transpose()?;
+        let model = self.model(self.merged(row, present), View::Near)?;
+        Ok(Record::new(Arc::new(model), Version::default()))
+    }
+
+    /// A set that comes after what is pending of its key: what it leaves alone is what that wrote.
+    fn after(&self, set: Arc<PendingSet<T>>, earlier: &Write<T>) -> Arc<PendingSet<T>> {
+        if !self.keeps(&set.row) {
+            return set;
+        }
+        let PendingSet { row, record, tags, .. } = &*set;
+        let (row, replaces) = match earlier {
+            Write::Delete => (Arc::clone(row), true),
+            Write::Set(earlier) => {
+                let columns = self.schema.definition().columns();
+                let mut row = Row::clone(row);
+                for ((value, column), earlier) in row.iter_mut().zip(columns).zip(earlier.row.iter()) {
+                    if matches!(value, Value::Unset) || (column.stamp == Stamp::OnInsert && !matches!(earlier, Value::Unset)) {
+                        *value = earlier.clone();
+                    }
+                }
+                (Arc::new(row), earlier.replaces)
+            }
+        };
+        Arc::new(PendingSet { row, record: record.clone(), tags: tags.clone(), replaces })
+    }
+
+    /// What a read that asks for no more than this freshness sees of a key's pending write; `None` if nothing is pending.
+    #[inline]
+    pub(super) fn overlaid(&self, key: &Borrowed<T>, freshness: &Freshness) -> Option<Option<Record<T>>> {
+        let pending = self.behind.as_ref()?;
+        self.look_at(pending, key, freshness)
+    }
+
+    #[inline(never)]
+    fn look_at(&self, pending: &PendingWrites<T>, key: &Borrowed<T>, freshness: &Freshness) -> Option<Option<Record<T>>> {
+        if matches!(freshness, Freshness::Strong) || !self.shared.life.is_open() {
+            return None;
+        }
+        pending.get(key).map(|write| match write {
+            Write::Set(set) => Some(set.record.clone()),
+            Write::Delete => None,
+        })
+    }
+
+    /// Brings what is pending of keys to the truth, before it is asked or written by another way.
+    pub(super) async fn flush_keys<'a>(&self, keys: impl IntoIterator<Item = &'a T::Key>) -> Result<()> {
+        let Some(pending) = self.behind.as_ref().filter(|pending| pending.keys.load(Ordering::Acquire) > 0) else { return Ok(()) };
+        let last = {
+            let writes = pending.lock();
+            keys.into_iter().filter_map(|key| writes.sequence::<Borrowed<T>>(key.borrow())).max()
+        };
+        match last {
+            Some(last) => pending.behind.flush_to(last).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Brings all that is pending of the schema to the truth, before it is asked for more than a key.
+    pub(crate) async fn flush_all_keys(&self) -> Result<()> {
+        let Some(pending) = self.behind.as_ref().filter(|pending| pending.keys.load(Ordering::Acquire) > 0) else { return Ok(()) };
+        let last = pending.lock().last_sequence();
+        match last {
+            Some(last) => pending.behind.flush_to(last).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What a read does first that wants more than caches and pending writes can answer.
+    pub(super) async fn before_read(&self, keys: &[T::Key], freshness: &Freshness) -> Result<()> {
+        match freshness {
+            Freshness::Strong => self.flush_keys(keys).await,
+            Freshness::Session(token) => self.await_elsewhere(token).await,
+            Freshness::Any | Freshness::Bounded(_) => Ok(()),
+        }
+    }
+
+    /// What a query does first.
+    pub(super) async fn before_query(&self, freshness: &Freshness) -> Result<()> {
+        self.flush_all_keys().await?;
+        match freshness {
+            Freshness::Session(token) => self.await_elsewhere(token).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn await_elsewhere(&self, token: &crate::freshness::Token) -> Result<()> {
+        match (token.pending(), &self.backing) {
+            (Some(place), Backing::Tables { .. }) => {
+                let limit = self.shared.settings.operation_timeout / 2;
+                self.shared.elsewhere.wait(place, &self.shared.coherence, limit).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets what is pending of keys come after a write of this instance.
+    pub(super) fn rebase(&self, kind: LogKind, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) {
+        if let Some(pending) = &self.behind {
+            pending.rebase(kind, keys, versions);
+        }
+    }
+}
+
+impl<T: Schema> Overlay for Pipeline<T> {
+    fn schema(&self) -> &Arc<BoundSchema> {
+        &self.schema
+    }
+
+    fn take(self: Arc<Self>) -> Result<Option<Box<dyn Batch>>> {
+        let Some(pending) = &self.behind else { return Ok(None) };
+        let taken = pending.lock().take();
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Taken::new(&self, taken)?)))
+    }
+
+    fn restore(&self, entry: Entry<'_>, sequence: u64) -> Result<()> {
+        let Some(pending) = &self.behind else {
+            return Err(Error::new(ErrorKind::Internal, "a journal's write came to a schema that none was expected for"));
+        };
+        let (key, write, base) = self.read_entry(entry)?;
+        let mut writes = pending.lock();
+        writes.stage(&key, || base);
+        if pending.add(&mut writes, self, Landing { key, write, waits: None }, sequence, true) {
+            pending.behind.force();
+        }
+        Ok(())
+    }
+
+    fn tell(&self, error: &Error) {
+        let Some(pending) = &self.behind else { return };
+        let taken = pending.lock().take();
+        taken.iter().for_each(|taken| self.on_write_error(taken.key.borrow(), error));
+    }
+
+    fn revive(self: Arc<Self>, letter: DeadLetter) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.write_letter(letter).await })
+    }
+}

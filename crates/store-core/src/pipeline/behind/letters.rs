@@ -1,0 +1,109 @@
+//! Writes that come back from a journal or a dead letter.
+
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use super::{PendingSet, Write};
+use crate::behind::{Base, Entry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::facet::{Begin, DeadLetter, Isolation, Transaction};
+use crate::key::Key;
+use crate::pipeline::transaction::{Change, Changes};
+use crate::pipeline::{Pipeline, View, may_have_taken_effect};
+use crate::record::Record;
+use crate::schema::{DefaultValue, Residence, Schema};
+use crate::tag::CallTags;
+use crate::value::{ColumnType, Row, Value};
+use crate::version::Version;
+
+impl<T: Schema> Pipeline<T> {
+    /// What an entry of a journal holds.
+    pub(super) fn read_entry(&self, entry: Entry<'_>) -> Result<(T::Key, Write<T>, Base)> {
+        let key = T::Key::from_text(&entry.key)?;
+        let (base, tags) = (entry.base, CallTags::new(entry.tags.iter().map(|tag| tag.clone().into_owned())));
+        let Some(row) = entry.into_row(self.schema.definition())? else { return Ok((key, Write::Delete, base)) };
+        let model = self.model(self.completed(&row), View::Near)?;
+        if model.key() != key {
+            let message = "the journal's entry has a record of another key than it says";
+            return Err(Error::new(ErrorKind::DecodeFailed, message).with_schema(self.schema.name()));
+        }
+        let record = Record::new(Arc::new(model), Version::default());
+        Ok((key, Write::Set(Arc::new(PendingSet { row: Arc::new(row), record, tags, replaces: false })), base))
+    }
+
+    /// A row as reads see it before the truth has put its defaults where an older build knew no column.
+    fn completed(&self, row: &Row<'static>) -> Row<'static> {
+        let columns = self.schema.definition().columns().iter();
+        let complete = row.iter().zip(columns).map(|(value, column)| match value {
+            Value::Unset if column.residence == Residence::Everywhere => match column.default {
+                Some(DefaultValue::Bool(value)) => Value::Bool(value),
+                Some(DefaultValue::Integer(value)) => Value::Integer(value),
+                Some(DefaultValue::Double(value)) => Value::Double(value),
+                Some(DefaultValue::Text(value)) => Value::Text(value.into()),
+                None if column.nullable => Value::Null,
+                None if column.column_type == ColumnType::Json => (column.filler)().map_or(Value::Unset, |json| Value::Json(json.into())),
+                None => Value::Unset,
+            },
+            value => value.clone(),
+        });
+        complete.collect()
+    }
+
+    /// Writes what a dead letter holds, and removes the letter.
+    pub(super) async fn write_letter(self: &Arc<Self>, letter: DeadLetter) -> Result<()> {
+        let tables = Arc::clone(self.tables()?);
+        let (key, write, _) = self.read_entry(Entry::decode(&letter.entry)?)?;
+        self.check(key.borrow())?;
+        let pipeline = Arc::clone(self);
+        self.in_task(vec![key.clone()], async move {
+            let mut changes = Changes::new(&pipeline);
+            changes.note_fence(&key);
+            let begin = Begin { isolation: Isolation::ReadCommitted, limit: pipeline.shared.settings.transaction_timeout };
+            let mut transaction = tables.begin(&begin).await?;
+            if let Err(error) = pipeline.send_letter(&mut *transaction, &mut changes, &letter, &key, &write).await {
+                // It is dropped where that fails, which rolls back too.
+                let _ = transaction.rollback().await;
+                return Err(error);
+            }
+            let committed = transaction.commit().await;
+            match &committed {
+                Ok(()) => {
+                    changes.hear();
+                    Box::new(changes).publish().await;
+                }
+                Err(error) if may_have_taken_effect(error) => Box::new(changes).doubt().await,
+                Err(_) => {}
+            }
+            committed
+        })
+        .await
+    }
+
+    async fn send_letter(
+        &self,
+        transaction: &mut dyn Transaction,
+        changes: &mut Changes<T>,
+        letter: &DeadLetter,
+        key: &T::Key,
+        write: &Write<T>,
+    ) -> Result<()> {
+        if !transaction.remove_dead_letter(&letter.journal, letter.sequence).await? {
+            return Err(Error::new(ErrorKind::NotFound, "the dead letter is gone; it was retried or removed already"));
+        }
+        match write {
+            Write::Set(set) => {
+                let row: Row<'_> = set.row.iter().map(Value::as_borrowed).collect();
+                for stored in transaction.put_many(&self.schema, &[row]).await? {
+                    drop(changes.keep(key.clone(), stored, &set.tags));
+                }
+            }
+            Write::Delete => {
+                let values = <T::Key as Key>::to_values(key.borrow())?;
+                for version in transaction.delete_many(&self.schema, &[values]).await? {
+                    changes.add_deleted(key.clone(), version);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Two instances that write one record.
+
+use strata::{Acknowledge, Collection, ErrorKind, OnConflict, Store};
+
+use super::super::models::{Player, player};
+use super::{Bench, acknowledged_by, level, on_truths, players, truth};
+
+/// An instance that deals so with conflicts, and another; both have the record in memory.
+async fn instances(bench: &Bench, on_conflict: OnConflict<Player>) -> (Store, Store) {
+    let store = bench.try_open(&bench.journals.path().join("a"), |builder| {
+        builder.schema_with::<Player>(|options| _ = options.on_conflict(on_conflict))
+    });
+    let (store, other) = (store.await.0.unwrap(), bench.open_with("b", acknowledged_by(Acknowledge::Truth)).await.0);
+    players(&other).set_many([player("a", 1), player("b", 1)]).await.unwrap();
+    assert_eq!((level(&players(&store), "a").await, level(&players(&store), "b").await), (Some(1), Some(1)));
+    (store, other)
+}
+
+async fn write(players: &Collection<Player>, level: i64) {
+    players.set(player("a", level)).await.unwrap();
+}
+
+async fn a_rejected_write_becomes_a_dead_letter(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::Reject).await;
+    write(&players(&store), 2).await;
+    players(&store).delete("b").await.unwrap();
+    write(&players(&other), 10).await;
+    players(&other).set(player("b", 10)).await.unwrap();
+    write(&players(&store), 3).await;
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await), (Some(10), Some(10)));
+    assert_eq!((level(&players(&store), "a").await, level(&players(&store), "b").await), (Some(10), Some(10)), "nothing is pending");
+    let letters = store.dead_letters().of::<Player>().list(None, 10).await.unwrap();
+    assert_eq!(letters.len(), 2, "of the key, not of each write");
+    assert!(letters[1].error.contains("based on version"), "{}", letters[1].error);
+    // A retry is meant, whatever is there by now.
+    store.dead_letters().retry(&letters[1]).await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(3));
+    assert_eq!(store.dead_letters().retry(&letters[1]).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+async fn the_last_flush_may_win(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::LastFlushWins).await;
+    write(&players(&store), 2).await;
+    players(&store).delete("b").await.unwrap();
+    write(&players(&other), 10).await;
+    players(&other).set(player("b", 10)).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await), (Some(2), None));
+    assert!(store.dead_letters().list(None, 10).await.unwrap().is_empty());
+}
+
+async fn a_function_may_merge(bench: &Bench) {
+    let merge = OnConflict::<Player>::merge(|conflict| match (conflict.pending, conflict.stored) {
+        (Some(pending), Some(stored)) => Some(Player { level: pending.level + stored.level, ..pending }),
+        (None, Some(stored)) if stored.level == 10 => Some(Player { level: 99, ..stored }),
+        (pending, _) => pending,
+    });
+    let (store, other) = instances(bench, merge).await;
+    write(&players(&store), 2).await;
+    players(&store).delete("b").await.unwrap();
+    write(&players(&other), 10).await;
+    players(&other).set(player("b", 10)).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await), (Some(12), Some(99)));
+    // What was deleted meanwhile is absent for the function.
+    write(&players(&store), 3).await;
+    players(&other).delete("a").await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, level(&players(&store), "a").await), (Some(3), Some(3)));
+}
+
+async fn a_merge_that_panics_or_changes_the_key_loses_nothing(bench: &Bench) {
+    let merge = OnConflict::<Player>::merge(|conflict| match conflict.pending {
+        Some(pending) if pending.id == "a" => panic!("as the test wants"),
+        pending => pending.map(|pending| Player { id: "z".into(), ..pending }),
+    });
+    let (store, other) = instances(bench, merge).await;
+    players(&store).set_many([player("a", 2), player("b", 2), player("c", 2)]).await.unwrap();
+    players(&other).set_many([player("a", 10), player("b", 10)]).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await, truth(&other, "c").await), (Some(10), Some(10), Some(2)));
+    assert_eq!(store.dead_letters().list(None, 10).await.unwrap().len(), 2);
+}
+
+async fn a_write_of_what_memory_does_not_know_is_unconditional(bench: &Bench) {
+    let (store, other) = (bench.open("a").await, bench.open_with("b", acknowledged_by(Acknowledge::Truth)).await.0);
+    write(&players(&other), 1).await;
+    write(&players(&store), 2).await;
+    write(&players(&other), 3).await;
+    store.flush().await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(2));
+}
+
+on_truths![
+    a_rejected_write_becomes_a_dead_letter,
+    the_last_flush_may_win,
+    a_function_may_merge,
+    a_merge_that_panics_or_changes_the_key_loses_nothing,
+    a_write_of_what_memory_does_not_know_is_unconditional,
+];
