@@ -173,7 +173,8 @@ impl<T: Schema> Collection<T> {
         Ok(records.into_iter().map(|record| record.map(Record::into_model)).collect())
     }
 
-    /// Writes a record, and answers it as it is stored: with its stamps, defaults and version.
+    /// Writes a record, and answers it as it is stored: with its stamps, defaults and version; in [write-behind](crate::WriteMode::WriteBehind), as it is
+    /// [pending](Record::is_pending).
     ///
     /// # Errors
     ///
@@ -227,7 +228,8 @@ impl<T: Schema> Collection<T> {
         self.pipeline.call("set_many", self.pipeline.set_many(models, &self.tags)).await
     }
 
-    /// Deletes a record from every tier, and answers whether there was one. Deleting what is missing succeeds.
+    /// Deletes a record from every tier, and answers whether there was one: in [write-behind](crate::WriteMode::WriteBehind), as far as memory knows. Deleting what is missing
+    /// succeeds.
     ///
     /// # Errors
     ///

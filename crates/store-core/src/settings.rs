@@ -169,10 +169,13 @@ impl Settings {
         if self.truth_writes == 0 {
             problems.push("the setting `truth_writes` is 0, so that nothing could be written; give the most writes at one time".to_owned());
         }
-        let WriteBehind { flush_threshold, max_retries, max_pending, .. } = self.write_behind;
+        let WriteBehind { flush_threshold, max_retries, max_pending, journal_bytes, .. } = self.write_behind;
         if flush_threshold == 0 || max_pending == 0 {
             problems
                 .push("the settings `write_behind.flush_threshold` and `write_behind.max_pending` are at least 1; raise them".to_owned());
+        }
+        if journal_bytes < LEAST_JOURNAL {
+            problems.push(format!("the setting `write_behind.journal_bytes` is below {LEAST_JOURNAL}; give the journal more room"));
         }
         if max_retries > MOST_RETRIES {
             problems.push(format!(
@@ -226,6 +229,7 @@ fn instead(name: &str) -> &'static str {
 }
 
 const LEAST_LOG_RETENTION: Duration = Duration::from_secs(10 * 60);
+const LEAST_JOURNAL: u64 = 4_096;
 const MOST_RETRIES: u32 = 10;
 const MOST_UPDATE_RETRIES: u32 = 1_000;
 const SHORTEST: Duration = Duration::from_millis(1);

@@ -9,7 +9,7 @@ mod variables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{Codec, Eviction, PostcardCodec, Result, Settings, Store, StoreBuilder, WriteMode};
+use store_core::{Acknowledge, Codec, Eviction, PostcardCodec, Result, Settings, Store, StoreBuilder, WriteMode};
 use tier_mem::MemTier;
 use variables::{Variables, invalid};
 
@@ -56,8 +56,13 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     }
     let evictions = [("lru", Eviction::Lru), ("lfu", Eviction::Lfu), ("fifo", Eviction::Fifo)];
     settings.l1_eviction = variables.choice("STRATA_L1_EVICTION", &evictions)?.unwrap_or(settings.l1_eviction);
-    let modes = [("write_through", WriteMode::WriteThrough), ("write_through_lazy_l1", WriteMode::WriteThroughLazyL1)];
+    let modes = [
+        ("write_through", WriteMode::WriteThrough),
+        ("write_through_lazy_l1", WriteMode::WriteThroughLazyL1),
+        ("write_behind", WriteMode::WriteBehind),
+    ];
     settings.write_mode = variables.choice("STRATA_WRITE_MODE", &modes)?.unwrap_or(settings.write_mode);
+    write_behind(variables, &mut settings)?;
     settings.negative_ttl = variables.duration("STRATA_NEGATIVE_TTL")?.or(settings.negative_ttl);
     settings.fill_lease = variables.duration("STRATA_FILL_LEASE")?.unwrap_or(settings.fill_lease);
     settings.load_timeout = variables.duration("STRATA_LOAD_TIMEOUT")?.unwrap_or(settings.load_timeout);
@@ -89,6 +94,22 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     }
     check(&settings)?;
     Ok(settings)
+}
+
+fn write_behind(variables: &mut Variables, settings: &mut Settings) -> Result<()> {
+    settings.journal = variables.take("STRATA_JOURNAL").map(Into::into);
+    let behind = &mut settings.write_behind;
+    let number = "a whole number from 1 up";
+    behind.flush_interval = variables.duration("STRATA_WRITE_BEHIND_FLUSH_INTERVAL")?.unwrap_or(behind.flush_interval);
+    behind.flush_threshold = variables.within("STRATA_WRITE_BEHIND_FLUSH_THRESHOLD", 1.., number)?.unwrap_or(behind.flush_threshold);
+    behind.max_retries =
+        variables.within("STRATA_WRITE_BEHIND_MAX_RETRIES", 0..=10, "a whole number from 0 to 10")?.unwrap_or(behind.max_retries);
+    behind.max_pending = variables.within("STRATA_WRITE_BEHIND_MAX_PENDING", 1.., number)?.unwrap_or(behind.max_pending);
+    behind.journal_bytes =
+        variables.within("STRATA_WRITE_BEHIND_JOURNAL_BYTES", 4_096.., "a whole number from 4096 up")?.unwrap_or(behind.journal_bytes);
+    let levels = [("memory", Acknowledge::Memory), ("journal", Acknowledge::Journal), ("truth", Acknowledge::Truth)];
+    behind.acknowledge = variables.choice("STRATA_WRITE_BEHIND_ACKNOWLEDGE", &levels)?.unwrap_or(behind.acknowledge);
+    Ok(())
 }
 
 /// What settings must be to one another. `build` checks it too, in the words of [`Settings`].

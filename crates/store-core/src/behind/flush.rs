@@ -105,8 +105,11 @@ impl Behind {
             return Ok(());
         }
         // What the truth says it has applied must be in the journal after a power cut too: places are not given twice.
-        if let Some(journal) = &self.journal {
-            journal.sync(taken.last).await?;
+        // If that fails, the truth is the safer place; the next store refuses a journal that lacks what was applied.
+        if let Some(journal) = &self.journal
+            && let Err(error) = journal.sync(taken.last).await
+        {
+            tracing::error!(%error, "the journal cannot be made durable; what is pending is flushed all the same");
         }
         let mut transaction = self.begin().await?;
         let is_lenient = flushes.conflicts > self.settings.max_retries;

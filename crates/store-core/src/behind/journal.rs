@@ -12,6 +12,11 @@ use super::{Behind, Staged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
+const SMALLEST_SEGMENT: u64 = 512;
+const LARGEST_SEGMENT: u64 = 64 << 20;
+/// How far ahead of its entries a segment is filled.
+const FILL: u64 = 1 << 20;
+
 type Appended = (Commit<Range<u64>>, Box<dyn Staged>);
 
 /// A journal that is open. Its directory belongs to it alone.
@@ -33,9 +38,12 @@ pub(crate) type Left = Vec<(u64, Vec<u8>)>;
 
 impl Journal {
     /// Opens the journal in a directory, or begins one there. What lands is told to `behind`, once [`Landing::run`] does so.
-    pub(crate) async fn open(runtime: &Handle, directory: &Path) -> Result<(Self, Landing)> {
+    pub(crate) async fn open(runtime: &Handle, directory: &Path, most_bytes: u64) -> Result<(Self, Landing)> {
         let path = directory.to_owned();
-        let log = blocking(runtime, move || Log::open(path, LogConfig::default())).await?.map_err(|error| refused(&error, directory))?;
+        // Room comes back by whole segments.
+        let segment = (most_bytes / 8).clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT);
+        let config = LogConfig::default().with_max_bytes(Some(most_bytes)).with_segment_bytes(segment).with_fill_bytes(FILL.min(segment));
+        let log = blocking(runtime, move || Log::open(path, config)).await?.map_err(|error| refused(&error, directory))?;
         if let Some(cut) = &log.recovery().cut {
             tracing::info!(?cut, "the end of the journal was unfinished, and so never acknowledged; it was cut off");
         }
@@ -162,6 +170,9 @@ fn refused(error: &LogError, directory: &Path) -> Error {
 fn not_taken(error: &LogError) -> Error {
     let told = match error.kind() {
         LogErrorKind::SyncFailed => format!("the write was not acknowledged, and may be found there when it is opened again: {error}"),
+        LogErrorKind::TooLarge => {
+            "nothing was written: all writes of a call must fit in an eighth of the journal, and in 64 MiB; write fewer at once, or raise `write_behind.journal_bytes`".to_owned()
+        }
         _ => format!("nothing was written: {error}"),
     };
     Error::new(ErrorKind::JournalUnavailable, told).with_retryable(error.is_full()).with_source(error.clone())

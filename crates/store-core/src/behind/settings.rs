@@ -42,6 +42,8 @@ pub struct WriteBehind {
     pub max_retries: u32,
     /// The most writes that may be pending; further ones wait for a flush. Several of one key count once. Default: 10,000.
     pub max_pending: usize,
+    /// The most bytes that the journal takes on the disk, at least 4,096. A write that finds no room there is refused, and flushes make room. Default: 1 GiB.
+    pub journal_bytes: u64,
     /// What a write has reached when its call answers, in a schema that says nothing itself. Default: the journal.
     pub acknowledge: Acknowledge,
 }
@@ -53,6 +55,7 @@ impl Default for WriteBehind {
             flush_threshold: 100,
             max_retries: 5,
             max_pending: 10_000,
+            journal_bytes: 1 << 30,
             acknowledge: Acknowledge::default(),
         }
     }

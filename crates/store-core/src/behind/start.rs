@@ -26,7 +26,7 @@ pub(crate) struct Opened {
 pub(crate) async fn open(settings: &Settings, tables: Arc<dyn Tables>, journals: Arc<dyn Journals>, runtime: &Handle) -> Result<Opened> {
     let (journal, landing) = match &settings.journal {
         Some(directory) => {
-            let (journal, landing) = Journal::open(runtime, directory).await?;
+            let (journal, landing) = Journal::open(runtime, directory, settings.write_behind.journal_bytes).await?;
             (Some(journal), Some(landing))
         }
         None => (None, None),

@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 
 use self::tiers::{Counter, PlainMemory, PlainRecords, PlainTables};
 use super::relayer::Relayer;
-use crate::behind::Elsewhere;
 use super::{Coherence, Follow};
+use crate::behind::Elsewhere;
 use crate::facet::{Log, LogKind, Records, Tables};
 use crate::freshness::Freshness;
 use crate::gate::{Closing, Gate};

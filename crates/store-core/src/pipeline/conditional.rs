@@ -77,6 +77,7 @@ impl<T: Schema> Pipeline<T> {
             if retry > 0 {
                 pause(retry).await;
             }
+            self.flush_keys([&key]).await?;
             let Some(StoredRow { row, version }) = self.read_whole(&key).await? else { return Ok(None) };
             let row = {
                 let mut model = self.model(row, View::Truth)?;

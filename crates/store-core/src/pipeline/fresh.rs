@@ -140,6 +140,8 @@ impl<T: Schema> Pipeline<T> {
         match freshness {
             Freshness::Any => (false, None),
             Freshness::Strong => (true, None),
+            // What was pending was flushed behind the token's place.
+            Freshness::Session(token) if token.is_pending() => (true, None),
             Freshness::Session(token) => (false, Some(token.place().clone())),
             Freshness::Bounded(bound) => match coherence.place().filter(|_| coherence.is_fresh(*bound)) {
                 Some(place) => (false, Some(place)),

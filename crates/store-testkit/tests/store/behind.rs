@@ -6,8 +6,8 @@ mod letters;
 mod levels;
 mod outages;
 mod reads;
+mod storm;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,14 +56,15 @@ impl Bench {
     }
 
     async fn open_with(&self, journal: &str, change: impl FnOnce(Builder) -> Builder) -> (Store, Faults) {
-        let (store, faults) = self.try_open(&self.journals.path().join(journal), |builder| change(schemas(builder))).await;
+        let (store, faults) = self.try_open(journal, |builder| change(schemas(builder))).await;
         (store.expect("the stack is sound"), faults)
     }
 
-    async fn try_open(&self, journal: &Path, change: impl FnOnce(Builder) -> Builder) -> (strata::Result<Store>, Faults) {
+    async fn try_open(&self, journal: &str, change: impl FnOnce(Builder) -> Builder) -> (strata::Result<Store>, Faults) {
         let tier = self.tier().await;
         let faults = tier.faults();
-        let builder = Store::builder().near(MemTier::new()).tier(tier).write_mode(WriteMode::WriteBehind).journal(journal);
+        let builder = Store::builder().near(MemTier::new()).tier(tier).write_mode(WriteMode::WriteBehind);
+        let builder = builder.journal(self.journals.path().join(journal));
         let builder = builder.write_behind(unhurried()).configure(|settings| {
             settings.breaker.enabled = false;
             settings.retries = 0;

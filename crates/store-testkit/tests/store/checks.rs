@@ -134,7 +134,10 @@ async fn a_schema_s_policies_must_make_sense() {
         })
     };
     let cases: [Case<SchemaOptions<Player>>; 14] = [
-        (|options| options.policies.write_mode = Some(WriteMode::WriteBehind), &["write-behind is not part", "use `write_through`"]),
+        (
+            |options| options.policies.write_mode = Some(WriteMode::WriteBehind),
+            &["write-behind needs a tier of truth", "use `write_through`"],
+        ),
         (|options| options.policies.write_mode = Some(WriteMode::WriteThroughLazyL1), &["memory is its only tier", "use `write_through`"]),
         (|options| options.policies.near.ttl = Duration::ZERO.into(), &["life time in l1", "below a millisecond", "`Lifetime::Never`"]),
         (|options| options.policies.shared.ttl = Duration::from_micros(999).into(), &["life time in l2", "below a millisecond"]),

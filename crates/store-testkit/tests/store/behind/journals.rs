@@ -47,7 +47,7 @@ async fn a_store_that_is_dropped_leaves_its_journal_to_the_next(bench: &Bench) {
     // Its tasks end a moment later.
     let limit = tokio::time::Instant::now() + Duration::from_secs(20);
     let next = loop {
-        match bench.try_open(&bench.journals.path().join("a"), schemas).await.0 {
+        match bench.try_open("a", schemas).await.0 {
             Ok(next) => break next,
             Err(error) if tokio::time::Instant::now() < limit => assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{error}"),
             Err(error) => panic!("{error}"),
@@ -61,7 +61,7 @@ async fn a_store_that_is_dropped_leaves_its_journal_to_the_next(bench: &Bench) {
 
 async fn a_journal_belongs_to_one_store(bench: &Bench) {
     let _store = bench.open("a").await;
-    let error = bench.try_open(&bench.journals.path().join("a"), schemas).await.0.unwrap_err();
+    let error = bench.try_open("a", schemas).await.0.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     let text = error.to_string();
     assert!(text.contains("belongs to another store") && text.contains("directory of its own"), "{text}");
@@ -73,7 +73,7 @@ async fn an_older_copy_of_a_journal_is_refused(bench: &Bench) {
     bench.copy("a", "old");
     players(&store).set(player("a", 2)).await.unwrap();
     store.flush().await.unwrap();
-    let error = bench.try_open(&bench.journals.path().join("old"), schemas).await.0.unwrap_err();
+    let error = bench.try_open("old", schemas).await.0.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidConfig && error.to_string().contains("older copy"), "{error}");
 }
 
@@ -82,7 +82,7 @@ async fn writes_of_a_model_that_is_gone_become_dead_letters(bench: &Bench) {
     players(&store).set(player("a", 1)).await.unwrap();
     store.collection::<City>().unwrap().set(city(7)).await.unwrap();
     bench.copy("a", "next");
-    let (next, _) = bench.try_open(&bench.journals.path().join("next"), |builder| builder.schema::<Player>()).await;
+    let (next, _) = bench.try_open("next", |builder| builder.schema::<Player>()).await;
     let next = next.unwrap();
     next.flush().await.unwrap();
     assert_eq!(truth(&bench.open("b").await, "a").await, Some(1));

@@ -36,10 +36,11 @@ async fn calls_that_wait_together_share_a_flush(bench: &Bench) {
 }
 
 async fn a_schema_may_have_a_level_of_its_own(bench: &Bench) {
-    let (store, _) = bench.try_open(&bench.journals.path().join("a"), |builder| {
-        builder.schema_with::<Player>(|options| _ = options.acknowledge(Acknowledge::Truth)).schema::<super::City>()
-    })
-    .await;
+    let (store, _) = bench
+        .try_open("a", |builder| {
+            builder.schema_with::<Player>(|options| _ = options.acknowledge(Acknowledge::Truth)).schema::<super::City>()
+        })
+        .await;
     let store = store.unwrap();
     assert!(!players(&store).set(player("a", 1)).await.unwrap().is_pending());
     assert!(store.collection::<super::City>().unwrap().set(super::super::models::city(1)).await.unwrap().is_pending());

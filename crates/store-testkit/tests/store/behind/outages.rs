@@ -41,11 +41,8 @@ async fn what_is_pending_waits_for_the_truth(bench: &Bench) {
     let told = Told::default();
     let hooks = told.clone();
     let quick = WriteBehind { flush_interval: Duration::from_millis(1), max_retries: 2, ..WriteBehind::default() };
-    let (store, faults) = bench
-        .try_open(&bench.journals.path().join("a"), |builder| {
-            builder.write_behind(quick).schema_with::<Player>(|options| _ = options.hooks(hooks))
-        })
-        .await;
+    let (store, faults) =
+        bench.try_open("a", |builder| builder.write_behind(quick).schema_with::<Player>(|options| _ = options.hooks(hooks))).await;
     let (store, other) = (store.unwrap(), bench.open("b").await);
     faults.always(Operation::Begin, AWAY);
     players(&store).set(player("a", 1)).await.unwrap();
@@ -95,7 +92,8 @@ async fn writers_wait_for_room(bench: &Bench) {
     let (store, faults) = bench.open_with("a", |builder| builder.write_behind(narrow)).await;
     faults.always(Operation::Begin, AWAY);
     players(&store).set_many([player("a", 1), player("b", 1), player("c", 1)]).await.unwrap();
-    let short = tokio::time::timeout(Duration::from_millis(100), players(&store).set(player("d", 1)));
+    let players_of = players(&store);
+    let short = tokio::time::timeout(Duration::from_millis(100), players_of.set(player("d", 1)));
     assert!(short.await.is_err(), "there is no room");
     assert_eq!(store.stats().dirty_entries, 3);
     let waiting = tokio::spawn({
@@ -107,6 +105,29 @@ async fn writers_wait_for_room(bench: &Bench) {
     store.flush().await.unwrap();
     assert_eq!(level(&players(&store), "d").await, None, "who gave up before there was room wrote nothing");
     assert_eq!(truth(&store, "p9").await, Some(9));
+}
+
+async fn a_full_journal_refuses_until_a_flush_makes_room(bench: &Bench) {
+    let small = WriteBehind { journal_bytes: 8_192, ..unhurried() };
+    let (store, faults) = bench.open_with("a", |builder| builder.write_behind(small)).await;
+    faults.always(Operation::Begin, AWAY);
+    let mut written = 0;
+    let refused = loop {
+        match players(&store).set(player("a", written)).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 1_000, "the journal has no bound");
+    };
+    assert!(refused.kind() == ErrorKind::JournalUnavailable && refused.is_retryable(), "{refused}");
+    assert_eq!(level(&players(&store), "a").await, Some(written - 1), "what was refused is not pending");
+    faults.heal();
+    store.flush().await.unwrap();
+    for number in 0..100 {
+        players(&store).set(player("a", number)).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    assert_eq!(truth(&store, "a").await, Some(99));
 }
 
 async fn closing_flushes(bench: &Bench) {
@@ -134,16 +155,19 @@ async fn closing_flushes(bench: &Bench) {
 
 async fn a_caller_who_gives_up_has_written_all_or_nothing(bench: &Bench) {
     let store = bench.open("a").await;
+    let players = players(&store);
     for round in 0..40_i64 {
         let ids = ["a", "b", "c"];
-        let write = players(&store).set_many(ids.map(|id| player(id, round + 1)));
+        let write = players.set_many(ids.map(|id| player(id, round + 1)));
         let _ = tokio::time::timeout(Duration::from_micros(round as u64 * 20), write).await;
-        let levels = || async { players(&store).get_many(ids).await.unwrap().iter().map(|found| found.as_ref().map(|player| player.level)).collect::<Vec<_>>() };
+        let levels = || async {
+            players.get_many(ids).await.unwrap().iter().map(|found| found.as_ref().map(|player| player.level)).collect::<Vec<_>>()
+        };
         let seen = levels().await;
         assert!(seen.iter().all(|level| *level == seen[0]), "{seen:?}");
     }
     // What was on its way when its caller gave up is there, too.
-    players(&store).set(player("a", 1_000)).await.unwrap();
+    players.set(player("a", 1_000)).await.unwrap();
     store.flush().await.unwrap();
     assert_eq!(truth(&store, "a").await, Some(1_000));
 }
@@ -152,6 +176,7 @@ on_truths![
     what_is_pending_waits_for_the_truth,
     a_lost_answer_to_a_commit_applies_nothing_twice,
     writers_wait_for_room,
+    a_full_journal_refuses_until_a_flush_makes_room,
     closing_flushes,
     a_caller_who_gives_up_has_written_all_or_nothing,
 ];
