@@ -26,7 +26,7 @@ use crate::pipeline::{Follow, Shared, WriteTurns};
 use crate::schema::{BoundSchema, Schema, WriteMode};
 use crate::settings::Settings;
 use crate::stats::Counters;
-use crate::store::Store;
+use crate::store::{Parts, Store};
 use crate::tier::{Role, Tier};
 use crate::verification::Findings;
 use registration::{Context, Registration, Typed};
@@ -275,11 +275,12 @@ impl<N: NearTier> StoreBuilder<N> {
             settings,
         });
         let context = Context { near: near.as_ref(), stack: &stack, shared: &shared, restored: &restored };
-        let (mut pipelines, mut followed, mut overlays): (_, Vec<Arc<dyn Follow>>, Vec<Arc<dyn Overlay>>) = Default::default();
+        let (mut pipelines, mut followed) = (HashMap::new(), Vec::<Arc<dyn Follow>>::new());
+        let mut overlays = Vec::<Arc<dyn Overlay>>::new();
         for (schema, bound) in schemas.into_iter().zip(bound) {
             let registered = schema.register(bound, &context);
             overlays.push(registered.overlay);
-            HashMap::insert(&mut pipelines, registered.model, registered.pipeline);
+            pipelines.insert(registered.model, registered.pipeline);
             followed.push(registered.follow);
         }
         coherence.follow(followed.iter().map(Arc::downgrade).collect());
@@ -292,7 +293,17 @@ impl<N: NearTier> StoreBuilder<N> {
         let near_facet = near.as_ref().and_then(|near| Arc::clone(near).facets().near);
         let all = near.into_iter().map(|near| near as Arc<dyn Tier>).chain(tiers).collect();
         let breakers = guards.into_iter().map(Guard::into_breaker).collect();
-        Ok(Store::new(all, breakers, near_facet, pipelines, followed, overlays, stack.tables, stack.journals, shared))
+        Ok(Store::new(Parts {
+            tiers: all,
+            breakers,
+            near: near_facet,
+            pipelines,
+            schemas: followed,
+            overlays,
+            tables: stack.tables,
+            journals: stack.journals,
+            shared,
+        }))
     }
 }
 

@@ -53,24 +53,25 @@ use crate::verification::Verification;
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    inner: Arc<Parts>,
 }
 
-struct Inner {
+/// What a store is made of.
+pub(crate) struct Parts {
     /// From near to far.
-    tiers: Vec<Arc<dyn Tier>>,
+    pub(crate) tiers: Vec<Arc<dyn Tier>>,
     /// Those of the tiers below memory, from near to far.
-    breakers: Vec<Arc<Breaker>>,
-    near: Option<Arc<dyn Near>>,
-    pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(crate) breakers: Vec<Arc<Breaker>>,
+    pub(crate) near: Option<Arc<dyn Near>>,
+    pub(crate) pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     /// The same pipelines, for those who need not know the models.
-    schemas: Vec<Arc<dyn Follow>>,
+    pub(crate) schemas: Vec<Arc<dyn Follow>>,
     /// And their pending writes.
-    overlays: Vec<Arc<dyn Overlay>>,
+    pub(crate) overlays: Vec<Arc<dyn Overlay>>,
     /// Of the tier of truth, if there is one.
-    tables: Option<Arc<dyn Tables>>,
-    journals: Option<Arc<dyn Journals>>,
-    shared: Arc<Shared>,
+    pub(crate) tables: Option<Arc<dyn Tables>>,
+    pub(crate) journals: Option<Arc<dyn Journals>>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Store {
@@ -79,18 +80,8 @@ impl Store {
         StoreBuilder::new()
     }
 
-    pub(crate) fn new(
-        tiers: Vec<Arc<dyn Tier>>,
-        breakers: Vec<Arc<Breaker>>,
-        near: Option<Arc<dyn Near>>,
-        pipelines: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-        schemas: Vec<Arc<dyn Follow>>,
-        overlays: Vec<Arc<dyn Overlay>>,
-        tables: Option<Arc<dyn Tables>>,
-        journals: Option<Arc<dyn Journals>>,
-        shared: Arc<Shared>,
-    ) -> Self {
-        Store { inner: Arc::new(Inner { tiers, breakers, near, pipelines, schemas, overlays, tables, journals, shared }) }
+    pub(crate) fn new(parts: Parts) -> Self {
+        Store { inner: Arc::new(parts) }
     }
 
     /// The handle of one model.

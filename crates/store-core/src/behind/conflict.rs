@@ -37,8 +37,10 @@ pub struct WriteConflict<T> {
 /// });
 /// assert!(matches!(highest, OnConflict::Merge(_)));
 /// ```
+#[derive(Default)]
 pub enum OnConflict<T> {
     /// The truth keeps what it holds, and the write becomes a [dead letter](crate::Store::dead_letters).
+    #[default]
     Reject,
     /// The write replaces what the truth holds.
     LastFlushWins,
@@ -51,12 +53,6 @@ impl<T> OnConflict<T> {
     /// [`Merge`](Self::Merge) by a function.
     pub fn merge(merge: impl Fn(WriteConflict<T>) -> Option<T> + Send + Sync + 'static) -> Self {
         OnConflict::Merge(Arc::new(merge))
-    }
-}
-
-impl<T> Default for OnConflict<T> {
-    fn default() -> Self {
-        OnConflict::Reject
     }
 }
 
