@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strata::{Acknowledge, ErrorKind, Role};
+use strata::{Acknowledge, ErrorKind, Role, Schema};
 
 use super::super::models::{City, Player, city, player};
 use super::{Bench, acknowledged_by, level, on_truths, players, schemas, truth};
@@ -96,6 +96,66 @@ async fn writes_of_a_model_that_is_gone_become_dead_letters(bench: &Bench) {
     assert_eq!(next.stats().dirty_entries, 0);
 }
 
+/// A model, and an older or newer form of it.
+#[derive(Debug, PartialEq, Schema)]
+#[schema(name = "thing")]
+struct Wide {
+    #[schema(primary_key)]
+    id: i64,
+    size: i64,
+    note: Option<String>,
+    #[schema(default = 7)]
+    weight: i64,
+}
+
+#[derive(Debug, PartialEq, Schema)]
+#[schema(name = "thing")]
+struct Narrow {
+    #[schema(primary_key)]
+    id: i64,
+    size: i64,
+}
+
+async fn another_build_reads_the_journal_by_the_names_of_columns(bench: &Bench) {
+    let (wide, _) = bench.try_open("wide", |builder| builder.schema::<Wide>()).await;
+    let wide = wide.unwrap();
+    wide.collection::<Wide>().unwrap().set(Wide { id: 1, size: 1, note: Some("kept".into()), weight: 2 }).await.unwrap();
+    bench.copy("wide", "wide-to-narrow");
+    let (narrow, _) = bench.try_open("wide-to-narrow", |builder| builder.schema::<Narrow>()).await;
+    let narrow = narrow.unwrap();
+    narrow.flush().await.unwrap();
+    assert!(narrow.collection::<Narrow>().unwrap().get(1).await.unwrap().is_none());
+    let letters = narrow.dead_letters().list(None, 10).await.unwrap();
+    assert!(letters.len() == 1 && letters[0].error.contains("does not have any more"), "{letters:?}");
+    assert_eq!(narrow.dead_letters().retry(&letters[0]).await.unwrap_err().kind(), ErrorKind::SchemaMismatch);
+    wide.dead_letters().retry(&letters[0]).await.unwrap();
+    let things = wide.collection::<Wide>().unwrap();
+    assert_eq!(things.from(Role::Truth).get(1).await.unwrap().unwrap().note.as_deref(), Some("kept"));
+
+    narrow.collection::<Narrow>().unwrap().set_many([Narrow { id: 1, size: 5 }, Narrow { id: 2, size: 6 }]).await.unwrap();
+    bench.copy("wide-to-narrow", "narrow-to-wide");
+    let (next, _) = bench.try_open("narrow-to-wide", |builder| builder.schema::<Wide>()).await;
+    let next = next.unwrap();
+    let things = next.collection::<Wide>().unwrap();
+    assert_eq!(things.get(2).await.unwrap().as_deref(), Some(&Wide { id: 2, size: 6, note: None, weight: 7 }), "while it is pending");
+    next.flush().await.unwrap();
+    let stored = things.from(Role::Truth).get_many([1, 2]).await.unwrap();
+    let stored: Vec<_> = stored.iter().map(|thing| thing.as_ref().map(|thing| &**thing.model())).collect();
+    let (kept, fresh) = (Wide { id: 1, size: 5, note: Some("kept".into()), weight: 2 }, Wide { id: 2, size: 6, note: None, weight: 7 });
+    assert_eq!(stored, [Some(&kept), Some(&fresh)]);
+}
+
+async fn tags_of_a_pending_write_outlive_a_kill(bench: &Bench) {
+    let store = bench.open("a").await;
+    players(&store).with_tags(["summer"]).set(player("a", 1)).await.unwrap();
+    bench.copy("a", "next");
+    let next = bench.open("next").await;
+    next.flush().await.unwrap();
+    assert!(players(&next).peek("a").is_some());
+    players(&next).invalidate_tag("summer").await.unwrap();
+    assert!(players(&next).peek("a").is_none(), "the copy has the tag of the write");
+}
+
 async fn a_mode_that_is_changed_keeps_what_was_pending(bench: &Bench) {
     let store = bench.open("a").await;
     players(&store).set(player("a", 1)).await.unwrap();
@@ -127,6 +187,8 @@ on_truths![
     a_journal_belongs_to_one_store,
     an_older_copy_of_a_journal_is_refused,
     writes_of_a_model_that_is_gone_become_dead_letters,
+    another_build_reads_the_journal_by_the_names_of_columns,
+    tags_of_a_pending_write_outlive_a_kill,
     a_mode_that_is_changed_keeps_what_was_pending,
     memory_alone_needs_no_journal,
 ];
