@@ -140,7 +140,7 @@ struct StagedWrites<T: Schema> {
     admission: Option<Admission>,
     landed: Option<oneshot::Sender<Result<()>>>,
     /// Closing waits for it.
-    pass: OwnedSemaphorePermit,
+    _pass: OwnedSemaphorePermit,
 }
 
 impl<T: Schema> Staged for StagedWrites<T> {
@@ -180,7 +180,6 @@ impl<T: Schema> Drop for StagedWrites<T> {
             let mut writes = pending.lock();
             self.writes.iter().for_each(|landing| writes.unstage(&landing.key));
         }
-        let _ = &self.pass;
     }
 }
 
@@ -270,7 +269,7 @@ impl<T: Schema> Pipeline<T> {
             is_acknowledged,
             admission: Some(admission),
             landed: Some(landed),
-            pass,
+            _pass: pass,
         });
         let entries = if pending.behind.has_journal() { self.entries(&staged.writes, &bases)? } else { Vec::new() };
         pending.behind.submit(&entries, pending.acknowledge == Acknowledge::Journal, staged);
