@@ -16,6 +16,9 @@ cargo xtask prove soak [--minutes N | --seconds N | --operations N] [--processes
     PostgreSQL has a synchronous standby that takes over. With --without the workspace is compiled so
     that a protection can be left out (fence, lease, no-create, floor, mark, cursor, deadline or
     orphans), and a promise must be broken; `all` leaves out each in turn. It fails where none is.
+cargo xtask prove kill [--runs N] [--seed N]
+    Kills a writer in write-behind with SIGKILL at random moments, 500 times, by turns on SQLite and a
+    PostgreSQL of its own. The next writer must find all that was acknowledged, and nothing twice.
 cargo xtask prove model
     Explores the coherence protocol exhaustively, further than the tests do.
 cargo xtask prove interleavings
@@ -46,6 +49,8 @@ pub(crate) enum Task {
 pub(crate) enum Proof {
     /// The soak, with its own options.
     Soak(Vec<String>),
+    /// The kills of a writer, with their own options.
+    Kill(Vec<String>),
     /// The model of the coherence protocol.
     Model,
     /// The interleavings of what threads share.
@@ -84,12 +89,13 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task>
 fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Proof> {
     match arguments.next().as_deref() {
         Some("soak") => Ok(Proof::Soak(arguments.collect())),
+        Some("kill") => Ok(Proof::Kill(arguments.collect())),
         Some(name @ ("model" | "interleavings")) => match arguments.next() {
             None if name == "model" => Ok(Proof::Model),
             None => Ok(Proof::Interleavings),
             Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
         },
-        _ => bail!("`prove` needs to know what: `soak`, `model` or `interleavings`\n\n{HELP}"),
+        _ => bail!("`prove` needs to know what: `soak`, `kill`, `model` or `interleavings`\n\n{HELP}"),
     }
 }
 
@@ -118,6 +124,8 @@ mod tests {
         assert_eq!(parse_line("up").unwrap(), Task::Up);
         assert_eq!(parse_line("").unwrap(), Task::Help);
         assert_eq!(parse_line("prove interleavings").unwrap(), Task::Prove(Proof::Interleavings));
+        let options = ["--runs", "10"].map(str::to_owned).to_vec();
+        assert_eq!(parse_line("prove kill --runs 10").unwrap(), Task::Prove(Proof::Kill(options)));
         assert_eq!(parse_line("bench races").unwrap(), Task::BenchRaces);
         assert_eq!(
             parse_line("test --quick -- -p tier-pg --quick").unwrap(),

@@ -18,7 +18,7 @@ pub(crate) const INTERLEAVINGS: [&str; 9] =
 /// Those that explore the model.
 const MODEL: [&str; 6] = ["test", "--release", "-p", "store-core", "--lib", "coherence::model"];
 
-/// Runs a proof in release, with its own output.
+/// Runs a proof with its own output: in release, but for the kills, whose debug assertions count for more than speed.
 pub(crate) fn run(proof: &Proof) -> Result<()> {
     let mut command = match proof {
         Proof::Soak(options) => {
@@ -26,6 +26,11 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
             if options.iter().any(|option| option == "--without") {
                 compiler::without_protections(&mut command)?;
             }
+            command.args(options);
+            command
+        }
+        Proof::Kill(options) => {
+            let mut command = cargo(&["run", "-p", "kill", "--"]);
             command.args(options);
             command
         }

@@ -31,6 +31,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
         runner.check("interleavings to explore", "cargo xtask prove interleavings", expect_tests)?;
         runner.run(&Step::new("interleavings", &prove::INTERLEAVINGS).variable(prove::EXPLORING.0, prove::EXPLORING.1).shown())?;
         runner.run(&Step::new("soak", &["run", "-p", "soak", "--", "--seconds", "10"]).shown())?;
+        runner.run(&Step::new("kill", &["run", "-p", "kill", "--", "--runs", "10"]).shown())?;
         let quickstart = ["run", "-p", "quickstart"];
         runner.run(&Step::new("quickstart", &quickstart).shown())?;
         let with_servers = ["run", "-p", "quickstart", "--", "--servers"];
