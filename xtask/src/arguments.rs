@@ -23,6 +23,9 @@ cargo xtask prove model
     Explores the coherence protocol exhaustively, further than the tests do.
 cargo xtask prove interleavings
     Runs flights, fences, shelves and whole pipelines under a hundred thousand interleavings each.
+cargo xtask prove queries [--operations N]
+    Two instances write at random, on SQLite and on PostgreSQL; each cached search is compared with SQL.
+    100,000 operations each unless told otherwise.
 cargo xtask up
     Starts PostgreSQL and Redis to stay and prints the variables to export:
     eval \"$(cargo xtask up)\"
@@ -55,6 +58,8 @@ pub(crate) enum Proof {
     Model,
     /// The interleavings of what threads share.
     Interleavings,
+    /// Cached searches beside SQL, with so many operations.
+    Queries(u64),
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -95,7 +100,21 @@ fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Proof> {
             None => Ok(Proof::Interleavings),
             Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
         },
-        _ => bail!("`prove` needs to know what: `soak`, `kill`, `model` or `interleavings`\n\n{HELP}"),
+        Some("queries") => parse_operations(arguments).map(Proof::Queries),
+        _ => bail!("`prove` needs to know what: `soak`, `kill`, `model`, `interleavings` or `queries`\n\n{HELP}"),
+    }
+}
+
+fn parse_operations(mut arguments: impl Iterator<Item = String>) -> Result<u64> {
+    let operations = match arguments.next().as_deref() {
+        None => return Ok(100_000),
+        Some("--operations") => arguments.next().and_then(|number| number.replace('_', "").parse().ok()).filter(|&number| number > 0),
+        Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
+    };
+    match (operations, arguments.next()) {
+        (Some(operations), None) => Ok(operations),
+        (None, _) => bail!("`--operations` needs a number above zero\n\n{HELP}"),
+        (_, Some(unexpected)) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
     }
 }
 
@@ -126,6 +145,8 @@ mod tests {
         assert_eq!(parse_line("prove interleavings").unwrap(), Task::Prove(Proof::Interleavings));
         let options = ["--runs", "10"].map(str::to_owned).to_vec();
         assert_eq!(parse_line("prove kill --runs 10").unwrap(), Task::Prove(Proof::Kill(options)));
+        assert_eq!(parse_line("prove queries").unwrap(), Task::Prove(Proof::Queries(100_000)));
+        assert_eq!(parse_line("prove queries --operations 2_000").unwrap(), Task::Prove(Proof::Queries(2_000)));
         assert_eq!(parse_line("bench races").unwrap(), Task::BenchRaces);
         assert_eq!(
             parse_line("test --quick -- -p tier-pg --quick").unwrap(),
@@ -135,7 +156,18 @@ mod tests {
 
     #[test]
     fn unknown_words_are_refused() {
-        for line in ["tset", "up now", "test --fast", "test tier-pg", "bench", "bench all", "prove", "prove model now"] {
+        for line in [
+            "tset",
+            "up now",
+            "test --fast",
+            "test tier-pg",
+            "bench",
+            "bench all",
+            "prove",
+            "prove model now",
+            "prove queries 5",
+            "prove queries --operations few",
+        ] {
             assert!(parse_line(line).is_err(), "{line}");
         }
     }

@@ -1,12 +1,13 @@
 //! What takes too long for the gate.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::arguments::Proof;
 use crate::cargo::cargo;
 use crate::compiler;
+use crate::services::Services;
 
 /// The flag that puts the explorer's locks and tasks in the place of the usual ones. A build with it has a directory of its own, so that neither build undoes the other.
 pub(crate) const EXPLORING: (&str, &str) = ("RUSTFLAGS", "--cfg shuttle");
@@ -18,9 +19,12 @@ pub(crate) const INTERLEAVINGS: [&str; 9] =
 /// Those that explore the model.
 const MODEL: [&str; 6] = ["test", "--release", "-p", "store-core", "--lib", "coherence::model"];
 
+/// Those that compare cached searches with SQL.
+const QUERIES: [&str; 8] = ["test", "--release", "-p", "store-testkit", "--all-features", "--test", "store", "cached_queries::random"];
+
 /// Runs a proof with its own output: in release, but for the kills, whose debug assertions count for more than speed.
 pub(crate) fn run(proof: &Proof) -> Result<()> {
-    let mut command = match proof {
+    let command = match proof {
         Proof::Soak(options) => {
             let mut command = cargo(&["run", "--release", "-p", "soak", "--"]);
             if options.iter().any(|option| option == "--without") {
@@ -40,6 +44,7 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
             command.args(["--", "--nocapture"]).env("STRATA_MODEL", "large");
             command
         }
+        Proof::Queries(operations) => return queries(*operations),
         Proof::Interleavings => {
             let arguments = [INTERLEAVINGS.as_slice(), &["--release"]].concat();
             expect_tests(&arguments, &[EXPLORING])?;
@@ -48,6 +53,19 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
             command
         }
     };
+    finish(command)
+}
+
+/// Compares cached searches with SQL on both databases. The services end with it.
+fn queries(operations: u64) -> Result<()> {
+    expect_tests(&QUERIES, &[])?;
+    let services = Services::provide()?;
+    let mut command = cargo(&QUERIES);
+    command.args(["--", "--nocapture"]).envs(services.environment()).env("STRATA_QUERY_OPERATIONS", operations.to_string());
+    finish(command)
+}
+
+fn finish(mut command: Command) -> Result<()> {
     let status = command.status().context("cargo cannot be run")?;
     if !status.success() {
         bail!("the proof failed: {status}");

@@ -83,6 +83,16 @@ impl Coherence {
         }
     }
 
+    /// The number of the first poll that begins after this call, at the earliest.
+    pub(crate) fn next_poll(&self) -> u64 {
+        self.follower.as_ref().map_or(0, Follower::next_poll)
+    }
+
+    /// Whether the poll with this number, or a later one, has been applied.
+    pub(crate) fn has_polled(&self, number: u64) -> bool {
+        self.follower.as_ref().is_none_or(|follower| follower.completed() >= number)
+    }
+
     /// The present end of the log.
     pub(crate) async fn end(&self) -> Result<Option<LogCursor>> {
         match &self.follower {

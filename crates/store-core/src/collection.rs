@@ -1,6 +1,7 @@
 //! The typed handle of one schema.
 
 mod bulk;
+mod cached;
 mod conditional;
 mod loading;
 mod peek;

@@ -33,6 +33,7 @@ mod pipeline;
 #[doc(hidden)]
 pub mod protection;
 mod query;
+mod query_cache;
 mod reader;
 mod record;
 mod schema;

@@ -19,6 +19,7 @@ mod outlive;
 mod read;
 mod read_many;
 mod search;
+mod search_cached;
 mod slots;
 mod stale;
 mod tags;
@@ -62,6 +63,7 @@ use crate::flight::Flights;
 use crate::key::{Key, key_text};
 use crate::life::Life;
 use crate::notes::{self, Notes};
+use crate::query_cache::{QueryCache, QueryLimits};
 use crate::record::EncodedRecord;
 use crate::schema::{BoundSchema, Schema};
 use crate::settings::Settings;
@@ -133,6 +135,7 @@ pub(crate) struct Pipeline<T: Schema> {
     abandoned: Abandoned<T::Key>,
     verifier: Option<Verifier<T::Key>>,
     pub(crate) tags: Tags,
+    queries: QueryCache<T>,
     shared_types: Vec<ColumnType>,
     warned_of_unreadable: AtomicBool,
 }
@@ -157,6 +160,7 @@ impl<T: Schema> Pipeline<T> {
         };
         let verifier = Verifier::new(&shared.settings);
         let tags = Tags::new(schema.definition());
+        let queries = QueryCache::new(QueryLimits { entries: shared.settings.query_max_entries, rows: shared.settings.query_max_rows });
         Pipeline {
             schema,
             hooks,
@@ -175,6 +179,7 @@ impl<T: Schema> Pipeline<T> {
             abandoned: Abandoned::new(),
             verifier,
             tags,
+            queries,
             shared_types,
             warned_of_unreadable: AtomicBool::new(false),
         }

@@ -187,6 +187,26 @@ impl<T: Schema> Query<T> {
         Ok(Select { columns: None, filter, order, limit, offset: self.offset, from_primary: false, after: None })
     }
 
+    /// The conditions.
+    pub(crate) fn conditions(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    /// The criteria of the order, without those that follow from the schema.
+    pub(crate) fn criteria(&self) -> &[Order] {
+        &self.order
+    }
+
+    /// How many rows are skipped.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.offset
+    }
+
+    /// The place that the rows come behind.
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        self.after.as_ref()
+    }
+
     /// The condition alone, for counting.
     pub(crate) fn condition(&self) -> Option<Filter> {
         self.filter.clone()

@@ -108,6 +108,16 @@ impl<T: Schema> Reader<T> {
         self.pipeline.call("search", self.pipeline.search(&query, self.view(), &self.freshness(), &self.tags)).await
     }
 
+    /// As [`search`](Self::search), answered from memory where it keeps the answer: see
+    /// [`Collection::search_cached`](crate::Collection::search_cached). Below [`Role::Shared`] nothing is, and the truth is asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`search`](Self::search).
+    pub async fn search_cached(&self, query: &Query<T>) -> Result<Vec<Record<T>>> {
+        self.pipeline.call("search_cached", self.pipeline.search_cached(query, self.view(), &self.freshness(), &self.tags)).await
+    }
+
     /// The records that a query finds, one by one.
     ///
     /// # Errors

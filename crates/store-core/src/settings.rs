@@ -29,6 +29,10 @@ pub struct Settings {
     pub l1_eviction: Eviction,
     /// How long the shared tier keeps a record of a schema that says nothing itself; `None` until evicted. Default: 30 minutes.
     pub l2_ttl: Option<Duration>,
+    /// The most answers of [`search_cached`](crate::Collection::search_cached) that memory keeps of one schema. The least recently used one leaves first. Default: 1,000.
+    pub query_max_entries: u64,
+    /// The most records, or rows of chosen columns, in all of these answers of one schema. An answer with more is not kept. Default: 100,000.
+    pub query_max_rows: u64,
     /// How long memory and the shared tier remember that the truth holds no record of a key, for a schema that says nothing itself; `None` for not at all. A
     /// write of the record ends it at once; one that the log does not tell of is not seen before its end. Default: not at all.
     pub negative_ttl: Option<Duration>,
@@ -98,6 +102,8 @@ impl Default for Settings {
             l1_max_entries: None,
             l1_eviction: Eviction::Lru,
             l2_ttl: Some(Duration::from_secs(30 * 60)),
+            query_max_entries: 1_000,
+            query_max_rows: 100_000,
             negative_ttl: None,
             write_mode: WriteMode::WriteThrough,
             write_behind: WriteBehind::default(),
@@ -207,6 +213,11 @@ impl Settings {
             problems.push(format!(
                 "the setting `update_retries` is above {MOST_UPDATE_RETRIES}; give fewer, or have fewer writers of one record"
             ));
+        }
+        for (name, most) in [("query_max_entries", self.query_max_entries), ("query_max_rows", self.query_max_rows)] {
+            if most == 0 {
+                problems.push(format!("the setting `{name}` is 0, so that no answer could be kept; give a limit, or use `search`"));
+            }
         }
         if self.l1_max_entries == Some(0) {
             problems

@@ -51,6 +51,12 @@ pub(crate) struct Counters {
     pub(crate) negative_hits: Counter,
     pub(crate) loads: Counter,
     pub(crate) hook_panics: Counter,
+    pub(crate) query_hits: Counter,
+    pub(crate) query_misses: Counter,
+    pub(crate) queries_voided: Counter,
+    pub(crate) queries_kept: Counter,
+    /// Those that were kept and are no longer, for whatever reason.
+    pub(crate) queries_left: Counter,
 }
 
 /// A moment's view of what the store has done since it was built. Records count one by one, also in batches.
@@ -115,6 +121,14 @@ pub struct Stats {
     pub loads: u64,
     /// Panics of hooks.
     pub hook_panics: u64,
+    /// Cached searches that memory answered.
+    pub query_hits: u64,
+    /// Cached searches that the tier of truth was asked for, or a load of another caller; those whose answers are never kept are not among them.
+    pub query_misses: u64,
+    /// Answers of cached searches that were dropped because a write or an invalidation could have changed them.
+    pub queries_voided: u64,
+    /// Answers of cached searches in memory now.
+    pub query_entries: u64,
     /// Entries in memory now.
     pub l1_entries: u64,
     /// Writes that the tier of truth has not confirmed yet, in write-behind; several of one key count once.
@@ -142,6 +156,10 @@ impl Counters {
             negative_hits: self.negative_hits.total(),
             loads: self.loads.total(),
             hook_panics: self.hook_panics.total(),
+            query_hits: self.query_hits.total(),
+            query_misses: self.query_misses.total(),
+            queries_voided: self.queries_voided.total(),
+            query_entries: self.queries_kept.total().saturating_sub(self.queries_left.total()),
             l1_entries,
             dirty_entries: 0,
         }

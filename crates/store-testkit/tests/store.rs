@@ -8,6 +8,7 @@ mod store {
     mod behind;
     mod breakers;
     mod bulk;
+    mod cached_queries;
     mod caches;
     mod checks;
     mod closing;

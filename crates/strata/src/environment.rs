@@ -63,6 +63,10 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     ];
     settings.write_mode = variables.choice("STRATA_WRITE_MODE", &modes)?.unwrap_or(settings.write_mode);
     write_behind(variables, &mut settings)?;
+    settings.query_max_entries =
+        variables.within("STRATA_QUERY_MAX_ENTRIES", 1.., "a whole number from 1 up")?.unwrap_or(settings.query_max_entries);
+    settings.query_max_rows =
+        variables.within("STRATA_QUERY_MAX_ROWS", 1.., "a whole number from 1 up")?.unwrap_or(settings.query_max_rows);
     settings.negative_ttl = variables.duration("STRATA_NEGATIVE_TTL")?.or(settings.negative_ttl);
     settings.fill_lease = variables.duration("STRATA_FILL_LEASE")?.unwrap_or(settings.fill_lease);
     settings.load_timeout = variables.duration("STRATA_LOAD_TIMEOUT")?.unwrap_or(settings.load_timeout);

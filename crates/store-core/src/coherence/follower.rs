@@ -25,6 +25,8 @@ pub(crate) struct Follower {
     followed: OnceLock<Vec<Weak<dyn Follow>>>,
     /// How many polls have begun.
     begun: AtomicU64,
+    /// The number of the last one that was applied.
+    completed: AtomicU64,
     /// Held while a poll is under way.
     polling: AsyncMutex<Attempt>,
     place: Mutex<Option<LogCursor>>,
@@ -46,6 +48,7 @@ impl Follower {
             lease: FreshnessLease::default(),
             followed: OnceLock::new(),
             begun: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
             polling: AsyncMutex::default(),
             place: Mutex::default(),
         }
@@ -70,6 +73,16 @@ impl Follower {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The number of the first poll that begins after this call, at the earliest.
+    pub(super) fn next_poll(&self) -> u64 {
+        self.begun.load(Ordering::Acquire) + 1
+    }
+
+    /// The number of the last poll that was applied.
+    pub(super) fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Acquire)
+    }
+
     /// Reads the log, unless somebody else does who began no earlier than this call. Dropping the call's future leaves the place as it was.
     pub(crate) async fn poll(&self) -> Result<()> {
         let asked = self.begun.load(Ordering::Acquire);
@@ -82,6 +95,9 @@ impl Follower {
         let is_near = attempt.succeeded.is_some_and(|succeeded| started.duration_since(succeeded) <= LONGEST_ABSENCE);
         let outcome = self.read(self.place().filter(|_| is_near)).await;
         let failure = outcome.as_ref().err().map(Error::duplicate);
+        if failure.is_none() {
+            self.completed.store(number, Ordering::Release);
+        }
         let succeeded = if failure.is_none() { Some(started) } else { attempt.succeeded };
         *attempt = Attempt { number, failure, succeeded };
         outcome

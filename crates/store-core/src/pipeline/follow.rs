@@ -137,6 +137,7 @@ impl<T: Schema> Pipeline<T> {
         }
         // A key that this build cannot read may be one that it calls otherwise.
         let Some(key) = key.and_then(|text| T::Key::from_text(text).ok()) else { return self.forget_all_near() };
+        self.void_queries();
         self.forget_flights(&key);
         let borrowed: &Borrowed<T> = key.borrow();
         self.note(Some(borrowed), KeyEvent::Heard(kind, version));

@@ -22,6 +22,7 @@ impl<T: Schema> Pipeline<T> {
         }
         let pipeline = Arc::clone(self);
         self.in_task(Vec::new(), async move {
+            pipeline.void_queries();
             pipeline.forget_near(&key);
             let text = Self::text(&key);
             let dropped = pipeline.drop_loaded(Some(std::slice::from_ref(&text))).await;
@@ -89,6 +90,7 @@ impl<T: Schema> Pipeline<T> {
             return;
         }
         self.note(None, KeyEvent::Dropped);
+        self.void_queries();
         self.forget_all_flights();
         self.fences.touch_all();
         if let Some(near) = &self.near {

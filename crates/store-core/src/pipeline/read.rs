@@ -302,16 +302,19 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Hears of a version that a read outside of the key's flight is about to answer: nobody is to read anything older from here on.
-    pub(super) fn hear_read(&self, key: &T::Key, version: Version) {
+    /// Whether the version may be new to this instance.
+    pub(super) fn hear_read(&self, key: &T::Key, version: Version) -> bool {
         self.forget_flights(key);
-        self.hear_version(key, version);
+        self.hear_version(key, version)
     }
 
-    /// Hears of a version that a read is about to answer: nothing older is read from the shared tier from here on.
-    fn hear_version(&self, key: &T::Key, version: Version) {
+    /// Hears of a version that a read is about to answer: nothing older is read from the shared tier from here on. Whether the version may be new to this instance.
+    fn hear_version(&self, key: &T::Key, version: Version) -> bool {
         if let Some(trust) = &self.trust {
             trust.hear_record(&Self::text(key), version);
         }
+        let is_known = self.near.as_ref().is_some_and(|near| near.version(key.borrow()) == Some(version));
+        !is_known && self.tell_queries()
     }
 
     /// Lets memory forget what is older than a version that a read is about to answer and that was not installed, and voids loads that may bring it back.
@@ -348,6 +351,7 @@ impl<T: Schema> Pipeline<T> {
             return;
         }
         self.flights.forget(key);
+        self.tell_queries();
         let borrowed: &Borrowed<T> = key.borrow();
         self.fences.find_absent(borrowed, load.map(|(fence, _)| fence), |is_newest| {
             if let Some(near) = &self.near {

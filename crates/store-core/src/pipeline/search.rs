@@ -51,6 +51,19 @@ impl<T: Schema> Pipeline<T> {
         freshness: &Freshness,
         tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
+        let (records, _) = self.find(query, view, freshness, tags).await?;
+        self.after_get_records(&records);
+        Ok(records)
+    }
+
+    /// The records of a query, and how many of them may be new to this instance.
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        query: &Query<T>,
+        view: View,
+        freshness: &Freshness,
+        tags: &CallTags,
+    ) -> Result<(Vec<Record<T>>, u64)> {
         tags.check()?;
         let select = query.to_select(query.search_limit())?;
         self.before_query(freshness).await?;
@@ -58,30 +71,37 @@ impl<T: Schema> Pipeline<T> {
         let mut snapshot = self.fences.begin_many();
         let tagging = self.begin_tagging(tags);
         let rows: Vec<StoredRow> = self.rows(select, view, freshness)?.try_collect().await?;
-        let mut records = Vec::with_capacity(rows.len());
+        let (mut records, mut told) = (Vec::with_capacity(rows.len()), 0);
         let fills = view == View::Near && !self.tables()?.reads_from_replica();
         for row in rows {
             let key = self.key_values(&row.row);
             let notes = self.near_notes(&row.row, None, &tagging);
             let (near, answer) = self.records(row, view).map_err(|error| named_by_values(error, &key))?;
             if let Some(shelf) = self.near.as_ref().filter(|_| fills) {
-                self.fill_from_search(shelf.as_ref(), &mut snapshot, near.noted(notes), tags, began);
+                told += u64::from(self.fill_from_search(shelf.as_ref(), &mut snapshot, near.noted(notes), tags, began));
             }
             records.push(answer);
         }
-        self.after_get_records(&records);
-        Ok(records)
+        Ok((records, told))
     }
 
-    fn fill_from_search(&self, shelf: &dyn Shelf<T>, snapshot: &mut FenceSnapshot, record: Record<T>, tags: &CallTags, began: Duration) {
+    /// Whether the record may be new to this instance.
+    fn fill_from_search(
+        &self,
+        shelf: &dyn Shelf<T>,
+        snapshot: &mut FenceSnapshot,
+        record: Record<T>,
+        tags: &CallTags,
+        began: Duration,
+    ) -> bool {
         let key = record.key();
         let borrowed: &Borrowed<T> = key.borrow();
         // Another program may have written a row that no reader can ask for.
         if <T::Key as Key>::is_empty(borrowed) {
-            return;
+            return false;
         }
         let (deadline, version) = (self.near_deadline(None, began), record.version());
-        self.hear_read(&key, version);
+        let is_new = self.hear_read(&key, version);
         let install = || {
             // The same version is kept where it is, with the end that it has, unless it lacks a tag.
             let is_here = if tags.is_empty() {
@@ -97,6 +117,7 @@ impl<T: Schema> Pipeline<T> {
             self.counters().fills_refused.add(1);
             self.drop_below(&key, version);
         }
+        is_new
     }
 
     /// The records of a query one by one, as the reader takes them.
@@ -133,8 +154,18 @@ impl<T: Schema> Pipeline<T> {
         names: Vec<&'static str>,
         decode: impl Fn(Row<'static>) -> Result<R>,
     ) -> Result<Vec<R>> {
-        let positions = self.positions(&names)?;
-        let select = Select { columns: Some(distinct(&positions)), ..query.to_select(query.search_limit())? };
+        self.rows_of(query, freshness, &self.positions(&names)?, decode).await
+    }
+
+    /// As [`project`](Self::project), of columns by their positions.
+    pub(super) async fn rows_of<R>(
+        &self,
+        query: &Query<T>,
+        freshness: &Freshness,
+        positions: &[usize],
+        decode: impl Fn(Row<'static>) -> Result<R>,
+    ) -> Result<Vec<R>> {
+        let select = Select { columns: Some(distinct(positions)), ..query.to_select(query.search_limit())? };
         self.before_query(freshness).await?;
         let mut rows = self.rows(select, View::Shared, freshness)?;
         let mut answers = Vec::new();
@@ -149,7 +180,7 @@ impl<T: Schema> Pipeline<T> {
         Ok(answers)
     }
 
-    fn positions(&self, names: &[&'static str]) -> Result<Vec<usize>> {
+    pub(super) fn positions(&self, names: &[&'static str]) -> Result<Vec<usize>> {
         let definition = self.schema.definition();
         let position = |name: &&'static str| {
             definition

@@ -163,6 +163,7 @@ impl<T: Schema> Pipeline<T> {
     pub(super) fn hear_tag(&self, tag: &str) {
         self.note(None, KeyEvent::Heard(LogKind::InvalidateTag, None));
         self.tags.epochs.raise(tag);
+        self.void_tagged_queries(tag);
         self.forget_all_flights();
     }
 

@@ -260,6 +260,7 @@ impl<T: Schema> Pipeline<T> {
     /// Hears of this instance's own commits, as of those of others: from here on nothing older is read from the shared tier.
     pub(super) fn hear_own(&self, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) {
         let Some(trust) = &self.trust else { return };
+        self.void_queries();
         for (key, version) in keys.iter().zip(versions) {
             if let Some(version) = version {
                 trust.hear(Some(&Self::text(key)), version);
@@ -371,6 +372,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// Drops every copy of keys that a write with an unknown outcome may have changed, and reads past the shared tier until the log has told.
     pub(super) async fn doubt(&self, keys: &[T::Key]) {
+        self.void_queries();
         if let Some(trust) = &self.trust {
             keys.iter().for_each(|key| trust.doubt(&Self::text(key)));
         }

@@ -159,7 +159,7 @@ async fn a_schema_s_policies_must_make_sense() {
 
 #[tokio::test]
 async fn settings_must_be_in_range() {
-    let cases: [Case<Settings>; 15] = [
+    let cases: [Case<Settings>; 17] = [
         (|settings| settings.l1_ttl = Some(Duration::ZERO), &["`l1_ttl` is below a millisecond", "`None`"]),
         (|settings| settings.l2_ttl = Some(Duration::MAX), &["`l2_ttl` is above a century", "`None`"]),
         (|settings| settings.fill_lease = Duration::ZERO, &["`fill_lease` is below a millisecond; give a longer time"]),
@@ -170,6 +170,8 @@ async fn settings_must_be_in_range() {
         (|settings| settings.operation_timeout = Duration::from_nanos(1), &["`operation_timeout` is below a millisecond"]),
         (|settings| settings.operation_timeout = Duration::MAX, &["`operation_timeout` is above a century"]),
         (|settings| settings.l1_max_entries = Some(0), &["`l1_max_entries` is 0", "`None` for no limit"]),
+        (|settings| settings.query_max_entries = 0, &["`query_max_entries` is 0", "use `search`"]),
+        (|settings| settings.query_max_rows = 0, &["`query_max_rows` is 0", "use `search`"]),
         (|settings| settings.negative_ttl = Some(Duration::ZERO), &["`negative_ttl` is below a millisecond", "`None`"]),
         (|settings| settings.verify = 1.5, &["`verify` is 1.5", "from 0 to 1"]),
         (|settings| settings.verify = f64::NAN, &["`verify` is NaN", "from 0 to 1"]),

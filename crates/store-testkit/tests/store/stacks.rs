@@ -180,6 +180,15 @@ impl Bench {
         self.stack.store(&mut self.storage, self.freshness, models).await
     }
 
+    /// A store on the truth alone: whatever it answers, SQL has.
+    pub(crate) async fn without_caches(&mut self, models: impl FnOnce(StoreBuilder) -> StoreBuilder) -> Store {
+        let builder = match self.storage.postgres {
+            Some(_) => Store::builder().tier(self.storage.postgres().await),
+            None => Store::builder().tier(self.storage.sqlite().await),
+        };
+        models(builder).build().await.expect("the stack is sound")
+    }
+
     pub(crate) fn of<T: Schema>(&self) -> Collection<T> {
         self.store.collection().expect("the stack has the model")
     }
