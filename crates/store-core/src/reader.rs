@@ -115,7 +115,7 @@ impl<T: Schema> Reader<T> {
     ///
     /// As [`search`](Self::search).
     pub async fn search_cached(&self, query: &Query<T>) -> Result<Vec<Record<T>>> {
-        self.pipeline.call("search_cached", self.pipeline.search_cached(query, self.view(), &self.freshness(), &self.tags)).await
+        self.pipeline.call("search_cached", self.pipeline.search_cached(query, self.view(), true, &self.freshness(), &self.tags)).await
     }
 
     /// The records that a query finds, one by one.

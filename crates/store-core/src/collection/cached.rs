@@ -37,7 +37,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn search_cached(&self, query: &Query<T>) -> Result<Vec<Arc<T>>> {
-        let search = self.pipeline.search_cached(query, View::Near, &self.freshness, &self.tags);
+        let search = self.pipeline.search_cached(query, View::Near, false, &self.freshness, &self.tags);
         let records = self.pipeline.call("search_cached", search).await?;
         Ok(records.into_iter().map(Record::into_model).collect())
     }

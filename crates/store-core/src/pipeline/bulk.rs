@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::conditional::partial_row;
+use super::conditional::{partial_row, set_columns};
 use super::write::{may_have_taken_effect, unreadable};
 use super::{Pipeline, named_by_values};
 use crate::error::Result;
@@ -21,7 +21,7 @@ impl<T: Schema> Pipeline<T> {
         let pipeline = Arc::clone(self);
         let deleted = self.in_task_on_any(async move {
             let touched = tables.delete_where(&pipeline.schema, &filter).await;
-            pipeline.follow_where(LogKind::Delete, touched).await
+            pipeline.follow_where(LogKind::Delete, touched, None).await
         });
         let deleted = deleted.await?;
         self.counters().deletes.add(deleted.len() as u64);
@@ -36,7 +36,7 @@ impl<T: Schema> Pipeline<T> {
         let updated = self.in_task_on_any(async move {
             pipeline.stamp_changed(&mut row)?;
             let touched = tables.update_where(&pipeline.schema, &row, &filter).await;
-            pipeline.follow_where(LogKind::Put, touched).await
+            pipeline.follow_where(LogKind::Put, touched, Some(&set_columns(pipeline.schema.definition(), &row))).await
         });
         let updated = updated.await?;
         self.counters().sets.add(updated.len() as u64);
@@ -61,7 +61,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Drops every copy of what the truth has touched, and answers the keys.
-    async fn follow_where(&self, kind: LogKind, touched: Result<Vec<Touched>>) -> Result<Vec<T::Key>> {
+    async fn follow_where(&self, kind: LogKind, touched: Result<Vec<Touched>>, columns: Option<&[usize]>) -> Result<Vec<T::Key>> {
         let followed = match touched {
             Ok(touched) => self.keys_of(touched),
             Err(error) if may_have_taken_effect(&error) => Err(error),
@@ -70,7 +70,7 @@ impl<T: Schema> Pipeline<T> {
         match followed {
             Ok((keys, versions)) => {
                 let versions: Vec<Option<Version>> = versions.into_iter().map(Some).collect();
-                self.leave_caches(kind, &keys, &versions).await;
+                self.leave_caches(kind, &keys, &versions, columns).await;
                 if kind == LogKind::Delete {
                     self.after_delete(&keys, &versions);
                 }

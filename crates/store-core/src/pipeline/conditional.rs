@@ -12,7 +12,7 @@ use crate::facet::{Condition, PutOver, Records, Seen, Slot};
 use crate::key::Key;
 use crate::query::Changes;
 use crate::record::{EncodedRecord, Record, StoredRow};
-use crate::schema::{Schema, SchemaDefinition};
+use crate::schema::{Schema, SchemaDefinition, Stamp};
 use crate::tag::CallTags;
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Value};
@@ -115,8 +115,10 @@ impl<T: Schema> Pipeline<T> {
         tags: &CallTags,
     ) -> Result<Option<Record<T>>> {
         let keys = [key];
-        let begun = self.begin_write(&keys, tags).await;
+        let mut begun = self.begin_write(&keys, tags).await;
+        let _writing = self.writing(&keys);
         self.stamp(&mut row, Timestamp::from_system_time(self.shared.settings.clock.now())?);
+        begun.columns = (condition != Condition::Absent).then(|| set_columns(self.schema.definition(), &row));
         match self.write_backing_if(&keys[0], row, condition, tags).await {
             Ok(Some(stored)) => Ok(self.finish_write(begun, &keys, vec![stored], tags).await?.pop()),
             Ok(None) => Ok(None),
@@ -285,6 +287,15 @@ fn unreadable() -> Error {
 async fn pause(retry: u32) {
     let longest = FIRST_PAUSE.saturating_mul(1 << (retry - 1).min(10)).min(LONGEST_PAUSE);
     tokio::time::sleep(longest.mul_f64(random_part())).await;
+}
+
+/// The columns that an update of a row sets, by position.
+pub(super) fn set_columns(definition: &SchemaDefinition, row: &[Value<'_>]) -> Vec<usize> {
+    let is_set = |position: &usize| {
+        let column = &definition.columns()[*position];
+        !matches!(row[*position], Value::Unset) && !column.is_key && column.stamp != Stamp::OnInsert
+    };
+    (0..row.len()).filter(is_set).collect()
 }
 
 /// A row with some columns set, of which a write leaves the others alone.

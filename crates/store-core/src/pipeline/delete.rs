@@ -8,6 +8,7 @@ use super::{Backing, Pipeline, may_have_taken_effect};
 use crate::error::Result;
 use crate::facet::LogKind;
 use crate::key::Key;
+use crate::query_cache::{Effect, KeyChange};
 use crate::schema::Schema;
 use crate::value::Row;
 use crate::version::Version;
@@ -53,7 +54,7 @@ impl<T: Schema> Pipeline<T> {
         };
         match erased {
             Ok(versions) => {
-                self.leave_caches(LogKind::Delete, &keys, &versions).await;
+                self.leave_caches(LogKind::Delete, &keys, &versions, None).await;
                 drop(turn);
                 self.after_delete(&keys, &versions);
                 Ok(versions.iter().flatten().map(|_: &Version| 1).sum())
@@ -67,10 +68,14 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    /// Drops every copy of keys that the truth has changed or deleted, under these versions, and tells the other instances.
-    pub(super) async fn leave_caches(&self, kind: LogKind, keys: &[T::Key], versions: &[Option<Version>]) {
+    /// Drops every copy of keys that the truth has deleted, or has changed in these columns, under these versions, and tells the other instances.
+    pub(super) async fn leave_caches(&self, kind: LogKind, keys: &[T::Key], versions: &[Option<Version>], columns: Option<&[usize]>) {
         self.hear_own(keys, versions.iter().copied());
         self.rebase(kind, keys, versions.iter().copied());
+        self.hear_in_queries(|| {
+            let effect = || columns.map_or(Effect::Gone, |columns| Effect::Columns(columns.to_vec()));
+            keys.iter().map(|key| KeyChange { key: key.clone(), version: None, effect: effect() }).collect()
+        });
         self.announce(kind, keys, versions.iter().copied());
         self.distrust(keys).await;
         if self.trust.is_some() {

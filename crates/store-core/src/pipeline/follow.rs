@@ -82,7 +82,10 @@ impl<T: Schema> Follow for Pipeline<T> {
             }
         }
         for entry in entries {
-            self.own.hear(entry.version, || self.drop_older(entry.key.as_deref(), Some(entry.version), entry.kind));
+            self.own.hear(entry.version, || {
+                self.hear_entry_in_queries(entry);
+                self.drop_older(entry.key.as_deref(), Some(entry.version), entry.kind);
+            });
         }
         self.own.end_poll();
     }
@@ -114,6 +117,12 @@ impl<T: Schema> Follow for Pipeline<T> {
             }
             (None, _, _) => {}
         }
+        match (kind, version) {
+            // The log says what it was, and it need not be void before anybody asks for it.
+            (LogKind::Put | LogKind::Delete, Some(_)) => drop(self.tell_queries()),
+            (LogKind::InvalidateTag, _) => {}
+            _ => self.void_queries(),
+        }
         self.drop_older(key, version, kind);
     }
 
@@ -137,7 +146,6 @@ impl<T: Schema> Pipeline<T> {
         }
         // A key that this build cannot read may be one that it calls otherwise.
         let Some(key) = key.and_then(|text| T::Key::from_text(text).ok()) else { return self.forget_all_near() };
-        self.void_queries();
         self.forget_flights(&key);
         let borrowed: &Borrowed<T> = key.borrow();
         self.note(Some(borrowed), KeyEvent::Heard(kind, version));

@@ -19,6 +19,15 @@ use crate::schema::Schema;
 use crate::tag::CallTags;
 use crate::value::{Row, Value};
 
+/// What a search found.
+pub(super) struct FoundRecords<T> {
+    pub(super) records: Vec<Record<T>>,
+    /// Of each the values of the columns that were named.
+    pub(super) order: Vec<Row<'static>>,
+    /// How many of them may be new to this instance.
+    pub(super) told: u64,
+}
+
 impl<T: Schema> Pipeline<T> {
     pub(super) fn tables(&self) -> Result<&Arc<dyn Tables>> {
         self.check_open()?;
@@ -51,19 +60,20 @@ impl<T: Schema> Pipeline<T> {
         freshness: &Freshness,
         tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
-        let (records, _) = self.find(query, view, freshness, tags).await?;
+        let FoundRecords { records, .. } = self.find(query, view, freshness, tags, &[]).await?;
         self.after_get_records(&records);
         Ok(records)
     }
 
-    /// The records of a query, and how many of them may be new to this instance.
+    /// The records of a query, with the values of some columns as the truth has them.
     pub(super) async fn find(
         self: &Arc<Self>,
         query: &Query<T>,
         view: View,
         freshness: &Freshness,
         tags: &CallTags,
-    ) -> Result<(Vec<Record<T>>, u64)> {
+        ordered: &[usize],
+    ) -> Result<FoundRecords<T>> {
         tags.check()?;
         let select = query.to_select(query.search_limit())?;
         self.before_query(freshness).await?;
@@ -71,18 +81,21 @@ impl<T: Schema> Pipeline<T> {
         let mut snapshot = self.fences.begin_many();
         let tagging = self.begin_tagging(tags);
         let rows: Vec<StoredRow> = self.rows(select, view, freshness)?.try_collect().await?;
-        let (mut records, mut told) = (Vec::with_capacity(rows.len()), 0);
+        let (mut records, mut order, mut told) = (Vec::with_capacity(rows.len()), Vec::new(), 0);
         let fills = view == View::Near && !self.tables()?.reads_from_replica();
         for row in rows {
             let key = self.key_values(&row.row);
             let notes = self.near_notes(&row.row, None, &tagging);
+            if !ordered.is_empty() {
+                order.push(ordered.iter().map(|&position| row.row[position].clone()).collect());
+            }
             let (near, answer) = self.records(row, view).map_err(|error| named_by_values(error, &key))?;
             if let Some(shelf) = self.near.as_ref().filter(|_| fills) {
                 told += u64::from(self.fill_from_search(shelf.as_ref(), &mut snapshot, near.noted(notes), tags, began));
             }
             records.push(answer);
         }
-        Ok((records, told))
+        Ok(FoundRecords { records, order, told })
     }
 
     /// Whether the record may be new to this instance.
@@ -154,18 +167,8 @@ impl<T: Schema> Pipeline<T> {
         names: Vec<&'static str>,
         decode: impl Fn(Row<'static>) -> Result<R>,
     ) -> Result<Vec<R>> {
-        self.rows_of(query, freshness, &self.positions(&names)?, decode).await
-    }
-
-    /// As [`project`](Self::project), of columns by their positions.
-    pub(super) async fn rows_of<R>(
-        &self,
-        query: &Query<T>,
-        freshness: &Freshness,
-        positions: &[usize],
-        decode: impl Fn(Row<'static>) -> Result<R>,
-    ) -> Result<Vec<R>> {
-        let select = Select { columns: Some(distinct(positions)), ..query.to_select(query.search_limit())? };
+        let positions = self.positions(&names)?;
+        let select = Select { columns: Some(distinct(&positions)), ..query.to_select(query.search_limit())? };
         self.before_query(freshness).await?;
         let mut rows = self.rows(select, View::Shared, freshness)?;
         let mut answers = Vec::new();
@@ -178,6 +181,12 @@ impl<T: Schema> Pipeline<T> {
             answers.push(decode(values)?);
         }
         Ok(answers)
+    }
+
+    /// The rows of a query as the primary has them, with some columns.
+    pub(super) async fn rows_with(&self, query: &Query<T>, columns: Vec<usize>) -> Result<Vec<Row<'static>>> {
+        let select = Select { columns: Some(columns), ..query.to_select(query.search_limit())? };
+        self.rows(select, View::Shared, &Freshness::Strong)?.map_ok(|stored| stored.row).try_collect().await
     }
 
     pub(super) fn positions(&self, names: &[&'static str]) -> Result<Vec<usize>> {

@@ -6,10 +6,12 @@ use futures_util::future::BoxFuture;
 
 use super::{Backing, Pipeline, View};
 use crate::error::Result;
+use crate::facet::{LogEntry, LogKind};
 use crate::freshness::Freshness;
+use crate::key::Key;
 use crate::query::Query;
-use crate::query_cache::{Found, Kept, QueryKey, Shown, Turnover, Voided};
-use crate::record::Record;
+use crate::query_cache::{Effect, Found, Kept, KeyChange, QueryKey, Reads, Shown, Turnover, Voided};
+use crate::record::{Record, StoredRow};
 use crate::schema::{Schema, SchemaDefinition};
 use crate::tag::CallTags;
 use crate::value::Row;
@@ -23,22 +25,23 @@ struct Cached<'a, T: Schema> {
 }
 
 impl<T: Schema> Pipeline<T> {
-    /// As [`search`](Self::search), from memory where it keeps the answer.
+    /// As [`search`](Self::search), from memory where it keeps the answer. Unless the caller shows versions, those of the records may be older than the records' own.
     pub(crate) async fn search_cached(
         self: &Arc<Self>,
         query: &Query<T>,
         view: View,
+        with_versions: bool,
         freshness: &Freshness,
         tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
         tags.check()?;
         self.tables()?;
-        let shown = Shown::Records { with_omitted: view != View::Near && self.has_deferred() };
+        let shown = Shown::Records { with_omitted: view != View::Near && self.has_deferred(), with_versions };
         let Some(key) = self.query_key(query, &shown, freshness, tags).filter(|_| view != View::Truth) else {
             return self.search(query, view, freshness, tags).await;
         };
         let found = self.through_cache(Cached { key, query, shown, tags }, freshness).await?;
-        let Found::Records(records) = &*found else { return self.search(query, view, freshness, tags).await };
+        let Found::Records { records, .. } = &*found else { return self.search(query, view, freshness, tags).await };
         self.after_get_records(records);
         Ok(records.clone())
     }
@@ -54,13 +57,15 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<R>> {
         tags.check()?;
         self.tables()?;
-        let shown = Shown::Columns(self.positions(&names)?);
+        let positions = self.positions(&names)?;
+        let shown = Shown::Columns(positions.clone());
         let Some(key) = self.query_key(query, &shown, freshness, tags) else {
             return self.project(query, freshness, names, decode).await;
         };
         let found = self.through_cache(Cached { key, query, shown, tags }, freshness).await?;
         let Found::Rows(rows) = &*found else { return self.project(query, freshness, names, decode).await };
-        rows.iter().cloned().map(decode).collect()
+        let values = |row: &Row<'static>| positions.iter().map(|&position| row[position].clone()).collect();
+        rows.iter().map(values).map(decode).collect()
     }
 
     /// The key of a query whose answer may come from memory and stay there.
@@ -81,10 +86,10 @@ impl<T: Schema> Pipeline<T> {
         // What is told from here on forgets the flight. But it may have begun before something that a read has told since.
         let may_join = is_fresh && (self.queries.flights().join(&cached.key).is_none() || self.has_heard_what_was_told().await);
         if may_join {
-            let load = || self.load_query(&cached);
-            return self.queries.flights().run(self.shared.life.runtime(), cached.key.clone(), load).await;
+            let load = self.load_query(&cached)?;
+            return self.queries.flights().run(self.shared.life.runtime(), cached.key.clone(), || load).await;
         }
-        self.load_query(&cached).await
+        self.load_query(&cached)?.await
     }
 
     /// What memory keeps of a query, if it is no older than what any read has shown.
@@ -113,33 +118,32 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Asks the primary, as a replica may lack what was heard before, and keeps its answer unless something heard meanwhile could have changed it.
-    fn load_query(self: &Arc<Self>, cached: &Cached<'_, T>) -> BoxFuture<'static, Result<Arc<Found<T>>>> {
+    fn load_query(self: &Arc<Self>, cached: &Cached<'_, T>) -> Result<BoxFuture<'static, Result<Arc<Found<T>>>>> {
         let pipeline = Arc::clone(self);
         let Cached { key, query, shown, tags } = cached;
+        let reads = Arc::new(Reads::new(query, shown, &self.schema)?);
         let (key, query, shown, tags) = (key.clone(), Query::clone(query), shown.clone(), CallTags::clone(tags));
-        Box::pin(async move {
+        Ok(Box::pin(async move {
             let began = pipeline.shared.settings.clock.monotonic();
-            let loading = pipeline.queries.begin(&key);
+            let loading = pipeline.queries.begin(&key, &reads);
             let (found, told) = match &shown {
-                Shown::Records { with_omitted } => {
+                Shown::Records { with_omitted, .. } => {
                     let view = if *with_omitted { View::Shared } else { View::Near };
-                    let (records, told) = pipeline.find(&query, view, &Freshness::Strong, &tags).await?;
-                    (Found::Records(records), told)
+                    let ordered: Vec<usize> = reads.ordered().collect();
+                    let found = pipeline.find(&query, view, &Freshness::Strong, &tags, &ordered).await?;
+                    (Found::Records { records: found.records, order: found.order }, found.told)
                 }
-                Shown::Columns(positions) => {
-                    let rows = pipeline.rows_of(&query, &Freshness::Strong, positions, Ok).await?;
-                    (Found::Rows(rows), 0)
-                }
+                Shown::Columns(_) => (Found::Rows(pipeline.rows_with(&query, reads.needed()).await?), 0),
             };
             let found = Arc::new(found);
             let end = pipeline.schema.shared_ttl().and_then(|life| began.checked_add(pipeline.shortened(life)));
-            let (is_valid, turnover) = loading.land(&found, end, told);
+            let (is_valid, turnover) = loading.land(&found, &reads, end, told);
             pipeline.count_queries(turnover);
             if !is_valid {
                 pipeline.counters().fills_refused.add(1);
             }
             Ok(found)
-        })
+        }))
     }
 
     fn count_queries(&self, turnover: Turnover) {
@@ -152,6 +156,44 @@ impl<T: Schema> Pipeline<T> {
     /// Hears of something that may change any answer.
     pub(super) fn void_queries(&self) {
         self.voided(self.queries.void(|_| true));
+    }
+
+    /// Hears of writes of keys, as far as it matters to an answer.
+    pub(super) fn hear_in_queries(&self, changes: impl FnOnce() -> Vec<KeyChange<T::Key>>) {
+        if !self.queries.is_idle() {
+            self.voided(self.queries.hear(changes()));
+        }
+    }
+
+    /// Hears of what is stored under keys now. `columns` may be others than before, of records that were there; it is `None` where that is not known.
+    pub(super) fn hear_rows_in_queries(&self, keys: &[T::Key], stored: &[StoredRow], columns: Option<&[usize]>) {
+        self.hear_in_queries(|| {
+            let change = |(key, stored): (&T::Key, &StoredRow)| KeyChange {
+                key: key.clone(),
+                version: Some(stored.version),
+                effect: Effect::Row(stored.row.clone(), columns.map(<[usize]>::to_vec)),
+            };
+            keys.iter().zip(stored).map(change).collect()
+        });
+    }
+
+    /// Hears what the log tells.
+    pub(super) fn hear_entry_in_queries(&self, entry: &LogEntry) {
+        let key = entry.key.as_deref().and_then(|text| T::Key::from_text(text).ok());
+        match (key, entry.kind) {
+            // Whoever drops copies by it voids answers too.
+            (_, LogKind::InvalidateTag) => {}
+            (Some(key), LogKind::Delete) => self.hear_in_queries(|| vec![KeyChange { key, version: None, effect: Effect::Gone }]),
+            (Some(key), LogKind::Put) => self.voided(self.queries.hear_version(key, entry.version)),
+            _ => self.void_queries(),
+        }
+    }
+
+    /// To be kept while keys are written, until the write was heard of.
+    pub(super) fn writing<'a>(&'a self, keys: &'a [T::Key]) -> Writing<'a, T> {
+        let keys = if self.queries.is_idle() { &[] } else { keys };
+        self.queries.begin_write(keys);
+        Writing { pipeline: self, keys }
     }
 
     /// Hears that a tag was invalidated. That of a field says that rows which have its value may be others now, in whatever answer.
@@ -168,13 +210,27 @@ impl<T: Schema> Pipeline<T> {
         voided.loads.iter().for_each(|key| self.queries.flights().forget(key));
     }
 
-    /// Hears of what a read is about to show. Whether that may be new to this instance.
+    /// Hears that there is something which the log may not have told of, and nothing of what it changed. Whether that matters to any answer.
     pub(super) fn tell_queries(&self) -> bool {
         let is_kept = self.near.is_some() && matches!(self.backing, Backing::Tables { .. });
         if is_kept {
             self.queries.tell(self.shared.coherence.next_poll());
         }
         is_kept
+    }
+}
+
+/// A write of keys that is under way.
+pub(super) struct Writing<'a, T: Schema> {
+    pipeline: &'a Pipeline<T>,
+    keys: &'a [T::Key],
+}
+
+impl<T: Schema> Drop for Writing<'_, T> {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.pipeline.voided(self.pipeline.queries.end_write(self.keys));
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::facet::{Count, LogKind, RowLock, Transaction};
 use crate::fence::FenceSnapshot;
 use crate::key::Key;
 use crate::query::Query;
+use crate::query_cache::{Effect, KeyChange};
 use crate::record::{Record, StoredRow};
 use crate::schema::Schema;
 use crate::tag::CallTags;
@@ -182,6 +183,18 @@ impl<T: Schema> Change for Changes<T> {
             };
             keys.push(key.clone(), outcome.version());
         }
+        pipeline.hear_in_queries(|| {
+            let change = |(key, outcome): &(T::Key, Outcome<T>)| KeyChange {
+                key: key.clone(),
+                version: outcome.version(),
+                effect: match outcome {
+                    Outcome::Put(put) => Effect::Row(put.stored.row.clone(), None),
+                    Outcome::Changed(_) => Effect::Columns((0..pipeline.schema.definition().columns().len()).collect()),
+                    Outcome::Deleted(_) => Effect::Gone,
+                },
+            };
+            self.writes.iter().map(change).collect()
+        });
         for (kind, keys) in [(LogKind::Put, &put), (LogKind::Put, &changed), (LogKind::Delete, &deleted)] {
             pipeline.hear_own(&keys.keys, keys.versions.iter().copied());
             pipeline.rebase(kind, &keys.keys, keys.versions.iter().copied());

@@ -102,6 +102,7 @@ impl<T: Schema> Pipeline<T> {
         let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
 
         let begun = self.begin_write(&distinct, tags).await;
+        let _writing = self.writing(&distinct);
         let mut rows = Vec::with_capacity(written.len());
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
         for &position in &written {
@@ -137,6 +138,7 @@ impl<T: Schema> Pipeline<T> {
             snapshot: self.fences.begin_keys::<Borrowed<T>>(keys.iter().map(Borrow::borrow)),
             tagging: self.begin_tagging(tags),
             generation: self.trust.as_ref().and_then(Trust::generation),
+            columns: None,
         }
     }
 
@@ -148,11 +150,12 @@ impl<T: Schema> Pipeline<T> {
         stored: Vec<StoredRow>,
         tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
-        let Begun { turn, at, mut snapshot, tagging, generation } = begun;
+        let Begun { turn, at, mut snapshot, tagging, generation, columns } = begun;
         let mut unpublished = Unpublished { pipeline: self, keys: keys.iter() };
         let versions = || stored.iter().map(|stored| Some(stored.version));
         self.hear_own(keys, versions());
         self.rebase(LogKind::Put, keys, versions());
+        self.hear_rows_in_queries(keys, &stored, columns.as_deref());
         // Where the log has many entries of a batch, or one for all of it, hearing of them before memory has caught up would cost what memory is about to hold.
         if keys.len() > 1 {
             keys.iter().zip(versions().flatten()).for_each(|(key, version)| self.supersede(&mut snapshot, key, version));
@@ -260,7 +263,6 @@ impl<T: Schema> Pipeline<T> {
     /// Hears of this instance's own commits, as of those of others: from here on nothing older is read from the shared tier.
     pub(super) fn hear_own(&self, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) {
         let Some(trust) = &self.trust else { return };
-        self.void_queries();
         for (key, version) in keys.iter().zip(versions) {
             if let Some(version) = version {
                 trust.hear(Some(&Self::text(key)), version);
@@ -410,6 +412,8 @@ pub(super) struct Begun<'a> {
     snapshot: FenceSnapshot,
     tagging: Tagging,
     generation: Option<u64>,
+    /// Of a write that changes what is there: the columns that it sets, by position.
+    pub(super) columns: Option<Vec<usize>>,
 }
 
 /// The keys of a write that the truth took and memory does not show yet. What is left of them when this is dropped, because a stored record cannot be

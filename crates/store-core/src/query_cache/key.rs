@@ -15,6 +15,8 @@ pub(crate) enum Shown {
     Records {
         /// Whether the latter.
         with_omitted: bool,
+        /// Whether the versions of the records are shown too.
+        with_versions: bool,
     },
     /// The values of these columns.
     Columns(Vec<usize>),
@@ -35,13 +37,13 @@ impl QueryKey {
         let definition = T::definition();
         let mut writer = Writer { definition, text: Vec::with_capacity(128) };
         match shown {
-            Shown::Records { with_omitted } => writer.mark(u8::from(*with_omitted)),
+            Shown::Records { with_omitted, with_versions } => writer.mark(u8::from(*with_omitted) | u8::from(*with_versions) << 1),
             Shown::Columns(positions) => {
                 // What only the truth holds is not to be held anywhere else.
                 if positions.iter().any(|&position| definition.columns()[position].residence == Residence::TruthOnly) {
                     return None;
                 }
-                writer.mark(2);
+                writer.mark(4);
                 writer.number(positions.len() as u64);
                 positions.iter().for_each(|&position| writer.number(position as u64));
             }
@@ -132,9 +134,7 @@ impl Writer {
                 self.number(column.position_in(self.definition).ok()? as u64);
             }
             Filter::Raw { sql, params } => {
-                if !plain::reads_only_its_row(sql, self.definition) {
-                    return None;
-                }
+                plain::columns_read(sql, self.definition)?;
                 self.mark(7);
                 self.bytes(sql.as_bytes());
                 self.values(params)?;

@@ -87,56 +87,55 @@ const BEFORE_PARENTHESIS: [&str; 41] = [
 const NEVER_COLUMNS: [&str; 11] =
     ["select", "values", "table", "with", "exists", "user", "session_user", "system_user", "localtime", "localtimestamp", "random"];
 
-/// Whether a condition reads nothing but columns of its row, as far as that is certain.
-pub(super) fn reads_only_its_row(sql: &str, definition: &SchemaDefinition) -> bool {
+/// The columns that a condition reads, by position; `None` unless it certainly reads nothing else.
+pub(super) fn columns_read(sql: &str, definition: &SchemaDefinition) -> Option<Vec<usize>> {
+    let mut columns = Vec::new();
     let mut rest = sql;
     while let Some(character) = rest.chars().next() {
         let taken = match character {
-            '\'' => match quoted(rest, '\'') {
-                Some(taken) => taken,
-                None => return false,
-            },
-            '"' => match quoted(rest, '"') {
-                Some(taken) if definition.position(&rest[1..taken - 1]).is_some() && !is_call(&rest[taken..]) => taken,
-                _ => return false,
-            },
-            '$' => match rest[1..].bytes().take_while(u8::is_ascii_digit).count() {
-                0 => return false,
-                digits => 1 + digits,
-            },
-            '-' if rest.starts_with("--") => return false,
-            '/' if rest.starts_with("/*") => return false,
+            '\'' => quoted(rest, '\'')?,
+            '"' => {
+                let taken = quoted(rest, '"').filter(|taken| !is_call(&rest[*taken..]))?;
+                columns.push(definition.position(&rest[1..taken - 1])?);
+                taken
+            }
+            '$' => 1 + Some(rest[1..].bytes().take_while(u8::is_ascii_digit).count()).filter(|digits| *digits > 0)?,
+            '-' if rest.starts_with("--") => return None,
+            '/' if rest.starts_with("/*") => return None,
             '0'..='9' => rest.find(|next: char| !(next.is_ascii_alphanumeric() || next == '.' || next == '_')).unwrap_or(rest.len()),
             'A'..='Z' | 'a'..='z' | '_' => {
                 let end = rest.find(|next: char| !(next.is_alphanumeric() || next == '_')).unwrap_or(rest.len());
-                if !is_known(&rest[..end], is_call(&rest[end..]), definition) {
-                    return false;
-                }
+                columns.extend(known(&rest[..end], is_call(&rest[end..]), definition)?);
                 end
             }
             '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '!' | '|' | '&' | '~' | '(' | ')' | ',' | '.' => 1,
             white if white.is_ascii_whitespace() => 1,
-            _ => return false,
+            _ => return None,
         };
         rest = &rest[taken..];
     }
-    true
+    Some(columns)
 }
 
 fn is_call(behind: &str) -> bool {
     behind.trim_start().starts_with('(')
 }
 
-fn is_known(word: &str, is_called: bool, definition: &SchemaDefinition) -> bool {
+/// What a word stands for: a column, or nothing that is read. `None` if that is not known.
+fn known(word: &str, is_called: bool, definition: &SchemaDefinition) -> Option<Option<usize>> {
     let lower = word.to_ascii_lowercase();
     if WORDS.contains(&lower.as_str()) {
-        return true;
+        return Some(None);
     }
     if is_called {
-        return BEFORE_PARENTHESIS.contains(&lower.as_str());
+        return BEFORE_PARENTHESIS.contains(&lower.as_str()).then_some(None);
     }
-    let is_column = definition.columns().iter().any(|column| column.name.eq_ignore_ascii_case(word));
-    is_column && !NEVER_COLUMNS.contains(&lower.as_str()) && !lower.starts_with("current_")
+    if NEVER_COLUMNS.contains(&lower.as_str()) || lower.starts_with("current_") {
+        return None;
+    }
+    // Two columns may differ by case alone; then nobody knows which is meant.
+    let mut named = (0..definition.columns().len()).filter(|&position| definition.columns()[position].name.eq_ignore_ascii_case(word));
+    named.next().filter(|_| named.next().is_none()).map(Some)
 }
 
 /// The length of a quoted run at the start of a text, doubled quotes heeded. What a backslash means depends on the database, so that there must be none.
@@ -161,6 +160,19 @@ mod tests {
     use super::*;
     use crate::schema::{ColumnDefinition, Policies};
     use crate::value::ColumnType;
+
+    fn reads_only_its_row(sql: &str, definition: &SchemaDefinition) -> bool {
+        columns_read(sql, definition).is_some()
+    }
+
+    #[test]
+    fn the_columns_that_are_named_are_those_that_are_read() {
+        let columns = ["id", "name", "level"].map(|name| ColumnDefinition::new(name, ColumnType::BigInt)).to_vec();
+        let definition = SchemaDefinition::new("player", columns, vec![], Policies::default());
+        for (sql, read) in [("level > $1", vec![2]), (r#"'name' <> lower("name") OR LEVEL = id"#, vec![1, 2, 0]), ("TRUE", vec![])] {
+            assert_eq!(columns_read(sql, &definition), Some(read), "{sql}");
+        }
+    }
 
     #[test]
     fn only_what_surely_reads_its_row_alone_is_kept() {

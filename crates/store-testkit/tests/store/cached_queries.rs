@@ -3,6 +3,7 @@
 mod instances;
 mod life;
 mod overtaken;
+mod precise;
 mod random;
 
 use std::fmt::Debug;
@@ -148,7 +149,7 @@ async fn every_write_shows_at_once(bench: &Bench) {
     }
 }
 
-async fn crowd(bench: &Bench) -> Collection<City> {
+pub(super) async fn crowd(bench: &Bench) -> Collection<City> {
     let cities: Collection<City> = bench.of();
     cities.set_many((1..=30).map(city)).await.unwrap();
     cities

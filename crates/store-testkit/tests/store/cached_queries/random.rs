@@ -11,7 +11,7 @@ use strata::{Changes, Collection, Freshness, Order, Query, Schema, Store, StoreB
 use crate::store::stacks::{Bench, Models, Stack};
 
 const KEYS: u64 = 24;
-const QUERIES: u64 = 40;
+const QUERIES: u64 = 24;
 /// After so many operations there are other queries.
 const SERIES: u64 = 4_000;
 
@@ -260,7 +260,7 @@ async fn play(stack: Stack, operations: u64, seed: u64) -> Report {
         }
         report.operations += 1;
         let by = dice.roll(2) as usize;
-        if dice.roll(10) < 2 {
+        if dice.roll(10) == 0 {
             report.writes += 1;
             write(&mut dice, &instances[by]).await;
             instances[1 - by].is_behind = true;
