@@ -70,9 +70,8 @@ impl<T: Schema> Pipeline<T> {
 
     /// Drops every copy of keys that the truth has deleted, or has changed in these columns, under these versions, and tells the other instances.
     pub(super) async fn leave_caches(&self, kind: LogKind, keys: &[T::Key], versions: &[Option<Version>], columns: Option<&[usize]>) {
-        self.hear_own(keys, versions.iter().copied());
         self.rebase(kind, keys, versions.iter().copied());
-        self.hear_in_queries(|| {
+        self.hear_own(keys, versions.iter().copied(), || {
             let effect = || columns.map_or(Effect::Gone, |columns| Effect::Columns(columns.to_vec()));
             keys.iter().map(|key| KeyChange { key: key.clone(), version: None, effect: effect() }).collect()
         });

@@ -165,16 +165,14 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    /// Hears of what is stored under keys now. `columns` may be others than before, of records that were there; it is `None` where that is not known.
-    pub(super) fn hear_rows_in_queries(&self, keys: &[T::Key], stored: &[StoredRow], columns: Option<&[usize]>) {
-        self.hear_in_queries(|| {
-            let change = |(key, stored): (&T::Key, &StoredRow)| KeyChange {
-                key: key.clone(),
-                version: Some(stored.version),
-                effect: Effect::Row(stored.row.clone(), columns.map(<[usize]>::to_vec)),
-            };
-            keys.iter().zip(stored).map(change).collect()
-        });
+    /// What is stored under keys now. `columns` may be others than before, of records that were there; it is `None` where that is not known.
+    pub(super) fn row_changes(keys: &[T::Key], stored: &[StoredRow], columns: Option<&[usize]>) -> Vec<KeyChange<T::Key>> {
+        let change = |(key, stored): (&T::Key, &StoredRow)| KeyChange {
+            key: key.clone(),
+            version: Some(stored.version),
+            effect: Effect::Row(stored.row.clone(), columns.map(<[usize]>::to_vec)),
+        };
+        keys.iter().zip(stored).map(change).collect()
     }
 
     /// Hears what the log tells.

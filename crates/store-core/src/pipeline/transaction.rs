@@ -183,7 +183,7 @@ impl<T: Schema> Change for Changes<T> {
             };
             keys.push(key.clone(), outcome.version());
         }
-        pipeline.hear_in_queries(|| {
+        let changes = |is_wanted: fn(&Outcome<T>) -> bool| {
             let change = |(key, outcome): &(T::Key, Outcome<T>)| KeyChange {
                 key: key.clone(),
                 version: outcome.version(),
@@ -193,10 +193,12 @@ impl<T: Schema> Change for Changes<T> {
                     Outcome::Deleted(_) => Effect::Gone,
                 },
             };
-            self.writes.iter().map(change).collect()
-        });
+            self.writes.iter().filter(|(_, outcome)| is_wanted(outcome)).map(change).collect()
+        };
+        pipeline.hear_own(&put.keys, put.versions.iter().copied(), || changes(|outcome| matches!(outcome, Outcome::Put(_))));
+        pipeline.hear_own(&changed.keys, changed.versions.iter().copied(), || changes(|outcome| !matches!(outcome, Outcome::Put(_))));
+        pipeline.hear_own(&deleted.keys, deleted.versions.iter().copied(), Vec::new);
         for (kind, keys) in [(LogKind::Put, &put), (LogKind::Put, &changed), (LogKind::Delete, &deleted)] {
-            pipeline.hear_own(&keys.keys, keys.versions.iter().copied());
             pipeline.rebase(kind, &keys.keys, keys.versions.iter().copied());
         }
         for (key, version) in put.keys.iter().zip(put.versions.iter().flatten()) {

@@ -14,6 +14,7 @@ use crate::coherence::{Era, Trust, memory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{BULK_LOG_LIMIT, Caller, LogKind, Records};
 use crate::fence::FenceSnapshot;
+use crate::query_cache::KeyChange;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{Schema, Stamp, WriteMode};
 use crate::tag::CallTags;
@@ -153,9 +154,8 @@ impl<T: Schema> Pipeline<T> {
         let Begun { turn, at, mut snapshot, tagging, generation, columns } = begun;
         let mut unpublished = Unpublished { pipeline: self, keys: keys.iter() };
         let versions = || stored.iter().map(|stored| Some(stored.version));
-        self.hear_own(keys, versions());
+        self.hear_own(keys, versions(), || Self::row_changes(keys, &stored, columns.as_deref()));
         self.rebase(LogKind::Put, keys, versions());
-        self.hear_rows_in_queries(keys, &stored, columns.as_deref());
         // Where the log has many entries of a batch, or one for all of it, hearing of them before memory has caught up would cost what memory is about to hold.
         if keys.len() > 1 {
             keys.iter().zip(versions().flatten()).for_each(|(key, version)| self.supersede(&mut snapshot, key, version));
@@ -260,8 +260,15 @@ impl<T: Schema> Pipeline<T> {
         merged
     }
 
-    /// Hears of this instance's own commits, as of those of others: from here on nothing older is read from the shared tier.
-    pub(super) fn hear_own(&self, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) {
+    /// Hears of this instance's own commits, as of those of others: from here on nothing older is read from the shared tier,
+    /// and no answer of a search is kept that the changes could make another.
+    pub(super) fn hear_own(
+        &self,
+        keys: &[T::Key],
+        versions: impl Iterator<Item = Option<Version>>,
+        changes: impl FnOnce() -> Vec<KeyChange<T::Key>>,
+    ) {
+        self.hear_in_queries(changes);
         let Some(trust) = &self.trust else { return };
         for (key, version) in keys.iter().zip(versions) {
             if let Some(version) = version {
