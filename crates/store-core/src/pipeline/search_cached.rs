@@ -77,6 +77,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     async fn through_cache(self: &Arc<Self>, cached: Cached<'_, T>, freshness: &Freshness) -> Result<Arc<Found<T>>> {
+        self.before_query(freshness).await?;
         let is_fresh = self.may_use_caches(freshness).await;
         if is_fresh && let Some(found) = self.kept(&cached.key).await {
             self.counters().query_hits.add(1);

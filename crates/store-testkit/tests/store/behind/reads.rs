@@ -53,9 +53,9 @@ async fn a_pending_deletion_hides_what_the_truth_holds(bench: &Bench) {
 async fn queries_and_strong_reads_flush_first(bench: &Bench) {
     let (store, _other) = (bench.open("a").await, bench.open("b").await);
     let players = players(&store);
-    for (number, dirty) in [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)] {
+    for number in 1..=9 {
         players.set(player("a", number)).await.unwrap();
-        assert_eq!(store.stats().dirty_entries, dirty);
+        assert_eq!(store.stats().dirty_entries, 1);
         match number {
             1 => assert_eq!(players.search(Query::new()).await.unwrap()[0].level, 1),
             2 => assert_eq!(players.count(Query::new().filter(Player::level().eq(2))).await.unwrap(), 1),
@@ -63,7 +63,9 @@ async fn queries_and_strong_reads_flush_first(bench: &Bench) {
             4 => assert_eq!(players.stream(Query::new()).unwrap().try_next().await.unwrap().unwrap().level, 4),
             5 => assert_eq!(players.with_freshness(Freshness::Strong).get("a").await.unwrap().unwrap().level, 5),
             6 => assert_eq!(players.from(Role::Shared).get("a").await.unwrap().unwrap().level, 6),
-            _ => assert_eq!(players.from(Role::Truth).get_many(["a"]).await.unwrap()[0].as_ref().unwrap().level, 7),
+            7 => assert_eq!(players.from(Role::Truth).get_many(["a"]).await.unwrap()[0].as_ref().unwrap().level, 7),
+            // The answer that memory keeps of the eighth is none for the ninth.
+            _ => assert_eq!(players.search_cached(&Query::new()).await.unwrap()[0].level, number),
         }
         assert_eq!(store.stats().dirty_entries, 0);
     }
