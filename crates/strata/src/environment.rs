@@ -171,6 +171,7 @@ fn redis(variables: &mut Variables) -> Result<Option<tier_redis::RedisConfig>> {
     let dial = variables.duration("STRATA_REDIS_DIAL_TIMEOUT")?;
     let read = variables.duration("STRATA_REDIS_READ_TIMEOUT")?;
     let write = variables.duration("STRATA_REDIS_WRITE_TIMEOUT")?;
+    let key_root = variables.take("STRATA_REDIS_KEY_ROOT");
     let channel = variables.take("STRATA_REDIS_INVALIDATION_CHANNEL");
     let Some(url) = url else {
         return match setting {
@@ -199,6 +200,9 @@ fn redis(variables: &mut Variables) -> Result<Option<tier_redis::RedisConfig>> {
     }
     if let Some(write) = write {
         config = config.with_write_timeout(write);
+    }
+    if let Some(root) = key_root {
+        config = config.with_key_root(root);
     }
     if let Some(channel) = channel {
         config = config.with_invalidation_channel(channel);

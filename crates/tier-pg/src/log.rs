@@ -22,12 +22,26 @@ use crate::snapshot::Place;
 use crate::statements::kind;
 use crate::write::version;
 
+/// What tells one log from all others: the cluster, the database and the table, none of which has the number of one that was dropped or restored.
+///
+/// Standbys answer the same as their primary.
+macro_rules! identity {
+    () => {
+        "hashtextextended(concat_ws('/', (SELECT system_identifier FROM pg_control_system()), \
+         (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()), to_regclass('_strata_log')::OID), 0)"
+    };
+}
+pub(crate) use identity;
+
 /// What a place is made of. One statement sees one snapshot: the one that it answers, and the one that its rows are chosen by. The position in the WAL is
 /// read after the snapshot was taken, so it is behind the commits of all that the snapshot sees.
 macro_rules! place_columns {
     () => {
-        "pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), \
-         pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::BIGINT"
+        concat!(
+            "pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), \
+             pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::BIGINT, ",
+            identity!()
+        )
     };
 }
 
@@ -41,9 +55,9 @@ const READ: &str = concat!(
     OR EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid = ANY ($3::TEXT[]::XID8[])), \
     NULL::TEXT, NULL::TEXT, NULL::BIGINT, NULL::SMALLINT \
     UNION ALL \
-    SELECT NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
+    SELECT NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
     UNION ALL \
-    SELECT NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])"
+    SELECT NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])"
 );
 
 /// The versions are drawn once and answered in the order of the entries.
@@ -88,7 +102,7 @@ fn batch(before: &Place, rows: &[PgRow]) -> Result<LogBatch, Failure> {
     for row in rows {
         if row.try_get::<_, Option<&str>>(0)?.is_some() {
             now = Some(place(row)?);
-            is_pruned = row.try_get(3)?;
+            is_pruned = row.try_get(4)?;
         } else {
             entries.push(entry(row)?);
         }
@@ -133,9 +147,11 @@ pub(crate) async fn prune(pool: &Pool, age: Duration) -> Result<u64> {
 }
 
 fn place(row: &PgRow) -> Result<Place, Failure> {
-    let (snapshot, timeline, lsn): (&str, &str, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let (snapshot, timeline): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+    let (lsn, log): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
     let timeline = u32::from_str_radix(timeline, 16).map_err(|_| unreadable())?;
-    Ok(Place { timeline, lsn: lsn.unsigned_abs(), snapshot: snapshot.parse().map_err(|_| unreadable())? })
+    let snapshot = snapshot.parse().map_err(|_| unreadable())?;
+    Ok(Place { log: log.cast_unsigned(), timeline, lsn: lsn.unsigned_abs(), snapshot })
 }
 
 fn unreadable() -> Error {
@@ -143,8 +159,8 @@ fn unreadable() -> Error {
 }
 
 fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
-    let key: Option<String> = row.try_get(5)?;
-    let (kind, key) = match row.try_get::<_, i16>(7)? {
+    let key: Option<String> = row.try_get(6)?;
+    let (kind, key) = match row.try_get::<_, i16>(8)? {
         kind::PUT => (LogKind::Put, key),
         kind::DELETE => (LogKind::Delete, key),
         kind::INVALIDATE => (LogKind::Invalidate, key),
@@ -152,7 +168,7 @@ fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
         // What a later version may write: its key may name anything, and to drop every copy is right whatever happened.
         _ => (LogKind::Invalidate, None),
     };
-    Ok(LogEntry { schema: row.try_get(4)?, key, version: version(row, 6)?, kind })
+    Ok(LogEntry { schema: row.try_get(5)?, key, version: version(row, 7)?, kind })
 }
 
 fn number_of(kind: LogKind) -> Result<i16> {

@@ -10,6 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::error::{Attempt, Failure};
+use crate::log::identity;
 use crate::pool::{ATTEMPTS, Lease, Pool, check_count, within};
 use crate::snapshot::Place;
 
@@ -19,11 +20,15 @@ const REST: Duration = Duration::from_secs(5);
 /// How long a connection may take to be done with a query whose answer is not wanted, until it is closed.
 const LAST_ROWS: Duration = Duration::from_millis(500);
 
-/// Whether a standby has replayed a position of the WAL, on its timeline. What the control file says of the timeline may be older than the truth by a
-/// while, never newer; after a change of timelines the primary answers so long.
-const REPLAYED: &str = "SELECT coalesce(pg_is_in_recovery() AND pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0') >= $1::BIGINT \
+/// Whether a standby has replayed a position of the WAL, on its timeline, and has the log that the position belongs to. What the control file says of the
+/// timeline may be older than the truth by a while, never newer; after a change of timelines the primary answers so long.
+const REPLAYED: &str = concat!(
+    "SELECT coalesce(pg_is_in_recovery() AND pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0') >= $1::BIGINT \
     AND (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline) = $2::BIGINT \
-        FROM pg_control_checkpoint() AS c, pg_control_recovery() AS r), FALSE)";
+        FROM pg_control_checkpoint() AS c, pg_control_recovery() AS r) AND $3::BIGINT = ",
+    identity!(),
+    ", FALSE)"
+);
 
 #[derive(Debug)]
 pub(crate) struct Replica {
@@ -36,13 +41,14 @@ pub(crate) struct Replica {
 pub(crate) struct Replayed {
     lsn: i64,
     timeline: i64,
+    log: i64,
 }
 
 impl Replayed {
     /// `None` for a place that no replica can be held against.
     pub(crate) fn parse(place: &LogCursor) -> Option<Self> {
         let place = Place::parse(place).ok()?;
-        Some(Replayed { lsn: i64::try_from(place.lsn).ok()?, timeline: place.timeline.into() })
+        Some(Replayed { lsn: i64::try_from(place.lsn).ok()?, timeline: place.timeline.into(), log: place.log.cast_signed() })
     }
 
     /// The statement that tells.
@@ -52,7 +58,7 @@ impl Replayed {
 
     /// Asks on a connection, on which the statement was prepared. A query that is sent behind this one sees at least what this one found.
     pub(crate) async fn holds(self, lease: &Lease, statement: &Statement) -> Result<bool, Failure> {
-        match lease.query_one(statement, &[&self.lsn, &self.timeline]).await {
+        match lease.query_one(statement, &[&self.lsn, &self.timeline, &self.log]).await {
             Ok(row) => Ok(row.try_get(0)?),
             Err(error) if error.as_db_error().is_some() => {
                 tracing::warn!(%error, "the read replica does not tell how far it has come; the primary answers those who read their own writes");

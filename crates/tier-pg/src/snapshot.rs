@@ -6,11 +6,14 @@ use std::str::FromStr;
 use store_core::facet::LogCursor;
 use store_core::{Error, ErrorKind, Role};
 
-/// A place in the log: a snapshot, and the timeline that it belongs to. After a standby took over, the same numbers mean other transactions.
+/// A place in the log: a snapshot, and the log and the timeline that it belongs to. The databases of one server number their transactions together, and so
+/// does one that is restored there; after a standby took over, the same numbers mean other transactions.
 ///
-/// As a cursor: `timeline/lsn/begin:end:running,running`, the first two in hexadecimal digits.
+/// As a cursor: `log/timeline/lsn/begin:end:running,running`, the first three in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
+    /// A hash of what tells the log from those of other servers and databases, and from one that lay here before the database or the tables were made anew.
+    pub(crate) log: u64,
     pub(crate) timeline: u32,
     /// A position in the WAL behind the commits of all transactions that had ended in the snapshot: a replica that has replayed it shows them.
     pub(crate) lsn: u64,
@@ -54,23 +57,29 @@ impl Snapshot {
 impl Place {
     /// Whether this place is not before `now` in one history: another server took over meanwhile, or a backup was restored.
     pub(crate) fn is_foreign_to(&self, now: &Place) -> bool {
-        self.timeline != now.timeline || self.snapshot.end > now.snapshot.end
+        !self.shares_history_with(now) || self.snapshot.end > now.snapshot.end
+    }
+
+    fn shares_history_with(&self, other: &Place) -> bool {
+        (self.log, self.timeline) == (other.log, other.timeline)
     }
 
     /// Whether a follower here has read all that one at `earlier` had.
     pub(crate) fn covers(&self, earlier: &Place) -> bool {
-        self.timeline == earlier.timeline && self.snapshot.covers(&earlier.snapshot)
+        self.shares_history_with(earlier) && self.snapshot.covers(&earlier.snapshot)
     }
 
     pub(crate) fn parse(cursor: &LogCursor) -> Result<Self, Error> {
-        let mut parts = cursor.as_str().splitn(3, '/');
-        let (Some(timeline), Some(lsn), Some(snapshot)) = (parts.next(), parts.next(), parts.next()) else { return Err(malformed()) };
+        let mut parts = cursor.as_str().splitn(4, '/');
+        let (Some(log), Some(timeline), Some(lsn), Some(snapshot)) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed());
+        };
         let timeline = u32::try_from(hexadecimal(timeline)?).map_err(|_| malformed())?;
-        Ok(Place { timeline, lsn: hexadecimal(lsn)?, snapshot: snapshot.parse()? })
+        Ok(Place { log: hexadecimal(log)?, timeline, lsn: hexadecimal(lsn)?, snapshot: snapshot.parse()? })
     }
 
     pub(crate) fn to_cursor(&self) -> LogCursor {
-        LogCursor::new(format!("{:08X}/{:X}/{}", self.timeline, self.lsn, self.snapshot))
+        LogCursor::new(format!("{:016X}/{:08X}/{:X}/{}", self.log, self.timeline, self.lsn, self.snapshot))
     }
 }
 
@@ -133,32 +142,39 @@ mod tests {
 
     #[test]
     fn cursors_survive_their_notation_and_others_are_refused() {
-        for text in ["00000001/0/5:5:", "0000000A/16B3740/740:760:740,755", "FFFFFFFF/FFFFFFFFFFFFFFFF/1:1:"] {
+        for text in [
+            "0000000000000000/00000001/0/5:5:",
+            "00000000000000AB/0000000A/16B3740/740:760:740,755",
+            "FFFFFFFFFFFFFFFF/FFFFFFFF/FFFFFFFFFFFFFFFF/1:1:",
+        ] {
             assert_eq!(place(text).to_cursor().as_str(), text);
         }
         for text in [
             "",
             "5:5:",
-            "1/5:5:",
-            "1/0/",
-            "1/0/5:5",
-            "1/0/5:5:5",
-            "1/0/9:5:",
-            "1/0/0:5:",
-            "1/0/5:9:6,5",
-            "1/0/5:9:5,5",
-            "1/0/5:9:9",
-            "1/0/5:9:5:",
-            "1/0/+5:9:",
-            "1/0/5:9:x",
-            "1/0/0/5:9:",
-            "1/+1/5:9:",
-            "1//5:9:",
-            "/0/5:9:",
-            "g/0/5:9:",
-            "1/0/5:99999999999999999999:",
-            "1/10000000000000000/5:9:",
-            "100000000/0/5:9:",
+            "7/1/5:5:",
+            "7/1/0/",
+            "7/1/0/5:5",
+            "7/1/0/5:5:5",
+            "7/1/0/9:5:",
+            "7/1/0/0:5:",
+            "7/1/0/5:9:6,5",
+            "7/1/0/5:9:5,5",
+            "7/1/0/5:9:9",
+            "7/1/0/5:9:5:",
+            "7/1/0/+5:9:",
+            "7/1/0/5:9:x",
+            "7/1/0/0/5:9:",
+            "7/1/+1/5:9:",
+            "7/1//5:9:",
+            "7//0/5:9:",
+            "/1/0/5:9:",
+            "1/0/5:9:",
+            "10000000000000000/1/0/5:9:",
+            "7/g/0/5:9:",
+            "7/1/0/5:99999999999999999999:",
+            "7/1/10000000000000000/5:9:",
+            "7/100000000/0/5:9:",
             "' OR TRUE",
         ] {
             let error = Place::parse(&LogCursor::new(text)).unwrap_err();
@@ -168,23 +184,25 @@ mod tests {
 
     #[test]
     fn a_place_of_another_history_is_told() {
-        let now = place("2/0/100:200:");
-        assert!(!place("2/0/50:200:").is_foreign_to(&now));
-        assert!(place("1/0/50:90:").is_foreign_to(&now));
-        assert!(place("2/0/50:201:").is_foreign_to(&now));
+        let now = place("7/2/0/100:200:");
+        assert!(!place("7/2/0/50:200:").is_foreign_to(&now));
+        assert!(place("7/1/0/50:90:").is_foreign_to(&now));
+        assert!(place("7/2/0/50:201:").is_foreign_to(&now));
+        assert!(place("8/2/0/50:200:").is_foreign_to(&now));
     }
 
     #[test]
     fn a_place_covers_what_had_ended_before_it() {
         for (later, earlier, expected) in [
-            ("1/9/5:5:", "1/9/5:5:", true),
-            ("1/0/5:9:5,7", "1/9/5:9:5,7", true),
-            ("1/9/8:9:", "1/9/5:9:5,7", true),
-            ("1/9/5:9:5,7", "1/9/8:9:", false),
-            ("1/9/5:12:5,7,10", "1/9/5:9:5,7", true),
-            ("1/9/5:12:6,7,10", "1/9/5:9:5,7", false),
-            ("1/9/5:8:", "1/9/5:9:", false),
-            ("2/9/8:9:", "1/9/5:9:5,7", false),
+            ("7/1/9/5:5:", "7/1/9/5:5:", true),
+            ("7/1/0/5:9:5,7", "7/1/9/5:9:5,7", true),
+            ("7/1/9/8:9:", "7/1/9/5:9:5,7", true),
+            ("7/1/9/5:9:5,7", "7/1/9/8:9:", false),
+            ("7/1/9/5:12:5,7,10", "7/1/9/5:9:5,7", true),
+            ("7/1/9/5:12:6,7,10", "7/1/9/5:9:5,7", false),
+            ("7/1/9/5:8:", "7/1/9/5:9:", false),
+            ("7/2/9/8:9:", "7/1/9/5:9:5,7", false),
+            ("8/1/9/8:9:", "7/1/9/5:9:5,7", false),
         ] {
             assert_eq!(place(later).covers(&place(earlier)), expected, "{later} after {earlier}");
         }

@@ -42,6 +42,11 @@ impl Own {
         self.strangers.insert(version, self.polls_begun);
     }
 
+    pub(super) fn start(&mut self) {
+        self.versions.clear();
+        self.strangers.clear();
+    }
+
     pub(super) fn end_poll(&mut self) {
         let number = self.polls_begun;
         self.versions.retain(|_, begun| *begun >= number);
@@ -92,6 +97,11 @@ impl OwnCommits {
         self.lock().applied(version);
     }
 
+    /// Starts to follow the log from a place: it may be another log, which gives the same versions to other commits.
+    pub(crate) fn start(&self) {
+        self.lock().start();
+    }
+
     /// Forgets what the poll that ends here, and the one before it, have brought.
     pub(crate) fn end_poll(&self) {
         self.lock().end_poll();
@@ -118,6 +128,18 @@ mod tests {
         own.begin_poll();
         assert!(is_own(&own, 3));
         own.end_poll();
+        assert!(!is_own(&own, 3));
+    }
+
+    #[test]
+    fn a_new_start_takes_no_commit_for_an_earlier_one_of_the_same_version() {
+        let own = OwnCommits::default();
+        own.begin_poll();
+        own.add(Version::new(3));
+        own.hear(Version::new(4), || {});
+        own.start();
+        own.begin_poll();
+        assert!(!own.take_told(Version::new(4)));
         assert!(!is_own(&own, 3));
     }
 

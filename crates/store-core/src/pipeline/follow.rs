@@ -97,6 +97,7 @@ impl<T: Schema> Follow for Pipeline<T> {
     }
 
     fn start(&self, place: &LogCursor) {
+        self.own.start();
         if let Some(trust) = &self.trust {
             trust.start(place.clone());
         }

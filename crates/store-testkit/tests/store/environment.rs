@@ -217,6 +217,10 @@ fn a_setting_of_a_server_that_is_not_in_use_is_refused() {
     let redis = "is set, and REDIS_URL is not; set REDIS_URL";
     refused(&[("STRATA_REDIS_POOL_SIZE", "3")], redis);
     refused(&[("STRATA_REDIS_PASSWORD", "hunter2"), ("REDIS_URL", ""), ("DATABASE_URL", &sqlite)], redis);
+    check(
+        &with_text(&[("STRATA_REDIS_KEY_ROOT", "a b"), ("REDIS_URL", "redis://localhost")]),
+        &["refused: InvalidConfig", "the key root is empty or holds white space"],
+    );
     refused(&[("STRATA_PG_MAX_CONNECTIONS", "7")], "and DATABASE_URL is not set; give DATABASE_URL");
     refused(&[("STRATA_PG_READ_REPLICA_URL", "postgres://x"), ("DATABASE_URL", &sqlite)], "and DATABASE_URL names no PostgreSQL");
     refused(&[("strata_l1_ttl", "5s")], "write STRATA_L1_TTL");

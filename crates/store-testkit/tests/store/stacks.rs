@@ -189,6 +189,20 @@ impl Bench {
         models(builder).build().await.expect("the stack is sound")
     }
 
+    /// The database of a stack with PostgreSQL.
+    pub(crate) fn postgres(&self) -> &postgres::Database {
+        self.storage.postgres.as_ref().expect("the stack has PostgreSQL")
+    }
+
+    /// A store of a database of its own that has all else in common with this one, the keys in Redis too.
+    pub(crate) async fn beside(&self) -> (postgres::Database, Store) {
+        let redis = self.storage.redis.as_ref().expect("the stack has Redis").tier().await;
+        let (database, postgres) = postgres::open().await;
+        let builder = Store::builder().near(MemTier::new()).tier(redis).tier(postgres);
+        let store = self.stack.schemas(builder, self.freshness, &Usual).build().await;
+        (database, store.expect("the stack is sound"))
+    }
+
     pub(crate) fn of<T: Schema>(&self) -> Collection<T> {
         self.store.collection().expect("the stack has the model")
     }

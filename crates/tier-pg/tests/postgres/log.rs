@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use store_core::ErrorKind;
 use store_core::facet::{Log, LogCursor, LogEntry, LogKind, Tables};
+use tier_pg::PgTier;
 use tokio_postgres::Client;
 
 use crate::database::{Database, wait_until};
@@ -158,13 +159,40 @@ async fn a_cursor_of_another_history_is_a_gap() {
     let tier = database.tier().await;
     tier.prepare(&[]).await.unwrap();
     let end = tier.end().await.unwrap();
-    let (timeline, rest) = end.as_str().split_once('/').unwrap();
+    let (log, rest) = end.as_str().split_once('/').unwrap();
+    let (timeline, rest) = rest.split_once('/').unwrap();
     assert_eq!(timeline, "00000001");
-    for foreign in [format!("00000002/{rest}"), format!("{timeline}/0/5:{}:", u64::MAX)] {
+    for foreign in [format!("{log}/00000002/{rest}"), format!("{log}/{timeline}/0/5:{}:", u64::MAX)] {
         let foreign = LogCursor::new(foreign);
         let batch = tier.read(&foreign).await.unwrap();
         assert!(batch.gap);
         assert!(!tier.covers(&batch.cursor, &foreign));
+        assert!(!tier.read(&batch.cursor).await.unwrap().gap);
+    }
+}
+
+/// The databases of a server number their transactions together, so nothing but the identity of the log tells these apart.
+#[tokio::test]
+async fn a_cursor_of_another_log_of_the_server_is_a_gap() {
+    let (database, other) = (Database::create().await, Database::create().await);
+    let (tier, beside) = (database.tier().await, other.tier().await);
+    tier.prepare(&[account()]).await.unwrap();
+    beside.prepare(&[account()]).await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    let before = tier.end().await.unwrap();
+    put(&beside, row(1)).await.unwrap();
+    let batch = beside.read(&before).await.unwrap();
+    assert!(batch.gap && !beside.covers(&batch.cursor, &before));
+
+    let another = PgTier::connect(database.config()).await.unwrap();
+    assert!(!another.read(&before).await.unwrap().gap, "every connection knows the log");
+
+    let client = database.client().await;
+    client.batch_execute("DROP TABLE _strata_log, _strata_log_pruned, account; DROP SEQUENCE _strata_version").await.unwrap();
+    another.prepare(&[account()]).await.unwrap();
+    for tier in [&tier, &Arc::new(another)] {
+        let batch = tier.read(&before).await.unwrap();
+        assert!(batch.gap && !tier.covers(&batch.cursor, &before), "the tables were made anew");
         assert!(!tier.read(&batch.cursor).await.unwrap().gap);
     }
 }

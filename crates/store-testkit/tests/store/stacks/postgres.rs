@@ -13,6 +13,10 @@ pub(crate) struct Database {
     server: String,
 }
 
+/// A copy of a database, dropped if it is not restored.
+#[derive(Debug)]
+pub(crate) struct Backup(Database);
+
 /// Makes a database and connects a tier.
 pub(crate) async fn open() -> (Database, PgTier) {
     let server = std::env::var("DATABASE_URL");
@@ -33,6 +37,30 @@ impl Database {
     /// Does what another program might do.
     pub(crate) async fn run(&self, statement: &str) {
         run(&self.url(), statement).await.expect("the statement is sound");
+    }
+
+    /// Copies the database as it is. Whoever is connected to it loses the connection.
+    pub(crate) async fn back_up(&self) -> Backup {
+        let name = &self.name;
+        let backup = Backup(Database { name: format!("{name}_backup"), server: self.server.clone() });
+        for statement in [
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS FALSE"),
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+            format!("CREATE DATABASE {} TEMPLATE {name}", backup.0.name),
+            format!("ALTER DATABASE {name} ALLOW_CONNECTIONS TRUE"),
+        ] {
+            run(&self.server, &statement).await.expect("the database can be copied");
+        }
+        backup
+    }
+
+    /// Drops the database and puts the copy in its place.
+    pub(crate) async fn restore(&self, backup: Backup) {
+        for statement in
+            [format!("DROP DATABASE {} WITH (FORCE)", self.name), format!("ALTER DATABASE {} RENAME TO {}", backup.0.name, self.name)]
+        {
+            run(&self.server, &statement).await.expect("the database can be restored");
+        }
     }
 
     /// The server's URL with this database in place of its own.
