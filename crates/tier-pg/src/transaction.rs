@@ -103,7 +103,7 @@ impl PgTransaction {
         match outcome {
             Ok(Ok(value)) => {
                 self.state.end_call();
-                self.place.put(lease);
+                self.put_back(lease)?;
                 Ok(value)
             }
             Ok(Err(_)) if self.state.remaining().is_zero() => {
@@ -113,7 +113,7 @@ impl PgTransaction {
             Ok(Err(failure)) => {
                 if failure.leaves_connection_usable() {
                     self.state.fail();
-                    self.place.put(lease);
+                    self.put_back(lease)?;
                 } else {
                     self.state.lose();
                 }
@@ -124,6 +124,17 @@ impl PgTransaction {
                 Err(self.state.timed_out())
             }
         }
+    }
+
+    /// Leaves the connection to the next call, unless the limit has passed while its task was held up: the watch, which looks once, may have found nothing.
+    fn put_back(&mut self, lease: Lease) -> Result<()> {
+        self.place.put(lease);
+        if !self.state.remaining().is_zero() {
+            return Ok(());
+        }
+        drop(self.place.take());
+        self.state.lose();
+        Err(self.state.timed_out())
     }
 
     /// What a call that has begun was given, or why it fails.

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use store_core::facet::{Count, Log, LogKind, Select, Tables};
-use store_core::{ErrorKind, Tier};
+use store_core::facet::{Begin, Count, Log, LogKind, RowLock, Select, Tables};
+use store_core::{ErrorKind, Isolation, Tier};
 use tier_pg::PgTier;
 use tokio_postgres::Client;
 
@@ -121,6 +121,25 @@ async fn prepared_statements_are_limited() {
     }
     let few = "(SELECT count(*) FROM pg_prepared_statements) BETWEEN 1 AND 300";
     assert_eq!(crate::table::ids(&tier, few, vec![]).await.unwrap(), [1]);
+}
+
+/// The answer may have come in time and be looked at too late, by when the watch over the limit has found the connection in use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_task_was_held_up_ends_with_its_limit() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[account()]).await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    let (account, keys) = (account(), [key(1)]);
+    let begun = Instant::now();
+    let limit = Duration::from_secs(3);
+    let mut transaction = tier.begin(&Begin { isolation: Isolation::ReadCommitted, limit }).await.unwrap();
+    // What is prepared needs one round trip.
+    transaction.get_many(&account, &keys, RowLock::ForUpdate).await.unwrap();
+    let mut call = transaction.get_many(&account, &keys, RowLock::ForUpdate);
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    tokio::time::sleep((limit + Duration::from_millis(200)).saturating_sub(begun.elapsed())).await;
+    assert_eq!(call.await.unwrap_err().kind(), ErrorKind::TransactionTimeout);
 }
 
 /// Polls a future so many times and then drops it. `None` if it was dropped.
