@@ -133,10 +133,15 @@ impl Pool {
 
     /// As [`lease_prepared`](Self::lease_prepared), for a write: one that was begun earlier and may still be under way on the server is ended first.
     pub(crate) async fn lease_to_write(&self, texts: &[&str], attempt: Attempt<'_>) -> Result<(Lease, Vec<Statement>)> {
-        self.orphans.end(self, attempt).await?;
+        self.end_orphans(attempt).await?;
         let (mut lease, statements) = self.lease_prepared(texts, attempt).await?;
         lease.writes = Some(Arc::clone(&self.orphans));
         Ok((lease, statements))
+    }
+
+    /// Ends writes that were begun earlier and may still be under way on the server.
+    pub(crate) fn end_orphans<'a>(&'a self, attempt: Attempt<'a>) -> impl Future<Output = Result<()>> + 'a {
+        self.orphans.end(self, attempt)
     }
 
     /// Borrows a connection on which the statements are prepared.

@@ -45,7 +45,7 @@ use crate::{bulk, conditional, delete, log, prepare, read, select, wakes, write}
 /// ```
 #[derive(Debug)]
 pub struct PgTier {
-    primary: Pool,
+    primary: Arc<Pool>,
     replica: Option<Replica>,
     statements: Arc<Statements>,
     leader: Leader,
@@ -64,7 +64,7 @@ impl PgTier {
     /// [`Timeout`](store_core::ErrorKind::Timeout) or [`AccessDenied`](store_core::ErrorKind::AccessDenied) where the primary cannot be reached.
     pub async fn connect(config: PgConfig) -> Result<Self> {
         config.validate()?;
-        let primary = Pool::new(config.primary, config.limits)?;
+        let primary = Arc::new(Pool::new(config.primary, config.limits)?);
         let replica = match config.replica {
             Some(endpoint) => Some(Replica::new(Pool::new(endpoint, config.limits)?)),
             None => None,

@@ -36,14 +36,13 @@ const IDLE_FOR_TOO_LONG: &str = "25P03";
 /// The connection lies in a place that both the calls and the watch over the limit take it from: whoever has it may end it, and a call that is dropped
 /// midway discards it.
 pub(crate) struct PgTransaction {
+    pool: Arc<Pool>,
     place: Place,
     watch: JoinHandle<()>,
     state: TransactionState,
     /// Where to leave word of the server's process if the outcome of the commit is not seen.
     orphans: Option<Arc<Orphans>>,
     statements: Arc<Statements>,
-    /// The most time for one statement.
-    statement_limit: Duration,
 }
 
 #[derive(Clone, Default)]
@@ -60,12 +59,11 @@ impl Place {
 }
 
 impl PgTransaction {
-    pub(crate) async fn begin(pool: &Pool, statements: &Arc<Statements>, begin: &Begin) -> Result<Self> {
-        let statement_limit = pool.limits().statement;
+    pub(crate) async fn begin(pool: &Arc<Pool>, statements: &Arc<Statements>, begin: &Begin) -> Result<Self> {
         let state = TransactionState::new(begin.limit);
         let text = format!(
             "{}; SET LOCAL idle_in_transaction_session_timeout = {}",
-            begin_isolated(begin.isolation, statement_limit),
+            begin_isolated(begin.isolation, pool.limits().statement),
             milliseconds(begin.limit.saturating_add(GRACE))
         );
         let opened = tokio::time::timeout(state.remaining(), open(pool, &text)).await;
@@ -79,7 +77,12 @@ impl PgTransaction {
             tokio::time::sleep(limit).await;
             drop(watched.take());
         });
-        Ok(PgTransaction { place, watch, state, orphans, statements: Arc::clone(statements), statement_limit })
+        Ok(PgTransaction { pool: Arc::clone(pool), place, watch, state, orphans, statements: Arc::clone(statements) })
+    }
+
+    /// The most time for one statement.
+    fn statement_limit(&self) -> Duration {
+        self.pool.limits().statement
     }
 
     /// Does a call's work on the connection.
@@ -99,7 +102,7 @@ impl PgTransaction {
     ) -> Result<T> {
         // The watch has it only once the limit passed.
         let Some(lease) = self.place.take() else { return Err(self.state.timed_out()) };
-        let outcome = tokio::time::timeout(self.state.remaining(), work(Scope::open(&lease, self.statement_limit))).await;
+        let outcome = tokio::time::timeout(self.state.remaining(), work(Scope::open(&lease, self.statement_limit()))).await;
         match outcome {
             Ok(Ok(value)) => {
                 self.state.end_call();
@@ -137,6 +140,20 @@ impl PgTransaction {
         Err(self.state.timed_out())
     }
 
+    /// Does the work of a call that writes. Other writes that were given up since the transaction began, and may still be under way on the server, are ended first.
+    async fn write<T>(
+        &mut self,
+        attempt: Attempt<'_>,
+        work: impl AsyncFnOnce(Scope<'_>) -> Result<T, Failure>,
+        to_error: impl FnOnce(Failure) -> Error,
+    ) -> Result<T> {
+        // On the heap: the layout of one future within the other is deeper than the compiler looks.
+        let ended = tokio::time::timeout(self.state.remaining(), Box::pin(self.pool.end_orphans(attempt))).await;
+        let ended = ended.unwrap_or_else(|_| Err(self.state.timed_out()));
+        self.checked(ended)?;
+        Box::pin(self.work(work, to_error)).await
+    }
+
     /// What a call that has begun was given, or why it fails.
     fn checked<T>(&mut self, given: Result<T>) -> Result<T> {
         given.inspect_err(|_| self.state.fail())
@@ -147,14 +164,15 @@ impl PgTransaction {
             let prepared = within(scope.limit, scope.lease.prepare(&write.texts())).await?;
             write.run(scope, &prepared).await
         };
-        self.work(work, |failure| failure.into_error(Attempt::Query(schema))).await
+        let attempt = Attempt::Query(schema);
+        self.write(attempt, work, |failure| failure.into_error(attempt)).await
     }
 
     /// Writes what is told of a journal, and answers whether there was a row.
     async fn note(&mut self, write: Result<journals::Write>) -> Result<bool> {
         self.state.begin_call()?;
         let write = self.checked(write)?;
-        self.work(async |scope: Scope<'_>| write.run(scope).await, |failure| failure.into_error(Attempt::Log)).await
+        self.write(Attempt::Log, async |scope: Scope<'_>| write.run(scope).await, |failure| failure.into_error(Attempt::Log)).await
     }
 
     /// Runs statements of the transaction's own.
@@ -192,7 +210,7 @@ impl PgTransaction {
         if text == COMMIT {
             lease.writes = self.orphans.take();
         }
-        let outcome = within(self.statement_limit, async { Ok(lease.batch_execute(text).await?) }).await;
+        let outcome = within(self.statement_limit(), async { Ok(lease.batch_execute(text).await?) }).await;
         // A failed commit leaves no transaction either.
         lease.settle(outcome).map_err(|failure| match failure.code() {
             // The server had ended it, before it read this.
@@ -261,13 +279,13 @@ impl Transaction for PgTransaction {
             let prepared = within(scope.limit, scope.lease.prepare(&put.texts())).await?;
             put.run(scope, &prepared).await
         };
-        self.work(work, |failure| put.error(failure)).await
+        self.write(Attempt::Table(schema), work, |failure| put.error(failure)).await
     }
 
     async fn put_many_if(&mut self, schema: &BoundSchema, rows: &[Row<'_>], conditions: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
         self.state.begin_call()?;
         let put = self.checked(PutManyIf::new(schema, self.statements.of(schema), rows, conditions))?;
-        self.work(async |scope: Scope<'_>| put.run(scope).await, |failure| put.error(failure)).await
+        self.write(Attempt::Table(schema), async |scope: Scope<'_>| put.run(scope).await, |failure| put.error(failure)).await
     }
 
     async fn delete_where(&mut self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {
@@ -295,16 +313,17 @@ impl Transaction for PgTransaction {
     }
 
     async fn delete_many(&mut self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
-        let sql = self.statements.of(schema);
+        self.state.begin_call()?;
+        let delete = self.checked(Delete::new(schema, keys, self.statements.of(schema)))?;
         let work = async |scope: Scope<'_>| {
-            let delete = Delete::new(schema, keys, sql)?;
             if keys.is_empty() {
                 return Ok(Vec::new());
             }
             let prepared = within(scope.limit, scope.lease.prepare(&delete.texts())).await?;
             delete.run(scope, &prepared).await
         };
-        self.call(work, |failure| failure.into_error(Attempt::Table(schema))).await
+        let attempt = Attempt::Table(schema);
+        self.write(attempt, work, |failure| failure.into_error(attempt)).await
     }
 
     async fn select(&mut self, schema: &BoundSchema, select: &Select) -> Result<Vec<StoredRow>> {
@@ -351,6 +370,11 @@ impl Transaction for PgTransaction {
             // The connection is whole after a call that failed. If it is not, it is discarded.
             let _ = self.rollback().await;
             return Err(refused);
+        }
+        // Whoever sees the commit must not see it undone by what was given up before it.
+        if let Err(error) = Box::pin(self.pool.end_orphans(Attempt::Log)).await {
+            let _ = self.rollback().await;
+            return Err(error);
         }
         self.end(COMMIT).await
     }

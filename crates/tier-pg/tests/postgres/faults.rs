@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use store_core::facet::{Count, Log, Select, Tables};
-use store_core::{ErrorKind, Tier, Value};
+use store_core::facet::{Begin, Count, Log, Select, Tables};
+use store_core::{ErrorKind, Isolation, Tier, Value};
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use tier_pg::{PgConfig, PgTier};
 
@@ -302,6 +302,39 @@ async fn a_write_of_unknown_outcome_never_comes_after_a_later_one() {
 }
 
 /// A standby answers reads; a write says what is wrong.
+/// As above, where the later write is made in a transaction that was open before.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_of_unknown_outcome_never_comes_after_that_of_an_open_transaction() {
+    let server = start(PostgresOptions::default());
+    let config = limited(&server, Duration::from_secs(30)).with_statement_timeout(Duration::from_secs(2)).with_max_connections(4);
+    let tier = prepared(config).await;
+    let at = |text: &str| row_with(1, PROFILE, Value::Json(format!("{{\"at\":\"{text}\"}}").into()));
+    let begin = Begin { isolation: Isolation::ReadCommitted, limit: Duration::from_secs(60) };
+    let (mut early, mut open) = (tier.begin(&begin).await.unwrap(), tier.begin(&begin).await.unwrap());
+    early.put_many(&account(), &[row(2)]).await.unwrap();
+    put(&tier, at("first")).await.unwrap();
+    let process = server.query("SELECT pid FROM pg_stat_activity WHERE query = 'COMMIT' ORDER BY state_change DESC LIMIT 1").unwrap();
+    let signal = |name: &str| assert!(std::process::Command::new("kill").args([name, process.trim()]).status().unwrap().success());
+    signal("-STOP");
+    let lost = put(&tier, at("lost")).await.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Timeout, "{lost}");
+
+    open.savepoint().await.unwrap();
+    let refused = [open.put_many(&account(), &[at("refused")]).await.unwrap_err(), early.commit().await.unwrap_err()];
+    for refused in refused {
+        assert!(refused.to_string().contains("an earlier write"), "{refused}");
+    }
+    open.roll_back_to_savepoint().await.unwrap();
+    signal("-CONT");
+    open.put_many(&account(), &[at("later")]).await.unwrap();
+    assert!(server.query(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", process.trim())).unwrap().trim() == "0");
+    open.commit().await.unwrap();
+    let shown = get(&tier, 1).await.unwrap().unwrap().row;
+    assert!(matches!(&shown[PROFILE], Value::Json(json) if json.contains("later")), "{shown:?}");
+    assert_eq!(get(&tier, 2).await.unwrap(), None, "the commit that was refused rolled back");
+}
+
 #[tokio::test]
 async fn a_server_that_only_reads_is_told() {
     let mut server = start(PostgresOptions::default());
