@@ -16,7 +16,8 @@ use crate::tier::Role;
 
 /// When a tier that fails is left alone, and for how long. Each tier below memory has a breaker of its own.
 ///
-/// A failure is an error of the tier's `…Unavailable` kind or a [`Timeout`](ErrorKind::Timeout); every other error is an answer.
+/// A failure is an error of the tier's `…Unavailable` kind or a [`Timeout`](ErrorKind::Timeout); every other error is an answer. A call that waited in vain for a
+/// connection of this process's pool is neither.
 ///
 /// ```
 /// use std::time::Duration;
@@ -314,6 +315,7 @@ impl Pass {
     /// Tells the breaker what the tier answered; each part of an answer that comes in parts.
     pub(crate) fn tell<R>(&mut self, outcome: &Result<R>) {
         match outcome {
+            Err(error) if error.is_own_shortage() => {}
             Err(error) if is_failure(error.kind()) => {
                 if self.told != Told::Failed {
                     self.told = Told::Failed;

@@ -146,8 +146,10 @@ struct Inner {
     operation: Option<&'static str>,
     /// Shared by the callers of one flight.
     source: Option<Arc<dyn std::error::Error + Send + Sync + 'static>>,
-    /// Whether the tier was not asked at all.
+    /// Whether a breaker kept the tier from being asked.
     held_back: bool,
+    /// Whether it is this process that failed the tier's call.
+    is_own_shortage: bool,
 }
 
 /// An error of any Strata call: opaque, one word wide.
@@ -191,6 +193,7 @@ impl Error {
             operation: None,
             source: None,
             held_back: false,
+            is_own_shortage: false,
         }))
     }
 
@@ -286,6 +289,26 @@ impl Error {
         self
     }
 
+    /// For tiers: marks the error of a call that never reached the backend, for want of something that this process has few of, such as connections of a
+    /// pool. It tells nothing of the backend's health, so no breaker counts it.
+    ///
+    /// ```
+    /// use store_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Timeout, "all 10 connections were in use; raise `max_connections`").with_own_shortage();
+    /// assert!(error.is_retryable());
+    /// ```
+    #[must_use]
+    pub fn with_own_shortage(mut self) -> Self {
+        self.0.is_own_shortage = true;
+        self
+    }
+
+    /// Whether the backend was not asked, for want of something of this process's own.
+    pub(crate) fn is_own_shortage(&self) -> bool {
+        self.0.is_own_shortage
+    }
+
     /// Marks the error of a call that a breaker held back.
     pub(crate) fn held_back(mut self) -> Self {
         self.0.held_back = true;
@@ -324,6 +347,7 @@ impl Error {
             operation: inner.operation,
             source: inner.source.clone(),
             held_back: inner.held_back,
+            is_own_shortage: inner.is_own_shortage,
         }))
     }
 }

@@ -24,6 +24,7 @@ mod store {
     mod outside;
     mod outside_writers;
     mod pages;
+    mod pools;
     mod queries;
     mod records;
     mod redis_faults;

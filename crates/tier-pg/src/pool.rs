@@ -222,10 +222,12 @@ impl Pool {
             PoolError::Timeout(TimeoutType::Wait) => Error::new(
                 ErrorKind::Timeout,
                 format!(
-                    "all {} connections to PostgreSQL were in use for {:?}; raise `max_connections` of the pool, or look for streams that are not read to their end",
+                    "all {} connections to PostgreSQL were in use for {:?}; raise `max_connections` of the pool, look for streams and transactions that hold \
+                     theirs for long, or for a server that does not answer those who have one",
                     self.limits.max_connections, self.limits.acquire
                 ),
-            ),
+            )
+            .with_own_shortage(),
             other => Error::new(ErrorKind::Internal, other.to_string()),
         };
         error.with_tier(Role::Truth)
