@@ -51,7 +51,7 @@ async fn run(pool: &Pool, write: WriteWhere<'_>) -> Result<Vec<Touched>> {
             let outcome = end(pool, &lease, outcome).await;
             match lease.settle(outcome) {
                 Err(failure) if failure.is_rolled_back() && begun < ATTEMPTS_AFTER_DEADLOCK => {}
-                outcome => return outcome.map_err(|failure| failure.into_error(attempt)),
+                outcome => return outcome.map_err(|failure| failure.into_write_error(attempt)),
             }
         }
     })

@@ -35,7 +35,7 @@ pub(crate) async fn delete_many(
         let outcome = end(pool, &lease, outcome).await;
         match lease.settle(outcome) {
             Err(failure) if failure.is_rolled_back() && begun < ATTEMPTS => {}
-            outcome => return outcome.map_err(|failure| failure.into_error(Attempt::Table(schema))),
+            outcome => return outcome.map_err(|failure| failure.into_write_error(Attempt::Table(schema))),
         }
     }
 }

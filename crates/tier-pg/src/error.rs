@@ -95,13 +95,23 @@ impl Failure {
         }
     }
 
+    /// As [`into_error`](Self::into_error), of what would have taken effect with an answer that was not seen.
+    pub(crate) fn into_write_error(self, attempt: Attempt<'_>) -> Error {
+        self.told(attempt, "whether the write took effect is unknown")
+    }
+
     pub(crate) fn into_error(self, attempt: Attempt<'_>) -> Error {
+        self.told(attempt, "try again")
+    }
+
+    /// `broken_off` goes with a connection that broke.
+    fn told(self, attempt: Attempt<'_>, broken_off: &str) -> Error {
         let error = match self {
             Failure::Found(error) => error,
             Failure::Elapsed(limit) => elapsed(limit),
             Failure::Driver(error) => match error.as_db_error() {
                 Some(report) => reported(report, attempt),
-                None => broken(&error, attempt),
+                None => broken(&error, attempt, broken_off),
             },
         };
         match attempt {
@@ -147,7 +157,7 @@ fn is_conversion(error: &tokio_postgres::Error) -> bool {
 }
 
 /// An error that the server did not report: the connection broke, or a value did not fit.
-fn broken(error: &tokio_postgres::Error, attempt: Attempt<'_>) -> Error {
+fn broken(error: &tokio_postgres::Error, attempt: Attempt<'_>, broken_off: &str) -> Error {
     if let Some(unfit) = error.source().and_then(|source| source.downcast_ref::<Unfit>()) {
         return unfit.to_error();
     }
@@ -168,7 +178,7 @@ fn broken(error: &tokio_postgres::Error, attempt: Attempt<'_>) -> Error {
             new(ErrorKind::L3Unavailable, format!("no connection to PostgreSQL at {addresses} ({reason}); check that it runs and can be reached"))
         }
         Attempt::Table(_) | Attempt::Query(_) | Attempt::Log => {
-            new(ErrorKind::L3Unavailable, format!("the connection to PostgreSQL broke ({reason}); whether a write took effect is unknown"))
+            new(ErrorKind::L3Unavailable, format!("the connection to PostgreSQL broke ({reason}); {broken_off}"))
         }
     }
 }
@@ -180,7 +190,7 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
     let said = || format!("PostgreSQL said `{message}` (SQLSTATE {code})");
     match code {
         "23505" => unique_violation(report, attempt),
-        "23502" | "23503" | "23514" | "23P01" | "23000" | "23001" | "44000" => constraint_violation(report),
+        "23502" | "23503" | "23514" | "23P01" | "23000" | "23001" | "44000" => constraint_violation(report, attempt),
         "40001" | "40P01" => new(ErrorKind::TransactionFailed, format!("{}; try again", said())).with_retryable(true),
         "57014" => new(ErrorKind::Timeout, format!("{}; raise the statement limit, or look for locks and load on the server", said())),
         "55P03" | "25P03" | "25P04" => new(ErrorKind::Timeout, format!("{}; try again, or look for long transactions", said())),
@@ -302,9 +312,11 @@ fn named_in_detail(detail: &str) -> Option<String> {
     Some(names.replace('"', ""))
 }
 
-fn constraint_violation(report: &DbError) -> Error {
+fn constraint_violation(report: &DbError, attempt: Attempt<'_>) -> Error {
+    if report.code().code() == "23502" {
+        return missing_value(report, attempt);
+    }
     let rule = match (report.code().code(), report.constraint()) {
-        ("23502", _) => "the column must have a value, and the model gives none".to_owned(),
         ("23503", Some(name)) => {
             format!("the foreign key `{name}` refused the row: what it refers to is missing, or it is still referred to")
         }
@@ -317,6 +329,20 @@ fn constraint_violation(report: &DbError) -> Error {
         Some(column) => error.with_column(column.to_owned()),
         None => error,
     }
+}
+
+fn missing_value(report: &DbError, attempt: Attempt<'_>) -> Error {
+    let column = report.column().unwrap_or_default();
+    let is_known = match attempt {
+        Attempt::Table(schema) | Attempt::Query(schema) => schema.definition().position(column).is_some(),
+        Attempt::Connect(_) | Attempt::Log => false,
+    };
+    let message = if is_known {
+        format!("`{column}` needs a value and has no default; set it before the first write")
+    } else {
+        format!("the column `{column}`, which the model lacks, needs a value and has no default; give it one, or drop it")
+    };
+    new(ErrorKind::ConstraintViolation, message).with_column(column.to_owned())
 }
 
 #[cfg(test)]

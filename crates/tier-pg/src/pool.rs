@@ -192,7 +192,7 @@ impl Pool {
             Ok(rows)
         };
         let outcome = within(self.limits.statement, work).await;
-        lease.settle(outcome).map_err(|failure| failure.into_error(attempt))
+        lease.settle(outcome).map_err(|failure| failure.into_write_error(attempt))
     }
 
     /// Closes idle connections now and the others when they are returned.

@@ -215,6 +215,7 @@ impl PgTransaction {
         lease.settle(outcome).map_err(|failure| match failure.code() {
             // The server had ended it, before it read this.
             Some(IDLE_FOR_TOO_LONG) => self.state.timed_out(),
+            _ if text == COMMIT => failure.into_write_error(Attempt::Log),
             _ => failure.into_error(Attempt::Log),
         })
     }

@@ -180,7 +180,7 @@ impl Batch {
             ([_], Some(_)) => Some(0),
             (rows, Some(detail)) => violator(detail, schema, rows),
         };
-        let error = failure.into_error(Attempt::Table(schema));
+        let error = failure.into_write_error(Attempt::Table(schema));
         match violator {
             Some(position) => error.with_key(self.texts[position].as_str()),
             None => error,
