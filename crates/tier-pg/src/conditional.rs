@@ -11,12 +11,12 @@ use store_core::{BoundSchema, Error, ErrorKind, Result, Role, Row, StoredRow, Ve
 use tokio_postgres::Statement;
 
 use crate::error::{Attempt, Failure};
-use crate::pool::{ATTEMPTS, Pool, within};
+use crate::pool::{Pool, within};
 use crate::read::{key_arrays, number, stored_row};
 use crate::scope::{Prepared, Scope};
 use crate::statements::{PutIf, Statements, TableSql};
 use crate::value::Param;
-use crate::write::{ATTEMPTS_AFTER_DEADLOCK, Batch, BatchWrite, Chunk, Params, in_key_order, suppressed, unset, version};
+use crate::write::{Batch, BatchWrite, Chunk, Params, attempts, in_key_order, suppressed, unset, version};
 
 /// Writes a row if the condition holds, in a transaction of its own.
 pub(crate) async fn put_if(
@@ -38,16 +38,6 @@ pub(crate) async fn put_if(
             Err(failure) if begun < attempts(&failure) => {}
             outcome => return outcome.map_err(|failure| batch.error(failure, schema, rows)),
         }
-    }
-}
-
-/// How often the work is begun in all. Another writer that inserts the same key at the same moment makes PostgreSQL see a conflict in whichever unique index
-/// it meets first; once it is done, the key's own is met.
-fn attempts(failure: &Failure) -> usize {
-    match failure.code() {
-        Some("23505") => ATTEMPTS,
-        _ if failure.is_rolled_back() => ATTEMPTS_AFTER_DEADLOCK,
-        _ => 1,
     }
 }
 

@@ -53,6 +53,18 @@ pub(crate) async fn put_many(pool: &Pool, statements: &Statements, schema: &Boun
     }
 }
 
+/// How often a write of rows is begun in all where it fails so: more than once if the failure may come from a race.
+///
+/// Another writer that inserts the same key at the same moment makes PostgreSQL see a conflict in whichever unique index it meets first. And batches whose
+/// rows have different columns unset do not lock in the order of keys alone. All is well once the other writer is done.
+pub(crate) fn attempts(failure: &Failure) -> usize {
+    match failure.code() {
+        Some("23505") => ATTEMPTS,
+        _ if failure.is_rolled_back() => ATTEMPTS_AFTER_DEADLOCK,
+        _ => 1,
+    }
+}
+
 /// Rows to insert or update, and the statements for it.
 pub(crate) struct Put<'a> {
     batch: Batch,
@@ -122,17 +134,11 @@ impl<'a> Put<'a> {
         within(scope.limit, work).await
     }
 
-    /// How often it is begun in all where it fails so: more than once if the failure may come from a race.
-    ///
-    /// Another writer that inserts the same key at the same moment makes PostgreSQL see a conflict in whichever unique index it meets first. Where a
-    /// column's present content was looked for, the row may have appeared since. And batches whose rows have different columns unset do not lock in
-    /// the order of keys alone. All is well once the other writer is done.
+    /// As [`attempts`]. Where a column's present content was looked for, the row may have appeared since.
     fn attempts(&self, failure: &Failure) -> usize {
         match failure.code() {
-            Some("23505") => ATTEMPTS,
             Some("23502") if self.chunks.iter().any(|chunk| chunk.upsert.only_updates) => ATTEMPTS,
-            _ if failure.is_rolled_back() => ATTEMPTS_AFTER_DEADLOCK,
-            _ => 1,
+            _ => attempts(failure),
         }
     }
 
