@@ -9,9 +9,13 @@ fn refuse(reason: impl Into<String>) -> Error {
 
 /// Rewrites the placeholders of `sql` for a dialect, counted from `first`, leaving strings, quoted names and comments alone.
 ///
-/// Refuses a placeholder without a value, a value without a placeholder, and text that ends within a string, comment or parenthesis: it would swallow
-/// the rest of the statement.
+/// Refuses a NUL character, a placeholder without a value, a value without a placeholder, and text that ends within a string, comment or parenthesis:
+/// it would swallow the rest of the statement.
 pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect) -> Result<String> {
+    // Within quotes and comments, too: it cannot be sent to PostgreSQL.
+    if sql.contains('\0') {
+        return Err(refuse("the condition holds a NUL character; remove it"));
+    }
     let mut output = String::with_capacity(sql.len() + 8);
     let mut used = vec![false; params];
     let mut depth = 0_usize;
@@ -30,7 +34,6 @@ pub(super) fn renumber(sql: &str, params: usize, first: usize, dialect: Dialect)
             '/' if rest.starts_with("/*") => {
                 block_comment(rest, dialect).ok_or_else(|| refuse("the condition ends within a comment; close it"))?
             }
-            '\0' => return Err(refuse("the condition holds a NUL character; remove it")),
             ';' => {
                 return Err(refuse("the condition holds a `;`; a condition is one expression"));
             }
@@ -200,6 +203,10 @@ mod tests {
             ("a = 1; DROP TABLE x", 0),
             ("a = $$x", 0),
             ("a = 1 \0", 0),
+            ("a = 'b\0c'", 0),
+            ("\"a\0\" = 1", 0),
+            ("a = 1 /* \0 */", 0),
+            ("a = $$\0$$", 0),
             ("  ", 0),
         ] {
             let error = postgres(sql, params).unwrap_err();

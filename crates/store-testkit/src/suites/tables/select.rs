@@ -293,6 +293,7 @@ pub async fn wrong_queries_are_refused(database: impl TruthDatabase) {
         (raw("level = 1", vec![1.into()]), ErrorKind::InvalidQuery),
         (raw("level = 1; DROP TABLE player", vec![]), ErrorKind::InvalidQuery),
         (raw("level = 1) OR (1 = 1", vec![]), ErrorKind::InvalidQuery),
+        (raw("region = 'nor\0th'", vec![]), ErrorKind::InvalidQuery),
         (raw("no_such = 1", vec![]), ErrorKind::InvalidQuery),
         (raw("\"no_such\" = 'x'", vec![]), ErrorKind::InvalidQuery),
         (raw("player.no_such = 1", vec![]), ErrorKind::InvalidQuery),
