@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_testkit::{Fault, Operation};
+use store_testkit::{Fault, Hold, Operation};
 use strata::facet::Slot;
 use strata::{Collection, ErrorKind, Role, Schema};
 
@@ -20,20 +20,31 @@ async fn slot(bench: &FaultyBench, id: &str) -> Slot {
     crate::store::coherence::slot(&bench.shared, id).await
 }
 
+/// Two players that memory and slots hold, and that the log tells nothing more of.
 async fn everywhere() -> (FaultyBench, Collection<Player>) {
-    let bench = FaultyBench::open().await;
+    let bench = FaultyBench::open_after([player("a", 1), player("b", 1)]).await;
     let players = bench.players();
-    players.set_many([player("a", 1), player("b", 1)]).await.unwrap();
     for id in ["a", "b"] {
-        players.from(Role::Shared).get(id).await.unwrap();
+        players.get(id).await.unwrap();
+        assert!(players.peek(id).is_some() && matches!(slot(&bench, id).await, Slot::Record(_)));
     }
     (bench, players)
+}
+
+/// Holds those who read the log, the follower and the relayer. What they are told before the writer has told the caches itself may cost an entry or a slot.
+async fn hold_the_log(bench: &FaultyBench) -> [Hold; 2] {
+    let reads = [bench.truth_faults.hold_before(Operation::LogRead), bench.truth_faults.hold_before(Operation::LogRead)];
+    for read in &reads {
+        read.arrived().await;
+    }
+    reads
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn caches_change_with_the_commit_and_not_before() {
     let (bench, players) = everywhere().await;
     let before = slot(&bench, "a").await;
+    let log = hold_the_log(&bench).await;
     bench
         .store
         .transaction(async |tx| {
@@ -52,6 +63,7 @@ async fn caches_change_with_the_commit_and_not_before() {
     assert_ne!(slot(&bench, "a").await, before);
     assert!(!matches!(slot(&bench, "b").await, Slot::Record(_)));
     assert_eq!(players.from(Role::Shared).get("a").await.unwrap().unwrap().level, 2);
+    drop(log);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,10 +148,10 @@ async fn a_shared_tier_that_is_away_is_told_later() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_commits_cost_memory_nothing_when_the_log_tells_of_them() {
-    let (bench, players) = everywhere().await;
-    // What is told before memory has caught up may cost an entry.
-    let log = bench.truth_faults.hold_before(Operation::LogRead);
-    log.arrived().await;
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    players.set_many([player("a", 1), player("b", 1)]).await.unwrap();
+    let log = hold_the_log(&bench).await;
     bench
         .store
         .transaction(async |tx| {
@@ -150,7 +162,7 @@ async fn own_commits_cost_memory_nothing_when_the_log_tells_of_them() {
         })
         .await
         .unwrap();
-    log.release();
+    drop(log);
     let cities = bench.of::<City>();
     for _ in 0..3 {
         // Reads the log.
