@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use super::known::{from_unix_milliseconds, unix_milliseconds};
 use super::{LOADED, Landed, Pipeline, Wanted};
+use crate::coherence::memory;
 use crate::error::{Error, Result};
-use crate::facet::{PutOver, Records, Seen};
+use crate::facet::{PutOver, Records, Seen, Shelf};
 use crate::key::Key;
 use crate::load::{Content, Load};
 use crate::notes::{self, Notes};
@@ -215,7 +216,9 @@ impl<T: Schema> Pipeline<T> {
             match (stored, lives) {
                 (Stored::Overtaken, _) => self.forget_overtaken(&wanted),
                 (_, Some(_)) => self.keep_absence(&wanted, &notes, began),
-                (_, None) => self.remove_from_memory(&wanted),
+                (_, None) => {
+                    self.remove_from_memory(&wanted);
+                }
             }
             return wanted.land(None);
         };
@@ -228,12 +231,20 @@ impl<T: Schema> Pipeline<T> {
         self.forget_loaded_absence(wanted.key.borrow());
         match (stored, lives) {
             (Stored::Overtaken, _) => self.forget_overtaken(&wanted),
-            (_, None) => self.remove_from_memory(&wanted),
+            (_, None) => {
+                self.remove_from_memory(&wanted);
+            }
             (_, Some(lives)) if matches!(self.backing, Backing::Memory(_)) => self.install_loaded(&wanted, near, lives),
             (_, Some(_)) => self.install(wanted.fence, wanted.key.clone(), near, end, began),
         }
         let began = wanted.began;
         wanted.land(Some(Loaded { record: answer, tier: Role::Truth, began, is_stale: false }));
+    }
+
+    /// Whether memory holds nothing that came after a load began, where memory is the truth. A load that began before a tag was invalidated stands in the way of no
+    /// later one, which may end first. The fence is held.
+    fn is_latest(&self, near: &dyn Shelf<T>, wanted: &Wanted<T>) -> bool {
+        !matches!(self.backing, Backing::Memory(_)) || memory::takes_load(near.version(wanted.key.borrow()), wanted.version)
     }
 
     /// Installs where memory is the truth.
@@ -242,22 +253,36 @@ impl<T: Schema> Pipeline<T> {
         let end = lives.fresh.and_then(|fresh| self.shared.settings.clock.monotonic().checked_add(fresh));
         let record = record.expiring(end);
         let deadline = end.and_then(|end| end.checked_add(lives.beyond));
-        if !self.fences.install(wanted.fence, || near.install(wanted.key.clone(), record, deadline)) {
+        let mut is_latest = false;
+        self.fences.install(wanted.fence, || {
+            is_latest = self.is_latest(&**near, wanted);
+            if is_latest {
+                near.install(wanted.key.clone(), record, deadline);
+            }
+        });
+        if !is_latest {
             self.counters().fills_refused.add(1);
         }
     }
 
-    /// Lets memory forget what it held before a load, unless a write came between.
-    pub(super) fn remove_from_memory(&self, wanted: &Wanted<T>) {
-        let Some(near) = &self.near else { return };
+    /// Lets memory forget what it held before a load, unless a write or a later load came between. Returns whether there was no later load.
+    pub(super) fn remove_from_memory(&self, wanted: &Wanted<T>) -> bool {
+        let Some(near) = &self.near else { return true };
+        let mut is_latest = true;
         self.fences.install(wanted.fence, || {
-            near.remove(wanted.key.borrow());
+            is_latest = self.is_latest(&**near, wanted);
+            if is_latest {
+                near.remove(wanted.key.borrow());
+            }
         });
+        is_latest
     }
 
     /// Lets memory remember that the source has no value of a key, within the life time that the notes tell. `began` is when the slot was known to say so.
     pub(super) fn keep_absence(&self, wanted: &Wanted<T>, notes: &Notes, began: Duration) {
-        self.remove_from_memory(wanted);
+        if !self.remove_from_memory(wanted) {
+            return;
+        }
         let clock = &self.shared.settings.clock;
         let end = notes.fresh_until.and_then(from_unix_milliseconds);
         let left = end.map_or(Duration::MAX, |end| end.duration_since(clock.now()).unwrap_or_default());

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use strata::{Collection, Load};
 
-use super::{Bench, Kind, MINUTE, page};
+use super::{Bench, Kind, MINUTE, Page, Source, held, loaded, page};
 use crate::store::coherence::until;
 
 /// A source whose pages are numbered by how often it was asked.
@@ -17,7 +18,7 @@ impl Numbered {
         self.0.load(Ordering::SeqCst)
     }
 
-    async fn read(&self, pages: &Collection<super::Page>, path: &'static str, tags: &'static [&'static str]) -> i64 {
+    async fn read(&self, pages: &Collection<Page>, path: &'static str, tags: &'static [&'static str]) -> i64 {
         let source = self.clone();
         let loader = move |_| async move {
             let body = source.0.fetch_add(1, Ordering::SeqCst) + 1;
@@ -96,5 +97,26 @@ async fn a_load_that_an_invalidation_overtakes_is_kept_by_nobody() {
         assert_eq!(load.await.unwrap().unwrap().unwrap().body, 1, "who waited gets it");
         let second = super::Source::new();
         assert_eq!(super::loaded(&bench.pages, &second, Load::value(page("/", 2)).ttl(MINUTE)).await, Some(2), "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_an_invalidated_tag_made_out_of_date_takes_nothing_from_a_later_one() {
+    let answers: [fn() -> Load<Page>; 6] = [
+        || Load::value(page("/", 1)).tags(["front"]),
+        || Load::value(page("/", 1)),
+        || Load::value(page("/", 1)).do_not_keep(),
+        || Load::value(page("/", 1)).ttl(Duration::ZERO),
+        Load::absent,
+        || Load::absent().ttl(MINUTE),
+    ];
+    for (number, answer) in answers.into_iter().enumerate() {
+        let (bench, source) = (Bench::open(Kind::Memory, |_| {}).await, Source::new());
+        let early = held(&bench.pages, &source, answer()).await;
+        bench.pages.invalidate_tag("front").await.unwrap();
+        assert_eq!(loaded(&bench.pages, &source, Load::value(page("/", 77))).await, Some(77));
+        source.release();
+        early.await.unwrap().unwrap();
+        assert_eq!(bench.pages.get("/").await.unwrap().map(|page| page.body), Some(77), "answer {number}");
     }
 }
