@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod absent;
+mod attempts;
 mod backing;
 mod behind;
 mod bulk;
@@ -30,6 +31,7 @@ mod write;
 
 use abandoned::Abandoned;
 use absent::Absences;
+use attempts::Attempts;
 pub(crate) use backing::{Backing, MemoryVersions};
 pub(crate) use behind::PendingWrites;
 pub(crate) use follow::Follow;
@@ -129,6 +131,9 @@ pub(crate) struct Pipeline<T: Schema> {
     pub(crate) loads: Flights<T::Key, Landed<T>>,
     /// Those of loaders that nobody waits for, as what they renew is still good.
     pub(crate) renewals: Flights<T::Key, Landed<T>>,
+    renewal_attempts: Attempts<T::Key>,
+    /// Those without a loader.
+    refresh_attempts: Attempts<T::Key>,
     /// What was heard, and whether the shared tier is believed; `None` where the truth has no log.
     pub(crate) trust: Option<Trust>,
     pub(crate) own: OwnCommits,
@@ -174,6 +179,8 @@ impl<T: Schema> Pipeline<T> {
             absences: Absences::new(),
             loads: Flights::new(),
             renewals: Flights::new(),
+            renewal_attempts: Attempts::new(),
+            refresh_attempts: Attempts::new(),
             trust,
             own: OwnCommits::default(),
             abandoned: Abandoned::new(),

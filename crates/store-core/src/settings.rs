@@ -53,8 +53,8 @@ pub struct Settings {
     pub stale_on_error: Option<Duration>,
     /// After this long, a read for which the last known record may be answered (`stale_on_error`) is, while the load goes on. Default: no such limit.
     pub soft_timeout: Option<Duration>,
-    /// How long before its end a record in memory that is read is loaded anew in the background, as a part of its life time, from 0 (never) to below 1.
-    /// Default: 0.
+    /// How long before its end a record in memory that is read is loaded anew in the background, as a part of its life time, from 0 (never) to below 1. What fails is
+    /// tried again after pauses that double from 100 ms to 30 seconds. It does nothing in a store without memory. Default: 0.
     pub refresh_ahead: f64,
     /// By how much life times differ at random, as a part of them, from 0 (not at all) to below 1, so that what was loaded together does not expire together:
     /// each is shortened by up to this part. Default: 0.1.
@@ -70,7 +70,8 @@ pub struct Settings {
     pub truth_writes: usize,
     /// How long the log of commits is kept. An instance that was away longer drops its caches. At least ten minutes. Default: 15 minutes.
     pub log_retention: Duration,
-    /// How long a reader waits for another process that is loading the same record, before it asks the truth as well. Default: 1 second.
+    /// How long a reader waits for another process that is loading the same record, before it asks the truth as well: to be
+    /// longer than the truth takes to answer. Default: 1 second.
     pub flight_wait: Duration,
     /// The most time that one run of a loader (`get_or_load`) may take. Its callers have their own time limits; this one ends the load itself, and other
     /// processes may fill the slot this long and the fill lease after it began. Default: 30 seconds.

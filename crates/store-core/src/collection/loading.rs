@@ -76,7 +76,7 @@ impl<T: Schema> Collection<T> {
         self.pipeline.before_get("get_or_load", &key)?;
         if let Some(record) = self.pipeline.peek_loaded(&key, &self.freshness) {
             self.pipeline.after_get_records([&record]);
-            if self.pipeline.wants_renewal(&record) {
+            if self.pipeline.begins_renewal(&key, &record) {
                 self.pipeline.renew(key.into_owned(), LoadOne::new(loader));
             }
             return Ok(Some(record.into_model()));
@@ -110,7 +110,7 @@ impl<T: Schema> Collection<T> {
         pipeline.before_get("read_or_load", key.borrow())?;
         let loaded = match pipeline.peek_loaded(key.borrow(), &self.freshness) {
             Some(record) => {
-                if pipeline.wants_renewal(&record) {
+                if pipeline.begins_renewal(key.borrow(), &record) {
                     pipeline.renew(key, LoadOne::new(loader));
                 }
                 Some(pipeline.loaded_near(record))

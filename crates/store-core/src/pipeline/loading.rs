@@ -268,9 +268,15 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    /// Whether a record in memory should be loaded anew ahead of its end.
-    pub(crate) fn wants_renewal(&self, record: &Record<T>) -> bool {
-        self.shared.settings.refresh_ahead > 0.0 && record.notes().is_some_and(|notes| !self.is_current(notes, Reason::Renewal))
+    /// Whether a record in memory is to be loaded anew ahead of its end, now.
+    pub(crate) fn begins_renewal(&self, key: &Borrowed<T>, record: &Record<T>) -> bool {
+        let settings = &self.shared.settings;
+        if settings.refresh_ahead <= 0.0 {
+            return false;
+        }
+        let Some(notes) = record.notes().filter(|notes| !self.is_current(notes, Reason::Renewal)) else { return false };
+        let end = notes.fresh_until.unwrap_or_default().unsigned_abs();
+        self.renewal_attempts.begin(key, end.into(), settings.clock.coarse())
     }
 
     /// Loads a record anew in the background.

@@ -107,7 +107,8 @@ impl<T: Schema> Pipeline<T> {
             return;
         }
         let (Some(end), Some(life)) = (record.expires(), self.schema.near_ttl()) else { return };
-        if settings.clock.coarse().saturating_add(life.mul_f64(settings.refresh_ahead)) < end {
+        let now = settings.clock.coarse();
+        if now.saturating_add(life.mul_f64(settings.refresh_ahead)) < end || !self.refresh_attempts.begin(key, end.as_nanos(), now) {
             return;
         }
         let (pipeline, key, tags) = (Arc::clone(self), key.to_owned(), self.given_tags(record));

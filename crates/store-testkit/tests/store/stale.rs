@@ -162,6 +162,25 @@ async fn a_hot_record_is_loaded_ahead_of_its_end_and_nobody_waits() {
     }
 }
 
+/// On one thread, a load that never waits has ended once others had their turns.
+#[tokio::test]
+async fn a_load_ahead_that_fails_is_tried_again_after_longer_and_longer_pauses() {
+    let bench = open(|settings| settings.refresh_ahead = 0.2).await;
+    let players = bench.players().with_freshness(Freshness::Any);
+    players.set(player("a", 1)).await.unwrap();
+    bench.truth_faults.always(Operation::GetMany, Fault::FailBefore(ErrorKind::L3Unavailable));
+    bench.clock.advance(LIFE.mul_f64(0.85));
+    for _ in 0..50 {
+        assert_eq!(players.get("a").await.unwrap().unwrap().level, 1);
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        bench.clock.advance(Duration::from_millis(25));
+    }
+    // At 0, 0.1, 0.3 and 0.7 seconds.
+    assert!((3..=4).contains(&bench.truth_faults.calls(Operation::GetMany)), "{}", bench.truth_faults.calls(Operation::GetMany));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_voids_a_load_ahead() {
     let bench = open(|settings| settings.refresh_ahead = 0.2).await;

@@ -241,3 +241,31 @@ async fn what_ends_while_it_is_loaded_anew_is_not_loaded_twice() {
     assert_eq!(single.await.unwrap().unwrap().unwrap().body, 2);
     assert_eq!(source.asked(), 2);
 }
+
+/// On one thread, a load that never waits has ended once others had their turns.
+#[tokio::test]
+async fn a_loader_that_fails_ahead_of_the_end_is_run_again_after_longer_and_longer_pauses() {
+    for kind in [Kind::Shared, Kind::Memory] {
+        let bench = Bench::open(kind, |settings| settings.refresh_ahead = 0.1).await;
+        let source = Source::new();
+        loaded(&bench.pages, &source, Load::value(page("/", 1)).ttl(MINUTE)).await;
+        bench.clock.advance(Duration::from_secs(55));
+        for _ in 0..180 {
+            // A hit in memory.
+            bench.pages.get("/").await.unwrap();
+            assert_eq!(bench.pages.get_or_load("/", source.fails()).await.unwrap().unwrap().body, 1);
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            bench.clock.advance(Duration::from_millis(25));
+        }
+        // The first load, and those at 0, 0.1, 0.3, 0.7, 1.5 and 3.1 seconds.
+        assert!((6..=7).contains(&source.asked()), "{kind:?}: {}", source.asked());
+        bench.clock.advance(Duration::from_secs(1));
+        assert_eq!(
+            loaded(&bench.pages, &source, Load::value(page("/", 2)).ttl(MINUTE)).await,
+            Some(2),
+            "who waits for a value waits for no pause"
+        );
+    }
+}
