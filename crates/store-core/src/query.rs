@@ -115,7 +115,8 @@ impl<T> Query<T> {
         self.filter(Filter::Raw { sql: condition.into(), params })
     }
 
-    /// Adds a criterion to the order. The key follows as the last one.
+    /// Adds a criterion to the order. The key follows as the last one, in the direction of the last criterion, and ascending where there is none: rows that are equal
+    /// by `order_by(Player::level().desc())` come with the highest key first. Add the key yourself to have it another way.
     #[must_use]
     pub fn order_by(mut self, order: impl Into<Order>) -> Self {
         self.order.push(order.into());
