@@ -1,4 +1,4 @@
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 pub(crate) const HELP: &str = "\
 The chores of Strata's workspace.
@@ -73,7 +73,7 @@ pub(crate) struct TestOptions {
 pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
     let task = match arguments.next().as_deref() {
         Some("test") => return parse_test(arguments).map(Task::Test),
-        Some("prove") => return parse_proof(arguments).map(Task::Prove),
+        Some("prove") => return parse_proof(arguments),
         Some("up") => Task::Up,
         Some("down") => Task::Down,
         Some("tidy") => Task::Tidy,
@@ -91,16 +91,17 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task>
     }
 }
 
-fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Proof> {
+fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
     match arguments.next().as_deref() {
-        Some("soak") => Ok(Proof::Soak(arguments.collect())),
-        Some("kill") => Ok(Proof::Kill(arguments.collect())),
+        Some("soak") => parse_soak(arguments.collect()),
+        Some("kill") => Ok(Task::Prove(Proof::Kill(arguments.collect()))),
         Some(name @ ("model" | "interleavings")) => match arguments.next() {
-            None if name == "model" => Ok(Proof::Model),
-            None => Ok(Proof::Interleavings),
+            None if name == "model" => Ok(Task::Prove(Proof::Model)),
+            None => Ok(Task::Prove(Proof::Interleavings)),
             Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
         },
-        Some("queries") => parse_operations(arguments).map(Proof::Queries),
+        Some("queries") => parse_operations(arguments).map(|operations| Task::Prove(Proof::Queries(operations))),
+        Some("--help" | "-h") => Ok(Task::Help),
         _ => bail!("`prove` needs to know what: `soak`, `kill`, `model`, `interleavings` or `queries`\n\n{HELP}"),
     }
 }
@@ -116,6 +117,56 @@ fn parse_operations(mut arguments: impl Iterator<Item = String>) -> Result<u64> 
         (None, _) => bail!("`--operations` needs a number above zero\n\n{HELP}"),
         (_, Some(unexpected)) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
     }
+}
+
+/// What an option of the soak takes.
+enum Takes {
+    Nothing,
+    Number { least: u64 },
+    OneOf(&'static [&'static str]),
+}
+
+const SOAK_OPTIONS: [(&str, Takes); 10] = [
+    ("--minutes", Takes::Number { least: 1 }),
+    ("--seconds", Takes::Number { least: 1 }),
+    ("--operations", Takes::Number { least: 1 }),
+    ("--processes", Takes::Number { least: 1 }),
+    ("--keys", Takes::Number { least: 1 }),
+    ("--calm", Takes::Nothing),
+    ("--seed", Takes::Number { least: 0 }),
+    ("--redis", Takes::OneOf(&["single", "sentinel", "cluster"])),
+    ("--postgres", Takes::OneOf(&["single", "failover"])),
+    ("--without", Takes::OneOf(&["fence", "lease", "no-create", "floor", "mark", "cursor", "deadline", "orphans", "all"])),
+];
+
+/// Checks what the soak is told before it is compiled, which takes minutes. It reads its options itself.
+fn parse_soak(options: Vec<String>) -> Result<Task> {
+    let mut words = options.iter();
+    while let Some(option) = words.next() {
+        if matches!(option.as_str(), "--help" | "-h") {
+            return Ok(Task::Help);
+        }
+        let Some((_, takes)) = SOAK_OPTIONS.iter().find(|(name, _)| name == option) else {
+            bail!("the soak has no option `{option}`\n\n{HELP}");
+        };
+        let mut value = || words.next().with_context(|| format!("`{option}` needs a value\n\n{HELP}"));
+        match takes {
+            Takes::Nothing => {}
+            Takes::Number { least } => {
+                let value = value()?;
+                if value.parse::<u64>().ok().is_none_or(|number| number < *least) {
+                    bail!("`{option}` needs a number from {least} on, not `{value}`");
+                }
+            }
+            Takes::OneOf(names) => {
+                let value = value()?;
+                if !names.contains(&value.as_str()) {
+                    bail!("`{option}` is one of {}, not `{value}`", names.join(", "));
+                }
+            }
+        }
+    }
+    Ok(Task::Prove(Proof::Soak(options)))
 }
 
 fn parse_test(mut arguments: impl Iterator<Item = String>) -> Result<TestOptions> {
@@ -148,6 +199,12 @@ mod tests {
         assert_eq!(parse_line("prove queries").unwrap(), Task::Prove(Proof::Queries(100_000)));
         assert_eq!(parse_line("prove queries --operations 2_000").unwrap(), Task::Prove(Proof::Queries(2_000)));
         assert_eq!(parse_line("bench races").unwrap(), Task::BenchRaces);
+        let soak = "--minutes 3 --processes 2 --calm --seed 0 --redis cluster --postgres failover --without all";
+        let options = soak.split(' ').map(str::to_owned).collect();
+        assert_eq!(parse_line(&format!("prove soak {soak}")).unwrap(), Task::Prove(Proof::Soak(options)));
+        for line in ["prove soak --help", "prove soak --calm -h", "prove --help"] {
+            assert_eq!(parse_line(line).unwrap(), Task::Help, "{line}");
+        }
         assert_eq!(
             parse_line("test --quick -- -p tier-pg --quick").unwrap(),
             Task::Test(TestOptions { quick: true, filters: ["-p", "tier-pg", "--quick"].map(str::to_owned).to_vec() })
@@ -170,5 +227,22 @@ mod tests {
         ] {
             assert!(parse_line(line).is_err(), "{line}");
         }
+        for options in
+            ["--fast", "3", "--minutes", "--minutes x", "--minutes 0", "--keys --calm", "--redis none", "--without fence --without"]
+        {
+            assert!(parse_line(&format!("prove soak {options}")).is_err(), "{options}");
+        }
+    }
+
+    #[test]
+    fn the_soak_and_its_help_know_the_options_that_are_let_through_and_no_other() {
+        let parser = include_str!("../soak/src/arguments.rs").split("#[cfg(test)]").next().unwrap();
+        for (option, takes) in &SOAK_OPTIONS {
+            assert!(parser.contains(&format!("\"{option}\"")) && HELP.contains(option), "{option}");
+            if let Takes::OneOf(names) = takes {
+                assert!(parser.contains(&names.join("|")), "{option}");
+            }
+        }
+        assert_eq!(parser.matches("\"--").count(), SOAK_OPTIONS.len());
     }
 }

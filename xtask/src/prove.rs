@@ -31,6 +31,7 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
                 compiler::without_protections(&mut command)?;
             }
             command.args(options);
+            eprintln!("compiling the soak for release, which takes minutes the first time");
             command
         }
         Proof::Kill(options) => {
