@@ -142,7 +142,7 @@ impl Tier for SqliteTier {
     }
 
     /// Ends streams and long reads as [`Closed`](ErrorKind::Closed), rolls back transactions that are open, gives up leaderships, finishes the writes that were asked for, and moves the
-    /// write-ahead log into the file.
+    /// write-ahead log into the file. Where the disk has no room for that, the log stays, which loses nothing, and is an event of the level warn.
     async fn close(&self) -> Result<()> {
         self.readers.close().await;
         self.listeners.close().await;
@@ -156,11 +156,25 @@ impl Tier for SqliteTier {
             .writer
             .run(|worker| {
                 let checkpoint = worker.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-                checkpoint.map_err(|error| error::from_sqlite(error, Origin::Own))
+                last_checkpoint(checkpoint)
             })
             .await;
         self.writer.close().await;
         checkpoint.or_else(|error| if error.kind() == ErrorKind::Closed { Ok(()) } else { Err(error) })
+    }
+}
+
+/// What the checkpoint of closing came to. A full disk takes nothing from what was committed: it stays in the write-ahead log, which the next to open the file reads.
+fn last_checkpoint(outcome: rusqlite::Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
+            tracing::warn!(
+                "the disk is full, so closing could not move the write-ahead log into the database file; what was committed is safe in the file and its `-wal`: keep \
+                 both, and free some space"
+            );
+            Ok(())
+        }
+        outcome => outcome.map_err(|error| error::from_sqlite(error, Origin::Own)),
     }
 }
 
@@ -215,6 +229,14 @@ mod tests {
         limit(1_000_000).await;
         tier.put_many(&schema, &[row(1_002)]).await.unwrap();
         assert_eq!(tier.count(&schema, Count::default()).await.unwrap(), rows + 1);
+    }
+
+    #[test]
+    fn closing_on_a_full_disk_loses_nothing_and_is_no_failure() {
+        let failed = |code| Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+        last_checkpoint(Ok(())).unwrap();
+        last_checkpoint(failed(rusqlite::ffi::SQLITE_FULL)).unwrap();
+        assert_eq!(last_checkpoint(failed(rusqlite::ffi::SQLITE_IOERR)).unwrap_err().kind(), ErrorKind::L3Unavailable);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
