@@ -8,6 +8,9 @@
 //! is a floor: whoever's place does not see everything below the floor took it before that row was written, longer ago than the age of pruning. Of
 //! pruned transactions at or above the floor, each number is kept until the floor passes it. Thus a follower that is behind learns of its gap,
 //! and one that is not never hears of one, however long other transactions run.
+//!
+//! A place ends behind the newest transaction that the log knows of, though the snapshot may know of later ones: nothing of a transaction that was rolled back
+//! need be on the server's disk, so that after a crash another one, which commits, may have its number. What the log knows of was committed behind a flush.
 
 use std::time::Duration;
 
@@ -34,13 +37,16 @@ macro_rules! identity {
 pub(crate) use identity;
 
 /// What a place is made of. One statement sees one snapshot: the one that it answers, and the one that its rows are chosen by. The position in the WAL is
-/// read after the snapshot was taken, so it is behind the commits of all that the snapshot sees.
+/// read after the snapshot was taken, so it is behind the commits of all that the snapshot sees. The last column is the newest transaction that the log knows of.
 macro_rules! place_columns {
     () => {
         concat!(
             "pg_current_snapshot()::TEXT, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), \
              pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::BIGINT, ",
-            identity!()
+            identity!(),
+            ", greatest((SELECT xid FROM _strata_log ORDER BY xid DESC LIMIT 1), \
+             (SELECT xid FROM _strata_log_pruned WHERE is_floor ORDER BY xid DESC LIMIT 1), \
+             (SELECT xid FROM _strata_log_pruned WHERE NOT is_floor ORDER BY xid DESC LIMIT 1))::TEXT"
         )
     };
 }
@@ -55,9 +61,9 @@ const READ: &str = concat!(
     OR EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid = ANY ($3::TEXT[]::XID8[])), \
     NULL::TEXT, NULL::TEXT, NULL::BIGINT, NULL::SMALLINT \
     UNION ALL \
-    SELECT NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
     UNION ALL \
-    SELECT NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])"
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])"
 );
 
 /// The versions are drawn once and answered in the order of the entries.
@@ -81,8 +87,7 @@ pub(crate) async fn end(pool: &Pool) -> Result<LogCursor> {
     let rows = pool.read(END, &[], Attempt::Log).await?;
     rows.first()
         .ok_or_else(|| unreadable().into())
-        .and_then(place)
-        .map(|place| place.to_cursor())
+        .and_then(|row| Ok::<_, Failure>(place(row)?.known_to_last(logged(row)?).to_cursor()))
         .map_err(|failure| failure.into_error(Attempt::Log))
 }
 
@@ -101,14 +106,16 @@ fn batch(before: &Place, rows: &[PgRow]) -> Result<LogBatch, Failure> {
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
         if row.try_get::<_, Option<&str>>(0)?.is_some() {
-            now = Some(place(row)?);
-            is_pruned = row.try_get(4)?;
+            now = Some((place(row)?, logged(row)?));
+            is_pruned = row.try_get(5)?;
         } else {
             entries.push(entry(row)?);
         }
     }
-    let now = now.ok_or_else(unreadable)?;
-    Ok(LogBatch { entries, gap: is_pruned || before.is_foreign_to(&now), cursor: now.to_cursor() })
+    let (now, logged) = now.ok_or_else(unreadable)?;
+    let is_foreign = before.is_foreign_to(&now);
+    let logged = if is_foreign { logged } else { logged.max(before.snapshot.end().saturating_sub(1)) };
+    Ok(LogBatch { entries, gap: is_pruned || is_foreign, cursor: now.known_to_last(logged).to_cursor() })
 }
 
 /// Whether a follower at `place` has read all that one at `earlier` had.
@@ -154,13 +161,19 @@ fn place(row: &PgRow) -> Result<Place, Failure> {
     Ok(Place { log: log.cast_unsigned(), timeline, lsn: lsn.unsigned_abs(), snapshot })
 }
 
+/// The newest transaction that the log knows of; 0 if it knows of none.
+fn logged(row: &PgRow) -> Result<u64, Failure> {
+    let logged: Option<&str> = row.try_get(4)?;
+    logged.map_or(Ok(0), |transaction| transaction.parse().map_err(|_| unreadable().into()))
+}
+
 fn unreadable() -> Error {
     Error::new(ErrorKind::Internal, "PostgreSQL answered a place in the log that cannot be read").with_tier(Role::Truth)
 }
 
 fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
-    let key: Option<String> = row.try_get(6)?;
-    let (kind, key) = match row.try_get::<_, i16>(8)? {
+    let key: Option<String> = row.try_get(7)?;
+    let (kind, key) = match row.try_get::<_, i16>(9)? {
         kind::PUT => (LogKind::Put, key),
         kind::DELETE => (LogKind::Delete, key),
         kind::INVALIDATE => (LogKind::Invalidate, key),
@@ -168,7 +181,7 @@ fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
         // What a later version may write: its key may name anything, and to drop every copy is right whatever happened.
         _ => (LogKind::Invalidate, None),
     };
-    Ok(LogEntry { schema: row.try_get(5)?, key, version: version(row, 7)?, kind })
+    Ok(LogEntry { schema: row.try_get(6)?, key, version: version(row, 8)?, kind })
 }
 
 fn number_of(kind: LogKind) -> Result<i16> {

@@ -44,6 +44,14 @@ impl Snapshot {
         &self.running
     }
 
+    /// The same of transactions up to `last` alone: those beyond count as not ended.
+    fn up_to(mut self, last: u64) -> Snapshot {
+        self.end = self.end.min(last.saturating_add(1));
+        self.begin = self.begin.min(self.end);
+        self.running.retain(|transaction| *transaction < self.end);
+        self
+    }
+
     /// Whether every transaction that had ended in `earlier` had ended here.
     fn covers(&self, earlier: &Snapshot) -> bool {
         let was_running = |transaction: &u64| earlier.running.binary_search(transaction).is_ok();
@@ -58,6 +66,11 @@ impl Place {
     /// Whether this place is not before `now` in one history: another server took over meanwhile, or a backup was restored.
     pub(crate) fn is_foreign_to(&self, now: &Place) -> bool {
         !self.shares_history_with(now) || self.snapshot.end > now.snapshot.end
+    }
+
+    /// The same place for a follower that takes nothing for ended beyond the last transaction that it knows to be on the server's disk.
+    pub(crate) fn known_to_last(self, last: u64) -> Place {
+        Place { snapshot: self.snapshot.up_to(last), ..self }
     }
 
     fn shares_history_with(&self, other: &Place) -> bool {
@@ -189,6 +202,13 @@ mod tests {
         assert!(place("7/1/0/50:90:").is_foreign_to(&now));
         assert!(place("7/2/0/50:201:").is_foreign_to(&now));
         assert!(place("8/2/0/50:200:").is_foreign_to(&now));
+    }
+
+    #[test]
+    fn what_lies_beyond_the_last_known_transaction_has_not_ended() {
+        for (last, expected) in [(0, "1:1:"), (4, "5:5:"), (6, "5:7:5"), (8, "5:9:5,7"), (11, "5:9:5,7")] {
+            assert_eq!(place("7/1/9/5:9:5,7").known_to_last(last).snapshot.to_string(), expected);
+        }
     }
 
     #[test]

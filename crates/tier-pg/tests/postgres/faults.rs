@@ -358,3 +358,32 @@ async fn a_server_that_only_reads_is_told() {
         assert!(error.to_string().contains("primary"), "{error}");
     }
 }
+
+/// Of a transaction that was rolled back nothing need be on the disk when the server dies, so that a later one, which commits, may have its number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_a_crash_gives_twice_hides_no_commit() {
+    let settings = [("wal_writer_delay", "10s"), ("autovacuum", "off")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut server = start(PostgresOptions { settings: settings.to_vec(), ..PostgresOptions::default() });
+    let tier = tier(&server).await;
+    put(&tier, row(1)).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute(&"BEGIN; SELECT pg_current_xact_id(); ROLLBACK;".repeat(20)).await.unwrap();
+    let numbers = client.query_one("SELECT pg_snapshot_xmax(pg_current_snapshot())::TEXT", &[]).await.unwrap();
+    let place = tier.end().await.unwrap();
+    server.kill().unwrap();
+    server.restart().unwrap();
+    let _ = connection.await;
+
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let again = client.query_one("SELECT pg_snapshot_xmax(pg_current_snapshot())::TEXT", &[]).await.unwrap();
+    let number = |row: &tokio_postgres::Row| row.get::<_, &str>(0).parse::<u64>().unwrap();
+    assert!(number(&again) < number(&numbers), "the server gives numbers again");
+    client.batch_execute(&"BEGIN; SELECT pg_current_xact_id(); ROLLBACK;".repeat(3)).await.unwrap();
+    wait_until("the pool has connections again", async || put(&tier, row(2)).await.is_ok()).await;
+    client.batch_execute(&"BEGIN; SELECT pg_current_xact_id(); ROLLBACK;".repeat(30)).await.unwrap();
+    let batch = tier.read(&place).await.unwrap();
+    let keys: Vec<_> = batch.entries.iter().filter_map(|entry| entry.key.as_deref()).collect();
+    assert!(batch.gap || keys == ["2"], "{keys:?}");
+}

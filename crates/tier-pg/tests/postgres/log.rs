@@ -237,11 +237,14 @@ async fn kinds_of_a_later_version_read_as_invalidations_of_the_whole_schema() {
 async fn the_log_of_a_database_that_was_never_prepared_is_a_mismatch() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    let cursor = tier.end().await.unwrap();
+    let cursor = LogCursor::new("7/1/0/5:9:");
     let entry = LogEntry { schema: "account".into(), key: None, version: Default::default(), kind: LogKind::Invalidate };
-    for error in
-        [tier.read(&cursor).await.unwrap_err(), tier.append(&[entry]).await.unwrap_err(), tier.prune(Duration::ZERO).await.unwrap_err()]
-    {
+    for error in [
+        tier.end().await.unwrap_err(),
+        tier.read(&cursor).await.unwrap_err(),
+        tier.append(&[entry]).await.unwrap_err(),
+        tier.prune(Duration::ZERO).await.unwrap_err(),
+    ] {
         assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
     }
 }
