@@ -1,4 +1,4 @@
-//! The suite of the facet [`Journals`](store_core::facet::Journals), and of what transactions write for it.
+//! The suite of the facet [`store_core::facet::Journals`], and of what transactions write for it.
 
 #![expect(clippy::unwrap_used, reason = "a case fails by a panic")]
 
