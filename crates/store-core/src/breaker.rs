@@ -315,7 +315,7 @@ impl Pass {
     /// Tells the breaker what the tier answered; each part of an answer that comes in parts.
     pub(crate) fn tell<R>(&mut self, outcome: &Result<R>) {
         match outcome {
-            Err(error) if error.is_own_shortage() => {}
+            Err(error) if error.is_shortage() => {}
             Err(error) if is_failure(error.kind()) => {
                 if self.told != Told::Failed {
                     self.told = Told::Failed;

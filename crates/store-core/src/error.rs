@@ -149,7 +149,7 @@ struct Inner {
     /// Whether a breaker kept the tier from being asked.
     held_back: bool,
     /// Whether it is this process that failed the tier's call.
-    is_own_shortage: bool,
+    is_shortage: bool,
 }
 
 /// An error of any Strata call: opaque, one word wide.
@@ -193,7 +193,7 @@ impl Error {
             operation: None,
             source: None,
             held_back: false,
-            is_own_shortage: false,
+            is_shortage: false,
         }))
     }
 
@@ -289,24 +289,24 @@ impl Error {
         self
     }
 
-    /// For tiers: marks the error of a call that never reached the backend, for want of something that this process has few of, such as connections of a
-    /// pool. It tells nothing of the backend's health, so no breaker counts it.
+    /// For tiers: marks the error of a call for want of something that other calls may have, or do without: a connection of this process's pool, or room on a
+    /// disk, without which the backend still reads. It tells nothing of the backend's health, so no breaker counts it.
     ///
     /// ```
     /// use store_core::{Error, ErrorKind};
     ///
-    /// let error = Error::new(ErrorKind::Timeout, "all 10 connections were in use; raise `max_connections`").with_own_shortage();
-    /// assert!(error.is_retryable());
+    /// let error = Error::new(ErrorKind::Timeout, "all 10 connections were in use; raise `max_connections`").with_shortage();
+    /// assert!(error.is_retryable() && error.is_shortage());
     /// ```
     #[must_use]
-    pub fn with_own_shortage(mut self) -> Self {
-        self.0.is_own_shortage = true;
+    pub fn with_shortage(mut self) -> Self {
+        self.0.is_shortage = true;
         self
     }
 
-    /// Whether the backend was not asked, for want of something of this process's own.
-    pub(crate) fn is_own_shortage(&self) -> bool {
-        self.0.is_own_shortage
+    /// Whether the call failed for want of something, which tells nothing of the backend's health.
+    pub fn is_shortage(&self) -> bool {
+        self.0.is_shortage
     }
 
     /// Marks the error of a call that a breaker held back.
@@ -347,7 +347,7 @@ impl Error {
             operation: inner.operation,
             source: inner.source.clone(),
             held_back: inner.held_back,
-            is_own_shortage: inner.is_own_shortage,
+            is_shortage: inner.is_shortage,
         }))
     }
 }

@@ -195,7 +195,7 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
         "57014" => new(ErrorKind::Timeout, format!("{}; raise the statement limit, or look for locks and load on the server", said())),
         "55P03" | "25P03" | "25P04" => new(ErrorKind::Timeout, format!("{}; try again, or look for long transactions", said())),
         "53300" => new(ErrorKind::L3Unavailable, format!("{}; raise the server's `max_connections`, or give this process fewer", said())),
-        "53100" => new(ErrorKind::L3Unavailable, format!("{}; the server's disk is full: free space on it", said())),
+        "53100" => new(ErrorKind::L3Unavailable, format!("{}; the server's disk is full: free space on it", said())).with_shortage(),
         "53200" | "53000" | "53400" => new(ErrorKind::L3Unavailable, format!("{}; the server is short of a resource", said())),
         "25006" => new(ErrorKind::L3Unavailable, format!("{}; the server is a standby or read-only: connect to the primary", said())),
         "0A000" if message.contains("recovery") => {

@@ -227,7 +227,7 @@ impl Pool {
                     self.limits.max_connections, self.limits.acquire
                 ),
             )
-            .with_own_shortage(),
+            .with_shortage(),
             other => Error::new(ErrorKind::Internal, other.to_string()),
         };
         error.with_tier(Role::Truth)

@@ -60,7 +60,8 @@ fn from_code(failure: ffi::Error, message: &str, origin: Origin<'_>) -> Error {
             "another process kept the database file locked; end its open transaction, or raise the busy timeout",
         ),
         ErrorCode::DiskFull => Error::new(ErrorKind::L3Unavailable, "the disk is full; nothing was written; free some space and try again")
-            .with_retryable(false),
+            .with_retryable(false)
+            .with_shortage(),
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => Error::new(
             ErrorKind::AccessDenied,
             "the database file, its directory or the statement is read-only; let this user write to the file and to its directory",
@@ -258,6 +259,7 @@ mod tests {
         ] {
             let error = mapped(code, "told");
             assert_eq!((error.kind(), error.is_retryable(), error.tier()), (kind, retryable, Some(Role::Truth)), "{code}: {error:?}");
+            assert_eq!(error.is_shortage(), code == ffi::SQLITE_FULL, "what is full can be read");
         }
     }
 
