@@ -29,7 +29,9 @@ pub struct WriteConflict<T> {
 /// ```
 /// use store_core::OnConflict;
 ///
-/// struct Score { id: i64, points: i64 }
+/// struct Score {
+///     points: i64,
+/// }
 ///
 /// let highest = OnConflict::<Score>::merge(|conflict| match (conflict.pending, conflict.stored) {
 ///     (Some(pending), Some(stored)) => Some(if pending.points > stored.points { pending } else { stored }),
