@@ -133,7 +133,7 @@ impl World {
             1 => (version(instance.counters(now).get_record(key).await.expect("nothing fails")), committed.max(told)),
             2 => {
                 let end = instance.pipeline.shared.coherence.end().await.expect("nothing fails").expect("there is a log");
-                let token = Some(Freshness::Session(crate::Token::new(end)));
+                let token = Some(Freshness::Session(crate::Token::new(end, None)));
                 (version(instance.counters(token).get_record(key).await.expect("nothing fails")), committed.max(told))
             }
             3 => (
