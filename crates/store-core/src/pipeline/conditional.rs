@@ -79,16 +79,7 @@ impl<T: Schema> Pipeline<T> {
             }
             self.flush_keys([&key]).await?;
             let Some(StoredRow { row, version }) = self.read_whole(&key).await? else { return Ok(None) };
-            let row = {
-                let mut model = self.model(row, View::Truth)?;
-                change(&mut model)?;
-                self.before_set(std::slice::from_mut(&mut model))?;
-                let changed = model.key();
-                if changed != key {
-                    return Err(refused_key(&changed.to_text()));
-                }
-                owned(model.to_row()?)
-            };
+            let row = self.changed(&key, row, &mut change)?;
             if let Some(record) = self.put_if(key.clone(), row, Condition::Version(version), tags).await? {
                 return Ok(Some(record));
             }
@@ -98,6 +89,18 @@ impl<T: Schema> Pipeline<T> {
             u64::from(retries) + 1
         );
         Err(Error::new(ErrorKind::Conflict, message).with_retryable(true))
+    }
+
+    /// A row as a change of its model leaves it, under the same key.
+    pub(super) fn changed(&self, key: &T::Key, row: Row<'static>, change: impl FnOnce(&mut T) -> Result<()>) -> Result<Row<'static>> {
+        let mut model = self.model(row, View::Truth)?;
+        change(&mut model)?;
+        self.before_set(std::slice::from_mut(&mut model))?;
+        let changed = model.key();
+        if changed != *key {
+            return Err(refused_key(&changed.to_text()));
+        }
+        Ok(owned(model.to_row()?))
     }
 
     /// Writes a row if the condition holds, and treats the caches as any write does; `None` if it does not hold.
@@ -263,7 +266,7 @@ pub(super) fn told(condition: Condition, present: Option<Version>) -> String {
     }
 }
 
-pub(super) fn refused_key(changed: &str) -> Error {
+fn refused_key(changed: &str) -> Error {
     let message = format!(
         "the function given to `update` changed the key, to `{changed}`, and a record keeps its key; \
          write the other record with `set` and delete this one"

@@ -10,7 +10,7 @@ use super::models::{City, Player, city, player};
 use super::stacks::{Bench, FaultyBench, Stack, on_stacks};
 
 /// What memory and the truth show of the populations of cities, which must be the same.
-async fn populations(cities: &Collection<City>, ids: impl IntoIterator<Item = i64>) -> Vec<Option<i64>> {
+pub(crate) async fn populations(cities: &Collection<City>, ids: impl IntoIterator<Item = i64>) -> Vec<Option<i64>> {
     let ids: Vec<i64> = ids.into_iter().collect();
     let near: Vec<_> = cities.get_many(&ids).await.unwrap().into_iter().map(|city| city.map(|city| city.population)).collect();
     let truth = cities.from(Role::Truth).get_many(&ids).await.unwrap();

@@ -8,8 +8,7 @@ fn variables(name: &str, value: &str) -> Variables {
 
 #[track_caller]
 fn refused<R>(result: Result<R>, name: &str, remedy: &str) {
-    let Err(error) = result else { panic!("{name} was taken") };
-    let text = error.to_string();
+    let text = result.map(drop).unwrap_err().to_string();
     assert!(text.contains(name) && text.contains(remedy), "{text}");
 }
 

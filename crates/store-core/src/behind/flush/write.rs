@@ -106,10 +106,7 @@ async fn erase(
     let places = places(batches);
     let (allowed, conflicts) = allowed(transaction, batches, &places).await?;
     outcomes.extend(delete(transaction, batches, &allowed).await?);
-    for (place, stored) in conflicts {
-        outcomes.push((place, resolve(transaction, batches, place, stored).await?));
-    }
-    Ok(())
+    resolve_all(transaction, batches, conflicts, outcomes).await
 }
 
 /// Writes rows that nothing of what is there is kept beside.
@@ -123,10 +120,7 @@ async fn replace(
     let (allowed, conflicts) = allowed(transaction, batches, &places).await?;
     delete(transaction, batches, &allowed).await?;
     outcomes.extend(put_rows(transaction, batches, &allowed).await?);
-    for (place, stored) in conflicts {
-        outcomes.push((place, resolve(transaction, batches, place, stored).await?));
-    }
-    Ok(())
+    resolve_all(transaction, batches, conflicts, outcomes).await
 }
 
 async fn put(
@@ -151,10 +145,7 @@ async fn put(
         }
     }
     let present = read(transaction, batches, &in_conflict).await?;
-    for (place, stored) in in_conflict.into_iter().zip(present) {
-        outcomes.push((place, resolve(transaction, batches, place, stored).await?));
-    }
-    Ok(())
+    resolve_all(transaction, batches, in_conflict.into_iter().zip(present), outcomes).await
 }
 
 /// Which keys hold what the writes were based on, and what the others hold. Their rows are locked.
@@ -202,6 +193,19 @@ async fn put_rows(transaction: &mut dyn Transaction, batches: &Batches, places: 
 
 fn keys<'a>(batches: &'a Batches, places: &[Place]) -> Vec<Row<'a>> {
     places.iter().map(|&place| item(batches, place).key.iter().map(Value::as_borrowed).collect()).collect()
+}
+
+/// As [`resolve`], for each of several.
+async fn resolve_all(
+    transaction: &mut dyn Transaction,
+    batches: &Batches,
+    conflicts: impl IntoIterator<Item = (Place, Option<StoredRow>), IntoIter: Send>,
+    outcomes: &mut Outcomes,
+) -> Result<(), Stopped> {
+    for (place, stored) in conflicts {
+        outcomes.push((place, resolve(transaction, batches, place, stored).await?));
+    }
+    Ok(())
 }
 
 /// Lets the schema decide a conflict with what is stored, and does what it says.

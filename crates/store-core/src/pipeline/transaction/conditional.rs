@@ -6,9 +6,8 @@ use super::Changes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Condition, RowLock, Transaction};
 use crate::key::Key;
-use crate::pipeline::conditional::{partial_row, refused_key, told};
-use crate::pipeline::write::owned;
-use crate::pipeline::{Pipeline, View};
+use crate::pipeline::Pipeline;
+use crate::pipeline::conditional::{partial_row, told};
 use crate::query;
 use crate::record::{Record, StoredRow};
 use crate::schema::Schema;
@@ -66,16 +65,7 @@ impl<T: Schema> Pipeline<T> {
         tags.check()?;
         self.check(key.borrow())?;
         let Some(StoredRow { row, version }) = self.row_within(transaction, &key, RowLock::ForUpdate).await? else { return Ok(None) };
-        let row = {
-            let mut model = self.model(row, View::Truth)?;
-            change(&mut model)?;
-            self.before_set(std::slice::from_mut(&mut model))?;
-            let changed = model.key();
-            if changed != key {
-                return Err(refused_key(&changed.to_text()));
-            }
-            owned(model.to_row()?)
-        };
+        let row = self.changed(&key, row, change)?;
         self.put_if_within(transaction, changes, key, row, Condition::Version(version), tags).await
     }
 

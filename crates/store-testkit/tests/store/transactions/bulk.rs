@@ -8,19 +8,11 @@ use strata::facet::Slot;
 use strata::mem::MemTier;
 use strata::{Collection, ErrorKind, Filter, Freshness, Query, Role, Schema, Store};
 
+use crate::store::bulk::populations;
 use crate::store::coherence::slot;
 use crate::store::hooks::{Hero, hero, open};
 use crate::store::models::{City, Player, city, player};
 use crate::store::stacks::{Bench, FaultyBench, Stack, on_stacks, open_sqlite, sqlite};
-
-/// What memory and the truth show of the populations of cities, which must be the same.
-async fn populations(cities: &Collection<City>, ids: impl IntoIterator<Item = i64>) -> Vec<Option<i64>> {
-    let ids: Vec<i64> = ids.into_iter().collect();
-    let near: Vec<_> = cities.get_many(&ids).await.unwrap().into_iter().map(|city| city.map(|city| city.population)).collect();
-    let truth = cities.from(Role::Truth).get_many(&ids).await.unwrap();
-    assert_eq!(near, truth.into_iter().map(|city| city.map(|city| city.population)).collect::<Vec<_>>());
-    near
-}
 
 async fn what_a_condition_finds_changes_with_the_commit(bench: &Bench) {
     let cities = bench.of::<City>();
