@@ -147,9 +147,9 @@ fn parse_soak(options: Vec<String>) -> Result<Task> {
             return Ok(Task::Help);
         }
         let Some((_, takes)) = SOAK_OPTIONS.iter().find(|(name, _)| name == option) else {
-            bail!("the soak has no option `{option}`\n\n{HELP}");
+            bail!("the soak has no option `{option}`; `cargo xtask prove soak --help` lists those that it has");
         };
-        let mut value = || words.next().with_context(|| format!("`{option}` needs a value\n\n{HELP}"));
+        let mut value = || words.next().with_context(|| format!("`{option}` needs a value; `cargo xtask prove soak --help` tells which"));
         match takes {
             Takes::Nothing => {}
             Takes::Number { least } => {

@@ -61,7 +61,7 @@ impl Tasks {
                 told_away(&error);
             }
             if let Some(relayer) = &relayer {
-                match timeout(FIRST_STEP, first_step(relayer, followed)).await {
+                match timeout(FIRST_STEP, first_step(coherence, relayer, followed)).await {
                     Ok(Ok(())) | Err(_) => {}
                     Ok(Err(error)) => tracing::warn!(%error, "the shared tier cannot be used yet"),
                 }
@@ -106,9 +106,12 @@ impl Drop for Tasks {
 }
 
 /// Lets the slots be believed from the first read on.
-async fn first_step(relayer: &Relayer, followed: &[Arc<dyn Follow>]) -> Result<()> {
+async fn first_step(coherence: &Coherence, relayer: &Relayer, followed: &[Arc<dyn Follow>]) -> Result<()> {
     relayer.step(relayer.schemas()).await?;
-    for (schema, marks) in relayer.schemas().iter().zip(relayer.marks().await?) {
+    let marks = relayer.marks().await?;
+    // A mark counts once the log has been read as far as it stands.
+    coherence.poll().await?;
+    for (schema, marks) in relayer.schemas().iter().zip(marks) {
         for mark in marks.into_iter().flatten().map(Arc::new) {
             followed.iter().filter(|followed| Arc::ptr_eq(followed.schema(), schema)).for_each(|followed| followed.see_mark(&mark));
         }

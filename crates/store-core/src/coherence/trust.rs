@@ -30,6 +30,11 @@ pub(super) struct Belief {
     floors: Floors,
     /// The mark that was judged last, and whether it was trusted.
     judged: Option<(Arc<Mark>, bool)>,
+    /// Up to where this instance has read the log.
+    place: Option<LogCursor>,
+    /// The generation that is known to stand on the log that is read. A mark further on than the log itself is one of a truth that was put back since: its
+    /// position covers every place that it is compared with, and says nothing.
+    confirmed: Option<u64>,
 }
 
 impl Belief {
@@ -37,12 +42,13 @@ impl Belief {
     pub(super) fn new(most_floors: usize) -> Self {
         let mut floors = Floors::new(most_floors);
         floors.distrust_all();
-        Belief { floors, judged: None }
+        Belief { floors, judged: None, place: None, confirmed: None }
     }
 
     pub(super) fn start(&mut self, place: LogCursor) {
-        self.floors.start(place);
-        self.judged = None;
+        self.floors.start(place.clone());
+        self.place = Some(place);
+        (self.judged, self.confirmed) = (None, None);
     }
 
     pub(super) fn begin_poll(&mut self) {
@@ -50,6 +56,7 @@ impl Belief {
     }
 
     pub(super) fn end_poll<'a>(&mut self, brought: impl IntoIterator<Item = (Option<&'a str>, Version)>, end: LogCursor) {
+        self.place = Some(end.clone());
         self.floors.end_poll(brought, end);
     }
 
@@ -61,14 +68,25 @@ impl Belief {
         let Some(mark) = mark else { return Protection::Mark.is_off().then_some(0) };
         let known = self.judged.as_ref().filter(|(judged, _)| Arc::ptr_eq(judged, mark) || judged == mark).map(|(_, trusted)| *trusted);
         let is_trusted = known.unwrap_or_else(|| {
-            let trusted = self.floors.trusts(|place| covers(&mark.position, place)) || Protection::Mark.is_off();
-            self.judged = Some((Arc::clone(mark), trusted));
+            let is_of_this_log = self.is_of_this_log(mark, &covers) || Protection::Mark.is_off();
+            let trusted = is_of_this_log && self.floors.trusts(|place| covers(&mark.position, place)) || Protection::Mark.is_off();
+            self.judged = is_of_this_log.then(|| (Arc::clone(mark), trusted));
             trusted
         });
         if is_trusted {
             self.floors.pass(|place| covers(&mark.position, place));
         }
         is_trusted.then_some(mark.generation)
+    }
+
+    /// Whether a mark stands on the log that this instance reads. One of a generation that is not known yet does once the log has been read that far.
+    fn is_of_this_log(&mut self, mark: &Mark, covers: impl Fn(&LogCursor, &LogCursor) -> bool) -> bool {
+        let is_known = self.confirmed == Some(mark.generation);
+        let is_of_this_log = is_known || self.place.as_ref().is_some_and(|place| covers(place, &mark.position));
+        if is_of_this_log {
+            self.confirmed = Some(mark.generation);
+        }
+        is_of_this_log
     }
 
     pub(super) fn generation(&self) -> Option<u64> {
@@ -88,10 +106,10 @@ impl Belief {
         self.admits(&floor_of_tag(tag), Version::new(u64::MAX - 1))
     }
 
-    /// The generation of the mark that was judged last, trusted or not.
+    /// The generations that were met last, trusted or not.
     #[cfg(test)]
-    pub(super) fn known_generation(&self) -> Option<u64> {
-        self.judged.as_ref().map(|(mark, _)| mark.generation)
+    pub(super) fn known_generations(&self) -> impl Iterator<Item = u64> {
+        self.judged.as_ref().map(|(mark, _)| mark.generation).into_iter().chain(self.confirmed)
     }
 
     /// Whether a floor has not been covered by a poll yet.

@@ -10,6 +10,7 @@ mod instances;
 mod model;
 mod neighbours;
 mod overtaken;
+mod put_back;
 mod restored;
 mod soak;
 mod tags;

@@ -158,7 +158,7 @@ impl Instance {
     }
 
     pub(super) fn generations(&self) -> Vec<u64> {
-        let mut generations: Vec<u64> = self.belief.known_generation().into_iter().collect();
+        let mut generations: Vec<u64> = self.belief.known_generations().collect();
         for operation in &self.operations {
             match operation {
                 Operation::Read(read) => generations.extend(read.step.generations()),
