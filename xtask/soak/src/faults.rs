@@ -169,12 +169,9 @@ impl Servers {
             Fault::KillRedis => {
                 let mut primaries = self.redis.primaries()?;
                 let Some(server) = random.choice(primaries.iter_mut()) else { return Ok(false) };
-                // What it saved for a replica, or to be put back, is as empty as what it has in memory; unless it is just saving, and comes back with that.
-                if !unless_replaced(server, flush)? {
-                    return Ok(false);
-                }
-                let _ = server.command(&["SAVE"]);
                 server.kill()?;
+                // What it saved before, for a replica or to be put back, would bring back what was invalidated since: that is another fault.
+                forget_saved(server)?;
                 wait(random, 50..1_500);
                 server.restart()?;
             }
@@ -218,16 +215,24 @@ impl Servers {
     }
 }
 
-/// Acts on a primary; `false` if another server has taken over from it meanwhile, as one does from a primary that stood still.
+/// Acts on a primary; `false` if another server has taken over from it meanwhile, as one does from a primary that stood still, or if the cluster is still
+/// agreeing on who is who.
 fn unless_replaced(server: &RedisServer, act: impl Fn(&RedisServer) -> Result<()>) -> Result<bool> {
     match act(server) {
-        Err(error) if is_primary(server) => Err(error),
+        Err(error) if is_primary(server) && !error.to_string().contains("CLUSTERDOWN") => Err(error),
         outcome => Ok(outcome.is_ok()),
     }
 }
 
 fn wait(random: &mut fastrand::Rng, milliseconds: Range<u64>) {
     std::thread::sleep(Duration::from_millis(random.u64(milliseconds)));
+}
+
+fn forget_saved(server: &RedisServer) -> Result<()> {
+    match std::fs::remove_file(server.directory().join("dump.rdb")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn flush(server: &RedisServer) -> Result<()> {

@@ -264,6 +264,9 @@ pub trait Records: Debug + Send + Sync {
 
     /// Begins a new era in every shard, in which these tags were invalidated, for a schema whose truth this tier is: no relayer tells of it. A shard without a
     /// list makes one, of a generation that none had before; so does one whose list holds more than [`MOST_TAGS`](super::MOST_TAGS).
+    ///
+    /// The era is above every one that the generation had, also where the server was put back to a state of before some of them: a load that was stamped with
+    /// one of those may still be under way.
     async fn invalidate_tags(&self, schema: &BoundSchema, tags: &[String]) -> Result<()>;
 
     /// Stores records as the tier of truth of a schema that has no other, whatever the slots hold. The tier issues each version; that in the given

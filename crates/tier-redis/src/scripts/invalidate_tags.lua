@@ -1,13 +1,14 @@
 -- Begins a new era in a list of invalidated tags that no relayer tells of.
 -- KEYS[1] the list; ARGV[1] a generation that no list had, 8 bytes; ARGV[2] the most tags that a list keeps; the tags after that
-local generation, era = ARGV[1], 1
+-- Eras go by the clock, in microseconds, which a Lua number counts exactly until the year 2255: one that the server has lost is not come to again.
+local time = redis.call('TIME')
+local generation, era = ARGV[1], time[1] * 1000000 + time[2]
 local head = redis.pcall('HGET', KEYS[1], 'h')
 local count = type(head) == 'string' and #head == 20 and struct.unpack('>I4', head, 17)
 if count and count <= tonumber(ARGV[2]) then
   generation = string.sub(head, 1, 8)
-  -- It counts no further than a Lua number does exactly.
   local high, low = struct.unpack('>I4I4', head, 9)
-  era = high * 4294967296 + low + 1
+  era = math.max(era, high * 4294967296 + low + 1)
 else
   redis.call('DEL', KEYS[1])
 end

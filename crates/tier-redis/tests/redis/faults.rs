@@ -62,6 +62,26 @@ async fn a_killed_server_is_an_error_until_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_back_comes_to_no_era_again() {
+    let mut server = start_server();
+    let tier = RedisTier::connect(impatient(&server.url())).await.unwrap();
+    let tags = ["a".to_owned()];
+    tier.invalidate_tags(&schema(), &tags).await.unwrap();
+    server.command(&["SAVE"]).unwrap();
+    for _ in 0..3 {
+        tier.invalidate_tags(&schema(), &tags).await.unwrap();
+    }
+    let lost = tier.tag_eras(&schema(), "key", &[]).await.unwrap().unwrap();
+
+    server.kill().unwrap();
+    server.restart().unwrap();
+    until_ok(async || tier.invalidate_tags(&schema(), &tags).await).await;
+    let told = tier.tag_eras(&schema(), "key", &tags).await.unwrap().unwrap();
+    assert_eq!(told.generation, lost.generation, "the server went back to what it had saved");
+    assert!(told.of[0] > lost.era, "what was loaded in era {} seems newer than an invalidation in era {}", lost.era, told.of[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_call_under_way_ends_when_the_server_is_killed() {
     let mut server = start_server();
     let tier = Arc::new(RedisTier::connect(impatient(&server.url()).with_pool_size(3)).await.unwrap());

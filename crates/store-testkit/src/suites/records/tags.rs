@@ -133,12 +133,13 @@ pub async fn lists_survive_removals<S: RecordsServer>(bench: &Bench<S>) {
 pub async fn the_truth_counts_eras_itself<S: RecordsServer>(bench: &Bench<S>) {
     bench.invalidate_tags(&[]).await;
     let made = bench.eras(&["a", "b"]).await;
-    assert!(made.iter().flatten().all(|list| list.generation != 0 && (list.era, &list.of[..]) == (1, &[0, 0])), "{made:?}");
+    assert!(made.iter().flatten().all(|list| list.generation != 0 && list.era > 0 && list.of == [0, 0]), "{made:?}");
     bench.invalidate_tags(&["a".to_owned()]).await;
     bench.invalidate_tags(&["b".to_owned()]).await;
     for (before, after) in made.into_iter().zip(bench.eras(&["a", "b"]).await) {
-        let before = before.expect("the list was made");
-        assert_eq!(after, Some(TagEras { era: 3, of: vec![2, 3], ..before }));
+        let (before, after) = (before.expect("the list was made"), after.expect("the list stays"));
+        assert_eq!(after.generation, before.generation);
+        assert!(before.era < after.of[0] && after.of[0] < after.of[1] && after.of[1] == after.era, "{before:?} {after:?}");
     }
 }
 
@@ -150,8 +151,8 @@ pub async fn a_full_list_of_the_truth_begins_anew<S: RecordsServer>(bench: &Benc
     bench.invalidate_tags(&["a".to_owned()]).await;
     for (before, after) in full.into_iter().zip(bench.eras(&["1", "a"]).await) {
         let (before, after) = (before.expect("there is a list"), after.expect("there is a list"));
-        assert_eq!(before.of, [1]);
+        assert_eq!(before.of, [before.era]);
         assert_ne!(before.generation, after.generation);
-        assert_eq!((after.era, &after.of[..]), (1, &[0, 1][..]));
+        assert_eq!(after.of, [0, after.era]);
     }
 }
