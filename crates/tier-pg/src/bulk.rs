@@ -14,7 +14,7 @@ use tokio_postgres::{Row as PgRow, Statement};
 use crate::error::{Attempt, Failure};
 use crate::pool::{Pool, check_count, within};
 use crate::scope::{Prepared, Scope};
-use crate::statements::{DRAW, LOG_KEYS, LOG_SCHEMA, kind};
+use crate::statements::{DRAW, LOG_KEYS, LOG_SCHEMA, kind, named};
 use crate::value::{Cell, Param, check};
 use crate::write::{ATTEMPTS_AFTER_DEADLOCK, Params, end, suppressed, version};
 
@@ -65,6 +65,8 @@ pub(crate) struct WriteWhere<'a> {
     sql: String,
     params: Vec<Value<'static>>,
     kind: i16,
+    /// The columns that the log names.
+    named: Option<Vec<&'static str>>,
 }
 
 impl<'a> WriteWhere<'a> {
@@ -72,26 +74,27 @@ impl<'a> WriteWhere<'a> {
     pub(crate) fn delete(schema: &'a BoundSchema, filter: &Filter) -> Result<Self> {
         let (condition, params) = condition(schema, filter, Vec::new())?;
         let sql = format!("DELETE FROM {} WHERE {condition} RETURNING {}, {DRAW}", DIALECT.quote(schema.table()), keys(schema));
-        Ok(WriteWhere { schema, sql, params, kind: kind::DELETE })
+        Ok(WriteWhere { schema, sql, params, kind: kind::DELETE, named: None })
     }
 
     /// Sets columns of the rows.
     pub(crate) fn update(schema: &'a BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Self> {
         let mut sql = format!("UPDATE {} SET ", DIALECT.quote(schema.table()));
-        let mut values = Vec::new();
-        for (column, value) in schema.definition().columns().iter().zip(changes) {
+        let (mut values, mut changed) = (Vec::new(), Vec::new());
+        for (position, (column, value)) in schema.definition().columns().iter().zip(changes).enumerate() {
             if column.is_key || matches!(value, Value::Unset) {
                 continue;
             }
             check(column, value).map_err(|error| error.with_schema(schema.name()))?;
             values.push(value.clone().into_owned());
+            changed.push(position);
             // Writing to a String cannot fail.
             let _ = write!(sql, "{} = ${}, ", DIALECT.quote(column.name), values.len());
         }
         let (condition, params) = condition(schema, filter, values)?;
         let version = DIALECT.quote(VERSION_COLUMN);
         let _ = write!(sql, "{version} = {DRAW} WHERE {condition} RETURNING {}, {version}", keys(schema));
-        Ok(WriteWhere { schema, sql, params, kind: kind::PUT })
+        Ok(WriteWhere { schema, sql, params, kind: kind::PUT, named: named(schema.definition(), &changed) })
     }
 
     /// What is to be prepared before it runs.
@@ -118,6 +121,16 @@ impl<'a> WriteWhere<'a> {
         Ok(Touched { key, version: version(row, keys)? })
     }
 
+    /// What the log row of a row holds for its key, and its kind.
+    fn entry(&self, touched: &Touched) -> Result<(String, i16)> {
+        let key = key_text(&touched.key)?;
+        if self.named.is_none() {
+            return Ok((key, self.kind));
+        }
+        let (text, kind) = kind::of_put(&key, self.named.as_deref());
+        Ok((text.into_owned(), kind))
+    }
+
     async fn log_and_commit(
         &self,
         scope: Scope<'_>,
@@ -127,13 +140,13 @@ impl<'a> WriteWhere<'a> {
     ) -> Result<(), Failure> {
         let name = self.schema.name();
         let versions: Vec<i64> = touched.iter().map(|touched| touched.version.get() as i64).collect();
-        let texts: Vec<String> = if touched.len() > BULK_LOG_LIMIT {
-            Vec::new()
+        let (texts, kinds): (Vec<String>, Vec<i16>) = if touched.len() > BULK_LOG_LIMIT {
+            Default::default()
         } else {
-            touched.iter().map(|touched| key_text(&touched.key)).collect::<Result<_>>()?
+            touched.iter().map(|touched| self.entry(touched)).collect::<Result<_>>()?
         };
         let newest = versions.iter().copied().max().unwrap_or_default();
-        let of_keys: [&(dyn ToSql + Sync); 4] = [&name, &texts, &versions, &self.kind];
+        let of_keys: [&(dyn ToSql + Sync); 4] = [&name, &texts, &versions, &kinds];
         let of_schema: [&(dyn ToSql + Sync); 3] = [&name, &self.kind, &newest];
         let (statement, params): (_, &[&(dyn ToSql + Sync)]) =
             if touched.len() > BULK_LOG_LIMIT { (by_schema, &of_schema) } else { (by_key, &of_keys) };

@@ -14,7 +14,7 @@ use crate::error::{Attempt, Failure};
 use crate::pool::{Pool, within};
 use crate::read::{key_arrays, number, stored_row};
 use crate::scope::{Prepared, Scope};
-use crate::statements::{PutIf, Statements, TableSql};
+use crate::statements::{PutIf, Statements, TableSql, kind};
 use crate::value::Param;
 use crate::write::{Batch, BatchWrite, Chunk, Params, attempts, in_key_order, suppressed, unset, version};
 
@@ -104,8 +104,9 @@ impl<'a> WriteIf<'a> {
         if let Some(expected) = &expected {
             params.push(expected);
         }
+        let (text, _) = kind::of_put(self.text, self.sql.named.as_deref());
         params.push(&name);
-        params.push(self.text);
+        params.push(&text);
         let (begun, written, committed) = join3(scope.begin(), scope.lease.query(write, &params), scope.commit()).await;
         begun?;
         let written = written?;
@@ -178,7 +179,7 @@ impl<'a> PutManyIf<'a> {
     /// Writes the rows that are locked, and then those that were not there: one that somebody else has inserted since is left alone.
     async fn write(&self, scope: Scope<'_>, updated: &[usize], inserted: &[usize]) -> Result<Vec<Option<StoredRow>>, Failure> {
         let chunks = |positions, chunk_of: fn(_, _) -> _| self.batch.chunks(self.schema, &self.sql, self.rows, positions, chunk_of);
-        let mut chunks_of_both = chunks(updated, Chunk::upsert);
+        let mut chunks_of_both = chunks(updated, Chunk::update);
         chunks_of_both.extend(chunks(inserted, Chunk::insert));
         if chunks_of_both.is_empty() {
             return Ok(self.rows.iter().map(|_| None).collect());

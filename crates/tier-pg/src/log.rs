@@ -172,16 +172,19 @@ fn unreadable() -> Error {
 }
 
 fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
-    let key: Option<String> = row.try_get(7)?;
-    let (kind, key) = match row.try_get::<_, i16>(9)? {
-        kind::PUT => (LogKind::Put, key),
-        kind::DELETE => (LogKind::Delete, key),
-        kind::INVALIDATE => (LogKind::Invalidate, key),
-        kind::INVALIDATE_TAG if key.is_some() => (LogKind::InvalidateTag, key),
+    let (kind, key, columns) = match (row.try_get::<_, i16>(9)?, row.try_get(7)?) {
+        (kind::PUT, key) => (LogKind::Put, key, None),
+        (kind::PUT_COLUMNS, Some(text)) => {
+            let (key, columns) = LogEntry::split_columns(text);
+            (LogKind::Put, Some(key), columns)
+        }
+        (kind::DELETE, key) => (LogKind::Delete, key, None),
+        (kind::INVALIDATE, key) => (LogKind::Invalidate, key, None),
+        (kind::INVALIDATE_TAG, Some(tag)) => (LogKind::InvalidateTag, Some(tag), None),
         // What a later version may write: its key may name anything, and to drop every copy is right whatever happened.
-        _ => (LogKind::Invalidate, None),
+        _ => (LogKind::Invalidate, None, None),
     };
-    Ok(LogEntry { schema: row.try_get(6)?, key, version: version(row, 8)?, kind })
+    Ok(LogEntry { schema: row.try_get(6)?, key, version: version(row, 8)?, kind, columns })
 }
 
 fn number_of(kind: LogKind) -> Result<i16> {

@@ -19,15 +19,29 @@ pub(crate) const DRAW: &str = "nextval('_strata_version')";
 
 /// The kinds of log rows, as the log holds them.
 pub(crate) mod kind {
+    use std::borrow::Cow;
+
+    use store_core::facet::LogEntry;
+
     pub(crate) const PUT: i16 = 1;
     pub(crate) const DELETE: i16 = 2;
     pub(crate) const INVALIDATE: i16 = 3;
     pub(crate) const INVALIDATE_TAG: i16 = 4;
+    /// A put whose key is followed by the columns that it set.
+    pub(crate) const PUT_COLUMNS: i16 = 5;
+
+    /// What the log row of a put holds for its key, and its kind: with the columns that were set, if they are to be named.
+    pub(crate) fn of_put<'a>(key: &'a str, columns: Option<&[&str]>) -> (Cow<'a, str>, i16) {
+        match columns {
+            Some(columns) => (Cow::Owned(LogEntry::join_columns(key, columns)), PUT_COLUMNS),
+            None => (Cow::Borrowed(key), PUT),
+        }
+    }
 }
 
-/// Writes log rows: schema, keys, versions, kind.
+/// Writes log rows: schema, keys, versions, kinds.
 pub(crate) const LOG_KEYS: &str = "INSERT INTO _strata_log (schema, key, version, kind) \
-    SELECT $1::TEXT, l.key, l.version, $4::SMALLINT FROM unnest($2::TEXT[], $3::BIGINT[]) AS l (key, version)";
+    SELECT $1::TEXT, l.key, l.version, l.kind FROM unnest($2::TEXT[], $3::BIGINT[], $4::SMALLINT[]) AS l (key, version, kind)";
 
 /// Writes the log row of a whole schema: schema, kind, and the newest version among the rows of the transaction, by which its writer knows it again.
 pub(crate) const LOG_SCHEMA: &str = "INSERT INTO _strata_log (schema, key, version, kind) \
@@ -76,6 +90,8 @@ pub(crate) struct Upsert {
     pub(crate) set: Vec<usize>,
     /// Whether a column is unset that an insert would need.
     pub(crate) only_updates: bool,
+    /// The columns that the log names of a row that was there.
+    pub(crate) named: Option<Vec<&'static str>>,
 }
 
 impl TableSql {
@@ -169,13 +185,9 @@ impl Upsert {
             unset.iter().copied().filter(|&position| !columns[position].nullable && columns[position].default.is_none()).collect();
 
         let targets: Vec<String> = set.iter().chain(&needed).map(|&position| quote(&columns[position])).collect();
-        let kept = |position: usize| columns[position].is_key || columns[position].stamp == Stamp::OnInsert;
-        let mut changes: Vec<String> = set
-            .iter()
-            .filter(|&&position| !kept(position))
-            .map(|&position| quote(&columns[position]))
-            .map(|name| format!("{name} = EXCLUDED.{name}"))
-            .collect();
+        let changed: Vec<usize> = set.iter().copied().filter(|&position| is_updated(&columns[position])).collect();
+        let mut changes: Vec<String> =
+            changed.iter().map(|&position| quote(&columns[position])).map(|name| format!("{name} = EXCLUDED.{name}")).collect();
         changes.push(format!("{version} = {DRAW}"));
         let head = format!("INSERT INTO {table} AS t ({}, {version})", targets.join(", "));
         let keys = names.keys.join(", ");
@@ -218,6 +230,7 @@ impl Upsert {
             many: format!("{many} {tail}"),
             set,
             only_updates: !needed.is_empty(),
+            named: named(definition, &changed),
         }
     }
 }
@@ -275,6 +288,17 @@ impl Names {
 
 fn quote(column: &ColumnDefinition) -> String {
     DIALECT.quote(column.name)
+}
+
+fn is_updated(column: &ColumnDefinition) -> bool {
+    !column.is_key && column.stamp != Stamp::OnInsert
+}
+
+/// The columns that the log names of an update which sets those at some positions; `None` where these are all or none, which says no more than the key.
+pub(crate) fn named(definition: &SchemaDefinition, changed: &[usize]) -> Option<Vec<&'static str>> {
+    let columns = definition.columns();
+    let is_part = !changed.is_empty() && changed.len() < columns.iter().filter(|column| is_updated(column)).count();
+    is_part.then(|| changed.iter().map(|&position| columns[position].name).collect())
 }
 
 /// The tables of one definition, by name: one, unless several stores in this process name it differently.

@@ -234,23 +234,36 @@ impl Batch {
 pub(crate) struct Chunk {
     upsert: Arc<Upsert>,
     positions: Vec<usize>,
-    /// Whether rows that are there stay as they are.
-    only_inserts: bool,
+    finds: Finds,
+}
+
+/// What a chunk finds of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finds {
+    Some,
+    /// All: they are locked.
+    All,
+    /// None. One that is there after all stays as it is.
+    None,
 }
 
 impl Chunk {
     pub(crate) fn upsert(upsert: Arc<Upsert>, positions: Vec<usize>) -> Self {
-        Chunk { upsert, positions, only_inserts: false }
+        Chunk { upsert, positions, finds: Finds::Some }
+    }
+
+    pub(crate) fn update(upsert: Arc<Upsert>, positions: Vec<usize>) -> Self {
+        Chunk { upsert, positions, finds: Finds::All }
     }
 
     pub(crate) fn insert(upsert: Arc<Upsert>, positions: Vec<usize>) -> Self {
-        Chunk { upsert, positions, only_inserts: true }
+        Chunk { upsert, positions, finds: Finds::None }
     }
 
     /// What is to be prepared before chunks are written.
     pub(crate) fn texts<'a>(chunks: &'a [Chunk], sql: &'a TableSql) -> Vec<&'a str> {
         let log = if Chunk::are_bulk(chunks) { LOG_SCHEMA } else { LOG_KEYS };
-        let writes = chunks.iter().map(|chunk| if chunk.only_inserts { &chunk.upsert.insert_many } else { &chunk.upsert.many });
+        let writes = chunks.iter().map(|chunk| if chunk.finds == Finds::None { &chunk.upsert.insert_many } else { &chunk.upsert.many });
         [sql.stamp_many.as_str(), log].into_iter().chain(writes.map(String::as_str)).collect()
     }
 
@@ -299,11 +312,11 @@ impl<'a> BatchWrite<'a> {
             if !fresh.is_empty() {
                 self.stamp(stamp, &fresh).await?;
             }
-            if !chunk.only_inserts && chunk.positions.iter().any(|&position| self.stored[position].is_none()) {
+            if chunk.finds != Finds::None && chunk.positions.iter().any(|&position| self.stored[position].is_none()) {
                 return Err(suppressed().into());
             }
         }
-        self.log_and_commit(log, Chunk::are_bulk(chunks)).await?;
+        self.log_and_commit(log, chunks).await?;
         Ok(self.stored)
     }
 
@@ -346,19 +359,28 @@ impl<'a> BatchWrite<'a> {
         Ok(())
     }
 
-    async fn log_and_commit(&self, statement: &Statement, is_bulk: bool) -> Result<(), Failure> {
+    async fn log_and_commit(&self, statement: &Statement, chunks: &[Chunk]) -> Result<(), Failure> {
         let name = self.schema.name();
-        let written = self.stored.iter().zip(&self.batch.texts).filter_map(|(stored, text)| Some((text.as_str(), stored.as_ref()?)));
-        let (texts, versions): (Vec<&str>, Vec<i64>) = written.map(|(text, stored)| (text, stored.version.get() as i64)).unzip();
+        let (mut texts, mut versions, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        for chunk in chunks {
+            let named = chunk.upsert.named.as_deref().filter(|_| chunk.finds == Finds::All);
+            for &position in &chunk.positions {
+                let Some(stored) = &self.stored[position] else { continue };
+                let (text, kind) = kind::of_put(&self.batch.texts[position], named);
+                texts.push(text);
+                versions.push(stored.version.get() as i64);
+                kinds.push(kind);
+            }
+        }
         if versions.contains(&0) {
             return Err(suppressed().into());
         }
-        let by_key: [&(dyn ToSql + Sync); 4] = [&name, &texts, &versions, &kind::PUT];
+        let by_key: [&(dyn ToSql + Sync); 4] = [&name, &texts, &versions, &kinds];
         let Some(newest) = versions.iter().copied().max() else {
             return within(self.scope.limit, async { Ok(self.scope.commit().await?) }).await;
         };
         let by_schema: [&(dyn ToSql + Sync); 3] = [&name, &kind::PUT, &newest];
-        let params: &[&(dyn ToSql + Sync)] = if is_bulk { &by_schema } else { &by_key };
+        let params: &[&(dyn ToSql + Sync)] = if Chunk::are_bulk(chunks) { &by_schema } else { &by_key };
         let work = async {
             let (logged, committed) = join(self.scope.lease.execute(statement, params), self.scope.commit()).await;
             logged?;

@@ -21,7 +21,7 @@ pub(crate) fn delete_where(worker: &Worker, plan: &Plan, find: &Statement) -> Re
 /// As [`delete_where`], within a transaction that is open.
 pub(crate) fn delete_where_within(connection: &Connection, plan: &Plan, find: &Statement) -> Result<Vec<Touched>> {
     let from_sqlite = |error| error::from_sqlite(error, Origin::Table(plan));
-    write_where(connection, plan, find, LogKind::Delete, |connection, key, _| {
+    write_where(connection, plan, find, None, |connection, key, _| {
         let mut statement = connection.prepare_cached(&plan.delete).map_err(from_sqlite)?;
         statement.execute(params_from_iter(key)).map(drop).map_err(from_sqlite)
     })
@@ -64,7 +64,7 @@ pub(crate) fn update_where(worker: &Worker, plan: &Plan, changes: &Changes, find
 pub(crate) fn update_where_within(connection: &Connection, plan: &Plan, changes: &Changes, find: &Statement) -> Result<Vec<Touched>> {
     let sql = plan.update_only(&changes.given);
     let from_sqlite = |error| error::from_sqlite(error, Origin::Table(plan));
-    write_where(connection, plan, find, LogKind::Put, |connection, key, version| {
+    write_where(connection, plan, find, Some(&changes.given), |connection, key, version| {
         let row = changes.row(key, version);
         let mut statement = connection.prepare_cached(&sql).map_err(from_sqlite)?;
         let updated = statement.execute(params_from_iter(&row.values)).map_err(from_sqlite);
@@ -72,12 +72,13 @@ pub(crate) fn update_where_within(connection: &Connection, plan: &Plan, changes:
     })
 }
 
-/// Writes the rows whose keys a statement finds: SQLite has one writer, so that nothing changes between the two.
+/// Sets the columns at `given` of the rows whose keys a statement finds, or deletes the rows where none are given: SQLite has one writer, so that nothing changes
+/// between the two.
 fn write_where(
     connection: &Connection,
     plan: &Plan,
     find: &Statement,
-    kind: LogKind,
+    given: Option<&[usize]>,
     mut write: impl FnMut(&Connection, Vec<Stored>, i64) -> Result<()>,
 ) -> Result<Vec<Touched>> {
     let keys = find_keys(connection, plan, find)?;
@@ -86,7 +87,12 @@ fn write_where(
         write(connection, key_to_stored(key, plan)?, version)?;
     }
     let borrowed = keys.iter().map(|key| key.iter().map(Value::as_borrowed).collect());
-    log(connection, plan, &LogKeys::of(borrowed)?, (first..).take(keys.len()).map(Some), kind)?;
+    let log_keys = LogKeys::of(borrowed)?;
+    let (log_keys, kind) = match given {
+        Some(given) => (log_keys.updated(plan, given), LogKind::Put),
+        None => (log_keys, LogKind::Delete),
+    };
+    log(connection, plan, &log_keys, (first..).take(keys.len()).map(Some), kind)?;
     Ok((first..).zip(keys).map(|(version, key)| Touched { key, version: to_version(version) }).collect())
 }
 

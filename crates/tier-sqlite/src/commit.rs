@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, params};
-use store_core::facet::LogKind;
+use store_core::facet::{LogEntry, LogKind};
 use store_core::{Result, Version};
 
 use crate::asker::Asker;
@@ -137,15 +137,18 @@ pub(crate) fn draw_versions(connection: &Connection, count: usize) -> Result<i64
 }
 
 /// Writes an entry into the log; the version must be its own.
-pub(crate) fn write_entry(connection: &Connection, version: i64, at: i64, schema: &str, key: Option<&str>, kind: LogKind) -> Result<()> {
+pub(crate) fn write_entry(connection: &Connection, version: i64, at: i64, schema: &str, key: Option<&str>, kind: &str) -> Result<()> {
     connection
         .prepare_cached("INSERT INTO \"_strata_log\" (version, at, schema, key, kind) VALUES (?1, ?2, ?3, ?4, ?5)")
-        .and_then(|mut statement| statement.execute(params![version, at, schema, key, kind_name(kind)]))
+        .and_then(|mut statement| statement.execute(params![version, at, schema, key, kind]))
         .map_err(|error| error::from_sqlite(error, Origin::Own))?;
     Ok(())
 }
 
-fn kind_name(kind: LogKind) -> &'static str {
+/// The kind of a put whose key is followed by the columns that it set.
+pub(crate) const PUT_COLUMNS: &str = "put_columns";
+
+pub(crate) fn kind_name(kind: LogKind) -> &'static str {
     match kind {
         LogKind::Put => "put",
         LogKind::Delete => "delete",
@@ -155,15 +158,20 @@ fn kind_name(kind: LogKind) -> &'static str {
     }
 }
 
-/// The kind and the key of an entry, by the kind's name. Of one that a later version may write, the key may name anything: the whole schema is meant.
-pub(crate) fn kind_and_key(name: &str, key: Option<String>) -> (LogKind, Option<String>) {
-    match name {
-        "put" => (LogKind::Put, key),
-        "delete" => (LogKind::Delete, key),
-        "invalidate" => (LogKind::Invalidate, key),
-        "invalidate_tag" if key.is_some() => (LogKind::InvalidateTag, key),
-        _ => (LogKind::Invalidate, None),
-    }
+/// An entry as it is stored, by its kind's name. Of one that a later version may write, the key may name anything: the whole schema is meant.
+pub(crate) fn to_entry(version: i64, schema: String, key: Option<String>, kind: &str) -> LogEntry {
+    let (kind, key, columns) = match (kind, key) {
+        ("put", key) => (LogKind::Put, key, None),
+        (PUT_COLUMNS, Some(text)) => {
+            let (key, columns) = LogEntry::split_columns(text);
+            (LogKind::Put, Some(key), columns)
+        }
+        ("delete", key) => (LogKind::Delete, key, None),
+        ("invalidate", key) => (LogKind::Invalidate, key, None),
+        ("invalidate_tag", Some(tag)) => (LogKind::InvalidateTag, Some(tag), None),
+        _ => (LogKind::Invalidate, None, None),
+    };
+    LogEntry { schema, key, version: to_version(version), kind, columns }
 }
 
 /// A version as it is stored.
@@ -183,7 +191,7 @@ pub(crate) fn microseconds_before_now(age: Duration) -> i64 {
 mod tests {
     use std::sync::Arc;
 
-    use store_core::facet::{Log, LogEntry};
+    use store_core::facet::Log;
     use store_core::{ErrorKind, Tier};
 
     use super::*;
@@ -196,7 +204,7 @@ mod tests {
         let (path, aside) = (directory.path().join("app.db"), directory.path().join("aside.db"));
         let tier = SqliteTier::open(&path).await.unwrap();
         store_core::facet::Tables::prepare(&tier, &[]).await.unwrap();
-        let entry = LogEntry { schema: "note".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+        let entry = LogEntry { schema: "note".into(), key: None, version: Version::default(), kind: LogKind::Invalidate, columns: None };
         let before = tier.append(std::slice::from_ref(&entry)).await.unwrap();
         let (from, to) = (path.clone(), aside.clone());
         let written: Result<i64> = tier

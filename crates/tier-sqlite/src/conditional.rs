@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::read;
 use crate::value::{self, NewRow};
 use crate::workers::Worker;
-use crate::write::{LogKeys, put_within};
+use crate::write::{LogKey, LogKeys, put_within};
 
 /// A row, the text of its key, and what it expects.
 pub(crate) struct RowIf {
@@ -29,18 +29,22 @@ pub(crate) fn put_if(worker: &Worker, plan: &Plan, row: RowIf) -> Result<Option<
 /// nothing changes but by it.
 pub(crate) fn put_many_if_within(connection: &Connection, plan: &Plan, rows: Vec<RowIf>) -> Result<Vec<Option<StoredRow>>> {
     let mut answers = vec![None; rows.len()];
-    let (mut positions, mut held, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut positions, mut held, mut keys) = (Vec::new(), Vec::new(), Vec::new());
     for (position, RowIf { row, text, condition }) in rows.into_iter().enumerate() {
-        if condition.holds(read::version(connection, plan, &value::stored_key_of(&row, plan))?) {
+        let present = read::version(connection, plan, &value::stored_key_of(&row, plan))?;
+        if condition.holds(present) {
+            keys.push(match &row.given {
+                Some(given) if present.is_some() => LogKey::updated(text, plan, given),
+                _ => LogKey::new(text),
+            });
             positions.push(position);
             held.push(row);
-            texts.push(text);
         }
     }
     if held.is_empty() {
         return Ok(answers);
     }
-    let stored = put_within(connection, plan, held, &LogKeys::of_texts(texts))?;
+    let stored = put_within(connection, plan, held, &LogKeys::of_keys(keys))?;
     for (position, stored) in positions.into_iter().zip(stored) {
         answers[position] = Some(stored);
     }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use store_core::facet::{Log, LogBatch, LogCursor, LogEntry};
 use store_core::{Error, ErrorKind, Result, Role, Version};
 
-use crate::commit::{draw_versions, kind_and_key, microseconds_before_now, snapshot, to_version, transaction, write_entry};
+use crate::commit::{draw_versions, kind_name, microseconds_before_now, snapshot, to_entry, to_version, transaction, write_entry};
 use crate::error::{self, Origin};
 use crate::tier::SqliteTier;
 use crate::workers::Worker;
@@ -41,7 +41,7 @@ impl Log for SqliteTier {
                     let drawn = (draw_versions(connection, entries.len())?..).zip(&entries);
                     drawn
                         .map(|(version, entry)| {
-                            write_entry(connection, version, at, &entry.schema, entry.key.as_deref(), entry.kind)?;
+                            write_entry(connection, version, at, &entry.schema, entry.key.as_deref(), kind_name(entry.kind))?;
                             Ok(to_version(version))
                         })
                         .collect()
@@ -130,10 +130,7 @@ fn entries_after(connection: &Connection, version: i64) -> Result<Vec<LogEntry>>
     let mut statement = connection
         .prepare_cached("SELECT version, schema, key, kind FROM \"_strata_log\" WHERE version > ?1 ORDER BY version")
         .map_err(from_sqlite)?;
-    let entries = statement.query_map([version], |row| {
-        let (kind, key) = kind_and_key(row.get_ref(3)?.as_str()?, row.get(2)?);
-        Ok(LogEntry { version: to_version(row.get(0)?), schema: row.get(1)?, key, kind })
-    });
+    let entries = statement.query_map([version], |row| Ok(to_entry(row.get(0)?, row.get(1)?, row.get(2)?, row.get_ref(3)?.as_str()?)));
     entries.and_then(Iterator::collect).map_err(from_sqlite)
 }
 

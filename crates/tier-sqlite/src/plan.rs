@@ -117,6 +117,14 @@ impl Plan {
         sql
     }
 
+    /// The columns that the log names of an update with those at `given`; `None` where these are all or none, which says no more than the key.
+    pub(crate) fn named(&self, given: &[usize]) -> Option<Vec<&'static str>> {
+        let changed = given.iter().map(|&position| &self.columns()[position]).filter(|column| is_updated(column));
+        let names: Vec<_> = changed.map(|column| column.name).collect();
+        let is_part = !names.is_empty() && names.len() < self.columns().iter().filter(|column| is_updated(column)).count();
+        is_part.then_some(names)
+    }
+
     fn all_columns(&self) -> String {
         let mut list = String::new();
         for column in self.columns() {

@@ -2,10 +2,10 @@
 
 use rusqlite::types::Value as Stored;
 use rusqlite::{Connection, params_from_iter};
-use store_core::facet::{BULK_LOG_LIMIT, LogKind};
+use store_core::facet::{BULK_LOG_LIMIT, LogEntry, LogKind};
 use store_core::{Error, ErrorKind, Result, Row, StoredRow, Version, key_text};
 
-use crate::commit::{draw_versions, microseconds_before_now, to_version, transaction, write_entry};
+use crate::commit::{PUT_COLUMNS, draw_versions, kind_name, microseconds_before_now, to_version, transaction, write_entry};
 use crate::error::{self, Origin};
 use crate::plan::Plan;
 use crate::value::{self, NewRow};
@@ -14,10 +14,32 @@ use crate::workers::Worker;
 /// What the log is told of the keys of one call.
 #[derive(Debug)]
 pub(crate) enum LogKeys {
-    /// Each by its text.
-    Each(Vec<String>),
+    /// Each.
+    Each(Vec<LogKey>),
     /// They are too many: the whole schema.
     Whole,
+}
+
+/// What the log is told of one key.
+#[derive(Debug)]
+pub(crate) struct LogKey {
+    /// The key's text; the names of columns follow, where they are told.
+    text: String,
+    names_columns: bool,
+}
+
+impl LogKey {
+    pub(crate) fn new(text: String) -> Self {
+        LogKey { text, names_columns: false }
+    }
+
+    /// Of a row that is there and of which the columns at `given` are set.
+    pub(crate) fn updated(text: String, plan: &Plan, given: &[usize]) -> Self {
+        match plan.named(given) {
+            Some(named) => LogKey { text: LogEntry::join_columns(&text, &named), names_columns: true },
+            None => LogKey::new(text),
+        }
+    }
 }
 
 impl LogKeys {
@@ -26,12 +48,20 @@ impl LogKeys {
         if keys.len() > BULK_LOG_LIMIT {
             return Ok(LogKeys::Whole);
         }
-        keys.map(|key| key_text(&key)).collect::<Result<_>>().map(LogKeys::Each)
+        keys.map(|key| key_text(&key).map(LogKey::new)).collect::<Result<_>>().map(LogKeys::Each)
     }
 
-    /// For the keys of a call, by their texts.
-    pub(crate) fn of_texts(texts: Vec<String>) -> Self {
-        if texts.len() > BULK_LOG_LIMIT { LogKeys::Whole } else { LogKeys::Each(texts) }
+    /// For the keys of a call.
+    pub(crate) fn of_keys(keys: Vec<LogKey>) -> Self {
+        if keys.len() > BULK_LOG_LIMIT { LogKeys::Whole } else { LogKeys::Each(keys) }
+    }
+
+    /// The same, where the columns at `given` are set of rows that are there.
+    pub(crate) fn updated(self, plan: &Plan, given: &[usize]) -> Self {
+        match self {
+            LogKeys::Each(keys) => LogKeys::Each(keys.into_iter().map(|key| LogKey::updated(key.text, plan, given)).collect()),
+            LogKeys::Whole => LogKeys::Whole,
+        }
     }
 }
 
@@ -149,13 +179,14 @@ pub(crate) fn log(
         LogKeys::Each(keys) => {
             for (key, version) in keys.iter().zip(versions) {
                 if let Some(version) = version {
-                    write_entry(connection, version, at, plan.name(), Some(key), kind)?;
+                    let kind = if key.names_columns { PUT_COLUMNS } else { kind_name(kind) };
+                    write_entry(connection, version, at, plan.name(), Some(&key.text), kind)?;
                 }
             }
             Ok(())
         }
         LogKeys::Whole => match versions.flatten().last() {
-            Some(version) => write_entry(connection, version, at, plan.name(), None, kind),
+            Some(version) => write_entry(connection, version, at, plan.name(), None, kind_name(kind)),
             None => Ok(()),
         },
     }

@@ -41,7 +41,7 @@ pub enum LogKind {
 /// use store_core::facet::{LogEntry, LogKind};
 ///
 /// // As it is appended: the tier draws the version.
-/// let whole_schema = LogEntry { schema: "city".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+/// let whole_schema = LogEntry { schema: "city".into(), key: None, version: Version::default(), kind: LogKind::Invalidate, columns: None };
 /// assert_eq!(whole_schema.version.get(), 0);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,38 @@ pub struct LogEntry {
     pub version: Version,
     /// What happened.
     pub kind: LogKind,
+    /// Of a [`Put`](LogKind::Put) of a record that was there, the names of the columns that it set; all others are as before. `None` where nothing is known of that.
+    pub columns: Option<Vec<String>>,
+}
+
+/// What stands between a key and the names of columns. No key's text form holds a control character.
+const SEPARATOR: char = '\u{1}';
+
+impl LogEntry {
+    /// A key with the names of the columns that a write of it set, as one text: for tiers whose log has no other place for them.
+    ///
+    /// ```
+    /// use store_core::facet::LogEntry;
+    ///
+    /// let text = LogEntry::join_columns("7", &["name", "population"]);
+    /// assert_eq!(LogEntry::split_columns(text), ("7".into(), Some(vec!["name".into(), "population".into()])));
+    /// assert_eq!(LogEntry::split_columns("7".into()), ("7".into(), None));
+    /// ```
+    pub fn join_columns(key: &str, columns: &[&str]) -> String {
+        columns.iter().fold(key.to_owned(), |mut text, column| {
+            text.push(SEPARATOR);
+            text.push_str(column);
+            text
+        })
+    }
+
+    /// What [`join_columns`](Self::join_columns) has joined.
+    pub fn split_columns(mut text: String) -> (String, Option<Vec<String>>) {
+        let Some(end) = text.find(SEPARATOR) else { return (text, None) };
+        let columns = text[end + 1..].split(SEPARATOR).map(str::to_owned).collect();
+        text.truncate(end);
+        (text, Some(columns))
+    }
 }
 
 /// A follower's place in the log. Only the tier that made it can read it.
@@ -163,7 +195,7 @@ pub struct LogBatch {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<()> {
-/// # let entry = LogEntry { schema: "city".into(), key: Some("7".into()), version: Version::default(), kind: LogKind::Invalidate };
+/// # let entry = LogEntry { schema: "city".into(), key: Some("7".into()), version: Version::default(), kind: LogKind::Invalidate, columns: None };
 /// let log = ListLog::default();
 /// let start = log.end().await?;
 /// log.append(&[entry]).await?;

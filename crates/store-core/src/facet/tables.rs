@@ -107,7 +107,8 @@ pub struct MissingIndex {
 /// - A write, the version it draws, and its rows in `_strata_log` are one transaction. A version is drawn after the row's lock is held, so that
 ///   versions of one key rise in the order of commits. When the call returns without an error, the write survives a crash of this process.
 /// - One log row names each key that was written or deleted; a call above [`BULK_LOG_LIMIT`](super::BULK_LOG_LIMIT) keys writes one row for the whole schema instead,
-///   whose version is at least that of every key it covers.
+///   whose version is at least that of every key it covers. The row of an update by [`put_if`](Self::put_if) or [`update_where`](Self::update_where) that sets some
+///   columns SHOULD name these ([`LogEntry::columns`](super::LogEntry::columns)); if it names any, it MUST name all.
 /// - Results stand in the order of what was asked; the rows of one call may be written in any order. The keys of one call are distinct.
 /// - A value that a column cannot hold exactly is refused as [`InvalidValue`](crate::ErrorKind::InvalidValue), with the column's name, before anything is written.
 /// - A call whose future is dropped leaves either all of its writes or none.

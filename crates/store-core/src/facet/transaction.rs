@@ -79,7 +79,7 @@ pub enum RowLock {
 /// - Reads see what was written before in the same transaction; nobody else does before the commit.
 /// - What holds for the writes of [`Tables`](super::Tables) holds here: versions are drawn with the row's lock held, which stays held, so that versions of one
 ///   key rise in the order of commits; log rows belong to the transaction, with one row for the schema where a call writes more than
-///   [`BULK_LOG_LIMIT`](super::BULK_LOG_LIMIT) keys; the keys of one call are distinct; errors tell the same.
+///   [`BULK_LOG_LIMIT`](super::BULK_LOG_LIMIT) keys, and with the columns that an update of a present row sets; the keys of one call are distinct; errors tell the same.
 /// - After a call that failed, or whose future was dropped, every further one but the ends and, after a failure, the way back to a savepoint is refused as
 ///   [`TransactionFailed`](crate::ErrorKind::TransactionFailed). [`TransactionState`] keeps that for all tiers alike.
 /// - A transaction that the database rolled back because of others (a serialization failure, a deadlock) fails as

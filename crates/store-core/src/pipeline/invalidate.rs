@@ -66,7 +66,8 @@ impl<T: Schema> Pipeline<T> {
         let (key, kind) = (key.map(str::to_owned), LogKind::Invalidate);
         let mut version = None;
         if let Backing::Tables { log, .. } = &self.backing {
-            let entry = LogEntry { schema: self.schema.name().to_owned(), key: key.clone(), version: Version::default(), kind };
+            let entry =
+                LogEntry { schema: self.schema.name().to_owned(), key: key.clone(), version: Version::default(), kind, columns: None };
             version = log.append(&[entry]).await?.into_iter().next();
             if let (Some(version), Some(trust)) = (version, &self.trust) {
                 trust.hear(key.as_deref(), version);

@@ -31,7 +31,7 @@ impl<T: Schema> Pipeline<T> {
         let told = match &self.backing {
             Backing::Tables { log, .. } => {
                 let (schema, kind) = (self.schema.name().to_owned(), LogKind::InvalidateTag);
-                let entry = LogEntry { schema, key: Some(tag.to_owned()), version: Version::default(), kind };
+                let entry = LogEntry { schema, key: Some(tag.to_owned()), version: Version::default(), kind, columns: None };
                 let logged = log.append(&[entry]).await.map(|versions| versions.into_iter().next());
                 // Also where the outcome is not known.
                 if let Some(trust) = &self.trust {

@@ -182,6 +182,11 @@ impl<T: Schema> Pipeline<T> {
         match (key, entry.kind) {
             // Whoever drops copies by it voids answers too.
             (_, LogKind::InvalidateTag) => {}
+            // Of a column that this build does not know no query of it can ask.
+            (Some(key), LogKind::Put) if let Some(columns) = &entry.columns => {
+                let columns = columns.iter().filter_map(|column| self.schema.definition().position(column)).collect();
+                self.hear_in_queries(|| vec![KeyChange { key, version: None, effect: Effect::Columns(columns) }]);
+            }
             (Some(key), LogKind::Delete) => self.hear_in_queries(|| vec![KeyChange { key, version: None, effect: Effect::Gone }]),
             (Some(key), LogKind::Put) => self.voided(self.queries.hear_version(key, entry.version)),
             _ => self.void_queries(),

@@ -33,6 +33,7 @@ macro_rules! log_suite {
         mod log_suite {
             $crate::suite_cases! { super::log_suite_database, log::entries:
                 each_key_has_one_entry,
+                an_update_of_some_columns_names_no_other,
                 entries_name_the_schema_and_the_key,
                 a_large_call_is_one_entry,
                 a_refused_write_has_no_entry,

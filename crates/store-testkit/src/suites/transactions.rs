@@ -76,6 +76,7 @@ macro_rules! transactions_suite {
                 conditions_hold_row_by_row,
                 conditions_see_own_writes,
                 conditional_rows_keep_what_they_do_not_set,
+                updates_of_some_columns_name_no_other_in_the_log,
                 rules_refuse_conditional_rows,
                 large_conditional_batches_are_one_row_of_the_log,
                 the_later_of_two_inserts_finds_what_the_earlier_wrote,

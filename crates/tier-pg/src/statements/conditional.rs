@@ -1,9 +1,9 @@
 //! The SQL of conditional writes.
 
+use store_core::BoundSchema;
 use store_core::facet::Condition;
-use store_core::{BoundSchema, Stamp};
 
-use super::{DRAW, Names, kind, quote};
+use super::{DRAW, Names, is_updated, kind, named, quote};
 
 /// A condition without its version, of which the statements know only the place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +31,8 @@ pub(crate) struct PutIf {
     pub(crate) write: String,
     /// The positions of the columns that it takes.
     pub(crate) params: Vec<usize>,
+    /// The columns that the log names.
+    pub(crate) named: Option<Vec<&'static str>>,
     /// Draws the version of a new row and writes its log row: key columns, schema, key text. Answers the version; nothing if no row was inserted.
     pub(crate) stamp: Option<String>,
 }
@@ -43,8 +45,7 @@ impl PutIf {
         match expects {
             Expects::Absent => Self::insert(&names, set.collect()),
             Expects::Present | Expects::Version => {
-                let is_changed = |position: &usize| !columns[*position].is_key && columns[*position].stamp != Stamp::OnInsert;
-                Self::update(&names, set.filter(is_changed).collect(), expects == Expects::Version)
+                Self::update(&names, set.filter(|&position| is_updated(&columns[position])).collect(), expects == Expects::Version)
             }
         }
     }
@@ -64,6 +65,7 @@ impl PutIf {
                 names.columns("t.")
             ),
             params,
+            named: None,
             stamp: Some(format!(
                 "WITH fresh AS (UPDATE {table} SET {version} = {DRAW} WHERE {} AND {version} = 0 RETURNING {version}) \
                  INSERT INTO _strata_log (schema, key, version, kind) \
@@ -90,6 +92,7 @@ impl PutIf {
             condition += &format!(" AND {version} = ${next}::BIGINT");
             next += 1;
         }
+        let named = named(definition, &changed);
         PutIf {
             write: format!(
                 "WITH written AS (UPDATE {table} SET {} WHERE {condition} RETURNING {}, {version}), \
@@ -99,10 +102,11 @@ impl PutIf {
                 changes.join(", "),
                 names.columns(""),
                 next + 1,
-                kind::PUT,
+                if named.is_some() { kind::PUT_COLUMNS } else { kind::PUT },
                 names.columns("")
             ),
             params: definition.key_positions().iter().copied().chain(changed).collect(),
+            named,
             stamp: None,
         }
     }

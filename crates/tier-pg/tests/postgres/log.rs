@@ -208,6 +208,7 @@ async fn appended_entries_answer_their_versions_in_order() {
         key: (number != 7).then(|| number.to_string()),
         version: Default::default(),
         kind: LogKind::Invalidate,
+        columns: None,
     };
     let entries: Vec<_> = (0..500).map(entry).collect();
     let versions = tier.append(&entries).await.unwrap();
@@ -238,7 +239,7 @@ async fn the_log_of_a_database_that_was_never_prepared_is_a_mismatch() {
     let database = Database::create().await;
     let tier = database.tier().await;
     let cursor = LogCursor::new("7/1/0/5:9:");
-    let entry = LogEntry { schema: "account".into(), key: None, version: Default::default(), kind: LogKind::Invalidate };
+    let entry = LogEntry { schema: "account".into(), key: None, version: Default::default(), kind: LogKind::Invalidate, columns: None };
     for error in [
         tier.end().await.unwrap_err(),
         tier.read(&cursor).await.unwrap_err(),

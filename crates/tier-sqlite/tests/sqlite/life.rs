@@ -153,7 +153,7 @@ async fn no_call_is_answered_from_a_file_that_lost_its_name() {
 async fn a_long_log_is_pruned_whole() {
     let database = Database::new();
     let tier = database.notes().await;
-    let entry = LogEntry { schema: "note".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+    let entry = LogEntry { schema: "note".into(), key: None, version: Version::default(), kind: LogKind::Invalidate, columns: None };
     tier.append(&vec![entry; 25_000]).await.unwrap();
     put(&tier, 1..=500).await.unwrap();
     assert_eq!(tier.prune(Duration::ZERO).await.unwrap(), 25_500);

@@ -89,7 +89,7 @@ impl Content {
                 LogKind::Delete
             }
         };
-        self.log.push(LogEntry { schema: "counter".to_owned(), key: Some(key.to_string()), version, kind });
+        self.log.push(LogEntry { schema: "counter".to_owned(), key: Some(key.to_string()), version, kind, columns: None });
         self.history.entry(key).or_default().push((version, number.is_some()));
         version
     }

@@ -1,14 +1,14 @@
 //! What is written into the log.
 
-use store_core::facet::{BULK_LOG_LIMIT, LogEntry, LogKind};
-use store_core::{ErrorKind, Value, Version};
+use store_core::facet::{BULK_LOG_LIMIT, Condition, LogEntry, LogKind};
+use store_core::{ErrorKind, Filter, Row, Stamp, Value, Version};
 
 use super::since;
-use crate::suites::tables::schemas::{key_of, membership, player, player_row, score, score_row, with};
+use crate::suites::tables::schemas::{at, key_of, membership, player, player_row, score, score_row, with};
 use crate::suites::truth::{TruthDatabase, assert_refused, open_with};
 
 fn entry(schema: &str, key: &str, version: Version, kind: LogKind) -> LogEntry {
-    LogEntry { schema: schema.into(), key: Some(key.into()), version, kind }
+    LogEntry { schema: schema.into(), key: Some(key.into()), version, kind, columns: None }
 }
 
 /// Each key that is written has one entry, with the version that the write returned; so has each that is deleted.
@@ -31,6 +31,35 @@ pub async fn each_key_has_one_entry(database: impl TruthDatabase) {
     truth.tables.put_many(&schema, &[]).await.unwrap();
     truth.tables.delete_many(&schema, &[]).await.unwrap();
     assert_eq!(since(&truth, &mut cursor).await, [], "what changed nothing is not in the log");
+}
+
+/// An update that sets some columns may name them. If it does, it names all of them, and none of a write that may have changed others.
+pub async fn an_update_of_some_columns_names_no_other(database: impl TruthDatabase) {
+    let schema = player();
+    let truth = open_with(&database, &[&schema]).await;
+    let row = player_row(1);
+    truth.tables.put_many(&schema, std::slice::from_ref(&row)).await.unwrap();
+    let mut cursor = truth.log.end().await.unwrap();
+    let level = |id: Value<'static>| {
+        let mut changes: Row<'static> = vec![Value::Unset; row.len()];
+        (changes[at(&schema, "id")], changes[at(&schema, "level")]) = (id, 50.into());
+        changes
+    };
+    let touched = truth.tables.update_where(&schema, &level(Value::Unset), &Filter::All(Vec::new())).await.unwrap();
+    let patched = truth.tables.put_if(&schema, &level(1.into()), Condition::Present).await.unwrap().unwrap();
+    let versions = [touched[0].version, patched.version];
+    let entries = since(&truth, &mut cursor).await;
+    assert_eq!(entries.len(), 2);
+    for version in versions {
+        let told = entries.iter().find(|told| told.version == version).unwrap();
+        assert!(told.columns.is_none() || told.columns.as_deref() == Some(&["level".to_owned()]), "{told:?}");
+        assert_eq!(LogEntry { columns: None, ..told.clone() }, entry("player", "1", version, LogKind::Put));
+    }
+    let whole = truth.tables.put_if(&schema, &row, Condition::Version(patched.version)).await.unwrap().unwrap();
+    let told = since(&truth, &mut cursor).await;
+    assert_eq!(LogEntry { columns: None, ..told[0].clone() }, entry("player", "1", whole.version, LogKind::Put));
+    let settable = schema.definition().columns().iter().filter(|column| !column.is_key && column.stamp != Stamp::OnInsert).count();
+    assert!(told[0].columns.as_ref().is_none_or(|named| named.len() == settable), "{told:?}");
 }
 
 /// An entry names its schema, whatever the table is called, and its key in the text form.
@@ -108,7 +137,7 @@ pub async fn invalidations_are_appended(database: impl TruthDatabase) {
     let mut cursor = truth.log.end().await.unwrap();
 
     let one = entry("player", "1", Version::new(u64::MAX), LogKind::Invalidate);
-    let all = LogEntry { schema: "tag:é".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+    let all = LogEntry { schema: "tag:é".into(), key: None, version: Version::default(), kind: LogKind::Invalidate, columns: None };
     let of_tag = entry("player", "region=é:%", Version::default(), LogKind::InvalidateTag);
     let drawn = truth.log.append(std::slice::from_ref(&of_tag)).await.unwrap();
     assert_eq!(since(&truth, &mut cursor).await, [LogEntry { version: drawn[0], ..of_tag }]);

@@ -65,7 +65,7 @@ pub async fn a_place_covers_those_before_it(database: impl TruthDatabase) {
     places.push(other.log.end().await.unwrap());
     other.tables.delete_many(&schema, &[vec![1.into()]]).await.unwrap();
     places.push(truth.log.read(&start).await.unwrap().cursor);
-    let entry = LogEntry { schema: "player".into(), key: None, version: Version::default(), kind: LogKind::Invalidate };
+    let entry = LogEntry { schema: "player".into(), key: None, version: Version::default(), kind: LogKind::Invalidate, columns: None };
     truth.log.append(&[entry]).await.unwrap();
     places.push(LogCursor::new(other.log.read(&places[1]).await.unwrap().cursor.as_str()));
     for log in [&truth.log, &other.log] {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use store_core::facet::{BULK_LOG_LIMIT, Condition, LogKind};
-use store_core::{BoundSchema, ErrorKind, Row, StoredRow, Value, Version};
+use store_core::{BoundSchema, Comparison, ErrorKind, Filter, Row, Stamp, StoredRow, Value, Version};
 
 use super::{begin, level, level_of, leveled};
 use crate::suites::tables::schemas::{at, moment, player, player_row, score, score_row, with};
@@ -108,6 +108,60 @@ pub async fn conditional_rows_keep_what_they_do_not_set(database: impl TruthData
         let [_, second, third] = rows;
         [None, Some(second), Some(third)]
     });
+}
+
+/// As outside of transactions, the log may name the columns that an update sets. If it does, it names all of them, and none of a row that was not there.
+pub async fn updates_of_some_columns_name_no_other_in_the_log(database: impl TruthDatabase) {
+    let schema = player();
+    let truth = open_with(&database, &[&schema]).await;
+    truth.tables.put_many(&schema, &(1..=5).map(player_row).collect::<Vec<_>>()).await.unwrap();
+    let mark = truth.log.end().await.unwrap();
+    let partial = |id: Option<i64>, column: &str, value: Value<'static>| {
+        let mut row: Row<'static> = vec![Value::Unset; schema.definition().columns().len()];
+        row[at(&schema, "id")] = id.map_or(Value::Unset, Value::from);
+        row[at(&schema, column)] = value;
+        row
+    };
+    let (level, rating) = (|id| partial(Some(id), "level", 50.into()), |id| partial(Some(id), "rating", 0.5.into()));
+    let mut transaction = begin(&*truth.tables).await;
+    let new = |id| with(&schema, player_row(id), "level", Value::Unset);
+    let rows = [rating(2), new(6), level(1), player_row(3), level(9)];
+    let conditions = [Condition::Present, Condition::Absent, Condition::Present, Condition::Present, Condition::Present];
+    let batch = transaction.put_many_if(&schema, &rows, &conditions).await.unwrap();
+    let alone = transaction.put_many_if(&schema, &[rating(4)], &[Condition::Present]).await.unwrap();
+    let inserted = transaction.put_many_if(&schema, &[new(7)], &[Condition::Absent]).await.unwrap();
+    let fifth = Filter::Compare { column: "id".into(), comparison: Comparison::Equal, value: 5.into() };
+    let touched = transaction.update_where(&schema, &partial(None, "rating", 1.5.into()), &fifth).await.unwrap();
+    transaction.commit().await.unwrap();
+
+    let entries = truth.log.read(&mark).await.unwrap().entries;
+    let version = |stored: &Option<StoredRow>| stored.as_ref().unwrap().version;
+    let of_some = [
+        ("2", version(&batch[0]), "rating"),
+        ("1", version(&batch[2]), "level"),
+        ("4", version(&alone[0]), "rating"),
+        ("5", touched[0].version, "rating"),
+    ];
+    assert_eq!(entries.len(), of_some.len() + 3);
+    let told = |key, version| {
+        let told = entries.iter().find(|entry| entry.version == version).unwrap();
+        assert_eq!((told.key.as_deref(), told.kind), (Some(key), LogKind::Put));
+        told.columns.as_deref()
+    };
+    let named: Vec<bool> = of_some
+        .into_iter()
+        .map(|(key, version, column)| {
+            let columns = told(key, version);
+            assert!(columns.is_none_or(|columns| columns == [column]), "{columns:?}");
+            columns.is_some()
+        })
+        .collect();
+    assert!(named.iter().all(|is_named| *is_named == named[0]), "all ways to write tell alike: {named:?}");
+    for (key, stored) in [("6", &batch[1]), ("7", &inserted[0])] {
+        assert_eq!(told(key, version(stored)), None);
+    }
+    let settable = schema.definition().columns().iter().filter(|column| !column.is_key && column.stamp != Stamp::OnInsert).count();
+    assert!(told("3", version(&batch[3])).is_none_or(|columns| columns.len() == settable));
 }
 
 /// The table's rules are those of any write, and name the row.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use strata::{Freshness, Query};
+use strata::facet::NearTier;
+use strata::{Freshness, Query, StoreBuilder, WriteMode};
 
 use super::{KEEPING, counts, levels};
 use crate::store::coherence::until;
 use crate::store::models::{Player, player};
-use crate::store::stacks::Stack;
+use crate::store::stacks::{Models, Stack};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_of_another_instance_shows_within_the_bound_and_at_once_where_that_is_asked_for() {
@@ -78,6 +79,85 @@ async fn a_large_batch_of_another_instance_voids_as_a_single_write_does() {
         assert_eq!(levels(&reader, &query).await.len(), 1_500);
         assert_eq!(writer.delete_where(Player::level().eq(2)).await.unwrap().len(), 1_500);
         assert!(levels(&reader, &query).await.is_empty());
+    }
+}
+
+struct WritingBehind;
+
+impl Models for WritingBehind {
+    fn register<N: NearTier>(&self, _: Stack, builder: StoreBuilder<N>) -> StoreBuilder<N> {
+        builder.write_mode(WriteMode::WriteBehind).schema::<Player>()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_of_another_instance_drops_what_the_log_says_it_could_change() {
+    for stack in KEEPING {
+        let mut bench = stack.open().await;
+        let (other, behind) = (bench.another().await, bench.another_with(&WritingBehind).await);
+        let (writer, reader) = (bench.players(), other.collection::<Player>().unwrap());
+        let behind = behind.collection::<Player>().unwrap();
+        let reader = reader.with_freshness(Freshness::Bounded(Duration::ZERO));
+        writer.set_many([player("a", 1), player("b", 2), player("z", 50)]).await.unwrap();
+        let query = Query::new().filter(Player::level().lt(9));
+        for (write, drops) in [
+            ("patch of a score", false),
+            ("patch of a name", true),
+            ("patch of a level", true),
+            ("scores of all", false),
+            ("names of all", true),
+            ("patches of scores in a transaction", false),
+            ("patches of a score and a name in a transaction", true),
+            ("scores of all in a transaction", false),
+            ("names of all in a transaction", true),
+            ("patch of a score by one who writes behind", false),
+            ("patch of a name by one who writes behind", true),
+            ("deletion of one that is not there", false),
+            ("set", true),
+        ] {
+            reader.select_cached(&query, Player::username()).await.unwrap();
+            let before = counts(&other);
+            match write {
+                "patch of a score" => drop(writer.patch("a", Player::score().set(7.5)).await.unwrap()),
+                "patch of a name" => drop(writer.patch("a", Player::username().set("anna")).await.unwrap()),
+                "patch of a level" => drop(writer.patch("a", Player::level().set(3)).await.unwrap()),
+                "scores of all" => drop(writer.update_where(Player::level().gt(0), Player::score().set(1.5)).await.unwrap()),
+                "names of all" => drop(writer.update_where(Player::id().eq("b"), Player::username().set("ben")).await.unwrap()),
+                "patches of scores in a transaction" => {
+                    let patches = bench.store.transaction(async |tx| {
+                        tx.patch::<Player>("a", Player::score().set(8.5)).await?;
+                        tx.patch::<Player>("b", Player::score().set(8.5)).await
+                    });
+                    assert!(patches.await.unwrap().is_some());
+                }
+                "patches of a score and a name in a transaction" => {
+                    let patches = bench.store.transaction(async |tx| {
+                        tx.patch::<Player>("a", Player::score().set(9.5)).await?;
+                        tx.patch::<Player>("a", Player::username().set("anne")).await
+                    });
+                    assert!(patches.await.unwrap().is_some());
+                }
+                "scores of all in a transaction" => {
+                    let update = bench.store.transaction(async |tx| tx.update_where(Player::level().gt(0), Player::score().set(2.5)).await);
+                    assert_eq!(update.await.unwrap().len(), 3);
+                }
+                "names of all in a transaction" => {
+                    let update =
+                        bench.store.transaction(async |tx| tx.update_where(Player::id().eq("b"), Player::username().set("bob")).await);
+                    assert_eq!(update.await.unwrap().len(), 1);
+                }
+                "patch of a score by one who writes behind" => drop(behind.patch("a", Player::score().set(3.5)).await.unwrap().unwrap()),
+                "patch of a name by one who writes behind" => {
+                    drop(behind.patch("a", Player::username().set("ann")).await.unwrap().unwrap())
+                }
+                "deletion of one that is not there" => assert!(writer.delete("z").await.unwrap()),
+                _ => drop(writer.set(player("c", 50)).await.unwrap()),
+            }
+            let expected = writer.select(query.clone(), Player::username()).await.unwrap();
+            assert_eq!(reader.select_cached(&query, Player::username()).await.unwrap(), expected, "{stack:?}: {write}");
+            let after = counts(&other);
+            assert_eq!((after.2 > before.2, after.0 > before.0), (drops, !drops), "{stack:?}: {write}");
+        }
     }
 }
 

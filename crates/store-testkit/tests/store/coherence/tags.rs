@@ -445,6 +445,7 @@ async fn more_tags_than_are_remembered_drop_too_much_rather_than_too_little() {
         key: Some(tag),
         version: Default::default(),
         kind: LogKind::InvalidateTag,
+        columns: None,
     };
     let entries: Vec<_> = std::iter::once("region=eu".to_owned()).chain((1..TAGS).map(|tag| tag.to_string())).map(entry).collect();
     sqlite.append(&entries).await.unwrap();
