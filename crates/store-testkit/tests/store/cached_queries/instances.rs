@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use strata::facet::NearTier;
-use strata::{Freshness, Query, StoreBuilder, WriteMode};
+use strata::{Acknowledge, Freshness, Query, StoreBuilder, WriteMode};
 
 use super::{KEEPING, counts, levels};
 use crate::store::coherence::until;
@@ -86,7 +86,10 @@ struct WritingBehind;
 
 impl Models for WritingBehind {
     fn register<N: NearTier>(&self, _: Stack, builder: StoreBuilder<N>) -> StoreBuilder<N> {
-        builder.write_mode(WriteMode::WriteBehind).schema::<Player>()
+        builder
+            .write_mode(WriteMode::WriteBehind)
+            .configure(|settings| settings.write_behind.acknowledge = Acknowledge::Memory)
+            .schema::<Player>()
     }
 }
 

@@ -224,9 +224,17 @@ async fn write(dice: &mut Dice, instance: &Instance) {
         }
         18 => {
             let (part, other, commits) = (dice.part(key), dice.key(), dice.roll(3) > 0);
+            let (third, stock, few, kind) = (dice.key(), dice.number(), dice.filter(1).and(Part::id().le(key)), dice.roll(3));
             let outcome = instance.store.transaction(async |tx| {
-                tx.set(part.clone()).await?;
-                tx.delete::<Part>(other).await?;
+                if kind > 0 {
+                    tx.patch::<Part>(third, Part::stock().set(stock)).await?;
+                    tx.update_where(few.clone(), Part::open().set(stock > 2)).await?;
+                }
+                if kind < 2 {
+                    tx.set(part.clone()).await?;
+                    tx.delete::<Part>(other).await?;
+                    tx.patch::<Part>(third, Part::shelf().set(Some(stock))).await?;
+                }
                 if commits { Ok(()) } else { Err(strata::Error::new(strata::ErrorKind::Conflict, "on purpose")) }
             });
             assert_eq!(outcome.await.is_ok(), commits);
