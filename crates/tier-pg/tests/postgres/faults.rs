@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use store_core::facet::{Begin, Count, Log, Select, Tables};
-use store_core::{ErrorKind, Isolation, Tier, Value};
+use store_core::{ErrorKind, Isolation, Row, Tier, Value};
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use tier_pg::{PgConfig, PgTier};
 
@@ -277,6 +277,30 @@ async fn a_call_waits_for_a_connection_of_the_pool_where_the_server_has_no_more(
     assert!(error.to_string().contains("53300"), "{error}");
 }
 
+#[cfg(unix)]
+fn signal(name: &str, process: &str) {
+    assert!(std::process::Command::new("kill").args([name, process]).status().unwrap().success());
+}
+
+/// Stops a process of the server that made one write, and lets it have the next. Answers which.
+#[cfg(unix)]
+async fn hang_with_a_write(server: &PostgresServer, tier: &PgTier, first: Row<'static>, lost: Row<'static>) -> String {
+    loop {
+        put(tier, first.clone()).await.unwrap();
+        // The pool lends the connection that was used last, unless that is still on its way back.
+        let process = server.query("SELECT pid FROM pg_stat_activity WHERE query = 'COMMIT' ORDER BY state_change DESC LIMIT 1").unwrap();
+        let process = process.trim().to_owned();
+        signal("-STOP", &process);
+        match put(tier, lost.clone()).await {
+            Ok(_) => signal("-CONT", &process),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+                return process;
+            }
+        }
+    }
+}
+
 /// A process of the server that hung with a write, and goes on with it later, does not overwrite what was written after the write had failed.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
@@ -285,19 +309,14 @@ async fn a_write_of_unknown_outcome_never_comes_after_a_later_one() {
     let config = limited(&server, Duration::from_secs(30)).with_statement_timeout(Duration::from_secs(2)).with_max_connections(2);
     let tier = prepared(config).await;
     for round in 0..2_i64 {
-        put(&tier, row_with(1, PROFILE, Value::Json(format!("{{\"at\":{round}}}").into()))).await.unwrap();
-        // The pool lends the connection that was used last.
-        let process = server.query("SELECT pid FROM pg_stat_activity WHERE query = 'COMMIT' ORDER BY state_change DESC LIMIT 1").unwrap();
-        let signal = |name: &str| assert!(std::process::Command::new("kill").args([name, process.trim()]).status().unwrap().success());
-        signal("-STOP");
-        let lost = put(&tier, row_with(1, PROFILE, Value::Json("{\"at\":\"lost\"}".into()))).await.unwrap_err();
-        assert_eq!(lost.kind(), ErrorKind::Timeout, "{lost}");
+        let first = row_with(1, PROFILE, Value::Json(format!("{{\"at\":{round}}}").into()));
+        let process = hang_with_a_write(&server, &tier, first, row_with(1, PROFILE, Value::Json("{\"at\":\"lost\"}".into()))).await;
         let hung = put(&tier, row_with(1, PROFILE, Value::Json("{\"at\":\"refused\"}".into()))).await.unwrap_err();
         assert_eq!(hung.kind(), ErrorKind::Timeout, "nothing is written before it is known that the first is over: {hung}");
         assert!(hung.to_string().contains("an earlier write"), "{hung}");
-        signal("-CONT");
+        signal("-CONT", &process);
         let later = put(&tier, row_with(1, PROFILE, Value::Json("{\"at\":\"later\"}".into()))).await.unwrap();
-        assert!(server.query(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", process.trim())).unwrap().trim() == "0");
+        assert!(server.query(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {process}")).unwrap().trim() == "0");
         assert_eq!(get(&tier, 1).await.unwrap().unwrap(), later);
     }
 }
@@ -313,12 +332,7 @@ async fn a_write_of_unknown_outcome_never_comes_after_that_of_an_open_transactio
     let begin = Begin { isolation: Isolation::ReadCommitted, limit: Duration::from_secs(60) };
     let (mut early, mut open) = (tier.begin(&begin).await.unwrap(), tier.begin(&begin).await.unwrap());
     early.put_many(&account(), &[row(2)]).await.unwrap();
-    put(&tier, at("first")).await.unwrap();
-    let process = server.query("SELECT pid FROM pg_stat_activity WHERE query = 'COMMIT' ORDER BY state_change DESC LIMIT 1").unwrap();
-    let signal = |name: &str| assert!(std::process::Command::new("kill").args([name, process.trim()]).status().unwrap().success());
-    signal("-STOP");
-    let lost = put(&tier, at("lost")).await.unwrap_err();
-    assert_eq!(lost.kind(), ErrorKind::Timeout, "{lost}");
+    let process = hang_with_a_write(&server, &tier, at("first"), at("lost")).await;
 
     open.savepoint().await.unwrap();
     let refused = [open.put_many(&account(), &[at("refused")]).await.unwrap_err(), early.commit().await.unwrap_err()];
@@ -326,9 +340,9 @@ async fn a_write_of_unknown_outcome_never_comes_after_that_of_an_open_transactio
         assert!(refused.to_string().contains("an earlier write"), "{refused}");
     }
     open.roll_back_to_savepoint().await.unwrap();
-    signal("-CONT");
+    signal("-CONT", &process);
     open.put_many(&account(), &[at("later")]).await.unwrap();
-    assert!(server.query(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", process.trim())).unwrap().trim() == "0");
+    assert!(server.query(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {process}")).unwrap().trim() == "0");
     open.commit().await.unwrap();
     let shown = get(&tier, 1).await.unwrap().unwrap().row;
     assert!(matches!(&shown[PROFILE], Value::Json(json) if json.contains("later")), "{shown:?}");
