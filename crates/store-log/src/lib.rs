@@ -20,7 +20,8 @@
 //! ```
 //!
 //! - **Sequences.** Entries are numbered from 1 without gaps. [`Log::read`] and [`Log::entries`] go by these numbers, also while others append.
-//! - **Room.** [`Log::release`] drops whole segments. Where `max_bytes` or the disk leaves no room, an append fails, changes nothing, and may be tried again.
+//! - **Room.** [`Log::release`] drops whole segments. Where `max_bytes` or the disk leaves no room, an append fails, changes nothing, and may be tried again: once all entries are
+//!   released there is room, however large the segments are.
 //! - **Damage.** What a crash left unfinished at the very end is cut off and told by [`Log::recovery`]. Anything else that does not check is an error which names the file, the
 //!   byte and the way on; nothing is skipped.
 //! - **A failed sync.** Nobody can tell what the disk holds then, so the log acknowledges nothing more until it is opened again.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::Result;
 use crate::config::LogConfig;
-use crate::create::{UNFINISHED, create_segment};
+use crate::create::{UNFINISHED, create_segment, reserve_segment};
 use crate::error::{LogError, LogErrorKind};
 use crate::files::{File, Files, NotLocked, read_full_at, write_all_at};
 use crate::format::{self, BadHeader, LogId, SEGMENT_HEADER, Seed, SegmentHeader};
@@ -87,6 +87,7 @@ pub(crate) fn open(files: Arc<dyn Files>, directory: &Path, config: LogConfig) -
             (id, segment, file, SEGMENT_HEADER)
         }
     };
+    reserve_segment(&shared);
     let writer = Writer::new(Arc::clone(&shared), id, segment, file, length);
     Ok(Opened { shared, writer, id, recovery, lock })
 }

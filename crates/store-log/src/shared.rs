@@ -99,6 +99,12 @@ impl Shared {
         })
     }
 
+    /// Whether the segment that is written has entries, and all of them are released.
+    pub(crate) fn is_used_up(&self) -> bool {
+        let released = self.released.load(Ordering::Relaxed);
+        self.with_segments(|segments| segments.last().is_some_and(|last| last.first < last.next() && last.next() <= released + 1))
+    }
+
     pub(crate) fn requested(&self) -> &AtomicU64 {
         &self.requested
     }

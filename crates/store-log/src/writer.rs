@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::commit::Promise;
-use crate::create::create_segment;
+use crate::create::{create_segment, give_reserve_back, reserve_segment};
 use crate::error::{LogError, LogErrorKind};
 use crate::files::{File, write_all_at};
 use crate::format::{ENTRY_HEADER, EntryHeader, LogId, SEGMENT_HEADER};
@@ -119,13 +119,13 @@ impl Writer {
         for request in group.requests.drain(..) {
             let bytes = begin..begin + request.bytes;
             begin = bytes.end;
-            if let Err(error) = self.make_room(&mut run, &group.buffer, bytes.len() as u64) {
-                self.write(&mut run, &group.buffer);
+            if let Err(error) = self.make_room(&mut run, &mut group.buffer, bytes.len() as u64) {
+                self.write(&mut run, &mut group.buffer);
                 self.answer(request, Err(error));
                 continue;
             }
             if run.bytes.end != bytes.start {
-                self.write(&mut run, &group.buffer);
+                self.write(&mut run, &mut group.buffer);
                 run.bytes = bytes.start..bytes.start;
             }
             self.seal(&run, &mut group.buffer[bytes.clone()], request.count);
@@ -133,7 +133,7 @@ impl Writer {
             run.count += u64::from(request.count);
             run.requests.push(request);
         }
-        self.write(&mut run, &group.buffer);
+        self.write(&mut run, &mut group.buffer);
         let synced = self.unsynced.len();
         if synced > 0 {
             // Who waits is told.
@@ -143,7 +143,7 @@ impl Writer {
     }
 
     /// Makes sure that a request fits behind the run, in the next segment if need be.
-    fn make_room(&mut self, run: &mut Run, buffer: &[u8], bytes: u64) -> Result<()> {
+    fn make_room(&mut self, run: &mut Run, buffer: &mut [u8], bytes: u64) -> Result<()> {
         if let Some(failure) = self.shared.failure() {
             return Err(failure.clone());
         }
@@ -179,12 +179,12 @@ impl Writer {
     }
 
     /// Writes a run, and leaves it empty.
-    fn write(&mut self, run: &mut Run, buffer: &[u8]) {
+    fn write(&mut self, run: &mut Run, buffer: &mut [u8]) {
         let Run { bytes, requests, count } = std::mem::take(run);
         run.bytes = bytes.end..bytes.end;
-        let frames = &buffer[bytes];
+        let frames = &mut buffer[bytes];
         if !frames.is_empty()
-            && let Err(error) = self.write_frames(frames, count)
+            && let Err(error) = self.write_frames(frames, count).or_else(|error| self.write_in_next(frames, &requests, error))
         {
             for request in requests {
                 match request.count {
@@ -228,6 +228,22 @@ impl Writer {
         self.advance(frames.len() as u64, count);
         self.fill(frames.len() as u64);
         Ok(())
+    }
+
+    /// Writes what a full disk had no room for in the next segment, if nothing of this one is needed any more: dropping it makes room.
+    fn write_in_next(&mut self, frames: &mut [u8], requests: &[Request], error: LogError) -> Result<()> {
+        if error.kind() != LogErrorKind::DiskFull || !self.shared.is_used_up() {
+            return Err(error);
+        }
+        self.rotate()?;
+        let mut run = Run::default();
+        for request in requests {
+            let bytes = run.bytes.end..run.bytes.end + request.bytes;
+            self.seal(&run, &mut frames[bytes.clone()], request.count);
+            run.bytes.end = bytes.end;
+            run.count += u64::from(request.count);
+        }
+        self.write_frames(frames, run.count)
     }
 
     fn advance(&mut self, bytes: u64, count: u64) {
@@ -330,6 +346,7 @@ impl Writer {
         if let Err(error) = self.shared.drop_released() {
             tracing::warn!(%error, "a released segment stays");
         }
+        reserve_segment(&self.shared);
         Ok(())
     }
 
@@ -355,7 +372,9 @@ impl Writer {
         self.sync()?;
         self.witness();
         self.trim()?;
-        self.sync()
+        self.sync()?;
+        give_reserve_back(&self.shared);
+        Ok(())
     }
 
     fn answer(&self, request: Request, result: Result<u64>) {

@@ -263,6 +263,53 @@ fn a_full_disk_refuses_entries_until_there_is_room() {
 }
 
 #[test]
+fn a_disk_that_holds_less_than_a_segment_has_room_once_all_is_released() {
+    let config = LogConfig { segment_bytes: 4096, ..small() };
+    let disk = Simulated::default();
+    let log = open(&disk, &config).expect("it opens");
+    disk.limit(Some(700));
+    let mut next = 1;
+    let mut fill = |log: &Log| {
+        let error = loop {
+            match log.append(text(next)).wait() {
+                Ok(sequence) => next = sequence + 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), LogErrorKind::DiskFull, "{error}");
+        next
+    };
+    for _ in 0..3 {
+        let next = fill(&log);
+        log.release(next - 2).expect("nothing fails");
+        assert!(log.append(text(next)).wait().is_err_and(|error| error.is_full()), "one entry is still needed");
+        log.release(next - 1).expect("nothing fails");
+        // Several at once, of which each is a batch of its own.
+        let commits: Vec<_> = {
+            let _paused = disk.pause();
+            (0..3).map(|more| log.append_batch([text(next + 2 * more), text(next + 2 * more + 1)])).collect()
+        };
+        for (more, commit) in (0..).zip(commits) {
+            let first = next + 2 * more;
+            assert_eq!(commit.wait().expect("there is room"), first..first + 2);
+        }
+        let found: Vec<Vec<u8>> = read_all(&log).into_iter().map(|entry| entry.payload).collect();
+        assert_eq!(found, (next..next + 6).map(|number| text(number).into_bytes()).collect::<Vec<_>>());
+    }
+    // A process that is killed leaves the disk as full as it was.
+    let next = fill(&log);
+    let killed = copy(&disk);
+    killed.limit(Some(700));
+    let log = open(&killed, &config).expect("it opens on a full disk");
+    assert!(log.append(text(next)).wait().is_err_and(|error| error.is_full()));
+    log.release(next - 1).expect("nothing fails");
+    append(&log, next..=next + 3);
+    log.close().expect("nothing fails");
+    assert_eq!(killed.names().len(), 1, "the reserve is given back");
+    assert_eq!(read_all(&open(&killed, &config).expect("it opens")).len(), 4);
+}
+
+#[test]
 fn the_limit_is_kept_and_a_release_makes_room() {
     let config = LogConfig { max_bytes: Some(1000), ..small() };
     let disk = Simulated::default();
