@@ -16,10 +16,12 @@ mod store {
     mod coherence;
     mod conditional;
     mod environment;
+    mod given_up;
     mod health;
     mod hooks;
     mod loaders;
     mod models;
+    mod noted;
     mod outages;
     mod outside;
     mod outside_writers;
@@ -30,6 +32,7 @@ mod store {
     mod redis_faults;
     mod remedies;
     mod replicas;
+    mod restarts;
     mod stacks;
     mod stale;
     mod stampedes;

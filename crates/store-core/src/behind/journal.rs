@@ -173,6 +173,13 @@ fn not_taken(error: &LogError) -> Error {
         LogErrorKind::TooLarge => {
             "nothing was written: all writes of a call must fit in an eighth of the journal, and in 64 MiB; write fewer at once, or raise `write_behind.journal_bytes`".to_owned()
         }
+        LogErrorKind::Full => {
+            "nothing was written: the journal is full; a flush makes room, so see in `health` why the truth takes none, or raise `write_behind.journal_bytes`".to_owned()
+        }
+        LogErrorKind::DiskFull => {
+            let path = error.path().unwrap_or(Path::new("")).display();
+            format!("nothing was written: the disk of the journal is full (`{path}`); make room there, or see in `health` why the truth takes no flush, which makes some")
+        }
         _ => format!("nothing was written: {error}"),
     };
     Error::new(ErrorKind::JournalUnavailable, told).with_retryable(error.is_full()).with_source(error.clone())

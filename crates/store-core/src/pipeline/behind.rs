@@ -167,7 +167,10 @@ impl<T: Schema> Staged for StagedWrites<T> {
     }
 
     fn refuse(mut self: Box<Self>, error: Error) {
-        if let Some(landed) = self.landed.take() {
+        let landed = self.landed.take();
+        // It is taken back before anybody is told.
+        drop(self);
+        if let Some(landed) = landed {
             let _ = landed.send(Err(error));
         }
     }

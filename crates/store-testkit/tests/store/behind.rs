@@ -1,6 +1,8 @@
 //! Write-behind: what is acknowledged before the truth has it, and what becomes of it.
 
 mod conflicts;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod journals;
 mod letters;
 mod levels;

@@ -120,6 +120,7 @@ async fn a_full_journal_refuses_until_a_flush_makes_room(bench: &Bench) {
         assert!(written < 1_000, "the journal has no bound");
     };
     assert!(refused.kind() == ErrorKind::JournalUnavailable && refused.is_retryable(), "{refused}");
+    assert!(refused.to_string().contains("`write_behind.journal_bytes`"), "{refused}");
     assert_eq!(level(&players(&store), "a").await, Some(written - 1), "what was refused is not pending");
     faults.heal();
     store.flush().await.unwrap();
