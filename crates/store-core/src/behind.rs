@@ -9,7 +9,13 @@ mod elsewhere;
 mod entry;
 mod flush;
 mod flusher;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod item;
+#[cfg(not(all(test, shuttle)))]
+mod journal;
+#[cfg(all(test, shuttle))]
+#[path = "behind/interleavings/journal.rs"]
 mod journal;
 mod letters;
 pub(crate) mod pending;

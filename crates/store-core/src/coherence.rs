@@ -9,7 +9,7 @@ mod epochs;
 mod floors;
 mod follower;
 #[cfg(all(test, shuttle))]
-mod interleavings;
+pub(crate) mod interleavings;
 mod lease;
 pub(crate) mod memory;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{Behind, Order};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Begin, DeadLetter, Isolation, Transaction};
 use crate::pipeline::may_have_taken_effect;
-use crate::sync::spawn;
+use crate::sync::{sleep, spawn};
 use crate::timestamp::Timestamp;
 use write::Stopped;
 
@@ -87,7 +87,7 @@ impl Behind {
                     return Ok(());
                 }
                 // The other write of this instance has to be heard of first.
-                Err(Stopped::Contended) => tokio::time::sleep(CONTENTION_PAUSE).await,
+                Err(Stopped::Contended) => sleep(CONTENTION_PAUSE).await,
                 Err(Stopped::Failed(error)) => {
                     flushes.conflicts += u32::from(is_conflict(&error));
                     return Err(error);

@@ -4,11 +4,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::Behind;
 use crate::breaker::random_part;
 use crate::error::{Error, ErrorKind};
+use crate::sync::sleep;
 
 /// The longest pause between two flushes of which the first failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

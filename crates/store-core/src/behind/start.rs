@@ -91,7 +91,19 @@ impl Opened {
     }
 
     /// Makes pending what the journal holds, and starts the tasks.
-    pub(crate) fn start(self, overlays: &[Arc<dyn Overlay>]) -> Result<Arc<Behind>> {
+    pub(crate) fn start(self, overlays: &[Arc<dyn Overlay>]) -> Result<()> {
+        let behind = Arc::clone(&self.behind);
+        let landing = self.restore(overlays)?;
+        let mut tasks = vec![behind.runtime.spawn(flusher::run(Arc::downgrade(&behind), Arc::clone(&behind.signals))).abort_handle()];
+        if let Some(landing) = landing {
+            tasks.push(behind.runtime.spawn(landing.run(Arc::downgrade(&behind))).abort_handle());
+        }
+        let _ = behind.tasks.set(tasks);
+        Ok(())
+    }
+
+    /// Makes pending what the journal holds.
+    pub(super) fn restore(self, overlays: &[Arc<dyn Overlay>]) -> Result<Option<Landing>> {
         let Opened { behind, landing, left } = self;
         // Nobody else has set it.
         let _ = behind.schemas.set(overlays.iter().map(Arc::downgrade).collect());
@@ -118,12 +130,7 @@ impl Opened {
             behind.signals.dirty();
             behind.hurry();
         }
-        let mut tasks = vec![behind.runtime.spawn(flusher::run(Arc::downgrade(&behind), Arc::clone(&behind.signals))).abort_handle()];
-        if let Some(landing) = landing {
-            tasks.push(behind.runtime.spawn(landing.run(Arc::downgrade(&behind))).abort_handle());
-        }
-        let _ = behind.tasks.set(tasks);
-        Ok(behind)
+        Ok(landing)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The interleavings of whole pipelines: two instances over one truth, with and without a shared tier between, with the very code that a store runs. Its tasks, locks
 //! and choices are the explorer's; the tiers are as plain as can be.
 
-mod tiers;
+pub(crate) mod tiers;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -114,9 +114,9 @@ impl World {
         let history = self.truth.history(key);
         history
             .iter()
-            .rposition(|(version, is_there)| match answer {
+            .rposition(|(version, number)| match answer {
                 Some(answer) => *version == answer,
-                None => !is_there,
+                None => number.is_none(),
             })
             .unwrap_or_else(|| panic!("key {key} never was at {answer:?}"))
     }
@@ -166,7 +166,7 @@ impl World {
             0 => {
                 let before = self.truth.history(key).len();
                 if counters.delete(key).await.expect("nothing fails") {
-                    let deleted = self.truth.history(key).iter().skip(before).position(|(_, is_there)| !is_there);
+                    let deleted = self.truth.history(key).iter().skip(before).position(|(_, number)| number.is_none());
                     instance.told(key).fetch_max(before + deleted.expect("it was deleted"), Ordering::SeqCst);
                 }
             }
@@ -203,8 +203,8 @@ impl World {
         self.relay().await;
         for instance in &self.instances {
             for key in KEYS {
-                let (stored, is_there) = *self.truth.history(key).last().expect("it begins with nothing");
-                let stored = is_there.then_some(stored);
+                let (stored, number) = *self.truth.history(key).last().expect("it begins with nothing");
+                let stored = number.map(|_| stored);
                 let kept = instance.pipeline.peek(&key, &Freshness::Any, &CallTags::default()).map(|record| record.version());
                 assert!(kept.is_none() || kept == stored, "memory keeps {kept:?} of key {key}, and {stored:?} is stored");
                 let shown = instance.counters(None).get_record(key).await.expect("nothing fails").map(|record| record.version());

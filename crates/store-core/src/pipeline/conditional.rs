@@ -289,7 +289,7 @@ fn unreadable() -> Error {
 /// Waits at random, so that writers who met do not meet again.
 async fn pause(retry: u32) {
     let longest = FIRST_PAUSE.saturating_mul(1 << (retry - 1).min(10)).min(LONGEST_PAUSE);
-    tokio::time::sleep(longest.mul_f64(random_part())).await;
+    crate::sync::sleep(longest.mul_f64(random_part())).await;
 }
 
 /// The columns that an update of a row sets, by position.

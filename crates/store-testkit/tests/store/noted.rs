@@ -2,7 +2,8 @@
 
 use store_testkit::servers::PostgresServer;
 
-/// From here on every stored player is noted, and what is rolled back is not. A statement that leaves the level alone stores none: the tier gives a new row its version by a second one.
+/// From here on every stored player is noted, and what is rolled back is not. A statement that leaves the level alone stores none: the tier gives a new row its version
+/// by a second one.
 pub(crate) const BEGIN: &str = "
     CREATE TABLE noted (number bigserial, id text, level bigint);
     CREATE FUNCTION note() RETURNS TRIGGER LANGUAGE plpgsql AS

@@ -22,13 +22,16 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Longer than every time limit of a call together, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Springs the trap that is set, for players of this level or above: they take long to be stored, or their commit waits, once it is on the disk, for a server that is not there.
+/// Springs the trap that is set, for players of this level or above: they take long to be stored, or their commit waits, once it is on the disk, for a server that is
+/// not there.
 const TRAP: &str = "
     CREATE TABLE trap (place text, level bigint);
     CREATE FUNCTION spring() RETURNS TRIGGER LANGUAGE plpgsql AS
         'BEGIN
             IF EXISTS (SELECT FROM trap WHERE place = ''writing'' AND level <= NEW.level) THEN PERFORM pg_sleep(0.5); END IF;
-            IF EXISTS (SELECT FROM trap WHERE place = ''untold'' AND level <= NEW.level) THEN PERFORM set_config(''synchronous_commit'', ''on'', true); END IF;
+            IF EXISTS (SELECT FROM trap WHERE place = ''untold'' AND level <= NEW.level) THEN
+                PERFORM set_config(''synchronous_commit'', ''on'', true);
+            END IF;
             RETURN NULL;
         END';
     CREATE TRIGGER spring AFTER INSERT OR UPDATE OF level ON player FOR EACH ROW EXECUTE FUNCTION spring();";
@@ -101,7 +104,8 @@ impl Bench {
         self.store.collection().unwrap()
     }
 
-    /// Ends the server when the call, which writes players of this level or above, has come to a place. What the call answers then; the server stays away.
+    /// Ends the server when the call, which writes players of this level or above, has come to a place. What the call answers then; the server stays
+    /// away.
     async fn interrupt<R: Send + 'static>(
         &mut self,
         place: Place,

@@ -1,6 +1,9 @@
 //! Tiers whose every call is one step.
 
+mod transactions;
+
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,9 +25,9 @@ use crate::value::{ColumnType, Row, Value};
 use crate::version::Version;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Counter {
-    pub(super) id: i64,
-    pub(super) number: i64,
+pub(crate) struct Counter {
+    pub(crate) id: i64,
+    pub(crate) number: i64,
 }
 
 fn integer(value: &Value<'_>) -> i64 {
@@ -62,17 +65,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no step panics")
 }
 
-/// The truth and its log.
+/// The truth and its log. It has one writer at a time.
 #[derive(Debug, Default)]
-pub(super) struct PlainTables(Mutex<Content>);
+pub(crate) struct PlainTables {
+    content: Arc<Mutex<Content>>,
+    writer: Arc<tokio::sync::Mutex<()>>,
+    /// Whether commits fail now and then, with or without an effect.
+    pub(crate) fails: Arc<AtomicBool>,
+}
 
 #[derive(Debug, Default)]
 struct Content {
     last: u64,
     rows: BTreeMap<i64, (i64, Version)>,
     log: Vec<LogEntry>,
-    /// By key, each commit and whether the key was there after it. The key's beginning, when it was not, is not among them.
-    history: HashMap<i64, Vec<(Version, bool)>>,
+    /// By key, each commit and the number that it left there, if any. The key's beginning, when it had none, is not among them.
+    history: HashMap<i64, Vec<(Version, Option<i64>)>>,
+    /// How far journals were applied.
+    journals: HashMap<String, u64>,
+    letters: u64,
 }
 
 impl Content {
@@ -90,17 +101,17 @@ impl Content {
             }
         };
         self.log.push(LogEntry { schema: "counter".to_owned(), key: Some(key.to_string()), version, kind, columns: None });
-        self.history.entry(key).or_default().push((version, number.is_some()));
+        self.history.entry(key).or_default().push((version, number));
         version
     }
 }
 
 impl PlainTables {
     /// What became of a key, from its beginning on.
-    pub(super) fn history(&self, key: i64) -> Vec<(Version, bool)> {
-        let content = lock(&self.0);
+    pub(crate) fn history(&self, key: i64) -> Vec<(Version, Option<i64>)> {
+        let content = lock(&self.content);
         let commits = content.history.get(&key).into_iter().flatten().copied();
-        std::iter::once((Version::new(0), false)).chain(commits).collect()
+        std::iter::once((Version::new(0), None)).chain(commits).collect()
     }
 }
 
@@ -124,7 +135,7 @@ impl Tables for PlainTables {
 
     async fn get_many(&self, _: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         let found = {
-            let content = lock(&self.0);
+            let content = lock(&self.content);
             let row = |key: i64| content.rows.get(&key).map(|&(number, version)| (key, number, version));
             keys.iter().map(|key| row(integer(&key[0]))).collect::<Vec<_>>()
         };
@@ -134,13 +145,14 @@ impl Tables for PlainTables {
     }
 
     async fn exists_many(&self, _: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<bool>> {
-        let content = lock(&self.0);
+        let content = lock(&self.content);
         Ok(keys.iter().map(|key| content.rows.contains_key(&integer(&key[0]))).collect())
     }
 
     async fn put_many(&self, _: &BoundSchema, rows: &[Row<'_>]) -> Result<Vec<StoredRow>> {
+        let _turn = self.writer.lock().await;
         let versions: Vec<Version> = {
-            let mut content = lock(&self.0);
+            let mut content = lock(&self.content);
             rows.iter().map(|row| content.commit(integer(&row[0]), Some(integer(&row[1])))).collect()
         };
         yield_now().await;
@@ -150,8 +162,9 @@ impl Tables for PlainTables {
 
     async fn put_if(&self, _: &BoundSchema, row: &Row<'_>, condition: Condition) -> Result<Option<StoredRow>> {
         let key = integer(&row[0]);
+        let _turn = self.writer.lock().await;
         let version = {
-            let mut content = lock(&self.0);
+            let mut content = lock(&self.content);
             let present = content.rows.get(&key).map(|&(_, version)| version);
             condition.holds(present).then(|| content.commit(key, Some(integer(&row[1]))))
         };
@@ -160,8 +173,9 @@ impl Tables for PlainTables {
     }
 
     async fn delete_many(&self, _: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<Version>>> {
+        let _turn = self.writer.lock().await;
         let deleted = {
-            let mut content = lock(&self.0);
+            let mut content = lock(&self.content);
             let delete = |key: &Row<'_>| {
                 let key = integer(&key[0]);
                 content.rows.contains_key(&key).then(|| content.commit(key, None))
@@ -193,7 +207,7 @@ impl Tables for PlainTables {
     }
 
     async fn begin(&self, _: &Begin) -> Result<Box<dyn Transaction>> {
-        unreachable!("nobody begins a transaction")
+        self.begin_plain().await
     }
 }
 
@@ -204,13 +218,13 @@ fn position(cursor: &LogCursor) -> usize {
 #[async_trait]
 impl Log for PlainTables {
     async fn end(&self) -> Result<LogCursor> {
-        let end = lock(&self.0).log.len();
+        let end = lock(&self.content).log.len();
         yield_now().await;
         Ok(LogCursor::new(end.to_string()))
     }
 
     async fn read(&self, after: &LogCursor) -> Result<LogBatch> {
-        let entries: Vec<LogEntry> = lock(&self.0).log.iter().skip(position(after)).cloned().collect();
+        let entries: Vec<LogEntry> = lock(&self.content).log.iter().skip(position(after)).cloned().collect();
         yield_now().await;
         let cursor = LogCursor::new((position(after) + entries.len()).to_string());
         Ok(LogBatch { entries, cursor, gap: false })
@@ -221,7 +235,8 @@ impl Log for PlainTables {
     }
 
     async fn append(&self, entries: &[LogEntry]) -> Result<Vec<Version>> {
-        let mut content = lock(&self.0);
+        let _turn = self.writer.lock().await;
+        let mut content = lock(&self.content);
         let append = |entry: &LogEntry| {
             content.last += 1;
             let version = Version::new(content.last);
@@ -242,7 +257,7 @@ impl Log for PlainTables {
 
 /// A shelf that forgets nothing by itself.
 #[derive(Debug, Default)]
-pub(super) struct PlainMemory(Mutex<HashMap<i64, Record<Counter>>>);
+pub(crate) struct PlainMemory(Mutex<HashMap<i64, Record<Counter>>>);
 
 impl Shelf<Counter> for PlainMemory {
     fn get(&self, key: &i64) -> Option<Record<Counter>> {
