@@ -19,7 +19,7 @@ use super::stacks::{open_sqlite, postgres, redis, sqlite};
 /// What nothing is left in the way of takes no longer, however busy the machine is.
 const QUICK: Duration = Duration::from_secs(10);
 /// No call waits so often.
-const MOST_POLLS: usize = 200;
+pub(crate) const MOST_POLLS: usize = 200;
 /// How long a call is kept that nobody polls any more: what it began goes on meanwhile.
 const RESTS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(1)];
 /// How many turns, connections and places there are: who keeps one is soon in the way of the others.
@@ -96,7 +96,7 @@ const SINGLE: [(&str, Call); 9] = [
 ];
 
 /// Polls a call whenever it is woken, so many times in all, and drops it after a rest. Its answer, if that came before.
-async fn give_up_after<R>(polls: usize, rest: Duration, call: impl Future<Output = R>) -> Option<R> {
+pub(crate) async fn give_up_after<R>(polls: usize, rest: Duration, call: impl Future<Output = R>) -> Option<R> {
     let (mut call, mut left) = (pin!(call), polls);
     let answer = poll_fn(|context| match call.as_mut().poll(context) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
