@@ -35,7 +35,10 @@ cargo xtask tidy
     Checks the rules of the workspace that no compiler checks.
 cargo xtask bench races
     Prints what Strata and other caches answer after a load that was overtaken by an invalidation or
-    a write. Compiles those caches, which takes minutes the first time.";
+    a write. Compiles those caches, which takes minutes the first time.
+cargo xtask bench SUITE... [--json FILE] [--quick]
+    Measures Strata beside the drivers that it stands on, and prints ratios. The suites: l3, write. --json
+    also writes the rows to a file. --quick only sees that everything runs. Servers as for `test`.";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -45,6 +48,7 @@ pub(crate) enum Task {
     Down,
     Tidy,
     BenchRaces,
+    Bench(BenchOptions),
     Help,
 }
 
@@ -63,6 +67,15 @@ pub(crate) enum Proof {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct BenchOptions {
+    pub(crate) suites: Vec<String>,
+    /// Where the rows go, for programs.
+    pub(crate) json: Option<String>,
+    /// Whether it is enough to see that everything runs.
+    pub(crate) is_quick: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TestOptions {
     /// Only format, clippy and tests.
     pub(crate) quick: bool,
@@ -77,11 +90,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task>
         Some("up") => Task::Up,
         Some("down") => Task::Down,
         Some("tidy") => Task::Tidy,
-        Some("bench") => match arguments.next().as_deref() {
-            Some("races") => Task::BenchRaces,
-            Some(unknown) => bail!("`bench` has no table `{unknown}`\n\n{HELP}"),
-            None => bail!("`bench` needs the name of a table\n\n{HELP}"),
-        },
+        Some("bench") => return parse_bench(arguments),
         None | Some("help" | "--help" | "-h") => Task::Help,
         Some(unknown) => bail!("no task `{unknown}`\n\n{HELP}"),
     };
@@ -89,6 +98,33 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task>
         None => Ok(task),
         Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
     }
+}
+
+/// The suites of `benches/suites`.
+const SUITES: [&str; 2] = ["l3", "write"];
+
+/// Checks what is to be measured before it is compiled, which takes minutes.
+fn parse_bench(arguments: impl Iterator<Item = String>) -> Result<Task> {
+    let mut arguments = arguments.peekable();
+    if arguments.next_if(|argument| argument == "races").is_some() {
+        return match arguments.next() {
+            None => Ok(Task::BenchRaces),
+            Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
+        };
+    }
+    let mut options = BenchOptions::default();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" => options.is_quick = true,
+            "--json" => options.json = Some(arguments.next().with_context(|| format!("`--json` needs a file\n\n{HELP}"))?),
+            suite if SUITES.contains(&suite) => options.suites.push(argument),
+            unknown => bail!("`bench` has no suite `{unknown}`\n\n{HELP}"),
+        }
+    }
+    if options.suites.is_empty() {
+        bail!("`bench` needs the name of a suite\n\n{HELP}");
+    }
+    Ok(Task::Bench(options))
 }
 
 fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
@@ -199,6 +235,8 @@ mod tests {
         assert_eq!(parse_line("prove queries").unwrap(), Task::Prove(Proof::Queries(100_000)));
         assert_eq!(parse_line("prove queries --operations 2_000").unwrap(), Task::Prove(Proof::Queries(2_000)));
         assert_eq!(parse_line("bench races").unwrap(), Task::BenchRaces);
+        let options = BenchOptions { suites: vec!["write".into(), "l3".into()], json: Some("rows.json".into()), is_quick: true };
+        assert_eq!(parse_line("bench write --quick l3 --json rows.json").unwrap(), Task::Bench(options));
         let soak = "--minutes 3 --processes 2 --calm --seed 0 --redis cluster --postgres failover --without all";
         let options = soak.split(' ').map(str::to_owned).collect();
         assert_eq!(parse_line(&format!("prove soak {soak}")).unwrap(), Task::Prove(Proof::Soak(options)));
@@ -220,6 +258,10 @@ mod tests {
             "test tier-pg",
             "bench",
             "bench all",
+            "bench races l3",
+            "bench l3 races",
+            "bench l3 --json",
+            "bench --quick",
             "prove",
             "prove model now",
             "prove queries 5",
@@ -232,6 +274,15 @@ mod tests {
         {
             assert!(parse_line(&format!("prove soak {options}")).is_err(), "{options}");
         }
+    }
+
+    #[test]
+    fn the_suites_are_those_that_the_program_knows() {
+        let parser = include_str!("../../benches/suites/src/arguments.rs").split("#[cfg(test)]").next().unwrap();
+        for suite in SUITES {
+            assert!(parser.contains(&format!("=> \"{suite}\"")) && HELP.contains(suite), "{suite}");
+        }
+        assert_eq!(parser.matches("=> \"").count(), SUITES.len());
     }
 
     #[test]

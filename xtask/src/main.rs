@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Task::Prove(proof) => prove::run(&proof),
         Task::Tidy => tidy::run(),
         Task::BenchRaces => bench::races(),
+        Task::Bench(options) => bench::suites(&options),
         Task::Help => {
             println!("{}", arguments::HELP);
             Ok(())
