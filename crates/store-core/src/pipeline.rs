@@ -224,21 +224,23 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Runs a read of a single record within the store's time limit.
-    pub(crate) async fn within_limit<R>(&self, read: impl Future<Output = Result<R>>) -> Result<R> {
-        self.limited(read, "").await
+    pub(crate) fn within_limit<R>(&self, read: impl Future<Output = Result<R>>) -> impl Future<Output = Result<R>> {
+        self.limited(read, "")
     }
 
     /// Runs a write of a single record within the store's time limit.
-    pub(crate) async fn within_write_limit<R>(&self, write: impl Future<Output = Result<R>>) -> Result<R> {
+    pub(crate) fn within_write_limit<R>(&self, write: impl Future<Output = Result<R>>) -> impl Future<Output = Result<R>> {
         self.limited(write, "; if the write began, it may have taken effect or still may, before any later one of this store's to the key")
-            .await
     }
 
-    async fn limited<R>(&self, call: impl Future<Output = Result<R>>, consequence: &str) -> Result<R> {
-        let limit = self.shared.settings.operation_timeout;
-        match tokio::time::timeout(limit, call).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?} (`operation_timeout`){consequence}"))),
+    /// The call lies on the heap: each future around it would copy it whole, which cost more than all else that a write-behind set does.
+    fn limited<R>(&self, call: impl Future<Output = Result<R>>, consequence: &'static str) -> impl Future<Output = Result<R>> {
+        let (limit, call) = (self.shared.settings.operation_timeout, Box::pin(call));
+        async move {
+            match tokio::time::timeout(limit, call).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?} (`operation_timeout`){consequence}"))),
+            }
         }
     }
 

@@ -49,15 +49,20 @@ impl<T: Schema> Pipeline<T> {
     ///
     /// Its turn is waited for by the caller: a write that nobody waits for any more never begins, and those that have begun are few. It comes after earlier writes of the
     /// keys that are still under way though their callers gave up, and after what is pending of them.
-    pub(super) async fn in_task<R: Send + 'static>(
+    ///
+    /// The work lies on the heap, so that the futures around it do not copy it.
+    pub(super) fn in_task<R: Send + 'static>(
         self: &Arc<Self>,
         keys: Vec<T::Key>,
         work: impl Future<Output = Result<R>> + Send + 'static,
-    ) -> Result<R> {
-        self.abandoned.settled(&keys).await;
-        self.flush_keys(&keys).await?;
-        let doors = Doors::open(self, Some(&keys));
-        self.run_task(Some(keys), behind_doors(doors, work)).await
+    ) -> impl Future<Output = Result<R>> + Send {
+        let work = Box::pin(work);
+        async move {
+            self.abandoned.settled(&keys).await;
+            self.flush_keys(&keys).await?;
+            let doors = Doors::open(self, Some(&keys));
+            self.run_task(Some(keys), behind_doors(doors, work)).await
+        }
     }
 
     /// As [`in_task`](Self::in_task), for a write of keys that only the truth will name: it comes after earlier writes of any key, and later ones after it.
