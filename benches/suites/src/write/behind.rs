@@ -25,7 +25,7 @@ const SAMPLE: usize = 500;
 pub(super) async fn run(servers: &Servers, scale: &Scale, report: &mut Report) -> Result<()> {
     // The directory of the build is on a disk, where that of temporary files may be memory.
     let directory = tempfile::Builder::new().prefix("bench-journal-").tempdir_in("target").context("no directory for the journal")?;
-    for (writers, keys_each) in [(WRITERS / 2, 16), (WRITERS, 16), (WRITERS * 2, 16), (WRITERS, 160)] {
+    for (writers, keys_each) in [(WRITERS / 2, 10), (WRITERS, 1), (WRITERS, 10), (WRITERS, 100), (WRITERS * 2, 10)] {
         let journal = directory.path().join(format!("{writers}-{keys_each}"));
         servers.stage(async |stage| measure(stage, scale, &journal, writers, keys_each, report).await).await?;
     }
