@@ -24,7 +24,7 @@ pub(super) async fn run(servers: &Servers, scale: &Scale, report: &mut Report) -
                 stage.fill(rows).await?;
                 // The largest batches take seconds.
                 let rounds =
-                    if rows > scale.rows { Rounds { counted: scale.batches.counted / 2 | 1, ..scale.batches } } else { scale.batches };
+                    if rows > scale.rows { Rounds { counted: (scale.batches.counted / 2) | 1, ..scale.batches } } else { scale.batches };
                 measure(stage, rounds, rows, true, rows == scale.rows, report).await?;
                 measure(stage, rounds, rows, false, rows == scale.rows, report).await?;
                 if rows == scale.rows { beside_a_loop(stage, rounds, rows, report).await } else { Ok(()) }
