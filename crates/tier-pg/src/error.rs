@@ -95,6 +95,14 @@ impl Failure {
         }
     }
 
+    /// The column that needs a value and was given none.
+    pub(crate) fn column_without_value(&self) -> Option<&str> {
+        match self {
+            Failure::Driver(error) => error.as_db_error().filter(|report| report.code().code() == "23502")?.column(),
+            Failure::Elapsed(_) | Failure::Found(_) => None,
+        }
+    }
+
     /// As [`into_error`](Self::into_error), of what would have taken effect with an answer that was not seen.
     pub(crate) fn into_write_error(self, attempt: Attempt<'_>) -> Error {
         self.told(attempt, "whether the write took effect is unknown")

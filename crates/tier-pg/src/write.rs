@@ -179,12 +179,12 @@ impl Batch {
         Ok(Batch { texts })
     }
 
-    /// What the failure says, with the key of the row that a unique index refused.
+    /// What the failure says, with the key of the row that a rule of the table refused, if it is known which.
     pub(crate) fn error(&self, failure: Failure, schema: &BoundSchema, rows: &[Row<'_>]) -> Error {
         let violator = match (rows, failure.unique_detail()) {
-            (_, None) => None,
-            ([_], Some(_)) => Some(0),
+            ([_], _) if failure.code().is_some_and(|code| code.starts_with("23")) => Some(0),
             (rows, Some(detail)) => violator(detail, schema, rows),
+            (rows, None) => failure.column_without_value().and_then(|column| lacking(schema.definition().position(column)?, rows)),
         };
         let error = failure.into_write_error(Attempt::Table(schema));
         match violator {
@@ -431,6 +431,12 @@ fn compare(left: &Value<'_>, right: &Value<'_>) -> Ordering {
         (Value::Uuid(left), Value::Uuid(right)) => left.cmp(right),
         _ => Ordering::Equal,
     }
+}
+
+/// The only row that has no value for a column.
+fn lacking(column: usize, rows: &[Row<'_>]) -> Option<usize> {
+    let mut lacking = rows.iter().enumerate().filter(|(_, row)| matches!(row[column], Value::Unset)).map(|(position, _)| position);
+    lacking.next().filter(|_| lacking.next().is_none())
 }
 
 pub(crate) fn unset(row: &Row<'_>) -> Vec<usize> {

@@ -56,9 +56,17 @@ impl PutIf {
         let targets: Vec<String> = params.iter().map(|&position| quote(&columns[position])).collect();
         let placeholders: Vec<String> = (1..=params.len()).map(|number| format!("${number}")).collect();
         let (schema_at, text_at) = (names.keys.len() + 1, names.keys.len() + 2);
+        // A column that needs a value and has none is refused before the key is looked up.
+        let unless_present = if params.len() < columns.len() {
+            let keys = targets.iter().zip(&placeholders).zip(&params).filter(|(_, position)| columns[**position].is_key);
+            let same: Vec<String> = keys.map(|((key, placeholder), _)| format!("{key} = {placeholder}")).collect();
+            format!(" WHERE NOT EXISTS (SELECT FROM {table} WHERE {})", same.join(" AND "))
+        } else {
+            String::new()
+        };
         PutIf {
             write: format!(
-                "INSERT INTO {table} AS t ({}, {version}) VALUES ({}, 0) ON CONFLICT ({}) DO NOTHING RETURNING {}, t.{version}",
+                "INSERT INTO {table} AS t ({}, {version}) SELECT {}, 0{unless_present} ON CONFLICT ({}) DO NOTHING RETURNING {}, t.{version}",
                 targets.join(", "),
                 placeholders.join(", "),
                 names.keys.join(", "),

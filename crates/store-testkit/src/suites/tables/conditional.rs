@@ -66,6 +66,9 @@ pub async fn a_condition_that_does_not_hold_changes_nothing(database: impl Truth
     // Another row has the user name, but the key's is what counts.
     let renamed = with(&schema, player_row(1), "username", Value::from("user2"));
     assert_eq!(truth.tables.put_if(&schema, &renamed, Condition::Absent).await.unwrap(), None);
+    // A column without a value counts for a row that is inserted, and none is.
+    let lacking = with(&schema, player_row(1), "secret", Value::Unset);
+    assert_eq!(truth.tables.put_if(&schema, &lacking, Condition::Absent).await.unwrap(), None);
     assert_eq!((stored(&truth, 1).await, stored(&truth, 2).await, stored(&truth, 3).await), (Some(newer), Some(before[1].clone()), None));
     assert_eq!(truth.log.read(&mark).await.unwrap().entries, []);
 }
@@ -130,7 +133,8 @@ pub async fn rules_refuse_conditional_writes_too(database: impl TruthDatabase) {
         assert_eq!(error.key(), Some(id.to_string().as_str()), "{error:?}");
         let without = with(&schema, player_row(id), "secret", Value::Null);
         let refused = truth.tables.put_if(&schema, &without, condition).await;
-        assert_refused(refused, ErrorKind::ConstraintViolation, &schema, Some("secret"));
+        let error = assert_refused(refused, ErrorKind::ConstraintViolation, &schema, Some("secret"));
+        assert_eq!(error.key(), Some(id.to_string().as_str()), "{error:?}");
     }
     let unfit = with(&schema, player_row(1), "level", Value::from("high"));
     assert_refused(truth.tables.put_if(&schema, &unfit, Condition::Present).await, ErrorKind::InvalidValue, &schema, Some("level"));

@@ -143,6 +143,7 @@ pub async fn unset_refuses_an_insert_where_a_value_is_required(database: impl Tr
     let batch = [player_row(1), with(&schema, player_row(2), "secret", Value::Unset), player_row(3)];
     let refused = assert_refused(truth.tables.put_many(&schema, &batch).await, ErrorKind::ConstraintViolation, &schema, Some("secret"));
     assert!(refused.to_string().contains("`secret` needs a value and has no default"), "{refused}");
+    assert_eq!(refused.key(), Some("2"));
     assert_eq!(truth.tables.count(&schema, Count::default()).await.unwrap(), 0);
 
     put_one(&truth, player_row(2)).await.unwrap();
