@@ -65,6 +65,7 @@ async fn a_standby_that_takes_over_draws_above_every_version_before_it() {
     tier.prepare(&[account()]).await.unwrap();
     put(&tier, row(1)).await.unwrap();
     let seen = tier.end().await.unwrap();
+    wait_until("the standby's row", async || replica.query("SELECT count(*) FROM account").is_ok_and(|count| count.trim() == "1")).await;
     replica.stop().unwrap();
     let mut lost = Version::new(0);
     for _ in 0..100 {
