@@ -23,6 +23,8 @@ cargo xtask prove model
     Explores the coherence protocol exhaustively, further than the tests do.
 cargo xtask prove interleavings
     Runs flights, fences, shelves and whole pipelines under a hundred thousand interleavings each.
+cargo xtask prove journal
+    Crashes the journal's disk, simulated, at every operation of two thousand random runs.
 cargo xtask prove queries [--operations N]
     Two instances write at random, on SQLite and on PostgreSQL; each cached search is compared with SQL.
     100,000 operations each unless told otherwise.
@@ -62,6 +64,8 @@ pub(crate) enum Proof {
     Model,
     /// The interleavings of what threads share.
     Interleavings,
+    /// The crashes of the journal's disk.
+    Journal,
     /// Cached searches beside SQL, with so many operations.
     Queries(u64),
 }
@@ -131,14 +135,19 @@ fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
     match arguments.next().as_deref() {
         Some("soak") => parse_soak(arguments.collect()),
         Some("kill") => Ok(Task::Prove(Proof::Kill(arguments.collect()))),
-        Some(name @ ("model" | "interleavings")) => match arguments.next() {
-            None if name == "model" => Ok(Task::Prove(Proof::Model)),
-            None => Ok(Task::Prove(Proof::Interleavings)),
-            Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
-        },
+        Some("model") => without_options(arguments, Proof::Model),
+        Some("interleavings") => without_options(arguments, Proof::Interleavings),
+        Some("journal") => without_options(arguments, Proof::Journal),
         Some("queries") => parse_operations(arguments).map(|operations| Task::Prove(Proof::Queries(operations))),
         Some("--help" | "-h") => Ok(Task::Help),
-        _ => bail!("`prove` needs to know what: `soak`, `kill`, `model`, `interleavings` or `queries`\n\n{HELP}"),
+        _ => bail!("`prove` needs to know what: `soak`, `kill`, `model`, `interleavings`, `journal` or `queries`\n\n{HELP}"),
+    }
+}
+
+fn without_options(mut arguments: impl Iterator<Item = String>, proof: Proof) -> Result<Task> {
+    match arguments.next() {
+        None => Ok(Task::Prove(proof)),
+        Some(unexpected) => bail!("unexpected argument `{unexpected}`\n\n{HELP}"),
     }
 }
 
@@ -230,6 +239,7 @@ mod tests {
         assert_eq!(parse_line("up").unwrap(), Task::Up);
         assert_eq!(parse_line("").unwrap(), Task::Help);
         assert_eq!(parse_line("prove interleavings").unwrap(), Task::Prove(Proof::Interleavings));
+        assert_eq!(parse_line("prove journal").unwrap(), Task::Prove(Proof::Journal));
         let options = ["--runs", "10"].map(str::to_owned).to_vec();
         assert_eq!(parse_line("prove kill --runs 10").unwrap(), Task::Prove(Proof::Kill(options)));
         assert_eq!(parse_line("prove queries").unwrap(), Task::Prove(Proof::Queries(100_000)));

@@ -19,6 +19,9 @@ pub(crate) const INTERLEAVINGS: [&str; 9] =
 /// Those that explore the model.
 const MODEL: [&str; 6] = ["test", "--release", "-p", "store-core", "--lib", "coherence::model"];
 
+/// Those that crash the journal's disk.
+const JOURNAL: [&str; 6] = ["test", "--release", "-p", "store-log", "--lib", "tests::crashes"];
+
 /// Those that compare cached searches with SQL.
 const QUERIES: [&str; 8] = ["test", "--release", "-p", "store-testkit", "--all-features", "--test", "store", "cached_queries::random"];
 
@@ -43,6 +46,12 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
             expect_tests(&MODEL, &[])?;
             let mut command = cargo(&MODEL);
             command.args(["--", "--nocapture"]).env("STRATA_MODEL", "large");
+            command
+        }
+        Proof::Journal => {
+            expect_tests(&JOURNAL, &[])?;
+            let mut command = cargo(&JOURNAL);
+            command.args(["--", "--nocapture"]).env("STRATA_CRASHES", "2000");
             command
         }
         Proof::Queries(operations) => return queries(*operations),
