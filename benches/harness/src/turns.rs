@@ -44,8 +44,8 @@ impl Turns {
 /// use harness::{Kind, Rounds, by_turns};
 ///
 /// let rounds = Rounds { warm_up: 1, counted: 3 };
-/// let turns = by_turns(Kind::Time, rounds, async |round| Ok(10.0 * round as f64), async |_| Ok(10.0)).await?;
-/// assert_eq!((turns.ours, turns.baseline), (20.0, 10.0));
+/// let turns = by_turns(Kind::Time, rounds, async |round| Ok(10.0 + round as f64), async |_| Ok(10.0)).await?;
+/// assert_eq!((turns.ours, turns.baseline), (12.0, 10.0));
 /// # Ok(())
 /// # }
 /// ```
