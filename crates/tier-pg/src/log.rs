@@ -36,8 +36,16 @@ macro_rules! identity {
 }
 pub(crate) use identity;
 
+/// When a row of the log was written.
+macro_rules! microseconds {
+    () => {
+        "(extract(epoch FROM at) * 1000000)::BIGINT"
+    };
+}
+
 /// What a place is made of. One statement sees one snapshot: the one that it answers, and the one that its rows are chosen by. The position in the WAL is
-/// read after the snapshot was taken, so it is behind the commits of all that the snapshot sees. The last column is the newest transaction that the log knows of.
+/// read after the snapshot was taken, so it is behind the commits of all that the snapshot sees. The last columns are the newest transaction that the log knows of,
+/// and the witness.
 macro_rules! place_columns {
     () => {
         concat!(
@@ -46,7 +54,10 @@ macro_rules! place_columns {
             identity!(),
             ", greatest((SELECT xid FROM _strata_log ORDER BY xid DESC LIMIT 1), \
              (SELECT xid FROM _strata_log_pruned WHERE is_floor ORDER BY xid DESC LIMIT 1), \
-             (SELECT xid FROM _strata_log_pruned WHERE NOT is_floor ORDER BY xid DESC LIMIT 1))::TEXT"
+             (SELECT xid FROM _strata_log_pruned WHERE NOT is_floor ORDER BY xid DESC LIMIT 1))::TEXT, \
+             (SELECT concat(xid, '@', ",
+            microseconds!(),
+            ") FROM _strata_log ORDER BY xid DESC, id DESC LIMIT 1)"
         )
     };
 }
@@ -59,11 +70,16 @@ const READ: &str = concat!(
     ", EXISTS (SELECT FROM _strata_log_pruned WHERE is_floor AND xid > $1::TEXT::XID8) \
     OR EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid >= $2::TEXT::XID8) \
     OR EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid = ANY ($3::TEXT[]::XID8[])), \
+    NOT EXISTS (SELECT FROM _strata_log WHERE xid = $4::TEXT::XID8 AND ",
+    microseconds!(),
+    " = $5::BIGINT) \
+    AND NOT EXISTS (SELECT FROM _strata_log_pruned WHERE is_floor AND xid > $4::TEXT::XID8) \
+    AND NOT EXISTS (SELECT FROM _strata_log_pruned WHERE NOT is_floor AND xid = $4::TEXT::XID8), \
     NULL::TEXT, NULL::TEXT, NULL::BIGINT, NULL::SMALLINT \
     UNION ALL \
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid >= $2::TEXT::XID8 \
     UNION ALL \
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])"
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, schema, key, version, kind FROM _strata_log WHERE xid = ANY ($3::TEXT[]::XID8[])"
 );
 
 /// The versions are drawn once and answered in the order of the entries.
@@ -96,24 +112,26 @@ pub(crate) async fn read(pool: &Pool, after: &LogCursor) -> Result<LogBatch> {
     let (begin, end) = (before.snapshot.begin().to_string(), before.snapshot.end().to_string());
     let running = if Protection::Cursor.is_off() { &[] } else { before.snapshot.running() };
     let running: Vec<String> = running.iter().map(u64::to_string).collect();
-    let rows = pool.read(READ, &[&begin, &end, &running], Attempt::Log).await?;
+    let witness = before.witness.map(|witness| (witness.transaction.to_string(), witness.at)).unzip();
+    let rows = pool.read(READ, &[&begin, &end, &running, &witness.0, &witness.1], Attempt::Log).await?;
     batch(&before, &rows).map_err(|failure| failure.into_error(Attempt::Log))
 }
 
 fn batch(before: &Place, rows: &[PgRow]) -> Result<LogBatch, Failure> {
     let mut now = None;
-    let mut is_pruned = false;
+    let (mut is_pruned, mut is_replaced) = (false, false);
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
         if row.try_get::<_, Option<&str>>(0)?.is_some() {
             now = Some((place(row)?, logged(row)?));
-            is_pruned = row.try_get(5)?;
+            is_pruned = row.try_get(6)?;
+            is_replaced = before.witness.is_some() && row.try_get(7)?;
         } else {
             entries.push(entry(row)?);
         }
     }
     let (now, logged) = now.ok_or_else(unreadable)?;
-    let is_foreign = before.is_foreign_to(&now);
+    let is_foreign = is_replaced || before.is_foreign_to(&now);
     let logged = if is_foreign { logged } else { logged.max(before.snapshot.end().saturating_sub(1)) };
     Ok(LogBatch { entries, gap: is_pruned || is_foreign, cursor: now.known_to_last(logged).to_cursor() })
 }
@@ -158,7 +176,8 @@ fn place(row: &PgRow) -> Result<Place, Failure> {
     let (lsn, log): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
     let timeline = u32::from_str_radix(timeline, 16).map_err(|_| unreadable())?;
     let snapshot = snapshot.parse().map_err(|_| unreadable())?;
-    Ok(Place { log: log.cast_unsigned(), timeline, lsn: lsn.unsigned_abs(), snapshot })
+    let witness = row.try_get::<_, Option<&str>>(5)?.map(|witness| witness.parse().map_err(|_| unreadable())).transpose()?;
+    Ok(Place { log: log.cast_unsigned(), timeline, lsn: lsn.unsigned_abs(), witness, snapshot })
 }
 
 /// The newest transaction that the log knows of; 0 if it knows of none.
@@ -172,7 +191,7 @@ fn unreadable() -> Error {
 }
 
 fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
-    let (kind, key, columns) = match (row.try_get::<_, i16>(9)?, row.try_get(7)?) {
+    let (kind, key, columns) = match (row.try_get::<_, i16>(11)?, row.try_get(9)?) {
         (kind::PUT, key) => (LogKind::Put, key, None),
         (kind::PUT_COLUMNS, Some(text)) => {
             let (key, columns) = LogEntry::split_columns(text);
@@ -184,7 +203,7 @@ fn entry(row: &PgRow) -> Result<LogEntry, Failure> {
         // What a later version may write: its key may name anything, and to drop every copy is right whatever happened.
         _ => (LogKind::Invalidate, None, None),
     };
-    Ok(LogEntry { schema: row.try_get(6)?, key, version: version(row, 8)?, kind, columns })
+    Ok(LogEntry { schema: row.try_get(8)?, key, version: version(row, 10)?, kind, columns })
 }
 
 fn number_of(kind: LogKind) -> Result<i16> {

@@ -9,7 +9,7 @@ use store_core::{Error, ErrorKind, Role};
 /// A place in the log: a snapshot, and the log and the timeline that it belongs to. The databases of one server number their transactions together, and so
 /// does one that is restored there; after a standby took over, the same numbers mean other transactions.
 ///
-/// As a cursor: `log/timeline/lsn/begin:end:running,running`, the first three in hexadecimal digits.
+/// As a cursor: `log/timeline/lsn/witness/begin:end:running,running`, the first three in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     /// A hash of what tells the log from those of other servers and databases, and from one that lay here before the database or the tables were made anew.
@@ -17,7 +17,17 @@ pub(crate) struct Place {
     pub(crate) timeline: u32,
     /// A position in the WAL behind the commits of all transactions that had ended in the snapshot: a replica that has replayed it shows them.
     pub(crate) lsn: u64,
+    /// What stands in the log for the history that led here, if there is a row.
+    pub(crate) witness: Option<Witness>,
     pub(crate) snapshot: Snapshot,
+}
+
+/// The last row of the log: an older copy of the server's files that was put back comes to the same transaction, but not at that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Witness {
+    pub(crate) transaction: u64,
+    /// In microseconds since 1970.
+    pub(crate) at: i64,
 }
 
 /// Which transactions had ended: those below `end` that are not in `running`.
@@ -83,16 +93,33 @@ impl Place {
     }
 
     pub(crate) fn parse(cursor: &LogCursor) -> Result<Self, Error> {
-        let mut parts = cursor.as_str().splitn(4, '/');
-        let (Some(log), Some(timeline), Some(lsn), Some(snapshot)) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-            return Err(malformed());
-        };
+        let mut parts = cursor.as_str().splitn(5, '/');
+        let (Some(log), Some(timeline), Some(lsn)) = (parts.next(), parts.next(), parts.next()) else { return Err(malformed()) };
+        let (Some(witness), Some(snapshot)) = (parts.next(), parts.next()) else { return Err(malformed()) };
         let timeline = u32::try_from(hexadecimal(timeline)?).map_err(|_| malformed())?;
-        Ok(Place { log: hexadecimal(log)?, timeline, lsn: hexadecimal(lsn)?, snapshot: snapshot.parse()? })
+        let witness = if witness.is_empty() { None } else { Some(witness.parse()?) };
+        Ok(Place { log: hexadecimal(log)?, timeline, lsn: hexadecimal(lsn)?, witness, snapshot: snapshot.parse()? })
     }
 
     pub(crate) fn to_cursor(&self) -> LogCursor {
-        LogCursor::new(format!("{:016X}/{:08X}/{:X}/{}", self.log, self.timeline, self.lsn, self.snapshot))
+        let witness = self.witness.map(|witness| witness.to_string()).unwrap_or_default();
+        LogCursor::new(format!("{:016X}/{:08X}/{:X}/{witness}/{}", self.log, self.timeline, self.lsn, self.snapshot))
+    }
+}
+
+/// `transaction@at`, as the log is asked for it.
+impl FromStr for Witness {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parts = text.split_once('@').and_then(|(transaction, at)| Some((transaction.parse().ok()?, at.parse().ok()?)));
+        parts.map(|(transaction, at)| Witness { transaction, at }).ok_or_else(malformed)
+    }
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.transaction, self.at)
     }
 }
 
@@ -156,9 +183,9 @@ mod tests {
     #[test]
     fn cursors_survive_their_notation_and_others_are_refused() {
         for text in [
-            "0000000000000000/00000001/0/5:5:",
-            "00000000000000AB/0000000A/16B3740/740:760:740,755",
-            "FFFFFFFFFFFFFFFF/FFFFFFFF/FFFFFFFFFFFFFFFF/1:1:",
+            "0000000000000000/00000001/0//5:5:",
+            "00000000000000AB/0000000A/16B3740/739@1790000000000000/740:760:740,755",
+            "FFFFFFFFFFFFFFFF/FFFFFFFF/FFFFFFFFFFFFFFFF/18446744073709551615@-1/1:1:",
         ] {
             assert_eq!(place(text).to_cursor().as_str(), text);
         }
@@ -166,28 +193,32 @@ mod tests {
             "",
             "5:5:",
             "7/1/5:5:",
-            "7/1/0/",
-            "7/1/0/5:5",
-            "7/1/0/5:5:5",
-            "7/1/0/9:5:",
-            "7/1/0/0:5:",
-            "7/1/0/5:9:6,5",
-            "7/1/0/5:9:5,5",
-            "7/1/0/5:9:9",
-            "7/1/0/5:9:5:",
-            "7/1/0/+5:9:",
-            "7/1/0/5:9:x",
+            "7/1/0//",
+            "7/1/0//5:5",
+            "7/1/0//5:5:5",
+            "7/1/0//9:5:",
+            "7/1/0//0:5:",
+            "7/1/0//5:9:6,5",
+            "7/1/0//5:9:5,5",
+            "7/1/0//5:9:9",
+            "7/1/0//5:9:5:",
+            "7/1/0//+5:9:",
+            "7/1/0//5:9:x",
             "7/1/0/0/5:9:",
-            "7/1/+1/5:9:",
-            "7/1//5:9:",
-            "7//0/5:9:",
-            "/1/0/5:9:",
+            "7/1/+1//5:9:",
+            "7/1///5:9:",
+            "7//0//5:9:",
+            "/1/0//5:9:",
             "1/0/5:9:",
-            "10000000000000000/1/0/5:9:",
-            "7/g/0/5:9:",
-            "7/1/0/5:99999999999999999999:",
-            "7/1/10000000000000000/5:9:",
-            "7/100000000/0/5:9:",
+            "10000000000000000/1/0//5:9:",
+            "7/g/0//5:9:",
+            "7/1/0//5:99999999999999999999:",
+            "7/1/10000000000000000//5:9:",
+            "7/100000000/0//5:9:",
+            "7/1/0/5:9:",
+            "7/1/0/5/5:9:",
+            "7/1/0/5@/5:9:",
+            "7/1/0/-5@5/5:9:",
             "' OR TRUE",
         ] {
             let error = Place::parse(&LogCursor::new(text)).unwrap_err();
@@ -197,32 +228,32 @@ mod tests {
 
     #[test]
     fn a_place_of_another_history_is_told() {
-        let now = place("7/2/0/100:200:");
-        assert!(!place("7/2/0/50:200:").is_foreign_to(&now));
-        assert!(place("7/1/0/50:90:").is_foreign_to(&now));
-        assert!(place("7/2/0/50:201:").is_foreign_to(&now));
-        assert!(place("8/2/0/50:200:").is_foreign_to(&now));
+        let now = place("7/2/0//100:200:");
+        assert!(!place("7/2/0//50:200:").is_foreign_to(&now));
+        assert!(place("7/1/0//50:90:").is_foreign_to(&now));
+        assert!(place("7/2/0//50:201:").is_foreign_to(&now));
+        assert!(place("8/2/0//50:200:").is_foreign_to(&now));
     }
 
     #[test]
     fn what_lies_beyond_the_last_known_transaction_has_not_ended() {
         for (last, expected) in [(0, "1:1:"), (4, "5:5:"), (6, "5:7:5"), (8, "5:9:5,7"), (11, "5:9:5,7")] {
-            assert_eq!(place("7/1/9/5:9:5,7").known_to_last(last).snapshot.to_string(), expected);
+            assert_eq!(place("7/1/9//5:9:5,7").known_to_last(last).snapshot.to_string(), expected);
         }
     }
 
     #[test]
     fn a_place_covers_what_had_ended_before_it() {
         for (later, earlier, expected) in [
-            ("7/1/9/5:5:", "7/1/9/5:5:", true),
-            ("7/1/0/5:9:5,7", "7/1/9/5:9:5,7", true),
-            ("7/1/9/8:9:", "7/1/9/5:9:5,7", true),
-            ("7/1/9/5:9:5,7", "7/1/9/8:9:", false),
-            ("7/1/9/5:12:5,7,10", "7/1/9/5:9:5,7", true),
-            ("7/1/9/5:12:6,7,10", "7/1/9/5:9:5,7", false),
-            ("7/1/9/5:8:", "7/1/9/5:9:", false),
-            ("7/2/9/8:9:", "7/1/9/5:9:5,7", false),
-            ("8/1/9/8:9:", "7/1/9/5:9:5,7", false),
+            ("7/1/9//5:5:", "7/1/9//5:5:", true),
+            ("7/1/0//5:9:5,7", "7/1/9//5:9:5,7", true),
+            ("7/1/9//8:9:", "7/1/9//5:9:5,7", true),
+            ("7/1/9//5:9:5,7", "7/1/9//8:9:", false),
+            ("7/1/9//5:12:5,7,10", "7/1/9//5:9:5,7", true),
+            ("7/1/9//5:12:6,7,10", "7/1/9//5:9:5,7", false),
+            ("7/1/9//5:8:", "7/1/9//5:9:", false),
+            ("7/2/9//8:9:", "7/1/9//5:9:5,7", false),
+            ("8/1/9//8:9:", "7/1/9//5:9:5,7", false),
         ] {
             assert_eq!(place(later).covers(&place(earlier)), expected, "{later} after {earlier}");
         }

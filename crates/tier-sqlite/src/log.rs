@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::{Log, LogBatch, LogCursor, LogEntry};
 use store_core::{Error, ErrorKind, Result, Role, Version};
 
@@ -79,9 +79,13 @@ fn from_sqlite(error: rusqlite::Error) -> Error {
 }
 
 /// A place in the log of one file. Entries are numbered in the order of their commits, so one number serves.
+///
+/// As a cursor: `timeline:version:witness`, the last being what stands in the log for the history that led here, `version@at`, or nothing.
 struct Position {
     timeline: String,
     version: i64,
+    /// The last entry, and when it was written, in microseconds: an older copy of the file that was put back comes to the same version, but not at that time.
+    witness: Option<(i64, i64)>,
 }
 
 /// Hexadecimal digits of a timeline.
@@ -89,26 +93,53 @@ const TIMELINE_LENGTH: usize = 16;
 
 impl Position {
     fn now(connection: &Connection) -> Result<Self> {
-        connection
+        let (timeline, version) = connection
             .prepare_cached("SELECT timeline, version FROM \"_strata_version\"")
-            .and_then(|mut statement| statement.query_row([], |row| Ok(Position { timeline: row.get(0)?, version: row.get(1)? })))
-            .map_err(from_sqlite)
+            .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
+            .map_err(from_sqlite)?;
+        let witness = connection
+            .prepare_cached("SELECT version, at FROM \"_strata_log\" ORDER BY version DESC LIMIT 1")
+            .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+            .map_err(from_sqlite)?;
+        Ok(Position { timeline, version, witness })
     }
 
     fn cursor(&self) -> LogCursor {
-        LogCursor::new(format!("{}:{}", self.timeline, self.version))
+        let witness = self.witness.map(|(version, at)| format!("{version}@{at}")).unwrap_or_default();
+        LogCursor::new(format!("{}:{}:{witness}", self.timeline, self.version))
     }
 
     fn parse(cursor: &LogCursor) -> Result<Self> {
-        let parsed = cursor.as_str().split_once(':').and_then(|(timeline, version)| {
+        let number = |text: &str| text.parse::<i64>().ok().filter(|number| *number >= 0);
+        let parse = || {
+            let mut parts = cursor.as_str().splitn(3, ':');
+            let (timeline, version, witness) = (parts.next()?, number(parts.next()?)?, parts.next()?);
             let is_timeline = timeline.len() == TIMELINE_LENGTH && timeline.bytes().all(|digit| digit.is_ascii_hexdigit());
-            let version = version.parse::<i64>().ok().filter(|version| *version >= 0);
-            Some(Position { timeline: is_timeline.then(|| timeline.to_owned())?, version: version? })
-        });
-        parsed.ok_or_else(|| {
+            let witness = match witness.split_once('@') {
+                Some((version, at)) => Some((number(version)?, at.parse().ok()?)),
+                None if witness.is_empty() => None,
+                None => return None,
+            };
+            is_timeline.then(|| Position { timeline: timeline.to_owned(), version, witness })
+        };
+        parse().ok_or_else(|| {
             Error::new(ErrorKind::InvalidQuery, "the cursor is not one of a SQLite tier's log; start from the log's end instead")
                 .with_tier(Role::Truth)
         })
+    }
+
+    /// Whether this is a place of another file, or of a later state than that of a copy which was put back, however far that has come since. `pruned` is the
+    /// last entry that was pruned here.
+    fn is_foreign(&self, now: &Position, pruned: i64, connection: &Connection) -> Result<bool> {
+        if self.timeline != now.timeline || self.version > now.version {
+            return Ok(true);
+        }
+        let Some((version, at)) = self.witness.filter(|(version, _)| *version > pruned) else { return Ok(false) };
+        let present: Option<i64> = connection
+            .prepare_cached("SELECT at FROM \"_strata_log\" WHERE version = ?1")
+            .and_then(|mut statement| statement.query_row([version], |row| row.get(0)).optional())
+            .map_err(from_sqlite)?;
+        Ok(present != Some(at))
     }
 }
 
@@ -119,8 +150,7 @@ fn read(connection: &Connection, after: &Position) -> Result<LogBatch> {
             .prepare_cached("SELECT pruned FROM \"_strata_version\"")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
             .map_err(from_sqlite)?;
-        // Another file, or an older copy of this one that was put back, knows nothing of what the follower has seen.
-        let is_foreign = after.timeline != now.timeline || after.version > now.version;
+        let is_foreign = after.is_foreign(&now, pruned, connection)?;
         let entries = if is_foreign { Vec::new() } else { entries_after(connection, after.version)? };
         Ok(LogBatch { entries, cursor: now.cursor(), gap: is_foreign || after.version < pruned })
     })

@@ -94,6 +94,9 @@ impl Follower {
         let started = Instant::now();
         let is_near = attempt.succeeded.is_some_and(|succeeded| started.duration_since(succeeded) <= LONGEST_ABSENCE);
         let outcome = self.read(self.place().filter(|_| is_near)).await;
+        if outcome.is_ok() {
+            self.confirm_marks().await;
+        }
         let failure = outcome.as_ref().err().map(Error::duplicate);
         if failure.is_none() {
             self.completed.store(number, Ordering::Release);
@@ -123,6 +126,23 @@ impl Follower {
                 self.start(self.log.end().await?, sent)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Sees whether new generations of marks stand on this log. Those of which it cannot be said now are met again.
+    async fn confirm_marks(&self) {
+        let mut asked: Vec<(LogCursor, bool)> = Vec::new();
+        for schema in self.followed() {
+            let Some(mark) = schema.take_unconfirmed() else { continue };
+            let known = asked.iter().find(|(position, _)| *position == mark.position).map(|(_, is_of_this_log)| *is_of_this_log);
+            let is_of_this_log = match known {
+                Some(known) => known,
+                None => self.log.read(&mark.position).await.is_ok_and(|batch| !batch.gap),
+            };
+            if is_of_this_log {
+                schema.confirm(&mark);
+            }
+            asked.push((mark.position.clone(), is_of_this_log));
         }
     }
 

@@ -108,15 +108,13 @@ impl Drop for Tasks {
 /// Lets the slots be believed from the first read on.
 async fn first_step(coherence: &Coherence, relayer: &Relayer, followed: &[Arc<dyn Follow>]) -> Result<()> {
     relayer.step(relayer.schemas()).await?;
-    let marks = relayer.marks().await?;
-    // A mark counts once the log has been read as far as it stands.
-    coherence.poll().await?;
-    for (schema, marks) in relayer.schemas().iter().zip(marks) {
+    for (schema, marks) in relayer.schemas().iter().zip(relayer.marks().await?) {
         for mark in marks.into_iter().flatten().map(Arc::new) {
             followed.iter().filter(|followed| Arc::ptr_eq(followed.schema(), schema)).for_each(|followed| followed.see_mark(&mark));
         }
     }
-    Ok(())
+    // A generation counts once the log was read from one of its marks on.
+    coherence.poll().await
 }
 
 fn told_away(error: &Error) {

@@ -30,11 +30,11 @@ pub(super) struct Belief {
     floors: Floors,
     /// The mark that was judged last, and whether it was trusted.
     judged: Option<(Arc<Mark>, bool)>,
-    /// Up to where this instance has read the log.
-    place: Option<LogCursor>,
-    /// The generation that is known to stand on the log that is read. A mark further on than the log itself is one of a truth that was put back since: its
-    /// position covers every place that it is compared with, and says nothing.
+    /// The generation of whose marks one is known to stand on the log that is followed. That of a truth which was put back to an older copy may seem to: the
+    /// places of two histories look alike.
     confirmed: Option<u64>,
+    /// A mark of another generation, that was met since the log was last asked.
+    unconfirmed: Option<Arc<Mark>>,
 }
 
 impl Belief {
@@ -42,13 +42,12 @@ impl Belief {
     pub(super) fn new(most_floors: usize) -> Self {
         let mut floors = Floors::new(most_floors);
         floors.distrust_all();
-        Belief { floors, judged: None, place: None, confirmed: None }
+        Belief { floors, judged: None, confirmed: None, unconfirmed: None }
     }
 
     pub(super) fn start(&mut self, place: LogCursor) {
-        self.floors.start(place.clone());
-        self.place = Some(place);
-        (self.judged, self.confirmed) = (None, None);
+        self.floors.start(place);
+        (self.judged, self.confirmed, self.unconfirmed) = (None, None, None);
     }
 
     pub(super) fn begin_poll(&mut self) {
@@ -56,7 +55,6 @@ impl Belief {
     }
 
     pub(super) fn end_poll<'a>(&mut self, brought: impl IntoIterator<Item = (Option<&'a str>, Version)>, end: LogCursor) {
-        self.place = Some(end.clone());
         self.floors.end_poll(brought, end);
     }
 
@@ -68,7 +66,10 @@ impl Belief {
         let Some(mark) = mark else { return Protection::Mark.is_off().then_some(0) };
         let known = self.judged.as_ref().filter(|(judged, _)| Arc::ptr_eq(judged, mark) || judged == mark).map(|(_, trusted)| *trusted);
         let is_trusted = known.unwrap_or_else(|| {
-            let is_of_this_log = self.is_of_this_log(mark, &covers) || Protection::Mark.is_off();
+            let is_of_this_log = self.confirmed == Some(mark.generation) || Protection::Mark.is_off();
+            if !is_of_this_log {
+                self.unconfirmed = Some(Arc::clone(mark));
+            }
             let trusted = is_of_this_log && self.floors.trusts(|place| covers(&mark.position, place)) || Protection::Mark.is_off();
             self.judged = is_of_this_log.then(|| (Arc::clone(mark), trusted));
             trusted
@@ -79,14 +80,14 @@ impl Belief {
         is_trusted.then_some(mark.generation)
     }
 
-    /// Whether a mark stands on the log that this instance reads. One of a generation that is not known yet does once the log has been read that far.
-    fn is_of_this_log(&mut self, mark: &Mark, covers: impl Fn(&LogCursor, &LogCursor) -> bool) -> bool {
-        let is_known = self.confirmed == Some(mark.generation);
-        let is_of_this_log = is_known || self.place.as_ref().is_some_and(|place| covers(place, &mark.position));
-        if is_of_this_log {
-            self.confirmed = Some(mark.generation);
-        }
-        is_of_this_log
+    /// The mark of a generation that the log is to be asked for.
+    pub(super) fn take_unconfirmed(&mut self) -> Option<Arc<Mark>> {
+        self.unconfirmed.take()
+    }
+
+    /// The log could be read from a mark of the generation on.
+    pub(super) fn confirm(&mut self, generation: u64) {
+        self.confirmed = Some(generation);
     }
 
     pub(super) fn generation(&self) -> Option<u64> {
@@ -109,7 +110,8 @@ impl Belief {
     /// The generations that were met last, trusted or not.
     #[cfg(test)]
     pub(super) fn known_generations(&self) -> impl Iterator<Item = u64> {
-        self.judged.as_ref().map(|(mark, _)| mark.generation).into_iter().chain(self.confirmed)
+        let judged = self.judged.as_ref().map(|(mark, _)| mark);
+        judged.into_iter().chain(&self.unconfirmed).map(|mark| mark.generation).chain(self.confirmed)
     }
 
     /// Whether a floor has not been covered by a poll yet.
@@ -185,6 +187,17 @@ impl Trust {
     /// Whether the shard that holds this mark can be read; of which generation its records must be. Floors that the mark has passed are dropped.
     pub(crate) fn judge(&self, mark: Option<&Arc<Mark>>) -> Option<u64> {
         self.lock().judge(mark, |place, earlier| self.log.covers(place, earlier))
+    }
+
+    /// A mark that is not believed because its generation was not met before: it is, once the log was read from there on.
+    pub(crate) fn take_unconfirmed(&self) -> Option<Arc<Mark>> {
+        self.lock().take_unconfirmed()
+    }
+
+    /// The log could be read from this mark on: its generation is believed from here on.
+    pub(crate) fn confirm(&self, mark: &Arc<Mark>) {
+        self.lock().confirm(mark.generation);
+        self.judge(Some(mark));
     }
 
     /// Drops the floors of completed polls, where there is no shared tier that may not have been told.

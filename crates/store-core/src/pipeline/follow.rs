@@ -33,6 +33,12 @@ pub(crate) trait Follow: Send + Sync {
     /// The mark of a shard, as the relayer knows it.
     fn see_mark(&self, mark: &Arc<Mark>);
 
+    /// A mark of a generation that was not met before.
+    fn take_unconfirmed(&self) -> Option<Arc<Mark>>;
+
+    /// The log could be read from this mark on: it is the log that the mark's generation stands on.
+    fn confirm(&self, mark: &Arc<Mark>);
+
     /// Starts to follow the log from a place, with nothing known of what came before: every copy is dropped.
     fn start(&self, place: &LogCursor);
 
@@ -93,6 +99,16 @@ impl<T: Schema> Follow for Pipeline<T> {
     fn see_mark(&self, mark: &Arc<Mark>) {
         if let Some(trust) = &self.trust {
             trust.judge(Some(mark));
+        }
+    }
+
+    fn take_unconfirmed(&self) -> Option<Arc<Mark>> {
+        self.trust.as_ref()?.take_unconfirmed()
+    }
+
+    fn confirm(&self, mark: &Arc<Mark>) {
+        if let Some(trust) = &self.trust {
+            trust.confirm(mark);
         }
     }
 

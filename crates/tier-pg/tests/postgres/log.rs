@@ -162,13 +162,30 @@ async fn a_cursor_of_another_history_is_a_gap() {
     let (log, rest) = end.as_str().split_once('/').unwrap();
     let (timeline, rest) = rest.split_once('/').unwrap();
     assert_eq!(timeline, "00000001");
-    for foreign in [format!("{log}/00000002/{rest}"), format!("{log}/{timeline}/0/5:{}:", u64::MAX)] {
+    for foreign in [format!("{log}/00000002/{rest}"), format!("{log}/{timeline}/0//5:{}:", u64::MAX)] {
         let foreign = LogCursor::new(foreign);
         let batch = tier.read(&foreign).await.unwrap();
         assert!(batch.gap);
         assert!(!tier.covers(&batch.cursor, &foreign));
         assert!(!tier.read(&batch.cursor).await.unwrap().gap);
     }
+}
+
+/// A server whose files were put back gives the same numbers again, but not at the same times.
+#[tokio::test]
+async fn a_cursor_whose_last_row_was_written_at_another_time_is_a_gap() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.prepare(&[account()]).await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    let before = tier.end().await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    assert!(!tier.read(&before).await.unwrap().gap);
+    database.client().await.batch_execute("UPDATE _strata_log SET at = at + interval '1 microsecond'").await.unwrap();
+    assert!(tier.read(&before).await.unwrap().gap);
+    let now = tier.end().await.unwrap();
+    tier.prune(Duration::ZERO).await.unwrap();
+    assert!(!tier.read(&now).await.unwrap().gap, "what was pruned cannot be asked for");
 }
 
 /// The databases of a server number their transactions together, so nothing but the identity of the log tells these apart.
@@ -238,7 +255,7 @@ async fn kinds_of_a_later_version_read_as_invalidations_of_the_whole_schema() {
 async fn the_log_of_a_database_that_was_never_prepared_is_a_mismatch() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    let cursor = LogCursor::new("7/1/0/5:9:");
+    let cursor = LogCursor::new("7/1/0//5:9:");
     let entry = LogEntry { schema: "account".into(), key: None, version: Default::default(), kind: LogKind::Invalidate, columns: None };
     for error in [
         tier.end().await.unwrap_err(),

@@ -1,6 +1,7 @@
 //! Files that other programs made or changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use store_core::facet::{Log, LogCursor, Select, Tables};
@@ -231,6 +232,13 @@ async fn a_cursor_of_another_file_or_of_a_file_put_back_has_a_gap() {
     let batch = put_back.read(&end).await.unwrap();
     assert!(batch.gap && batch.entries.is_empty());
     assert_eq!(put_back.read(&LogCursor::new(batch.cursor.as_str())).await.unwrap().entries, []);
+
+    // However far it has come since.
+    put(&put_back, [4, 5, 6, 7]).await.unwrap();
+    let batch = put_back.read(&end).await.unwrap();
+    assert!(batch.gap && batch.entries.is_empty());
+    put_back.prune(Duration::ZERO).await.unwrap();
+    assert!(!put_back.read(&batch.cursor).await.unwrap().gap, "what was pruned cannot be asked for");
 }
 
 #[tokio::test]

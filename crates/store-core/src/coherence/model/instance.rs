@@ -14,7 +14,7 @@ use crate::coherence::memory;
 use crate::coherence::own::Own;
 use crate::coherence::trust::Belief;
 use crate::coherence::{Epochs, KnownTagEras};
-use crate::facet::{FillLease, LogKind};
+use crate::facet::{FillLease, LogKind, Mark};
 use crate::fence::Fence;
 use crate::version::Version;
 
@@ -132,6 +132,9 @@ impl Instance {
         let mut instance = Instance::new();
         instance.belief.begin_poll();
         instance.belief.start(place.cursor());
+        if let Some(mark) = mark {
+            instance.belief.confirm(mark.generation);
+        }
         instance.belief.judge(mark.as_ref(), covers);
         Instance { place: Some(place), polled: Some(now), told: logged, ..instance }
     }
@@ -338,6 +341,10 @@ impl Instance {
                 own.end_poll();
             }
         }
+        let is_of_this_log = |mark: &Mark| !state.truth.read(Place::of(&mark.position), rules).gap;
+        if let Some(mark) = self.belief.take_unconfirmed().filter(|mark| is_of_this_log(mark)) {
+            self.belief.confirm(mark.generation);
+        }
         let counted_from = if rules.has(Protection::LeaseFromSending) { poll.sent } else { state.now };
         self.polled = self.polled.max(Some(counted_from));
         (self.place, self.poll) = (Some(batch.end), None);
@@ -466,4 +473,4 @@ impl Operation {
 }
 
 /// A mark as a reader holds it.
-pub(super) type Marked = Option<Arc<crate::facet::Mark>>;
+pub(super) type Marked = Option<Arc<Mark>>;

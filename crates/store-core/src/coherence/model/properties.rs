@@ -1,5 +1,7 @@
 //! What must hold in every state, by the names of the promises.
 
+use std::sync::Arc;
+
 use super::instance::{BOUND, Instance, KEY, TAG};
 use super::relay::Relaying;
 use super::rules::{Protection, Rules, Sight, Sights};
@@ -8,6 +10,7 @@ use super::state::State;
 use super::truth::{Phase, Place, Row, covers};
 use crate::coherence::trust::Belief;
 use crate::coherence::{Era, TagVerdict, Verdict, verdict};
+use crate::facet::Mark;
 use crate::record::EncodedRecord;
 
 /// The promise that a state breaks.
@@ -79,6 +82,12 @@ fn quiet_violation(state: &State, rules: &Rules) -> Option<&'static str> {
     for instance in state.followers(rules).chain([&newcomer]) {
         let mut belief = instance.belief.clone();
         let mark = state.shared.primary.mark.as_ref();
+        // As the next read and poll do.
+        belief.judge(mark, covers);
+        let is_of_this_log = |mark: &Arc<Mark>| !state.truth.read(Place::of(&mark.position), rules).gap;
+        if let Some(mark) = belief.take_unconfirmed().filter(is_of_this_log) {
+            belief.confirm(mark.generation);
+        }
         let generation = belief.judge(mark, covers);
         if generation.is_none() && rules.has(Protection::MarkCheck) {
             return Some("all is quiet, and the shared tier is not believed");

@@ -51,8 +51,33 @@ fn copy(from: &Path, to: &Path) {
     assert!(status.success(), "the files were not copied");
 }
 
+/// Before any store can connect, the log gets further than it had ever come.
+fn outgrow(postgres: &mut PostgresServer) {
+    let settings = postgres.directory().join("data/postgresql.conf");
+    let usual = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, format!("{usual}\nlisten_addresses = ''\n")).unwrap();
+    postgres.restart().unwrap();
+    let grow = format!(
+        "DO $$ BEGIN FOR n IN 1..{} LOOP \
+         INSERT INTO _strata_log (schema, key, version, kind) VALUES ('other', n, nextval('_strata_version'), 1); COMMIT; END LOOP; END $$",
+        WRITES_SINCE * 20
+    );
+    postgres.query(&grow).unwrap();
+    postgres.stop().unwrap();
+    fs::write(&settings, usual).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_shared_tier_has_from_a_truth_that_was_put_back_gets_into_no_memory() {
+    put_back(|_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_truth_that_was_put_back_is_noticed_however_far_its_log_has_come_since() {
+    put_back(outgrow).await;
+}
+
+async fn put_back(since: impl FnOnce(&mut PostgresServer)) {
     let mut postgres = PostgresServer::start(&PostgresOptions::default()).unwrap();
     let (redis, tier) = redis::open().await;
     let stores = [open(&postgres, tier).await, open(&postgres, redis.tier().await).await];
@@ -76,6 +101,7 @@ async fn what_the_shared_tier_has_from_a_truth_that_was_put_back_gets_into_no_me
     postgres.stop().unwrap();
     fs::remove_dir_all(&data).unwrap();
     fs::rename(&kept, &data).unwrap();
+    since(&mut postgres);
     postgres.restart().unwrap();
     // As soon as an instance has looked at the log, it forgets what it had; and what the shared tier has may not come back into memory, where it would stay.
     until("every instance shows what was put back", async || shown(&players).await.iter().all(|level| *level == Some(1))).await;
