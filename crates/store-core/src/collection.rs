@@ -289,7 +289,11 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn search(&self, query: Query<T>) -> Result<Vec<Arc<T>>> {
-        let records = self.pipeline.call("search", self.pipeline.search(&query, View::Near, &self.freshness, &self.tags)).await?;
+        self.found("search", &query).await
+    }
+
+    async fn found(&self, operation: &'static str, query: &Query<T>) -> Result<Vec<Arc<T>>> {
+        let records = self.pipeline.call(operation, self.pipeline.search(query, View::Near, &self.freshness, &self.tags)).await?;
         Ok(records.into_iter().map(Record::into_model).collect())
     }
 
@@ -313,7 +317,7 @@ impl<T: Schema> Collection<T> {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn page(&self, query: Query<T>) -> Result<Page<T>> {
-        let records = self.search(query.clone()).await?;
+        let records = self.found("page", &query).await?;
         let is_full = query.search_limit().is_some_and(|limit| records.len() as u64 >= limit);
         let next = match records.last().filter(|_| is_full) {
             Some(last) => Some(query.cursor_behind(last).map_err(|error| self.pipeline.report("page", error))?),

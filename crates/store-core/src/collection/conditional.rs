@@ -111,7 +111,7 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// [`Conflict`](ErrorKind::Conflict) if other writes came between each time; [`Refused`](ErrorKind::Refused) if `change` answers an error, which is its
-    /// source, or changes the key. Else as [`get`](Self::get) and [`set`](Self::set).
+    /// source; [`InvalidQuery`](ErrorKind::InvalidQuery) if it changes the key. Else as [`get`](Self::get) and [`set`](Self::set).
     ///
     /// ```
     /// use store_core::ErrorKind;

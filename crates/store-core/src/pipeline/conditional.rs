@@ -271,7 +271,7 @@ fn refused_key(changed: &str) -> Error {
         "the function given to `update` changed the key, to `{changed}`, and a record keeps its key; \
          write the other record with `set` and delete this one"
     );
-    Error::new(ErrorKind::Refused, message)
+    Error::new(ErrorKind::InvalidQuery, message)
 }
 
 fn unleased() -> Error {

@@ -93,8 +93,8 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Refused`](crate::ErrorKind::Refused) if `change` answers an error, which is its source, or changes the key; nothing is written then, and the transaction goes on. Else as
-    /// [`set`](Self::set).
+    /// [`Refused`](crate::ErrorKind::Refused) if `change` answers an error, which is its source, [`InvalidQuery`](crate::ErrorKind::InvalidQuery) if it changes the key; nothing is
+    /// written then, and the transaction goes on. Else as [`set`](Self::set).
     ///
     /// ```
     /// # #[derive(store_derive::Schema)] struct Account { #[schema(primary_key)] id: i64, balance: i64 }

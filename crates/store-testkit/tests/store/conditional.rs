@@ -74,7 +74,7 @@ async fn an_update_changes_what_is_there(bench: &Bench) {
     let refused = players.update("a", |_| own.take().map_or(Ok(()), Err)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::AccessDenied, "an error of Strata's stays what it is");
     let moved = players.update("a", |player| player.id = "b".to_owned()).await.unwrap_err();
-    assert!(moved.kind() == ErrorKind::Refused && moved.to_string().contains("changed the key, to `b`"), "{moved}");
+    assert!(moved.kind() == ErrorKind::InvalidQuery && moved.to_string().contains("changed the key, to `b`"), "{moved}");
     assert_eq!(seen(&players, "a").await, Some((2, after.version())));
     assert_eq!(seen(&players, "b").await, None);
 }

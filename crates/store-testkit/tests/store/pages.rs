@@ -116,12 +116,12 @@ async fn foreign_and_malformed_cursors_are_refused(bench: &Bench) {
         Query::new().order_by(City::name()).after(cut),
         Query::new().order_by(City::name()).after(unset),
     ] {
-        for error in [
-            cities.search(query.clone()).await.unwrap_err(),
-            cities.page(query.clone()).await.unwrap_err(),
-            cities.stream(query).err().unwrap(),
+        for (operation, error) in [
+            ("search", cities.search(query.clone()).await.unwrap_err()),
+            ("page", cities.page(query.clone()).await.unwrap_err()),
+            ("stream", cities.stream(query).err().unwrap()),
         ] {
-            assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error}");
+            assert_eq!((error.kind(), error.operation()), (ErrorKind::InvalidQuery, Some(operation)), "{error}");
             assert!(error.to_string().contains("start again from the first page"), "{error}");
             assert_eq!(error.schema(), Some("city"));
         }
