@@ -54,6 +54,7 @@ async fn an_invalidation_reaches_both_instances_and_the_slots(mut bench: Bench) 
 async fn a_read_with_tags_gives_them_to_the_copies_that_are_there(bench: Bench) {
     let players = bench.players();
     players.set(player("a", 1)).await.unwrap();
+    bench.relayed::<Player>().await;
     until("it is cached everywhere", async || {
         let before = truth_reads(&bench.store);
         players.get("a").await.unwrap();
