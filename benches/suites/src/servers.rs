@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::player::Player;
 use crate::raw;
+use crate::scale::Scale;
 
 /// The most models that a table is filled with at once.
 const CHUNK: usize = 1_000;
@@ -62,6 +63,18 @@ impl Servers {
         dropped.context("the database cannot be dropped")?;
         cleared.context("the keys cannot be removed")?;
         Ok(result)
+    }
+
+    /// Lets work have a stage for each of the growing tables of players, which are there.
+    pub(crate) async fn stage_each_size(&self, scale: &Scale, mut work: impl AsyncFnMut(&Stage, usize) -> Result<()>) -> Result<()> {
+        for rows in scale.growing_rows() {
+            self.stage(async |stage| {
+                stage.fill(rows).await?;
+                work(stage, rows).await
+            })
+            .await?;
+        }
+        Ok(())
     }
 }
 

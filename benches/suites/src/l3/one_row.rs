@@ -12,18 +12,13 @@ use crate::scale::{Scale, grouped};
 use crate::servers::{Servers, Stage};
 
 pub(super) async fn run(servers: &Servers, scale: &Scale, report: &mut Report) -> Result<()> {
-    for rows in scale.growing_rows() {
-        servers
-            .stage(async |stage| {
-                stage.fill(rows).await?;
-                for callers in [1, 2] {
-                    measure(stage, scale, rows, callers, report).await?;
-                }
-                Ok(())
-            })
-            .await?;
-    }
-    Ok(())
+    let measured = async |stage: &Stage, rows| {
+        for callers in [1, 2] {
+            measure(stage, scale, rows, callers, report).await?;
+        }
+        Ok(())
+    };
+    servers.stage_each_size(scale, measured).await
 }
 
 async fn measure(stage: &Stage, scale: &Scale, rows: usize, callers: usize, report: &mut Report) -> Result<()> {

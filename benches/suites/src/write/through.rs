@@ -19,18 +19,13 @@ use crate::servers::{Servers, Stage};
 const LIFE_SECONDS: i64 = 300;
 
 pub(super) async fn run(servers: &Servers, scale: &Scale, report: &mut Report) -> Result<()> {
-    for rows in scale.growing_rows() {
-        servers
-            .stage(async |stage| {
-                stage.fill(rows).await?;
-                for callers in [1, 2] {
-                    measure(stage, scale, rows, true, callers, report).await?;
-                }
-                measure(stage, scale, rows, false, 1, report).await
-            })
-            .await?;
-    }
-    Ok(())
+    let measured = async |stage: &Stage, rows| {
+        for callers in [1, 2] {
+            measure(stage, scale, rows, true, callers, report).await?;
+        }
+        measure(stage, scale, rows, false, 1, report).await
+    };
+    servers.stage_each_size(scale, measured).await
 }
 
 async fn measure(stage: &Stage, scale: &Scale, rows: usize, are_present: bool, callers: usize, report: &mut Report) -> Result<()> {

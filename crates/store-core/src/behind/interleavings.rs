@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,22 +12,18 @@ use futures_util::future::poll_fn;
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::rand::{Rng, thread_rng};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use super::{Acknowledge, Behind, Elsewhere, OnConflict, Overlay, WriteBehind, flusher, journal, open};
-use crate::coherence::Coherence;
+use crate::Collection;
+use crate::coherence::interleavings::shared;
 use crate::coherence::interleavings::tiers::{Counter, PlainMemory, PlainTables};
 use crate::facet::{Journals, Log, Tables};
 use crate::freshness::Freshness;
-use crate::gate::{Closing, Gate};
-use crate::life::Life;
-use crate::pipeline::{Backing, Follow, PendingWrites, Pipeline, Shared, WriteTurns};
+use crate::pipeline::{Backing, Follow, PendingWrites, Pipeline};
 use crate::schema::{BoundSchema, Schema, WriteMode};
 use crate::settings::Settings;
-use crate::stats::Counters;
 use crate::sync::explore;
 use crate::tag::CallTags;
-use crate::{Collection, codec};
 
 const KEYS: [i64; 2] = [1, 2];
 
@@ -127,22 +123,9 @@ impl Instance {
         let opened = open(&settings, Arc::clone(&tables), Arc::clone(&journals), &Handle::current()).await.expect("the truth answers");
         let behind = Arc::clone(&opened.behind);
         let schema = Arc::new(BoundSchema::bind(Counter::definition(), Counter::definition().policies(), &settings));
-        let coherence = Arc::new(Coherence::new(Some(Arc::clone(&log)), Arc::clone(&settings.clock)));
-        let shared = Arc::new(Shared {
-            coherence: Arc::clone(&coherence),
-            tasks: OnceLock::new(),
-            behind: Some(Arc::clone(&behind)),
-            elsewhere: Elsewhere::new(Some(journals), Some(behind.name().to_owned())),
-            truth_reads: Semaphore::new(10),
-            truth_writes: WriteTurns::new(10),
-            counters: Counters::default(),
-            codecs: codec::built_in(),
-            life: Arc::new(Life::new(Handle::current())),
-            closing: Closing::new(),
-            writes: Gate::new(),
-            findings: Default::default(),
-            settings,
-        });
+        let elsewhere = Elsewhere::new(Some(journals), Some(behind.name().to_owned()));
+        let shared = shared(settings, &log, Some(Arc::clone(&behind)), elsewhere);
+        let coherence = Arc::clone(&shared.coherence);
         let near = Some(Arc::new(PlainMemory::default()) as _);
         let pending = PendingWrites::new(Arc::clone(&behind), OnConflict::default(), acknowledge);
         let pipeline = Arc::new(Pipeline::new(schema, None, Some(pending), near, None, Backing::Tables { tables, log }, shared));

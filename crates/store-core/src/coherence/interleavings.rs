@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use self::tiers::{Counter, PlainMemory, PlainRecords, PlainTables};
 use super::relayer::Relayer;
 use super::{Coherence, Follow};
-use crate::behind::Elsewhere;
+use crate::behind::{Behind, Elsewhere};
 use crate::facet::{Log, LogKind, Records, Tables};
 use crate::freshness::Freshness;
 use crate::gate::{Closing, Gate};
@@ -47,28 +47,33 @@ struct World {
     relayer: Option<Relayer>,
 }
 
+/// What the pipelines of an explored store share.
+pub(crate) fn shared(settings: Settings, log: &Arc<dyn Log>, behind: Option<Arc<Behind>>, elsewhere: Elsewhere) -> Arc<Shared> {
+    Arc::new(Shared {
+        coherence: Arc::new(Coherence::new(Some(Arc::clone(log)), Arc::clone(&settings.clock))),
+        tasks: OnceLock::new(),
+        behind,
+        elsewhere,
+        truth_reads: Semaphore::new(10),
+        truth_writes: WriteTurns::new(10),
+        counters: Counters::default(),
+        codecs: codec::built_in(),
+        life: Arc::new(Life::new(Handle::current())),
+        closing: Closing::new(),
+        writes: Gate::new(),
+        findings: Default::default(),
+        settings,
+    })
+}
+
 impl Instance {
     async fn open(truth: &Arc<PlainTables>, cache: Option<Arc<PlainRecords>>) -> Self {
         let negative_ttl = thread_rng().gen_bool(0.5).then_some(Duration::from_secs(60));
         let settings = Settings { flight_wait: Duration::ZERO, jitter: 0.0, negative_ttl, ..Settings::default() };
         let schema = Arc::new(BoundSchema::bind(Counter::definition(), Counter::definition().policies(), &settings));
         let (tables, log): (Arc<dyn Tables>, Arc<dyn Log>) = (Arc::clone(truth) as _, Arc::clone(truth) as _);
-        let coherence = Arc::new(Coherence::new(Some(Arc::clone(&log)), Arc::clone(&settings.clock)));
-        let shared = Arc::new(Shared {
-            coherence: Arc::clone(&coherence),
-            tasks: OnceLock::new(),
-            behind: None,
-            elsewhere: Elsewhere::new(None, None),
-            truth_reads: Semaphore::new(10),
-            truth_writes: WriteTurns::new(10),
-            counters: Counters::default(),
-            codecs: codec::built_in(),
-            life: Arc::new(Life::new(Handle::current())),
-            closing: Closing::new(),
-            writes: Gate::new(),
-            findings: Default::default(),
-            settings,
-        });
+        let shared = shared(settings, &log, None, Elsewhere::new(None, None));
+        let coherence = Arc::clone(&shared.coherence);
         let cache = cache.map(|cache| cache as Arc<dyn Records>);
         let near = Some(Arc::new(PlainMemory::default()) as _);
         let pipeline = Arc::new(Pipeline::new(schema, None, None, near, cache, Backing::Tables { tables, log }, shared));
