@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use announcer::Announcer;
 use follower::Follower;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::error::Result;
@@ -49,12 +50,20 @@ pub(crate) struct Coherence {
     clock: Arc<dyn Clock>,
     follower: Option<Follower>,
     announcer: Announcer,
+    /// Told when a schema meets a generation of the shared tier that it does not believe before the log is read.
+    generations_met: Arc<Notify>,
 }
 
 impl Coherence {
     pub(crate) fn new(log: Option<Arc<dyn Log>>, clock: Arc<dyn Clock>) -> Self {
         let follower = log.map(|log| Follower::new(log, Arc::clone(&clock)));
-        Coherence { origin: RandomState::new().hash_one(std::process::id()), clock, follower, announcer: Announcer::new() }
+        let origin = RandomState::new().hash_one(std::process::id());
+        Coherence { origin, clock, follower, announcer: Announcer::new(), generations_met: Arc::default() }
+    }
+
+    /// What to tell of generations that wait for the log to be read.
+    pub(crate) fn generations_met(&self) -> Arc<Notify> {
+        Arc::clone(&self.generations_met)
     }
 
     /// Sets what is told of commits; once, before [`Tasks::start`].

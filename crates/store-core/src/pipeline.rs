@@ -160,7 +160,7 @@ impl<T: Schema> Pipeline<T> {
         let columns = schema.definition().columns();
         let shared_types = schema.shared_positions().iter().map(|&position| columns[position].column_type).collect();
         let trust = match &backing {
-            Backing::Tables { log, .. } => Some(Trust::new(Arc::clone(log))),
+            Backing::Tables { log, .. } => Some(Trust::new(Arc::clone(log), shared.coherence.generations_met())),
             Backing::Records(_) | Backing::Memory(_) => None,
         };
         let verifier = Verifier::new(&shared.settings);

@@ -68,7 +68,11 @@ impl Tasks {
             }
             running.push(runtime.spawn(lead(log, relayer, interval, settings.log_retention)));
         }
-        let heard: Vec<_> = channels.iter().map(|channel| Arc::clone(channel).listen()).collect();
+        let met = stream::unfold(coherence.generations_met(), async |met| {
+            met.notified().await;
+            Some((Heard::Changed, met))
+        });
+        let heard: Vec<_> = channels.iter().map(|channel| Arc::clone(channel).listen()).chain([met.boxed()]).collect();
         running.extend(followed.iter().filter_map(|schema| Arc::clone(schema).verification()).map(|check| runtime.spawn(check)));
         let followed = followed.iter().map(Arc::downgrade).collect();
         let listener = Listener { coherence: Arc::clone(coherence), followed };

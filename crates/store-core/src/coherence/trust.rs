@@ -1,6 +1,9 @@
 //! When an instance believes the shared tier.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
 
 use super::floors::Floors;
 use crate::facet::{Log, LogCursor, Mark};
@@ -16,6 +19,10 @@ const MOST_FLOORS: usize = 100_000;
 pub(crate) struct Trust {
     log: Arc<dyn Log>,
     belief: Mutex<Belief>,
+    /// Told when a generation is met that waits for the log to be read.
+    met: Arc<Notify>,
+    /// The generation that it was told of last.
+    told: AtomicU64,
 }
 
 /// What a tag's floor stands under among those of keys: no key's text form holds a control character.
@@ -80,6 +87,11 @@ impl Belief {
         is_trusted.then_some(mark.generation)
     }
 
+    /// The generation that waits for the log to be read.
+    fn unconfirmed(&self) -> Option<u64> {
+        self.unconfirmed.as_ref().map(|mark| mark.generation)
+    }
+
     /// The mark of a generation that the log is to be asked for.
     pub(super) fn take_unconfirmed(&mut self) -> Option<Arc<Mark>> {
         self.unconfirmed.take()
@@ -122,9 +134,9 @@ impl Belief {
 }
 
 impl Trust {
-    /// Trusts nothing until [`start`](Self::start).
-    pub(crate) fn new(log: Arc<dyn Log>) -> Self {
-        Trust { log, belief: Mutex::new(Belief::new(MOST_FLOORS)) }
+    /// Trusts nothing until [`start`](Self::start). `met` is told of each generation that is not believed before the log is read.
+    pub(crate) fn new(log: Arc<dyn Log>, met: Arc<Notify>) -> Self {
+        Trust { log, belief: Mutex::new(Belief::new(MOST_FLOORS)), met, told: AtomicU64::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Belief> {
@@ -186,7 +198,15 @@ impl Trust {
 
     /// Whether the shard that holds this mark can be read; of which generation its records must be. Floors that the mark has passed are dropped.
     pub(crate) fn judge(&self, mark: Option<&Arc<Mark>>) -> Option<u64> {
-        self.lock().judge(mark, |place, earlier| self.log.covers(place, earlier))
+        let mut belief = self.lock();
+        let generation = belief.judge(mark, |place, earlier| self.log.covers(place, earlier));
+        // Once for each: that of another history is met again and again until the relayer has begun a new one.
+        if let Some(unconfirmed) = belief.unconfirmed()
+            && self.told.swap(unconfirmed, Ordering::Relaxed) != unconfirmed
+        {
+            self.met.notify_one();
+        }
+        generation
     }
 
     /// A mark that is not believed because its generation was not met before: it is, once the log was read from there on.
@@ -213,5 +233,64 @@ impl Trust {
     /// Whether a record of a slot is no older than what was heard of its key.
     pub(crate) fn admits(&self, key: &str, version: Version) -> bool {
         self.lock().admits(key, version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::error::Result;
+    use crate::facet::{LogBatch, LogEntry};
+
+    /// A log of which only places are compared.
+    #[derive(Debug)]
+    struct Places;
+
+    #[async_trait::async_trait]
+    impl Log for Places {
+        async fn end(&self) -> Result<LogCursor> {
+            unreachable!("nobody asks")
+        }
+
+        async fn read(&self, _: &LogCursor) -> Result<LogBatch> {
+            unreachable!("nobody reads")
+        }
+
+        fn covers(&self, place: &LogCursor, earlier: &LogCursor) -> bool {
+            place.as_str() >= earlier.as_str()
+        }
+
+        async fn append(&self, _: &[LogEntry]) -> Result<Vec<Version>> {
+            unreachable!("nobody appends")
+        }
+
+        async fn prune(&self, _: Duration) -> Result<u64> {
+            unreachable!("nobody prunes")
+        }
+
+        async fn lead(&self, _: &[String]) -> Result<Vec<bool>> {
+            unreachable!("nobody leads")
+        }
+    }
+
+    #[test]
+    fn each_generation_that_is_met_has_the_log_read_once() {
+        let met = Arc::new(Notify::new());
+        let trust = Trust::new(Arc::new(Places), Arc::clone(&met));
+        trust.start(LogCursor::new("1"));
+        let mark = |generation| Arc::new(Mark { generation, era: 1, position: LogCursor::new("2") });
+        for generation in [7, 8] {
+            assert_eq!(trust.judge(Some(&mark(generation))), None);
+            assert!(met.notified().now_or_never().is_some(), "a new generation has the log read");
+            assert_eq!(trust.judge(Some(&mark(generation))), None);
+            assert!(met.notified().now_or_never().is_none(), "once is enough");
+            trust.confirm(&trust.take_unconfirmed().unwrap());
+            assert_eq!(trust.judge(Some(&mark(generation))), Some(generation));
+            assert!(met.notified().now_or_never().is_none(), "what is believed needs no look at the log");
+        }
     }
 }
