@@ -13,6 +13,7 @@ mod codec;
 mod coherence;
 mod collection;
 mod deferred;
+mod detach;
 mod error;
 pub mod facet;
 mod fence;

@@ -217,11 +217,11 @@ impl Instance {
 /// The store on a copy of all that a crash leaves has what was acknowledged until then, and applies nothing twice.
 async fn crash(instance: &Instance, history: &History, directory: &Path, acknowledge: Acknowledge) {
     let next = directory.with_extension("next");
-    // One step: nothing comes between.
-    let crashed = history.tick();
-    let known = History { now: AtomicUsize::new(crashed), writes: Mutex::new(history.writes().clone()) };
-    let truth = instance.truth.crashed();
-    journal::crash(directory, &next, acknowledge >= Acknowledge::Journal);
+    let (truth, (crashed, known)) = instance.truth.crashed(|| {
+        journal::crash(directory, &next, acknowledge >= Acknowledge::Journal);
+        let crashed = history.tick();
+        (crashed, History { now: AtomicUsize::new(crashed), writes: Mutex::new(history.writes().clone()) })
+    });
     let restarted = Instance::open(Arc::new(truth), Some(&next), acknowledge).await;
     restarted.settle(&known, crashed, "after a crash").await;
     journal::forget(&next);

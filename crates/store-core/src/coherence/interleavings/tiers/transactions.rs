@@ -52,9 +52,11 @@ impl PlainTables {
         lock(&self.content).letters
     }
 
-    /// The truth as a crash leaves it now: what is committed.
-    pub(crate) fn crashed(&self) -> PlainTables {
-        let Content { last, rows, log, history, journals, letters } = &*lock(&self.content);
+    /// The truth as a crash leaves it now, which is what is committed, and what else is seen at that moment.
+    pub(crate) fn crashed<R>(&self, see: impl FnOnce() -> R) -> (PlainTables, R) {
+        let content = lock(&self.content);
+        let seen = see();
+        let Content { last, rows, log, history, journals, letters } = &*content;
         let content = Content {
             last: *last,
             rows: rows.clone(),
@@ -63,7 +65,7 @@ impl PlainTables {
             journals: journals.clone(),
             letters: *letters,
         };
-        PlainTables { content: Arc::new(Mutex::new(content)), ..PlainTables::default() }
+        (PlainTables { content: Arc::new(Mutex::new(content)), ..PlainTables::default() }, seen)
     }
 }
 
