@@ -180,12 +180,10 @@ mod tests {
     use super::*;
 
     /// Work that waits for a word and then tells in which task it ran.
-    fn work(word: oneshot::Receiver<()>, done: mpsc::UnboundedSender<Option<tokio::task::Id>>) -> impl Future<Output = ()> + Send {
-        async move {
-            // Either way it is the end.
-            let _ = word.await;
-            let _ = done.send(tokio::task::try_id());
-        }
+    async fn work(word: oneshot::Receiver<()>, done: mpsc::UnboundedSender<Option<tokio::task::Id>>) {
+        // Either way it is the end.
+        let _ = word.await;
+        let _ = done.send(tokio::task::try_id());
     }
 
     #[tokio::test]
