@@ -101,13 +101,22 @@ impl Promise {
     }
 
     pub(crate) fn complete(self, result: Result<u64>) {
-        self.0.complete(result);
+        if let Some(waker) = self.settle(result) {
+            waker.wake();
+        }
+    }
+
+    /// As [`complete`](Self::complete), but for whom to wake: whoever waits for one commit after the other then finds all that were settled before.
+    pub(crate) fn settle(self, result: Result<u64>) -> Option<Waker> {
+        self.0.settle(|| result)
     }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.0.complete_with(|| Err(closed()));
+        if let Some(waker) = self.0.settle(|| Err(closed())) {
+            waker.wake();
+        }
     }
 }
 
@@ -126,21 +135,13 @@ impl Completion {
         Arc::new(Self(Mutex::new(State::Done(result))))
     }
 
-    fn complete(&self, result: Result<u64>) {
-        self.complete_with(|| result);
-    }
-
-    /// Gives the answer; the first one stands.
-    fn complete_with(&self, result: impl FnOnce() -> Result<u64>) {
+    /// Gives the answer, and tells whom to wake; the first answer stands.
+    fn settle(&self, result: impl FnOnce() -> Result<u64>) -> Option<Waker> {
         let mut state = self.state();
-        if let State::Waiting(waker) = &mut *state {
-            let waker = waker.take();
-            *state = State::Done(result());
-            drop(state);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        let State::Waiting(waker) = &mut *state else { return None };
+        let waker = waker.take();
+        *state = State::Done(result());
+        waker
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

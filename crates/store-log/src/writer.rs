@@ -1,6 +1,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::Result;
@@ -40,6 +41,8 @@ pub(crate) struct Writer {
     witnessed: u64,
     /// The entries that are written, and whose commits wait for the sync.
     unsynced: Vec<(Promise, u64)>,
+    /// Empty but while a group is answered.
+    wakers: Vec<Waker>,
     last_sync: Duration,
     /// How many requests came while the last sync lasted.
     queued: usize,
@@ -72,6 +75,7 @@ impl Writer {
             fill_failed: false,
             witnessed: end,
             unsynced: Vec::new(),
+            wakers: Vec::new(),
             last_sync: Duration::ZERO,
             queued: 0,
             discouraged: 0,
@@ -317,9 +321,9 @@ impl Writer {
         }
         // Counted before anybody is told and appends again.
         self.queued = self.shared.queue.len();
-        for (promise, sequence) in self.unsynced.drain(..) {
-            promise.complete(result.clone().map(|()| sequence));
-        }
+        // Nobody runs before the whole group is answered: who waits for several wakes up once.
+        self.wakers.extend(self.unsynced.drain(..).filter_map(|(promise, sequence)| promise.settle(result.clone().map(|()| sequence))));
+        self.wakers.drain(..).for_each(Waker::wake);
         result
     }
 
