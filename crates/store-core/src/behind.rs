@@ -151,7 +151,7 @@ impl Behind {
         order.last = order.last.max(places.end.saturating_sub(1));
         let is_urgent = staged.apply(places);
         drop(order);
-        if is_urgent || self.dirty() >= self.settings.flush_threshold {
+        if is_urgent || self.room.pending() >= self.settings.flush_threshold {
             self.hurry();
         }
         self.signals.dirty();

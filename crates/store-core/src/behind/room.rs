@@ -10,10 +10,18 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct Room {
     most: usize,
-    taken: Mutex<usize>,
+    places: Mutex<Places>,
     /// Who waits, one after the other.
     turn: tokio::sync::Mutex<()>,
     freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    /// Those that are pending, or about to be.
+    taken: usize,
+    /// Those of them that are pending.
+    pending: usize,
 }
 
 /// The right to make so many writes pending. What is not [kept](Self::keep) is given back.
@@ -25,16 +33,21 @@ pub(crate) struct Admission {
 
 impl Room {
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Room { most, taken: Mutex::new(0), turn: tokio::sync::Mutex::new(()), freed: Notify::new() })
+        Arc::new(Room { most, places: Mutex::new(Places::default()), turn: tokio::sync::Mutex::new(()), freed: Notify::new() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, usize> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many are pending or about to be.
     pub(crate) fn taken(&self) -> usize {
-        *self.lock()
+        self.lock().taken
+    }
+
+    /// How many are pending.
+    pub(crate) fn pending(&self) -> usize {
+        self.lock().pending
     }
 
     /// Waits until so many more may be pending; `is_full` is called if there is no room for them. A batch that is larger than the bound waits until nothing is.
@@ -51,7 +64,7 @@ impl Room {
     }
 
     fn try_take(&self, places: usize) -> bool {
-        let mut taken = self.lock();
+        let taken = &mut self.lock().taken;
         let fits = *taken == 0 || taken.saturating_add(places) <= self.most;
         if fits {
             *taken += places;
@@ -59,17 +72,25 @@ impl Room {
         fits
     }
 
-    /// As [`admit`](Self::admit), whatever the bound: what the journal held when the store was built.
+    /// As [`admit`](Self::admit) and [`keep`](Admission::keep), whatever the bound: what the journal held when the store was built.
     pub(crate) fn force(&self, places: usize) {
-        *self.lock() += places;
+        let mut held = self.lock();
+        held.taken += places;
+        held.pending += places;
     }
 
     /// So many are pending no more.
     pub(crate) fn free(&self, places: usize) {
-        if places > 0 {
-            let mut taken = self.lock();
-            *taken = taken.saturating_sub(places);
-            drop(taken);
+        self.settle(places, |held| held.pending = held.pending.saturating_sub(places));
+    }
+
+    /// Gives places back.
+    fn settle(&self, unused: usize, change: impl FnOnce(&mut Places)) {
+        let mut held = self.lock();
+        change(&mut held);
+        held.taken = held.taken.saturating_sub(unused);
+        drop(held);
+        if unused > 0 {
             self.freed.notify_one();
         }
     }
@@ -80,13 +101,15 @@ impl Admission {
     pub(crate) fn keep(mut self, places: usize) {
         let unused = self.places.saturating_sub(places);
         self.places = 0;
-        self.room.free(unused);
+        self.room.settle(unused, |held| held.pending += places);
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.room.free(self.places);
+        if self.places > 0 {
+            self.room.settle(self.places, |_| {});
+        }
     }
 }
 
@@ -102,13 +125,13 @@ mod tests {
         let first = room.admit(2, || panic!("there is room")).now_or_never().unwrap();
         assert!(room.admit(2, || {}).now_or_never().is_none());
         first.keep(1);
-        assert_eq!(room.taken(), 1);
+        assert_eq!((room.taken(), room.pending()), (1, 1));
         room.admit(2, || panic!("there is room")).now_or_never().unwrap().keep(2);
         room.free(2);
         assert!(room.admit(9, || {}).now_or_never().is_none(), "one is left");
         room.free(1);
         let whole = room.admit(9, || {}).now_or_never().unwrap();
-        assert_eq!(room.taken(), 9);
+        assert_eq!((room.taken(), room.pending()), (9, 0), "what is admitted is not pending yet");
         drop(whole);
         assert_eq!(room.taken(), 0);
     }
