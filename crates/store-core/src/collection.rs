@@ -199,12 +199,15 @@ impl<T: Schema> Collection<T> {
     pub async fn set(&self, model: T) -> Result<Record<T>> {
         let mut models = vec![model];
         self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("set", error))?;
-        let text = models.first().map(|model| model.key().to_text()).unwrap_or_default();
+        let key = models.first().map(Schema::key);
+        let write = self.pipeline.within_write_limit(self.pipeline.set_many(models, &self.tags));
+        let rowless = || Error::new(ErrorKind::Internal, "the truth answered a write without its row");
         let write = async {
-            let written = self.pipeline.set_many(models, &self.tags).await?;
-            written.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, "the truth answered a write without its row"))
+            let written = write.await.and_then(|written| written.into_iter().next().ok_or_else(rowless));
+            // The text of the key is made for an error alone.
+            written.map_err(|error| error.with_key(key.map(|key| key.to_text()).unwrap_or_default()))
         };
-        self.pipeline.call_for("set", text, self.pipeline.within_write_limit(write)).await
+        self.pipeline.call("set", write).await
     }
 
     /// Writes many records, all or none, with one batched call to each tier. Of several with one key the last wins, and each of them is answered with it.

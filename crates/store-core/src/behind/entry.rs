@@ -13,6 +13,8 @@ use crate::value::{ColumnType, Row, Value};
 
 /// The first byte of an entry.
 const FORMAT: u8 = 1;
+/// What most entries fit in.
+const USUAL_BYTES: usize = 256;
 
 /// A write as it stands in the journal: by the names of columns, so that a build with another layout can read it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,7 +89,9 @@ impl<'a> Entry<'a> {
     ) -> Self {
         let columns = row.map(|row| {
             let given = schema.columns().iter().zip(row);
-            given.filter_map(|(column, value)| Some((Cow::Borrowed(column.name), Content::of(value)?))).collect()
+            let mut columns = Vec::with_capacity(row.len());
+            columns.extend(given.filter_map(|(column, value)| Some((Cow::Borrowed(column.name), Content::of(value)?))));
+            columns
         });
         let tags = tags.into_iter().map(|tag| Cow::Borrowed(tag.as_str())).collect();
         Entry { schema: schema.name().into(), key: key.into(), base, tags, columns }
@@ -95,8 +99,10 @@ impl<'a> Entry<'a> {
 
     /// The bytes of the journal.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        let bytes = postcard::to_extend(self, vec![FORMAT]);
-        bytes.map_err(|error| Error::new(ErrorKind::EncodeFailed, "the write cannot be put into the journal").with_source(error))
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        bytes.push(FORMAT);
+        postcard::to_extend(self, bytes)
+            .map_err(|error| Error::new(ErrorKind::EncodeFailed, "the write cannot be put into the journal").with_source(error))
     }
 
     /// Reads the bytes of a journal, whatever they are.

@@ -7,6 +7,7 @@ mod letters;
 pub(crate) use doors::Doors;
 
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -105,9 +106,12 @@ impl<T: Schema> PendingWrites<T> {
     /// Makes a write pending; it comes after what is pending of its key. Whether it is the only one of it.
     fn add(&self, writes: &mut Writes<T>, pipeline: &Pipeline<T>, landing: Landing<T>, sequence: u64, is_acknowledged: bool) -> bool {
         let Landing { key, write, waits } = landing;
-        let write = match (write, writes.get::<Borrowed<T>>(key.borrow())) {
-            (Write::Set(set), Some(earlier)) => Write::Set(pipeline.after(set, earlier)),
-            (write, _) => write,
+        let write = match write {
+            Write::Set(set) if pipeline.keeps(&set.row) => match writes.get::<Borrowed<T>>(key.borrow()) {
+                Some(earlier) => Write::Set(pipeline.after(set, earlier)),
+                None => Write::Set(set),
+            },
+            write => write,
         };
         let is_first = writes.apply(&key, sequence, write, is_acknowledged, waits);
         if is_first {
@@ -201,24 +205,28 @@ impl<T: Schema> Pipeline<T> {
         tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
-        let mut writes = Vec::new();
-        let mut records = std::collections::HashMap::new();
-        for position in Self::last_of_each(&keys) {
+        let positions = Self::last_of_each(&keys);
+        let (mut writes, mut records) = (Vec::with_capacity(positions.len()), Vec::with_capacity(positions.len()));
+        for &position in &positions {
             let key = &keys[position];
             let named = |error: Error| error.with_key(Self::text(key));
             let row = owned(self.stamped(&models[position], now).map_err(named)?);
             let record = self.shown(key, &row).map_err(named)?;
-            records.insert(key.clone(), record.clone());
+            records.push(record.clone());
             let set = PendingSet { row: Arc::new(row), record, tags: tags.clone(), replaces: false };
             writes.push((key.clone(), Write::Set(Arc::new(set))));
         }
         drop(models);
-        for (key, flushed) in self.make_pending(pending, writes).await? {
-            if let Flushed::Stored(record) = flushed {
-                records.insert(key, record);
+        for ((_, flushed), record) in self.make_pending(pending, &keys, writes).await?.into_iter().zip(&mut records) {
+            if let Flushed::Stored(stored) = flushed {
+                *record = stored;
             }
         }
-        Ok(keys.iter().filter_map(|key| records.get::<Borrowed<T>>(key.borrow()).cloned()).collect())
+        if records.len() == keys.len() {
+            return Ok(records);
+        }
+        let last: HashMap<&Borrowed<T>, Record<T>> = positions.iter().map(|&position| keys[position].borrow()).zip(records).collect();
+        Ok(keys.iter().filter_map(|key| last.get(key.borrow()).cloned()).collect())
     }
 
     /// Makes deletions pending, and answers how many of the keys this instance knows a record of; at the level of the truth, how many there were.
@@ -228,23 +236,24 @@ impl<T: Schema> Pipeline<T> {
             None => self.near.as_ref().is_some_and(|near| self.live(&**near, (*key).borrow()).is_some()),
         };
         let known = keys.iter().filter(is_known).count() as u64;
-        let writes = keys.into_iter().map(|key| (key, Write::Delete)).collect();
-        let flushed = self.make_pending(pending, writes).await?;
+        let writes = keys.iter().map(|key| (key.clone(), Write::Delete)).collect();
+        let flushed = self.make_pending(pending, &keys, writes).await?;
         if pending.acknowledge < Acknowledge::Truth {
             return Ok(known);
         }
         Ok(flushed.iter().map(|(_, flushed)| u64::from(!matches!(flushed, Flushed::Deleted(false)))).sum())
     }
 
-    /// Makes writes of distinct keys pending, all or none, and waits until they have reached their level. What was flushed by then is answered.
+    /// Makes writes of distinct keys pending, all or none, and waits until they have reached their level. What was flushed by then is answered, in the order of the
+    /// writes. `keys` are those of the writes.
     async fn make_pending(
         self: &Arc<Self>,
         pending: &PendingWrites<T>,
+        keys: &[T::Key],
         writes: Vec<(T::Key, Write<T>)>,
     ) -> Result<Vec<(T::Key, Flushed<T>)>> {
-        let keys: Vec<T::Key> = writes.iter().map(|(key, _)| key.clone()).collect();
-        self.abandoned.settled(&keys).await;
-        let admission = pending.behind.admit(keys.len()).await;
+        self.abandoned.settled(keys).await;
+        let admission = pending.behind.admit(writes.len()).await;
         // From here on nothing is waited for until all of it is on its way.
         let Some(pass) = self.shared.writes.enter() else {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
@@ -252,9 +261,9 @@ impl<T: Schema> Pipeline<T> {
         let is_acknowledged = pending.acknowledge < Acknowledge::Truth;
         let bases: Vec<Base> = {
             let mut staged = pending.lock();
-            keys.iter().map(|key| staged.stage(key, || self.known_base(key))).collect()
+            writes.iter().map(|(key, _)| staged.stage(key, || self.known_base(key))).collect()
         };
-        let (mut landings, mut waiting) = (Vec::with_capacity(keys.len()), Vec::new());
+        let (mut landings, mut waiting) = (Vec::with_capacity(writes.len()), Vec::new());
         for (key, write) in writes {
             let waits = if is_acknowledged {
                 None
@@ -309,21 +318,20 @@ impl<T: Schema> Pipeline<T> {
 
     /// What a read sees of a row that is to be written, as far as that is known before.
     fn shown(&self, key: &T::Key, row: &Row<'static>) -> Result<Record<T>> {
-        let present = match self.behind.as_ref().and_then(|pending| pending.get(key.borrow())) {
+        let present = || match self.behind.as_ref().and_then(|pending| pending.get(key.borrow())) {
             Some(Write::Set(set)) => Some(set.record.clone()),
             Some(Write::Delete) => None,
             None => self.near.as_ref().and_then(|near| self.live(&**near, key.borrow())),
         };
+        // Of a write that leaves nothing alone, nothing of what is there is seen.
+        let present = if self.keeps(row) { present() } else { None };
         let present = present.map(|record| record.model().to_row().map(owned)).transpose()?;
         let model = self.model(self.merged(row, present), View::Near)?;
         Ok(Record::new(Arc::new(model), Version::default()))
     }
 
-    /// A set that comes after what is pending of its key: what it leaves alone is what that wrote.
+    /// A set that leaves something alone and comes after what is pending of its key: that is what was written there.
     fn after(&self, set: Arc<PendingSet<T>>, earlier: &Write<T>) -> Arc<PendingSet<T>> {
-        if !self.keeps(&set.row) {
-            return set;
-        }
         let PendingSet { row, record, tags, .. } = &*set;
         let (row, replaces) = match earlier {
             Write::Delete => (Arc::clone(row), true),

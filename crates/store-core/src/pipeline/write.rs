@@ -189,6 +189,9 @@ impl<T: Schema> Pipeline<T> {
 
     /// The positions of the keys that no later one is equal to.
     pub(super) fn last_of_each(keys: &[T::Key]) -> Vec<usize> {
+        if keys.len() == 1 {
+            return vec![0];
+        }
         let mut last: HashMap<&Borrowed<T>, usize> = HashMap::with_capacity(keys.len());
         for (position, key) in keys.iter().enumerate() {
             last.insert(key.borrow(), position);
