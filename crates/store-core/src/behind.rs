@@ -151,8 +151,11 @@ impl Behind {
         order.last = order.last.max(places.end.saturating_sub(1));
         let is_urgent = staged.apply(places);
         drop(order);
-        if is_urgent || self.room.pending() >= self.settings.flush_threshold {
+        let (pending, enough) = (self.room.pending(), self.settings.flush_threshold);
+        if is_urgent || pending >= enough.max(self.settings.max_pending / 2) {
             self.hurry();
+        } else if pending >= enough {
+            self.signals.enough();
         }
         self.signals.dirty();
     }

@@ -1,10 +1,12 @@
 //! The task that flushes.
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::future::select;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Behind;
 use crate::breaker::random_part;
@@ -14,11 +16,14 @@ use crate::sync::sleep;
 /// The longest pause between two flushes of which the first failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+/// How long what is many enough to be flushed is gathered further, as a multiple of how long the last flush took.
+const REST: u32 = 3;
 
 /// What wakes the task.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     dirty: Notify,
+    enough: Notify,
     hurry: Notify,
 }
 
@@ -26,6 +31,11 @@ impl Signals {
     /// Something is pending.
     pub(super) fn dirty(&self) {
         self.dirty.notify_one();
+    }
+
+    /// So much is pending that it is worth a flush.
+    pub(super) fn enough(&self) {
+        self.enough.notify_one();
     }
 
     /// What is pending must not wait for the interval's end.
@@ -41,11 +51,23 @@ pub(super) fn pause(failures: u32, interval: Duration) -> Duration {
 }
 
 /// Flushes what is pending at the end of each interval, or sooner where that is asked for. It goes on as long as the store or a collection is kept.
+///
+/// Where writes come fast, there is always enough for a flush. One after the other they would take a core of the truth for themselves, and write the same rows again and
+/// again.
 pub(super) async fn run(behind: Weak<Behind>, signals: Arc<Signals>) {
+    let mut rested = Instant::now();
     loop {
         signals.dirty.notified().await;
         let Some(interval) = behind.upgrade().map(|behind| behind.settings.flush_interval) else { return };
-        let _ = timeout(interval, signals.hurry.notified()).await;
+        let enough = async {
+            signals.enough.notified().await;
+            let rest = rested.saturating_duration_since(Instant::now());
+            if !rest.is_zero() {
+                sleep(rest).await;
+            }
+        };
+        let _ = timeout(interval, select(pin!(signals.hurry.notified()), pin!(enough))).await;
+        let began = Instant::now();
         let mut failures = 0;
         loop {
             let Some(behind) = behind.upgrade() else { return };
@@ -56,6 +78,7 @@ pub(super) async fn run(behind: Weak<Behind>, signals: Arc<Signals>) {
             drop(behind);
             sleep(pause).await;
         }
+        rested = Instant::now() + began.elapsed().saturating_mul(REST);
     }
 }
 

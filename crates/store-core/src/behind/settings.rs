@@ -35,7 +35,8 @@ pub enum Acknowledge {
 pub struct WriteBehind {
     /// How long a write waits for others to share its flush. Default: 500 ms.
     pub flush_interval: Duration,
-    /// How many pending writes are flushed at once, without waiting for the interval's end. Default: 100.
+    /// How many pending writes are flushed without waiting for the interval's end. Where there are so many again behind a flush, the next one begins three times as long
+    /// after it as it took, at the interval's end at the latest, and at once where half of `max_pending` is reached. Default: 100.
     pub flush_threshold: usize,
     /// How often a flush that failed is repeated before [`Hooks::on_write_error`](crate::Hooks::on_write_error) is told. It goes on being repeated all the same,
     /// with growing pauses of at most 10 seconds: while the truth is away nothing is given up. Default: 5.
