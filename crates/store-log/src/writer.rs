@@ -103,7 +103,8 @@ impl Writer {
         }
     }
 
-    /// Whoever waited for the last sync is likely to append again. Waiting a little for them makes one large group of two small ones that would take turns.
+    /// Whoever waited for the last sync is likely to append again. Waiting for them makes one large group of two small ones that would take turns, which is worth as much as a
+    /// sync lasts.
     fn gathering(&mut self, expected: usize, count: usize, synced: usize) -> Gathering {
         if count < expected / 4 * 3 {
             self.discouraged = DISCOURAGED;
@@ -113,7 +114,7 @@ impl Writer {
             return Gathering::default();
         }
         let expected = if synced > 0 { synced + self.queued } else { 0 };
-        Gathering { expected, patience: (self.last_sync / 2).min(MOST_PATIENCE), tells_idle: false }
+        Gathering { expected, patience: self.last_sync.min(MOST_PATIENCE), tells_idle: false }
     }
 
     /// Writes and syncs a group, and answers all of it. Returns how many waited for the sync.
