@@ -160,12 +160,14 @@ impl<T: Schema> Batch for Taken<T> {
     }
 
     fn hear(&mut self) {
-        for (index, outcome) in self.outcomes.iter().enumerate() {
+        for (index, outcome) in self.outcomes.iter_mut().enumerate() {
             let key = self.keys[index].clone();
             match (outcome, &self.writes[index]) {
                 (Some(Outcome::Stored(stored)), write) => {
                     let tags = if let Write::Set(set) = write { set.tags.clone() } else { CallTags::default() };
-                    match self.changes.keep(key, stored.clone(), &tags) {
+                    // Nobody asks for the row any more.
+                    let stored = StoredRow { row: std::mem::take(&mut stored.row), version: stored.version };
+                    match self.changes.keep(key, stored, &tags) {
                         Ok(record) => self.records[index] = Some(record),
                         Err(error) => {
                             let schema = self.pipeline.schema.name();
