@@ -42,6 +42,19 @@ impl Signals {
     pub(super) fn hurry(&self) {
         self.hurry.notify_one();
     }
+
+    /// Waits until what is pending is to be flushed. That there is enough of it counts from `rested` on.
+    async fn wait(&self, interval: Duration, rested: Instant) {
+        let enough = async {
+            self.enough.notified().await;
+            let rest = rested.saturating_duration_since(Instant::now());
+            if !rest.is_zero() {
+                sleep(rest).await;
+            }
+        };
+        // An error: the interval is over.
+        let _ = timeout(interval, select(pin!(self.hurry.notified()), pin!(enough))).await;
+    }
 }
 
 /// The pause behind a number of failed flushes in a row.
@@ -59,14 +72,7 @@ pub(super) async fn run(behind: Weak<Behind>, signals: Arc<Signals>) {
     loop {
         signals.dirty.notified().await;
         let Some(interval) = behind.upgrade().map(|behind| behind.settings.flush_interval) else { return };
-        let enough = async {
-            signals.enough.notified().await;
-            let rest = rested.saturating_duration_since(Instant::now());
-            if !rest.is_zero() {
-                sleep(rest).await;
-            }
-        };
-        let _ = timeout(interval, select(pin!(signals.hurry.notified()), pin!(enough))).await;
+        signals.wait(interval, rested).await;
         let began = Instant::now();
         let mut failures = 0;
         loop {
@@ -99,5 +105,27 @@ impl Behind {
         let told = Error::new(ErrorKind::WriteBehindMaxRetry, message).with_retryable(true).with_source(error.duplicate());
         tracing::error!(error = %told);
         self.overlays().for_each(|overlay| overlay.tell(&told));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_enough_waits_until_the_last_flush_is_rested_from_and_what_hurries_does_not() {
+        let (signals, hour) = (Signals::default(), Duration::from_secs(3_600));
+        let now = Instant::now();
+        assert!(signals.wait(hour, now).now_or_never().is_none());
+        signals.enough();
+        assert!(signals.wait(hour, now).now_or_never().is_some(), "it has rested");
+        signals.enough();
+        assert!(signals.wait(hour, now + hour).now_or_never().is_none());
+        signals.hurry();
+        assert!(signals.wait(hour, now + hour).now_or_never().is_some());
+        signals.enough();
+        signals.wait(Duration::from_millis(1), now + hour).await;
     }
 }
