@@ -9,6 +9,7 @@ mod elsewhere;
 mod entry;
 mod flush;
 mod flusher;
+mod forgotten;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 mod item;
@@ -27,6 +28,7 @@ pub(crate) use base::Base;
 pub use conflict::{OnConflict, WriteConflict};
 pub(crate) use elsewhere::Elsewhere;
 pub(crate) use entry::Entry;
+pub(crate) use forgotten::Forgotten;
 pub(crate) use item::{Batch, Item, Outcome, Overlay, Resolution};
 pub use letters::DeadLetters;
 pub(crate) use room::Admission;
@@ -52,15 +54,15 @@ use flusher::Signals;
 use journal::{Journal, Landing};
 use room::Room;
 
-/// A write on its way to its place.
+/// Entries of one call on their way to their places: writes, or notes about what is pending.
 pub(crate) trait Staged: Send {
-    /// How many writes there are.
+    /// How many there are.
     fn len(&self) -> usize;
 
-    /// Makes it pending. Whether it must be flushed at once.
+    /// They have their places. Whether it must be flushed at once.
     fn apply(self: Box<Self>, places: Range<u64>) -> bool;
 
-    /// It has no place, and never will.
+    /// They have no places, and never will.
     fn refuse(self: Box<Self>, error: Error);
 }
 
@@ -135,7 +137,7 @@ impl Behind {
         self.room.free(places);
     }
 
-    /// Gives writes their places: at once, or when the journal has their entries and, if `synced`, they are durable. It waits for nothing.
+    /// Gives entries their places: at once, or when the journal has their entries and, if `synced`, they are durable. It waits for nothing.
     pub(crate) fn submit(&self, entries: &[Vec<u8>], synced: bool, staged: Box<dyn Staged>) {
         match &self.journal {
             Some(journal) => journal.append(entries, synced, staged),

@@ -2,7 +2,7 @@
 
 #[cfg(not(all(test, shuttle)))]
 mod usual {
-    pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
+    pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
     pub(crate) use tokio::time::sleep;
 
@@ -24,7 +24,7 @@ mod usual {
 mod explored {
     use std::time::Duration;
 
-    pub(crate) use shuttle::sync::{Mutex, MutexGuard, PoisonError};
+    pub(crate) use shuttle::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
     pub(crate) fn spawn<R: Send + 'static>(
         _: &tokio::runtime::Handle,

@@ -30,6 +30,12 @@ pub(crate) struct Entry<'a> {
     pub(crate) columns: Option<Vec<(Cow<'a, str>, Content<'a>)>>,
 }
 
+/// The error of bytes that this build cannot read.
+pub(super) fn unreadable() -> Error {
+    let message = "the journal's entry is of another form than this build reads; flush the journal with the build that wrote it";
+    Error::new(ErrorKind::DecodeFailed, message)
+}
+
 /// A column's value in the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Content<'a> {
@@ -107,10 +113,6 @@ impl<'a> Entry<'a> {
 
     /// Reads the bytes of a journal, whatever they are.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self> {
-        let unreadable = || {
-            let message = "the journal's entry is of another form than this build reads; flush the journal with the build that wrote it";
-            Error::new(ErrorKind::DecodeFailed, message)
-        };
         let [FORMAT, body @ ..] = bytes else { return Err(unreadable()) };
         let (entry, rest) = postcard::take_from_bytes(body).map_err(|_| unreadable())?;
         if rest.is_empty() { Ok(entry) } else { Err(unreadable()) }
@@ -211,7 +213,7 @@ mod tests {
         longer.push(0);
         assert!(Entry::decode(&longer).is_err());
         let mut newer = bytes;
-        newer[0] = 2;
+        newer[0] = u8::MAX;
         assert_eq!(Entry::decode(&newer).unwrap_err().kind(), ErrorKind::DecodeFailed);
     }
 }

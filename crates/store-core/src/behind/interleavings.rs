@@ -17,9 +17,10 @@ use super::{Acknowledge, Behind, Elsewhere, OnConflict, Overlay, WriteBehind, fl
 use crate::Collection;
 use crate::coherence::interleavings::shared;
 use crate::coherence::interleavings::tiers::{Counter, PlainMemory, PlainTables};
-use crate::facet::{Journals, Log, Tables};
+use crate::error::Result;
+use crate::facet::{Begin, Isolation, Journals, Log, Tables};
 use crate::freshness::Freshness;
-use crate::pipeline::{Backing, Follow, PendingWrites, Pipeline};
+use crate::pipeline::{Backing, Change, Changes, Follow, PendingWrites, Pipeline, may_have_taken_effect};
 use crate::schema::{BoundSchema, Schema, WriteMode};
 use crate::settings::Settings;
 use crate::sync::explore;
@@ -157,7 +158,7 @@ impl Instance {
 
     async fn write(&self, history: &History) {
         let (key, counters) = (KEYS[thread_rng().gen_range(0..2)], self.counters());
-        match thread_rng().gen_range(0..7) {
+        match thread_rng().gen_range(0..8) {
             0 | 1 => {
                 let (write, _) = history.begin(key, true);
                 if counters.delete(key).await.is_ok() {
@@ -171,14 +172,9 @@ impl Instance {
                     history.end(second);
                 }
             }
-            // After a crash, what came while it was under way may be a dead letter: the journal knows the version before it alone.
-            3 if !self.behind.has_journal() => {
-                let (write, number) = history.begin(key, false);
-                if counters.update(key, |counter| counter.number = number).await.is_ok_and(|updated| updated.is_some()) {
-                    history.end(write);
-                }
-            }
-            4 => {
+            3 => self.update(history, key).await,
+            4 => self.transact(history, key).await,
+            5 => {
                 let (_, number) = history.begin(key, false);
                 // Its caller gives up, and is told nothing.
                 let (mut call, mut left) = (pin!(counters.set(Counter { id: key, number })), thread_rng().gen_range(1..4));
@@ -189,13 +185,52 @@ impl Instance {
                 })
                 .await;
             }
-            _ => {
-                let (write, number) = history.begin(key, false);
-                if counters.set(Counter { id: key, number }).await.is_ok() {
-                    history.end(write);
-                }
-            }
+            _ => drop(self.set(history, key).await),
         }
+    }
+
+    async fn set(&self, history: &History, key: i64) -> bool {
+        let (write, number) = history.begin(key, false);
+        let is_set = self.counters().set(Counter { id: key, number }).await.is_ok();
+        if is_set {
+            history.end(write);
+        }
+        is_set
+    }
+
+    async fn update(&self, history: &History, key: i64) {
+        let (write, number) = history.begin(key, false);
+        if self.counters().update(key, |counter| counter.number = number).await.is_ok_and(|updated| updated.is_some()) {
+            history.end(write);
+        }
+    }
+
+    async fn transact(&self, history: &History, key: i64) {
+        let (write, number) = history.begin(key, false);
+        if self.write_in_transaction(key, number).await.is_ok() {
+            history.end(write);
+        }
+    }
+
+    /// As a store's transaction does it.
+    async fn write_in_transaction(&self, key: i64, number: i64) -> Result<()> {
+        self.behind.flush().await?;
+        let begin = Begin { isolation: Isolation::ReadCommitted, limit: Duration::MAX };
+        let mut transaction = Tables::begin(&*self.truth, &begin).await?;
+        let mut changes = Box::new(Changes::new(&self.pipeline));
+        self.pipeline.set_within(&mut *transaction, &mut changes, vec![Counter { id: key, number }], &CallTags::default()).await?;
+        yield_now().await;
+        changes.prepare().await?;
+        let committed = transaction.commit().await;
+        match &committed {
+            Ok(()) => {
+                changes.hear();
+                changes.publish().await;
+            }
+            Err(error) if may_have_taken_effect(error) => changes.doubt().await,
+            Err(_) => {}
+        }
+        committed
     }
 
     /// When all is flushed, memory shows what is stored, and that is what was written last.
@@ -262,6 +297,38 @@ fn run(journal: bool, acknowledge: Acknowledge) {
     });
 }
 
+/// A write that is announced while the same instance writes its key by another way, and crashes around both.
+fn run_beside() {
+    static WORLDS: AtomicUsize = AtomicUsize::new(0);
+    let directory = PathBuf::from(format!("beside-{}", WORLDS.fetch_add(1, Ordering::Relaxed)));
+    block_on(async move {
+        let instance = Arc::new(Instance::open(Arc::default(), Some(&directory), Acknowledge::Journal).await);
+        let history = Arc::new(History::default());
+        while !instance.set(&history, 1).await || instance.behind.flush().await.is_err() {}
+        let mut tasks = Vec::new();
+        for task in 0..3 {
+            let (instance, history, directory) = (Arc::clone(&instance), Arc::clone(&history), directory.clone());
+            tasks.push(spawn(async move {
+                match task {
+                    0 => drop(instance.set(&history, 1).await),
+                    1 if thread_rng().gen_range(0..2) == 0 => instance.update(&history, 1).await,
+                    1 => instance.transact(&history, 1).await,
+                    _ => {
+                        crash(&instance, &history, &directory, Acknowledge::Memory).await;
+                        crash(&instance, &history, &directory, Acknowledge::Memory).await;
+                    }
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.expect("no task is aborted");
+        }
+        let looked = history.tick();
+        instance.settle(&history, looked, "in the end").await;
+        journal::forget(&directory);
+    });
+}
+
 #[test]
 fn what_memory_acknowledged_is_read_and_stored_in_order() {
     explore(|| run(false, Acknowledge::Memory));
@@ -270,6 +337,11 @@ fn what_memory_acknowledged_is_read_and_stored_in_order() {
 #[test]
 fn what_the_truth_acknowledged_is_stored() {
     explore(|| run(true, Acknowledge::Truth));
+}
+
+#[test]
+fn what_comes_beside_another_write_of_its_key_is_no_conflict_after_a_crash() {
+    explore(run_beside);
 }
 
 #[test]

@@ -73,6 +73,9 @@ pub(crate) trait Overlay: Send + Sync {
     /// Makes pending what a journal held.
     fn restore(&self, entry: Entry<'_>, sequence: u64) -> Result<()>;
 
+    /// Lets what a journal held of a key, by its text form, be based on nothing known.
+    fn forget_base(&self, key: &str) -> Result<()>;
+
     /// Tells the user's hook of every pending write that flushes go on failing.
     fn tell(&self, error: &Error);
 

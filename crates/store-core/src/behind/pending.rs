@@ -13,6 +13,8 @@ use super::base::Base;
 #[derive(Debug)]
 pub(crate) struct Pending<K, W, A> {
     entries: HashMap<K, Entry<W, A>>,
+    /// Other writes by this instance of which nobody knows the keys yet.
+    doors: u32,
 }
 
 #[derive(Debug)]
@@ -22,6 +24,10 @@ struct Entry<W, A> {
     /// Other writes of the key by this instance whose outcome is on its way.
     doors: u32,
     base: Base,
+    /// Whether a write of this instance had an unknown outcome: whatever else is heard may be older.
+    is_forgotten: bool,
+    /// Whether the journal may hold a write of the key that takes effect under a condition alone, if a crash comes.
+    is_conditional: bool,
     last: Option<Last<W>>,
     waiting: Vec<(u64, A)>,
 }
@@ -59,7 +65,11 @@ pub(crate) struct Settled<A> {
 
 impl<W, A> Entry<W, A> {
     fn new(base: Base) -> Self {
-        Entry { staged: 0, doors: 0, base, last: None, waiting: Vec::new() }
+        Entry { staged: 0, doors: 0, base, is_forgotten: false, is_conditional: false, last: None, waiting: Vec::new() }
+    }
+
+    fn forget_base(&mut self) {
+        (self.base, self.is_forgotten, self.is_conditional) = (Base::Unknown, true, false);
     }
 
     fn is_idle(&self) -> bool {
@@ -69,18 +79,23 @@ impl<W, A> Entry<W, A> {
 
 impl<K: Clone + Eq + Hash, W: Clone, A> Pending<K, W, A> {
     pub(crate) fn new() -> Self {
-        Pending { entries: HashMap::new() }
+        Pending { entries: HashMap::new(), doors: 0 }
     }
 
-    /// Announces a write. Answers what it is based on: `base` if nothing of the key is pending or announced, else what that leaves.
+    /// Announces a write. Answers what it is based on for the journal: `base` if nothing of the key is pending or announced, else what that leaves; and nothing known
+    /// while another write of this instance may be about to replace that.
     pub(crate) fn stage(&mut self, key: &K, base: impl FnOnce() -> Base) -> Base {
         let entry = match self.entries.get_mut(key) {
             Some(entry) => entry,
             None => self.entries.entry(key.clone()).or_insert_with(|| Entry::new(base())),
         };
-        let follows = entry.staged > 0 || entry.last.is_some();
+        let follows = entry.staged > 0 || entry.last.is_some() || entry.doors > 0 || self.doors > 0;
         entry.staged += 1;
-        if follows { Base::Unknown } else { entry.base }
+        if follows {
+            return Base::Unknown;
+        }
+        entry.is_conditional |= entry.base.condition().is_some();
+        entry.base
     }
 
     /// Takes an announcement back.
@@ -166,9 +181,36 @@ impl<K: Clone + Eq + Hash, W: Clone, A> Pending<K, W, A> {
     /// This instance has written the key: what is pending of it comes after that.
     pub(crate) fn rebase(&mut self, key: &K, base: Base) {
         if let Some(entry) = self.entries.get_mut(key)
+            && !entry.is_forgotten
             && entry.base.is_before(base)
         {
             entry.base = base;
+        }
+    }
+
+    /// What is pending of the key is based on nothing known, as long as anything is.
+    pub(crate) fn forget_base(&mut self, key: &K) {
+        self.entries.get_mut(key).into_iter().for_each(Entry::forget_base);
+    }
+
+    /// As [`forget_base`](Self::forget_base), for all keys.
+    pub(crate) fn forget_bases(&mut self) {
+        self.entries.values_mut().for_each(Entry::forget_base);
+    }
+
+    /// Those of some keys, or with `None` of all, of which the journal may hold a write that takes effect under a condition alone.
+    pub(crate) fn conditional(&self, keys: Option<&[K]>) -> Vec<K> {
+        let is_conditional = |key: &&K| self.entries.get(key).is_some_and(|entry| entry.is_conditional);
+        match keys {
+            Some(keys) => keys.iter().filter(is_conditional).cloned().collect(),
+            None => self.entries.keys().filter(is_conditional).cloned().collect(),
+        }
+    }
+
+    /// The journal says that what it holds of the key is based on nothing known.
+    pub(crate) fn note_unconditional(&mut self, key: &K) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.is_conditional = false;
         }
     }
 
@@ -193,14 +235,27 @@ impl<K: Clone + Eq + Hash, W: Clone, A> Pending<K, W, A> {
         self.drop_idle(key);
     }
 
-    /// Whether another write of the key by this instance goes on.
+    /// As [`open_door`](Self::open_door), for a write of which nobody knows the keys yet.
+    pub(crate) fn open_any_door(&mut self) {
+        self.doors += 1;
+    }
+
+    /// It has ended.
+    pub(crate) fn close_any_door(&mut self) {
+        self.doors = self.doors.saturating_sub(1);
+    }
+
+    /// Whether another write by this instance goes on that may be of the key.
     pub(crate) fn has_door(&self, key: &K) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.doors > 0)
+        self.doors > 0 || self.entries.get(key).is_some_and(|entry| entry.doors > 0)
     }
 
     fn drop_idle(&mut self, key: &K) {
-        if self.entries.get(key).is_some_and(Entry::is_idle) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if entry.is_idle() {
             self.entries.remove(key);
+        } else if entry.staged == 0 && entry.last.is_none() {
+            entry.is_conditional = false;
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::flush::Flushes;
 use super::flusher;
 use super::journal::Left;
-use super::{Behind, Entry, Journal, Landing, Order, Overlay, Room, Trouble};
+use super::{Behind, Entry, Forgotten, Journal, Landing, Order, Overlay, Room, Trouble};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{DeadLetter, Journals, Tables};
 use crate::settings::Settings;
@@ -107,7 +107,6 @@ impl Opened {
         let Opened { behind, landing, left } = self;
         // Nobody else has set it.
         let _ = behind.schemas.set(overlays.iter().map(Arc::downgrade).collect());
-        let restored = left.len();
         for (sequence, bytes) in left {
             if let Err((error, entry)) = restore(overlays, sequence, &bytes) {
                 let (schema, key) = entry.map(|entry| (entry.schema.into_owned(), entry.key.into_owned())).unwrap_or_default();
@@ -125,8 +124,8 @@ impl Opened {
                 behind.room.force(1);
             }
         }
-        if restored > 0 {
-            tracing::info!(restored, pending = behind.dirty(), "the journal holds writes that the truth does not have; they are flushed");
+        if behind.dirty() > 0 {
+            tracing::info!(pending = behind.dirty(), "the journal holds writes that the truth does not have; they are flushed");
             behind.signals.dirty();
             behind.hurry();
         }
@@ -135,6 +134,13 @@ impl Opened {
 }
 
 fn restore<'a>(overlays: &[Arc<dyn Overlay>], sequence: u64, bytes: &'a [u8]) -> Result<(), (Error, Option<Entry<'a>>)> {
+    if let Some(Forgotten { schema, key }) = Forgotten::decode(bytes).map_err(|error| (error, None))? {
+        // Without the schema, or with another key, the writes that it is about are dead letters themselves.
+        if let Some(overlay) = overlays.iter().find(|overlay| overlay.schema().name() == schema) {
+            let _ = overlay.forget_base(&key);
+        }
+        return Ok(());
+    }
     let entry = Entry::decode(bytes).map_err(|error| (error, None))?;
     let Some(overlay) = overlays.iter().find(|overlay| overlay.schema().name() == entry.schema) else {
         let message = "the store has no such schema; add it to the builder, and retry the dead letter";

@@ -2,6 +2,7 @@
 
 mod batch;
 mod doors;
+mod forget;
 mod letters;
 
 pub(crate) use doors::Doors;
@@ -22,9 +23,10 @@ use crate::behind::{Acknowledge, Admission, Base, Batch, Behind, Entry, OnConfli
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{DeadLetter, LogKind};
 use crate::freshness::Freshness;
+use crate::key::Key;
 use crate::record::Record;
 use crate::schema::{BoundSchema, Schema, Stamp, WriteMode};
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use crate::tag::CallTags;
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Value};
@@ -67,8 +69,8 @@ pub(crate) struct PendingWrites<T: Schema> {
     writes: Mutex<Writes<T>>,
     /// How many keys have a pending write. As long as none has, reads need not look.
     keys: AtomicUsize,
-    /// Other writes of this instance of which nobody knows the keys yet.
-    unknown_doors: AtomicUsize,
+    /// Held to read from the announcement of writes until they are on their way to the journal.
+    submitting: RwLock<()>,
     on_conflict: OnConflict<T>,
     acknowledge: Acknowledge,
 }
@@ -85,7 +87,7 @@ impl<T: Schema> PendingWrites<T> {
             behind,
             writes: Mutex::new(Pending::new()),
             keys: AtomicUsize::new(0),
-            unknown_doors: AtomicUsize::new(0),
+            submitting: RwLock::new(()),
             on_conflict,
             acknowledge,
         }
@@ -259,10 +261,6 @@ impl<T: Schema> Pipeline<T> {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
         };
         let is_acknowledged = pending.acknowledge < Acknowledge::Truth;
-        let bases: Vec<Base> = {
-            let mut staged = pending.lock();
-            writes.iter().map(|(key, _)| staged.stage(key, || self.known_base(key))).collect()
-        };
         let (mut landings, mut waiting) = (Vec::with_capacity(writes.len()), Vec::new());
         for (key, write) in writes {
             let waits = if is_acknowledged {
@@ -275,16 +273,15 @@ impl<T: Schema> Pipeline<T> {
             landings.push(Landing { key, write, waits });
         }
         let (landed, has_landed) = oneshot::channel();
-        let staged = Box::new(StagedWrites {
+        let staged = StagedWrites {
             pipeline: Arc::clone(self),
-            writes: landings,
+            writes: Vec::new(),
             is_acknowledged,
             admission: Some(admission),
             landed: Some(landed),
             _pass: pass,
-        });
-        let entries = if pending.behind.has_journal() { self.entries(&staged.writes, &bases)? } else { Vec::new() };
-        pending.behind.submit(&entries, pending.acknowledge == Acknowledge::Journal, staged);
+        };
+        self.submit(pending, landings, staged)?;
         has_landed.await.unwrap_or_else(|_| Err(Error::runtime_ended()))?;
         let mut flushed = Vec::with_capacity(waiting.len());
         for (key, answer) in waiting {
@@ -292,6 +289,19 @@ impl<T: Schema> Pipeline<T> {
             flushed.push((key.clone(), answer.map_err(|error| error.with_key(Self::text(&key)))?));
         }
         Ok(flushed)
+    }
+
+    /// Announces writes and sends them on their way.
+    fn submit(&self, pending: &PendingWrites<T>, writes: Vec<Landing<T>>, mut staged: StagedWrites<T>) -> Result<()> {
+        let _submitting = pending.submitting.read().unwrap_or_else(PoisonError::into_inner);
+        let bases: Vec<Base> = {
+            let mut pending = pending.lock();
+            writes.iter().map(|landing| pending.stage(&landing.key, || self.known_base(&landing.key))).collect()
+        };
+        staged.writes = writes;
+        let entries = if pending.behind.has_journal() { self.entries(&staged.writes, &bases)? } else { Vec::new() };
+        pending.behind.submit(&entries, pending.acknowledge == Acknowledge::Journal, Box::new(staged));
+        Ok(())
     }
 
     fn entries(&self, writes: &[Landing<T>], bases: &[Base]) -> Result<Vec<Vec<u8>>> {
@@ -418,6 +428,16 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
+    /// Lets what is pending of keys, or with `None` of all, come after a write of this instance of which nobody knows the outcome.
+    pub(super) fn forget_pending_bases(&self, keys: Option<&[T::Key]>) {
+        let Some(pending) = &self.behind else { return };
+        let mut writes = pending.lock();
+        match keys {
+            Some(keys) => keys.iter().for_each(|key| writes.forget_base(key)),
+            None => writes.forget_bases(),
+        }
+    }
+
     /// Lets what is pending of keys come after a write of this instance.
     pub(super) fn rebase(&self, kind: LogKind, keys: &[T::Key], versions: impl Iterator<Item = Option<Version>>) {
         if let Some(pending) = &self.behind {
@@ -449,6 +469,14 @@ impl<T: Schema> Overlay for Pipeline<T> {
         writes.stage(&key, || base);
         if pending.add(&mut writes, self, Landing { key, write, waits: None }, sequence, true) {
             pending.behind.force();
+        }
+        Ok(())
+    }
+
+    fn forget_base(&self, key: &str) -> Result<()> {
+        let key = T::Key::from_text(key)?;
+        if let Some(pending) = &self.behind {
+            pending.lock().forget_base(&key);
         }
         Ok(())
     }

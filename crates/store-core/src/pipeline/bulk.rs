@@ -78,6 +78,7 @@ impl<T: Schema> Pipeline<T> {
             }
             Err(error) => {
                 // Which records were touched is not known.
+                self.forget_pending_bases(None);
                 if let Some(trust) = &self.trust {
                     trust.doubt_all();
                 }

@@ -42,6 +42,9 @@ pub(crate) trait Change: fmt::Debug + Send {
     /// Forgets all but the first writes: the others were taken back.
     fn truncate(&mut self, len: usize);
 
+    /// To be called before the commit, which must not come if it fails: it readies the journal for what was written.
+    async fn prepare(&mut self) -> Result<()>;
+
     /// Hears of the commit: from here on nothing older is read from the caches. It waits for nothing.
     fn hear(&mut self);
 
@@ -169,6 +172,14 @@ impl<T: Schema> Change for Changes<T> {
 
     fn truncate(&mut self, len: usize) {
         self.writes.truncate(len);
+    }
+
+    async fn prepare(&mut self) -> Result<()> {
+        if self.pipeline.behind.is_none() {
+            return Ok(());
+        }
+        let keys: Vec<T::Key> = self.writes.iter().map(|(key, _)| key.clone()).collect();
+        self.pipeline.forget_bases(Some(&keys)).await
     }
 
     fn hear(&mut self) {

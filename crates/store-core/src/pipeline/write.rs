@@ -61,6 +61,7 @@ impl<T: Schema> Pipeline<T> {
             self.abandoned.settled(&keys).await;
             self.flush_keys(&keys).await?;
             let doors = Doors::open(self, Some(&keys));
+            self.forget_bases(Some(&keys)).await?;
             self.run_task(Some(keys), behind_doors(doors, work)).await
         }
     }
@@ -73,6 +74,7 @@ impl<T: Schema> Pipeline<T> {
         self.abandoned.all_settled().await;
         self.flush_all_keys().await?;
         let doors = Doors::open(self, None);
+        self.forget_bases(None).await?;
         self.run_task(None, behind_doors(doors, work)).await
     }
 
@@ -390,6 +392,7 @@ impl<T: Schema> Pipeline<T> {
     /// Drops every copy of keys that a write with an unknown outcome may have changed, and reads past the shared tier until the log has told.
     pub(super) async fn doubt(&self, keys: &[T::Key]) {
         self.void_queries();
+        self.forget_pending_bases(Some(keys));
         if let Some(trust) = &self.trust {
             keys.iter().for_each(|key| trust.doubt(&Self::text(key)));
         }

@@ -178,6 +178,13 @@ impl Store {
         transaction.check("transaction")?;
         let Transaction { inner, mut changes, .. } = transaction;
         let commit = async move {
+            for change in &mut changes {
+                if let Err(error) = change.prepare().await {
+                    // It is dropped where that fails, which rolls back too.
+                    let _ = inner.rollback().await;
+                    return Err(error);
+                }
+            }
             let committed = inner.commit().await;
             match &committed {
                 Ok(()) => {

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{Behind, Staged};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::Mutex;
 
 /// The disks, by directory. No step is made while one is locked.
 static DISKS: LazyLock<std::sync::Mutex<HashMap<PathBuf, Disk>>> = LazyLock::new(Default::default);
@@ -55,13 +56,15 @@ pub(crate) type Left = Vec<(u64, Vec<u8>)>;
 #[derive(Debug)]
 pub(crate) struct Journal {
     directory: PathBuf,
+    /// Locked by who appends: others may come before.
+    turn: Mutex<()>,
     appended: mpsc::UnboundedSender<Appended>,
 }
 
 impl Journal {
     pub(crate) async fn open(_: &Handle, directory: &Path, _: u64) -> Result<(Self, Landing)> {
         let (appended, landing) = mpsc::unbounded_channel();
-        Ok((Journal { directory: directory.to_owned(), appended }, Landing(directory.to_owned(), landing)))
+        Ok((Journal { directory: directory.to_owned(), turn: Mutex::new(()), appended }, Landing(directory.to_owned(), landing)))
     }
 
     /// All copies of a journal have one.
@@ -85,6 +88,7 @@ impl Journal {
     }
 
     pub(crate) fn append(&self, entries: &[Vec<u8>], synced: bool, staged: Box<dyn Staged>) {
+        let _turn = self.turn.lock().expect("no step panics");
         // Now and then it is full.
         let places = if thread_rng().gen_range(0..10) == 0 {
             Err(Error::new(ErrorKind::JournalUnavailable, "the explorer chose this failure").with_retryable(true))

@@ -66,6 +66,36 @@ fn a_door_stands_open_until_it_is_closed() {
     assert!(!pending.has_door(&1) && pending.entries.is_empty());
 }
 
+#[test]
+fn what_the_journal_says_of_a_base_holds_whatever_else_this_instance_writes() {
+    let mut pending = Overlay::new();
+    for key in [1, 2] {
+        assert_eq!(pending.stage(&key, || Base::Version(7)), Base::Version(7));
+        pending.apply(&key, u64::from(key), Some(10), true, None);
+    }
+    pending.open_door(&1, || unreachable!("the key is known"));
+    pending.open_door(&3, || Base::Unknown);
+    assert_eq!(pending.stage(&3, || unreachable!("the key is known")), Base::Unknown);
+    assert_eq!(pending.conditional(Some(&[1, 3])), [1], "what came behind the door is based on nothing");
+    pending.note_unconditional(&1);
+    assert_eq!(pending.base(&1), Some(Base::Version(7)), "as long as this process lives it is known");
+    assert_eq!(pending.conditional(None), [2]);
+
+    pending.open_any_door();
+    assert!(pending.has_door(&9));
+    assert_eq!(pending.stage(&9, || Base::Version(8)), Base::Unknown);
+    assert_eq!(pending.base(&9), Some(Base::Version(8)));
+    pending.close_any_door();
+    assert_eq!(pending.stage(&4, || Base::Absent(3)), Base::Absent(3));
+    pending.open_door(&4, || unreachable!("the key is known"));
+    pending.unstage(&4);
+    assert_eq!(pending.conditional(Some(&[4])), [0_u8; 0], "it never came to the journal");
+    pending.forget_bases();
+    assert_eq!((pending.base(&2), pending.conditional(None)), (Some(Base::Unknown), vec![]));
+    pending.rebase(&2, Base::Version(8));
+    assert_eq!(pending.base(&2), Some(Base::Unknown), "what is heard later may be older");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Write(u8, Option<u32>),

@@ -129,7 +129,7 @@ impl<T: Schema> Batch for Taken<T> {
         let Ok(pending) = self.pending() else { return false };
         let (key, base) = (&self.keys[index], self.items[index].base);
         let writes = pending.lock();
-        pending.unknown_doors.load(Ordering::Acquire) > 0 || writes.has_door(key) || writes.base(key) != Some(base)
+        writes.has_door(key) || writes.base(key) != Some(base)
     }
 
     fn resolve(&self, index: usize, stored: Option<StoredRow>) -> Resolution {

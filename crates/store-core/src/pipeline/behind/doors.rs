@@ -1,7 +1,6 @@
 //! Writes of this instance that reach the truth by another way than a flush.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::behind::Base;
 use crate::pipeline::Pipeline;
@@ -23,7 +22,7 @@ impl<T: Schema> Doors<T> {
                 let mut writes = pending.lock();
                 keys.iter().for_each(|key| writes.open_door(key, || Base::Unknown));
             }
-            None => drop(pending.unknown_doors.fetch_add(1, Ordering::AcqRel)),
+            None => pending.lock().open_any_door(),
         }
         Some(Doors { pipeline: Arc::clone(pipeline), keys: keys.map(<[T::Key]>::to_vec) })
     }
@@ -37,7 +36,7 @@ impl<T: Schema> Drop for Doors<T> {
                 let mut writes = pending.lock();
                 keys.iter().for_each(|key| writes.close_door(key));
             }
-            None => drop(pending.unknown_doors.fetch_sub(1, Ordering::AcqRel)),
+            None => pending.lock().close_any_door(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Two instances that write one record.
 
-use strata::{Acknowledge, Collection, ErrorKind, OnConflict, Store};
+use strata::{Acknowledge, Collection, Error, ErrorKind, OnConflict, Store};
 
 use super::super::models::{Player, player};
 use super::{Bench, acknowledged_by, level, on_truths, players, truth};
@@ -105,6 +105,40 @@ async fn what_memory_knew_survives_a_kill(bench: &Bench) {
     assert_eq!(next.dead_letters().list(None, 10).await.unwrap().len(), 1);
 }
 
+async fn what_the_same_instance_wrote_meanwhile_is_no_conflict_after_a_kill(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::Reject).await;
+    let beside = players(&store);
+    let written = store.transaction(async |tx| {
+        // They come after the transaction, and are based on what memory held before it.
+        beside.set(player("a", 2)).await?;
+        beside.delete("b").await?;
+        tx.set(player("a", 5)).await?;
+        tx.update_where(Player::id().eq("b"), Player::level().set(5)).await
+    });
+    assert_eq!(written.await.unwrap(), ["b"]);
+    bench.copy("a", "after-a-kill");
+    let next = bench.open("after-a-kill").await;
+    next.flush().await.unwrap();
+    assert!(next.dead_letters().list(None, 10).await.unwrap().is_empty());
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await), (Some(2), None));
+}
+
+async fn a_transaction_that_was_rolled_back_leaves_conflicts_what_they_are(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::Reject).await;
+    let beside = players(&store);
+    let given_up = store.transaction(async |tx| {
+        beside.set(player("a", 2)).await?;
+        tx.set(player("a", 5)).await?;
+        Err::<(), _>(Error::new(ErrorKind::Refused, "as the test wants"))
+    });
+    assert_eq!(given_up.await.unwrap_err().kind(), ErrorKind::Refused);
+    write(&players(&other), 10).await;
+    bench.copy("a", "after-a-kill");
+    let next = bench.open("after-a-kill").await;
+    next.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, next.dead_letters().list(None, 10).await.unwrap().len()), (Some(10), 1));
+}
+
 on_truths![
     a_rejected_write_becomes_a_dead_letter,
     the_last_flush_may_win,
@@ -112,4 +146,6 @@ on_truths![
     a_merge_that_panics_or_changes_the_key_loses_nothing,
     a_write_of_what_memory_does_not_know_is_unconditional,
     what_memory_knew_survives_a_kill,
+    what_the_same_instance_wrote_meanwhile_is_no_conflict_after_a_kill,
+    a_transaction_that_was_rolled_back_leaves_conflicts_what_they_are,
 ];
