@@ -136,8 +136,8 @@ struct Instance {
     events: VecDeque<Event>,
     /// The newest versions that it was told of.
     told: HashMap<u64, Told>,
-    /// When its newest deletions began.
-    deleted: HashMap<u64, Told>,
+    /// When its newest deletions began, and other writes of which the version was not told.
+    unversioned: HashMap<u64, Told>,
     /// What it invalidated itself.
     floors: HashMap<u64, Floors>,
 }
@@ -209,7 +209,9 @@ impl Checker {
                 instance.events.pop_front();
                 match event {
                     Event::Acknowledged { way: Way::Condition { touched: false }, .. } => {}
-                    Event::Acknowledged { key, number: 0, began, at, .. } => instance.deleted.entry(key).or_default().add(at, began, event),
+                    Event::Acknowledged { key, version: 0, began, at, .. } => {
+                        instance.unversioned.entry(key).or_default().add(at, began, event);
+                    }
                     Event::Acknowledged { key, at, version, way, .. } => {
                         instance.told.entry(key).or_default().add(at, version, event);
                         if let (Way::Update { of }, Some(known)) = (way, self.known.get(&key))
@@ -234,7 +236,7 @@ impl Checker {
             known.forget(self.horizon, MEMORY);
         }
         for instance in &mut instances {
-            instance.told.values_mut().chain(instance.deleted.values_mut()).for_each(|told| told.forget(self.horizon));
+            instance.told.values_mut().chain(instance.unversioned.values_mut()).for_each(|told| told.forget(self.horizon));
         }
         let lost = |key: &u64| lost(&self.lost, *key);
         for (key, floors) in self.floors.iter_mut().chain(instances.iter_mut().flat_map(|instance| &mut instance.floors)) {
@@ -311,8 +313,8 @@ impl Checker {
                 return Some(format!("though this process was told of something newer before: {event:?}"));
             }
         }
-        let (deleted, event) = instance.deleted.get(&key)?.before(began)?;
-        known.precedes(number, index, deleted).then(|| format!("though this process had deleted it before: {event:?}"))
+        let (replaced, event) = instance.unversioned.get(&key)?.before(began)?;
+        known.precedes(number, index, replaced).then(|| format!("though this process had replaced or deleted it before: {event:?}"))
     }
 
     /// How many events, writes and versions are remembered.
@@ -320,7 +322,7 @@ impl Checker {
         let instances = self.instances.iter();
         let told: usize = instances
             .map(|instance| {
-                let told = instance.told.values().chain(instance.deleted.values());
+                let told = instance.told.values().chain(instance.unversioned.values());
                 instance.events.len() + told.map(Told::size).sum::<usize>()
             })
             .sum();

@@ -84,7 +84,7 @@ pub(crate) enum Way {
         of: u64,
     },
     Transaction,
-    /// By a condition; a key that it did not touch was not there, and no copy of it is dropped.
+    /// By a condition, of which the versions are not told; a key that a deletion did not touch was not there, and no copy of it is dropped.
     Condition {
         touched: bool,
     },

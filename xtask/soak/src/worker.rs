@@ -103,6 +103,7 @@ impl Worker {
                 974..980 => instance.read_pair(first_of_pair(key)).await?,
                 980..986 => instance.delete(key).await?,
                 986..988 => instance.delete_where(key, (key + 2).min(self.keys)).await?,
+                988..990 => instance.update_where(key, (key + 2).min(self.keys)).await?,
                 _ => instance.invalidate(key).await?,
             }
         }

@@ -62,6 +62,8 @@ pub(super) struct Known {
     deletions: Vec<Write>,
     /// The acknowledged puts, by version.
     puts: BTreeMap<u64, Write>,
+    /// Those of which the version was not told.
+    unversioned: Vec<Write>,
     /// When writes began, in that order, and ended if they did.
     spans: Vec<(u64, u64)>,
 }
@@ -83,8 +85,10 @@ impl Known {
         let Some(write) = self.end(instance, number, began, at) else { return };
         (write.outcome, write.version) = (Outcome::Acknowledged(at), version);
         let write = *write;
-        if number > 0 {
-            self.puts.insert(version, write);
+        match (number, version) {
+            (0, _) => {}
+            (_, 0) => self.unversioned.push(write),
+            _ => drop(self.puts.insert(version, write)),
         }
     }
 
@@ -119,7 +123,9 @@ impl Known {
         let Some(floor) = self.newest(horizon).copied() else { return };
         let is_over = |write: &Write| write.began + patience < floor.began;
         self.puts = self.puts.split_off(&floor.version);
+        self.unversioned.retain(|write| !write.precedes(floor.instance, floor.began));
         self.by_number.retain(|_, write| match write.acknowledged() {
+            Some(_) if write.version == 0 => !write.precedes(floor.instance, floor.began),
             Some(_) => write.version >= floor.version,
             None => !is_over(write),
         });
@@ -164,11 +170,11 @@ impl Known {
         let Answer { number, at: answered, limit, .. } = answer;
         let version = if answer.version == 0 { self.put(number).map_or(0, |put| put.version) } else { answer.version };
         let newest = self.newest(limit);
+        let mut in_time = self.unversioned.iter().filter(|put| put.acknowledged().is_some_and(|at| at < limit));
         if number == 0 {
             // The newest put that must show, unless a deletion may have come after it.
-            let put = newest?;
-            return (!self.may_be_deleted(put, answered))
-                .then(|| format!("nothing, though {put:?} was acknowledged in time and not deleted"));
+            let put = newest.into_iter().chain(in_time).find(|put| !self.may_be_deleted(put, answered))?;
+            return Some(format!("nothing, though {put:?} was acknowledged in time and not deleted"));
         }
         if let Some(newest) = newest.filter(|newest| version > 0 && newest.version > version) {
             return Some(format!("version {version}, though {newest:?} was acknowledged in time"));
@@ -191,6 +197,9 @@ impl Known {
             && let Some(later) = older.find(|put| write.precedes(put.instance, put.began))
         {
             return Some(format!("version {version} of {write:?}, which was over before {later:?} began"));
+        }
+        if let Some(later) = in_time.find(|later| write.precedes(later.instance, later.began)) {
+            return Some(format!("version {version} of {write:?}, though {later:?} came after it and was acknowledged in time"));
         }
         let later = self.deletions.partition_point(|deletion| deletion.began <= over);
         let is_deleted =
@@ -217,6 +226,6 @@ impl Known {
 
     /// How much is remembered.
     pub(super) fn size(&self) -> usize {
-        self.by_number.len() + self.deletions.len() + self.puts.len() + self.spans.len()
+        self.by_number.len() + self.unversioned.len() + self.deletions.len() + self.puts.len() + self.spans.len()
     }
 }

@@ -147,6 +147,36 @@ fn a_process_sees_what_it_did_itself_at_once() {
 }
 
 #[test]
+fn what_a_condition_touched_shows_though_its_version_is_not_told() {
+    let way = Way::Condition { touched: true };
+    let update = |number, began, at| {
+        [Event::Began { key: 1, number, at: began }, Event::Acknowledged { key: 1, number, began, at, version: 0, way }]
+    };
+    let put = write(7, 1, 10, 20);
+    let history = [put, update(9, 30, 40)].concat();
+    for (seen, expected) in [
+        (read(7, 1, 41, Promise::Latest), 1),
+        (read(7, 1, 39, Promise::Latest), 0),
+        (read(7, 1, 41, Promise::Bounded), 0),
+        (read(7, 1, 141, Promise::Bounded), 1),
+        (read(9, 2, 41, Promise::Latest), 0),
+        (read(0, 0, 41, Promise::Latest), 1),
+    ] {
+        assert_eq!(violations(&history, &[seen]), expected, "{seen:?}");
+    }
+    let overlapping = [put, update(9, 15, 40)].concat();
+    assert_eq!(violations(&overlapping, &[read(7, 1, 500, Promise::Latest)]), 0, "either may have been first");
+    let written_again = [history.as_slice(), &write(8, 5, 50, 60)].concat();
+    assert_eq!(violations(&written_again, &[read(8, 5, 61, Promise::Latest)]), 0);
+    assert_eq!(violations(&written_again, &[read(9, 2, 61, Promise::Latest)]), 1, "its version is told by the read");
+    let deleted = [history.as_slice(), &write(0, 0, 50, 60)].concat();
+    assert_eq!(violations(&deleted, &[read(9, 2, 61, Promise::Latest)]), 1);
+    assert_eq!(violations(&deleted, &[read(0, 0, 61, Promise::Latest)]), 0);
+    let own = [update(9, 30, 40).as_slice(), &[read(7, 1, 41, Promise::Bounded)]].concat();
+    assert_eq!(violations(&put, &own), 1, "this process has replaced it");
+}
+
+#[test]
 fn a_process_never_reads_less_than_it_was_told() {
     let history = [write(7, 1, 10, 20), write(8, 2, 30, 40)].concat();
     let reads = [read(8, 2, 50, Promise::Bounded), read(7, 1, 60, Promise::Bounded)];
@@ -189,6 +219,7 @@ fn what_is_forgotten_does_not_matter() {
         let at = round * MEMORY / 10;
         checker.add(0, &write(2 * round, 2 * round, at, at + 10));
         checker.add(0, &write(0, 0, at + 20, at + 30));
+        checker.add(0, &write(1_000 + round, 0, at + 32, at + 38));
         checker.add(0, &[Event::Began { key: 1, number: 2 * round + 1, at: at + 40 }, Event::Began { key: 1, number: 0, at: at + 45 }]);
         checker.add(1, &[read(2 * round, 2 * round, at, Promise::Latest), read(2 * round + 1, 2 * round + 1, at + 50, Promise::Latest)]);
         checker.advance(at + 60);

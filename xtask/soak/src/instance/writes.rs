@@ -142,6 +142,19 @@ impl Instance {
         }
     }
 
+    /// Gives what a condition holds for one number.
+    pub(crate) async fn update_where(&self, from: u64, to: u64) -> Result<()> {
+        let number = self.next_number();
+        let begun: Vec<Begun> = (from..=to).map(|key| self.begin(key, number)).collect::<Result<_>>()?;
+        match self.items.update_where(Item::id().between(from as i64, to as i64), Item::number().set(number as i64)).await {
+            Ok(keys) => begun.iter().try_for_each(|begun| match keys.contains(&(begun.key as i64)) {
+                true => self.acknowledge(*begun, 0, Way::Condition { touched: true }),
+                false => self.never(*begun),
+            }),
+            Err(_) => self.fail_writes(&begun).await,
+        }
+    }
+
     fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
