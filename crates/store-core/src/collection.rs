@@ -31,8 +31,8 @@ use crate::tier::Role;
 /// Reads come from the nearest tier that holds the record and fill the tiers above it. Writes reach the truth first, then every nearer tier, before the call
 /// returns. Dropping a call's future never leaves the tiers apart: a write that began is finished.
 ///
-/// A call on a single key takes at most [`operation_timeout`](crate::Settings::operation_timeout); batches, searches and streams are bounded by their tiers'
-/// own limits.
+/// A call on a single key takes at most [`operation_timeout`](crate::Settings::operation_timeout); so do batches that write behind and are
+/// [acknowledged by the truth](crate::Acknowledge::Truth). Other batches, searches and streams are bounded by their tiers' own limits.
 ///
 /// Every call fails with [`Closed`](ErrorKind::Closed) once the store was closed or the runtime that it was built in has ended, and with
 /// [`MissingPrimaryKey`](ErrorKind::MissingPrimaryKey) for an empty key.
@@ -229,7 +229,7 @@ impl<T: Schema> Collection<T> {
     pub async fn set_many(&self, models: impl IntoIterator<Item = T>) -> Result<Vec<Record<T>>> {
         let mut models: Vec<T> = models.into_iter().collect();
         self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("set_many", error))?;
-        self.pipeline.call("set_many", self.pipeline.set_many(models, &self.tags)).await
+        self.pipeline.call("set_many", self.pipeline.within_batch_limit(self.pipeline.set_many(models, &self.tags))).await
     }
 
     /// Deletes a record from every tier, and answers whether there was one: in [write-behind](crate::WriteMode::WriteBehind), as far as memory knows. Deleting what is missing
@@ -252,7 +252,7 @@ impl<T: Schema> Collection<T> {
     /// As [`set`](Self::set).
     pub async fn delete_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<u64> {
         let keys = owned_keys::<T, K>(keys);
-        self.pipeline.call("delete_many", self.pipeline.delete_many(keys)).await
+        self.pipeline.call("delete_many", self.pipeline.within_batch_limit(self.pipeline.delete_many(keys))).await
     }
 
     /// Whether any tier holds a record of the key. Fills nothing.

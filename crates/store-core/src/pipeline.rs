@@ -53,6 +53,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use tokio::sync::Semaphore;
 
 use crate::behind::{Behind, Elsewhere};
@@ -231,6 +232,11 @@ impl<T: Schema> Pipeline<T> {
     /// Runs a write of a single record within the store's time limit.
     pub(crate) fn within_write_limit<R>(&self, write: impl Future<Output = Result<R>>) -> impl Future<Output = Result<R>> {
         self.limited(write, "; if the write began, it may have taken effect or still may, before any later one of this store's to the key")
+    }
+
+    /// Runs a write of many records: within the store's time limit if it waits for a flush, which is repeated until the truth takes it. Else the tiers bound it.
+    pub(crate) fn within_batch_limit<R>(&self, write: impl Future<Output = Result<R>>) -> impl Future<Output = Result<R>> {
+        if self.waits_for_flush() { Either::Left(self.within_write_limit(write)) } else { Either::Right(write) }
     }
 
     /// The call lies on the heap: each future around it would copy it whole, which cost more than all else that a write-behind set does.

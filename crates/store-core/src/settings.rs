@@ -76,7 +76,7 @@ pub struct Settings {
     /// The most time that one run of a loader (`get_or_load`) may take. Its callers have their own time limits; this one ends the load itself, and other
     /// processes may fill the slot this long and the fill lease after it began. Default: 30 seconds.
     pub load_timeout: Duration,
-    /// The most time that one call on a single record may take. Default: 15 seconds.
+    /// The most time that one call on a single record may take, and one batch or chunk that waits for its [flush](crate::Acknowledge::Truth). Default: 15 seconds.
     pub operation_timeout: Duration,
     /// The most time that a transaction takes whose options say nothing else, from its beginning until its commit. Default: 30 seconds.
     pub transaction_timeout: Duration,

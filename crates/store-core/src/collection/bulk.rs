@@ -43,7 +43,7 @@ impl<T: Schema> Collection<T> {
 
     pub(crate) async fn set_chunk(&self, mut models: Vec<T>) -> Result<()> {
         self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("import", error))?;
-        self.pipeline.call("import", self.pipeline.set_many(models, &self.tags)).await.map(drop)
+        self.pipeline.call("import", self.pipeline.within_batch_limit(self.pipeline.set_many(models, &self.tags))).await.map(drop)
     }
 
     /// Deletes the records that the conditions hold for, all or none, with one statement on the truth. Answers their keys.

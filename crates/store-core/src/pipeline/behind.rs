@@ -198,6 +198,11 @@ impl<T: Schema> Pipeline<T> {
         self.behind.as_ref().filter(|_| self.schema.write_mode() == WriteMode::WriteBehind)
     }
 
+    /// Whether a write is acknowledged once a flush has brought it to the truth.
+    pub(super) fn waits_for_flush(&self) -> bool {
+        self.writes_behind().is_some_and(|pending| pending.acknowledge == Acknowledge::Truth)
+    }
+
     /// Makes sets pending, and answers what they will store as far as it is known; at the level of the truth, what is stored.
     pub(super) async fn set_behind(
         self: &Arc<Self>,

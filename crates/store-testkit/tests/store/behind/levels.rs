@@ -22,6 +22,29 @@ async fn the_level_of_the_truth_answers_what_is_stored(bench: &Bench) {
     assert_eq!(store.stats().dirty_entries, 0);
 }
 
+async fn a_call_that_no_flush_answers_ends(bench: &Bench) {
+    let short = |settings: &mut strata::Settings| settings.operation_timeout = Duration::from_millis(200);
+    let (store, faults) = bench.open_with("a", |builder| acknowledged_by(Acknowledge::Truth)(builder).configure(short)).await;
+    let players_of = players(&store);
+    players_of.set(player("b", 1)).await.unwrap();
+    faults.always(store_testkit::Operation::Begin, store_testkit::Fault::FailBefore(ErrorKind::L3Unavailable));
+    let ended = tokio::time::timeout(Duration::from_secs(30), async {
+        [
+            players_of.set(player("a", 1)).await.unwrap_err(),
+            players_of.set_many([player("a", 2), player("c", 2)]).await.unwrap_err(),
+            players_of.delete_many(["b"]).await.unwrap_err(),
+            players_of.import([player("d", 2)]).run().await.unwrap_err().into(),
+        ]
+    });
+    let told = ended.await.unwrap().map(|error| (error.kind(), error.is_retryable(), error.operation().unwrap_or_default().to_owned()));
+    let expected = ["set", "set_many", "delete_many", "import"].map(|call| (ErrorKind::Timeout, true, call.to_owned()));
+    assert_eq!(told, expected);
+    assert_eq!(store.stats().dirty_entries, 4, "they may still be stored");
+    faults.heal();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&store, "a").await, truth(&store, "b").await, truth(&store, "d").await), (Some(2), None, Some(2)));
+}
+
 async fn calls_that_wait_together_share_a_flush(bench: &Bench) {
     let (store, faults) = bench.open_with("a", acknowledged_by(Acknowledge::Truth)).await;
     let writes = (0..50).map(|number| {
@@ -81,6 +104,7 @@ async fn a_session_s_token_tells_of_pending_writes(bench: &Bench) {
 
 on_truths![
     the_level_of_the_truth_answers_what_is_stored,
+    a_call_that_no_flush_answers_ends,
     calls_that_wait_together_share_a_flush,
     a_schema_may_have_a_level_of_its_own,
     the_interval_and_the_threshold_flush,
