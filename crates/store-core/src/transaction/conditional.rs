@@ -82,9 +82,13 @@ impl Transaction {
     /// # Ok(()) } let _ = example;
     /// ```
     pub async fn patch<T: Schema>(&mut self, key: impl AsKey<T::Key>, columns: impl Into<Changes<T>>) -> Result<Option<Record<T>>> {
-        let (pipeline, key) = (self.pipeline::<T>("patch")?, key.as_key().into_owned());
+        self.patch_key(key.as_key().into_owned(), columns.into()).await
+    }
+
+    pub(super) async fn patch_key<T: Schema>(&mut self, key: T::Key, columns: Changes<T>) -> Result<Option<Record<T>>> {
+        let pipeline = self.pipeline::<T>("patch")?;
         let changes = changes(&mut self.changes, &pipeline)?;
-        let patched = pipeline.patch_within(&mut *self.inner, changes, key, columns.into(), &self.tags).await;
+        let patched = pipeline.patch_within(&mut *self.inner, changes, key, columns, &self.tags).await;
         self.told(&*pipeline, "patch", patched)
     }
 

@@ -8,6 +8,7 @@ mod dropped;
 mod ends;
 mod hooks;
 mod instances;
+mod queued;
 mod servers;
 mod tags;
 mod unknown;
