@@ -185,7 +185,7 @@ impl<'a> PutManyIf<'a> {
             return Ok(self.rows.iter().map(|_| None).collect());
         }
         let prepared = within(scope.limit, scope.lease.prepare(&Chunk::texts(&chunks_of_both, &self.sql))).await?;
-        BatchWrite::new(&self.batch, self.schema, self.rows, scope).run(&chunks_of_both, &prepared).await
+        Ok(BatchWrite::new(&self.batch, self.schema, self.rows, scope).run(&chunks_of_both, &prepared).await?.stored)
     }
 
     /// What the failure says, with the key of the row that a unique index refused.

@@ -6,6 +6,7 @@ use conditional::Expects;
 pub(crate) use conditional::PutIf;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use store_core::facet::Condition;
@@ -62,7 +63,7 @@ pub(crate) struct TableSql {
     pub(crate) exists_many: String,
     /// Draws the version of a new row and writes the log row of the one just written: key columns, schema, key text. Answers the version.
     pub(crate) stamp_one: String,
-    /// Draws the versions of new rows by arrays of key columns. Answers the numbers of the keys, and the versions.
+    /// Draws the versions of rows whose locks are held, by arrays of key columns and the versions that they have. Answers the numbers of the keys, and the versions.
     pub(crate) stamp_many: String,
     /// Deletes a row and writes its log row: key columns, schema, key text. Answers the version.
     pub(crate) delete_one: String,
@@ -70,6 +71,8 @@ pub(crate) struct TableSql {
     pub(crate) delete_many: String,
     /// Locks rows in the order of the arrays and deletes them: arrays of key columns. Answers the numbers of the keys, and the versions.
     pub(crate) delete_bulk: String,
+    /// Whether the last batch found none of its rows.
+    are_batches_new: AtomicBool,
     upserts: Mutex<HashMap<Vec<usize>, Arc<Upsert>>>,
     conditional: Mutex<HashMap<ConditionalKind, Arc<PutIf>>>,
 }
@@ -77,15 +80,18 @@ pub(crate) struct TableSql {
 /// What a conditional write expects, and the columns that are unset in its row.
 type ConditionalKind = (Expects, Vec<usize>);
 
-/// The statements that write rows in which the same columns are unset. They answer all columns and the version, which is 0 where the row is new.
+/// The statements that write rows in which the same columns are unset. They answer all columns and the version, which is 0 where the row is new; those that only
+/// insert draw it, and then a number behind the insertion, which they answer too.
 #[derive(Debug)]
 pub(crate) struct Upsert {
     /// One row: a placeholder for each column that is set.
     pub(crate) one: String,
     /// Many rows: an array for each column that is set.
     pub(crate) many: String,
-    /// As `many`, and leaves rows alone that are there, without an answer.
+    /// Inserts many rows.
     pub(crate) insert_many: String,
+    /// As `insert_many`, and leaves rows alone that are there, without an answer.
+    pub(crate) insert_absent: String,
     /// The positions of the columns that are set.
     pub(crate) set: Vec<usize>,
     /// Whether a column is unset that an insert would need.
@@ -125,8 +131,8 @@ impl TableSql {
                 kind::PUT
             ),
             stamp_many: format!(
-                "UPDATE {table} AS t SET {version} = {DRAW} FROM unnest({arrays}) WITH ORDINALITY AS k ({aliases}, n) \
-                 WHERE {matches} AND t.{version} = 0 RETURNING k.n, t.{version}"
+                "UPDATE {table} AS t SET {version} = {DRAW} FROM unnest({arrays}, ${schema_at}::BIGINT[]) WITH ORDINALITY AS k ({aliases}, v, n) \
+                 WHERE {matches} AND t.{version} = k.v RETURNING k.n, t.{version}"
             ),
             delete_one: format!(
                 "WITH gone AS (DELETE FROM {table} WHERE {where_key} RETURNING {DRAW} AS version) \
@@ -148,9 +154,18 @@ impl TableSql {
                  JOIN {table} AS t ON {matches} ORDER BY k.n FOR UPDATE OF t) \
                  DELETE FROM {table} AS t USING locked AS k WHERE {matches} RETURNING k.n, {DRAW}"
             ),
+            are_batches_new: AtomicBool::new(false),
             upserts: Mutex::default(),
             conditional: Mutex::default(),
         }
+    }
+
+    pub(crate) fn are_batches_new(&self) -> bool {
+        self.are_batches_new.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_batches_new(&self, are_new: bool) {
+        self.are_batches_new.store(are_new, Ordering::Relaxed);
     }
 
     /// The statements for rows in which exactly these columns are unset.
@@ -223,11 +238,13 @@ impl Upsert {
         };
         let source = format!("unnest({}) WITH ORDINALITY AS i ({}, n) {join}", arrays.join(", "), aliases.join(", "));
         // The order is that of the keys, so that two batches that share keys wait for each other without a deadlock.
-        let many = format!("{head} SELECT {}, 0 FROM {source}ORDER BY i.n", selected.join(", "));
+        let many = |version| format!("{head} SELECT {}, {version} FROM {source}ORDER BY i.n", selected.join(", "));
+        let insert = many(DRAW);
         Upsert {
             one: format!("{head} VALUES ({}, 0) {tail}", values.join(", ")),
-            insert_many: format!("{many} ON CONFLICT ({keys}) DO NOTHING {answer}"),
-            many: format!("{many} {tail}"),
+            insert_many: format!("{insert} {answer}, {DRAW}"),
+            insert_absent: format!("{insert} ON CONFLICT ({keys}) DO NOTHING {answer}, {DRAW}"),
+            many: format!("{} {tail}", many("0")),
             set,
             only_updates: !needed.is_empty(),
             named: named(definition, &changed),
