@@ -3,22 +3,20 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::detach::{Detachable, Detacher};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, PoisonError, spawn};
 
 type Outcome<V> = Option<Result<V, Arc<Error>>>;
 
 /// The loads that later readers may join.
 type Board<K, V> = HashMap<K, watch::Receiver<Outcome<V>>>;
 
-/// The loads under way. A load goes on whoever waits for it: a reader that gives up stops nobody.
+/// The loads under way. A load runs in a task of its own: a reader that gives up stops nobody.
 #[derive(Debug)]
 pub(crate) struct Flights<K, V> {
     board: Arc<Mutex<Board<K, V>>>,
@@ -38,38 +36,34 @@ where
     }
 
     /// Joins the key's flight, or starts `load` as one.
-    pub(crate) async fn run<F>(&self, detacher: &Arc<Detacher>, key: K, load: impl FnOnce() -> F) -> Result<V>
+    pub(crate) async fn run<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F) -> Result<V>
     where
         F: Future<Output = Result<V>> + Send + 'static,
     {
-        let (mut flight, load) = self.join_or_begin(detacher, key, load);
-        match load {
-            Some(load) => load.wait(flight.landed()).await,
-            None => flight.landed().await,
-        }
+        self.join_or_start(runtime, key, load).landed().await
     }
 
     /// Starts `load` as the key's flight unless there is one, and waits for neither.
-    pub(crate) fn start<F>(&self, detacher: &Arc<Detacher>, key: K, load: impl FnOnce() -> F)
+    pub(crate) fn start<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F)
     where
         F: Future<Output = Result<V>> + Send + 'static,
     {
-        drop(self.join_or_begin(detacher, key, load));
+        drop(self.join_or_start(runtime, key, load));
     }
 
-    fn join_or_begin<F>(&self, detacher: &Arc<Detacher>, key: K, load: impl FnOnce() -> F) -> (Flight<V>, Option<Detachable>)
+    fn join_or_start<F>(&self, runtime: &Handle, key: K, load: impl FnOnce() -> F) -> Flight<V>
     where
         F: Future<Output = Result<V>> + Send + 'static,
     {
         let (flight, landing) = self.board(key);
-        let load = landing.map(|landing| {
+        if let Some(landing) = landing {
             let load = load();
-            detacher.begin(async move {
-                let result = AssertUnwindSafe(load).catch_unwind().await;
-                landing.land(result.unwrap_or_else(|_| Err(panicked())));
-            })
-        });
-        (flight, load)
+            drop(spawn(runtime, async move {
+                let result = load.await;
+                landing.land(result);
+            }));
+        }
+        flight
     }
 
     /// A place on the key's flight, and the duty to land it where there was none.
@@ -145,13 +139,9 @@ impl<K: Eq + Hash, V> Landing<K, V> {
 impl<K: Eq + Hash, V> Drop for Landing<K, V> {
     fn drop(&mut self) {
         if self.place.is_some() && std::thread::panicking() {
-            self.end(Err(panicked()));
+            self.end(Err(Error::new(ErrorKind::Internal, "a load panicked; the panic's own message says where")));
         }
     }
-}
-
-fn panicked() -> Error {
-    Error::new(ErrorKind::Internal, "a load panicked; the panic's own message says where")
 }
 
 /// Takes the key's flight off the board when a load ends, however it ends. If the load was forgotten, that is a later one, which may know less all the same:
@@ -175,17 +165,12 @@ mod interleavings;
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::runtime::Handle;
     use tokio::sync::Semaphore;
 
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
-    }
-
-    fn detacher() -> Arc<Detacher> {
-        Detacher::new(Handle::current())
     }
 
     #[test]
@@ -204,7 +189,7 @@ mod tests {
                             gate.acquire().await.unwrap().forget();
                             Err(Error::new(ErrorKind::L3Unavailable, "down"))
                         };
-                        flights.run(&detacher(), 1, load).await
+                        flights.run(&Handle::current(), 1, load).await
                     })
                 })
                 .collect();
@@ -231,12 +216,12 @@ mod tests {
                         gate.acquire().await.unwrap().forget();
                         Ok(1)
                     };
-                    flights.run(&detacher(), 7, load).await
+                    flights.run(&Handle::current(), 7, load).await
                 })
             };
             tokio::task::yield_now().await;
             flights.forget(&7);
-            assert_eq!(flights.run(&detacher(), 7, || async { Ok(2) }).await.unwrap(), 2);
+            assert_eq!(flights.run(&Handle::current(), 7, || async { Ok(2) }).await.unwrap(), 2);
             gate.add_permits(1);
             assert_eq!(early.await.unwrap().unwrap(), 1);
         });
@@ -249,18 +234,18 @@ mod tests {
             let flights: Flights<u8, u32> = Flights::new();
             let gate = Arc::new(Semaphore::new(0));
             let held = Arc::clone(&gate);
-            let detacher = detacher();
-            let first = flights.run(&detacher, 1, || async move {
+            let handle = Handle::current();
+            let first = flights.run(&handle, 1, || async move {
                 held.acquire().await.unwrap().forget();
                 Ok(5)
             });
             assert!(tokio::time::timeout(std::time::Duration::ZERO, first).await.is_err());
             gate.add_permits(1);
-            assert_eq!(flights.run(&detacher, 1, || async { Ok(6) }).await.unwrap(), 5);
+            assert_eq!(flights.run(&Handle::current(), 1, || async { Ok(6) }).await.unwrap(), 5);
 
-            let lost = flights.run(&detacher, 2, || async { panic!("on purpose") }).await;
+            let lost = flights.run(&Handle::current(), 2, || async { panic!("on purpose") }).await;
             assert_eq!(lost.unwrap_err().kind(), ErrorKind::Internal);
-            assert_eq!(flights.run(&detacher, 2, || async { Ok(8) }).await.unwrap(), 8);
+            assert_eq!(flights.run(&Handle::current(), 2, || async { Ok(8) }).await.unwrap(), 8);
         });
     }
 
@@ -268,14 +253,13 @@ mod tests {
     fn a_load_whose_runtime_ends_tells_its_readers_so() {
         let building = runtime();
         let flights: Flights<u8, u32> = Flights::new();
-        let detacher = Detacher::new(building.handle().clone());
+        let handle = building.handle().clone();
         runtime().block_on(async {
-            let mut first = Box::pin(flights.run(&detacher, 1, std::future::pending));
-            let mut second = Box::pin(flights.run(&detacher, 1, std::future::pending));
-            assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+            let mut reader = std::pin::pin!(flights.run(&handle, 1, std::future::pending));
+            assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut reader).await.is_err());
             building.shutdown_background();
-            drop(first);
-            assert_eq!(second.await.unwrap_err().kind(), ErrorKind::Closed);
+            assert_eq!(reader.await.unwrap_err().kind(), ErrorKind::Closed);
+            assert_eq!(flights.run(&handle, 1, || async { Ok(1) }).await.unwrap_err().kind(), ErrorKind::Closed);
         });
         assert!(lock(&flights.board).is_empty());
     }

@@ -16,8 +16,8 @@ pub type HookError = Box<dyn Error + Send + Sync + 'static>;
 /// default that does nothing.
 ///
 /// - Batches count one by one: each method is called for every record or key of one.
-/// - Hooks are synchronous, and run on the thread that reads or writes, in the caller's task or in one that goes on without it. They hold up the call, so they
-///   should be quick. What has to wait, for the store as well, goes to a channel or a task. `after_set` and `after_delete` run in the store's runtime; the
+/// - Hooks are synchronous, and run on the thread that reads or writes, `after_set` and `after_delete` on that of the write's own task. They hold up the call, so
+///   they should be quick. What has to wait, for the store as well, goes to a channel or a task. `after_set` and `after_delete` run in the store's runtime; the
 ///   others wherever the call is polled, so that one which spawns there needs a [`Handle`](tokio::runtime::Handle) if that may be outside of any.
 /// - A panic goes no further. One of `before_set`, `before_delete`, `before_get` or `after_load` fails the call with
 ///   [`HookPanic`](crate::ErrorKind::HookPanic); one of the others is logged. [`Stats::hook_panics`](crate::Stats::hook_panics) counts both. Where panics abort

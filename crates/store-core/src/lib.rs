@@ -13,7 +13,6 @@ mod codec;
 mod coherence;
 mod collection;
 mod deferred;
-mod detach;
 mod error;
 pub mod facet;
 mod fence;

@@ -12,7 +12,6 @@ use futures_core::stream::BoxStream;
 use tokio::runtime::{EnterGuard, Handle};
 use tokio::sync::Notify;
 
-use crate::detach::Detacher;
 use crate::error::{Error, Result};
 
 const OPEN: u8 = 0;
@@ -22,7 +21,7 @@ const STRANDED: u8 = 2;
 
 /// Whether a store serves calls.
 pub(crate) struct Life {
-    detacher: Arc<Detacher>,
+    runtime: Handle,
     shared: Arc<State>,
 }
 
@@ -43,17 +42,12 @@ impl State {
 
 impl Life {
     pub(crate) fn new(runtime: Handle) -> Self {
-        Life { detacher: Detacher::new(runtime), shared: Arc::default() }
+        Life { runtime, shared: Arc::default() }
     }
 
     /// The runtime that the store was built in.
     pub(crate) fn runtime(&self) -> &Handle {
-        self.detacher.runtime()
-    }
-
-    /// What makes tasks of work that its callers do not end themselves.
-    pub(crate) fn detacher(&self) -> &Arc<Detacher> {
-        &self.detacher
+        &self.runtime
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -106,7 +100,7 @@ impl Life {
         let poll = |context: &mut Context<'_>| {
             // Asked before each poll: a timer of a runtime that has ended panics.
             if !self.is_stranded() {
-                let _entered = enter(self.runtime());
+                let _entered = enter(&self.runtime);
                 if let Poll::Ready(answer) = call.as_mut().poll(context) {
                     return Poll::Ready(answer);
                 }
@@ -130,7 +124,7 @@ impl Life {
     pub(crate) async fn within_or_after<R>(&self, work: impl Future<Output = R>) -> R {
         let mut work = pin!(work);
         let poll = |context: &mut Context<'_>| {
-            let _entered = enter(self.runtime());
+            let _entered = enter(&self.runtime);
             work.as_mut().poll(context)
         };
         poll_fn(poll).await
@@ -169,7 +163,7 @@ impl<R> Stream for Within<R> {
             *stream = None;
             return Poll::Ready(Some(Err(Error::runtime_ended())));
         }
-        let _entered = enter(life.runtime());
+        let _entered = enter(&life.runtime);
         running.as_mut().poll_next(context)
     }
 }

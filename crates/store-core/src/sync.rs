@@ -13,11 +13,6 @@ mod usual {
     ) -> tokio::task::JoinHandle<R> {
         runtime.spawn(task)
     }
-
-    /// Has what is polled meanwhile use this runtime's timers and make its tasks in it.
-    pub(crate) fn enter(runtime: &tokio::runtime::Handle) -> tokio::runtime::EnterGuard<'_> {
-        runtime.enter()
-    }
 }
 
 #[cfg(all(test, shuttle))]
@@ -33,9 +28,6 @@ mod explored {
         let task = shuttle::future::spawn(task);
         async move { Ok(task.await.expect("no task is aborted")) }
     }
-
-    /// Every task of the explorer is in one runtime all the time.
-    pub(crate) fn enter(_: &tokio::runtime::Handle) {}
 
     /// Runs a test under many interleavings: as many as the variable `STRATA_INTERLEAVINGS` says, half of them at random and half by priorities that change at a
     /// few points, which finds what takes one long delay.

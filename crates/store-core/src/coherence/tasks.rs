@@ -52,7 +52,7 @@ impl Tasks {
         settings: &Settings,
     ) -> Self {
         let runtime = life.runtime();
-        let mut running = vec![runtime.spawn(life.watch()), runtime.spawn(Arc::clone(life.detacher()).run())];
+        let mut running = vec![runtime.spawn(life.watch())];
         let interval = (settings.freshness / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
         if let Some(follower) = &coherence.follower {
             let log = Arc::clone(follower.log());

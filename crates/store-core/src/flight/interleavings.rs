@@ -2,7 +2,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::{Either, select};
 use shuttle::future::{block_on, spawn, yield_now};
-use tokio::runtime::Handle;
 
 use super::*;
 use crate::sync::explore;
@@ -28,8 +27,8 @@ async fn read(shared: Shared, gives_up: bool) {
             Ok(value)
         }
     };
-    let detacher = Detacher::new(Handle::current());
-    let reading = std::pin::pin!(flights.run(&detacher, 1, load));
+    let handle = Handle::current();
+    let reading = std::pin::pin!(flights.run(&handle, 1, load));
     let value = if gives_up {
         match select(reading, std::pin::pin!(yield_now())).await {
             Either::Left((value, _)) => value,
@@ -74,7 +73,7 @@ fn no_reader_joins_a_flight_that_began_before_what_it_was_told() {
                 task.await.expect("no task is aborted");
             }
             // Whoever gave up has left its load behind. The board is bare when that has landed.
-            while shared.0.run(&Detacher::new(Handle::current()), 1, async || Ok(7)).await.expect("no load fails") != 7 {}
+            while shared.0.run(&Handle::current(), 1, async || Ok(7)).await.expect("no load fails") != 7 {}
             assert!(lock(&shared.0.board).is_empty(), "a flight that landed is still on the board");
         });
     });
@@ -97,60 +96,12 @@ fn no_two_loads_of_a_key_are_on_the_board_at_once() {
                             aloft.fetch_sub(1, Ordering::SeqCst);
                             Ok(1)
                         };
-                        flights.run(&Detacher::new(Handle::current()), 1, load).await.expect("no load fails")
+                        flights.run(&Handle::current(), 1, load).await.expect("no load fails")
                     })
                 })
                 .collect();
             for reader in readers {
                 assert_eq!(reader.await.expect("no task is aborted"), 1);
-            }
-            assert!(lock(&flights.board).is_empty());
-        });
-    });
-}
-
-/// A reader that does not poll its load while it waits for another reader of the same key has it done by a task.
-#[test]
-fn a_reader_that_leaves_off_polling_holds_nobody_up() {
-    explore(|| {
-        block_on(async {
-            let flights: Arc<Flights<u8, u64>> = Arc::new(Flights::new());
-            let detacher = Detacher::new(Handle::current());
-            let is_done = Arc::new(AtomicU64::new(0));
-            let looking = {
-                let (detacher, is_done) = (Arc::clone(&detacher), Arc::clone(&is_done));
-                spawn(async move {
-                    while is_done.load(Ordering::SeqCst) < 2 {
-                        detacher.look();
-                        yield_now().await;
-                    }
-                })
-            };
-            let readers: Vec<_> = (0..2)
-                .map(|_| {
-                    let (flights, detacher, is_done) = (Arc::clone(&flights), Arc::clone(&detacher), Arc::clone(&is_done));
-                    spawn(async move {
-                        let load = || async {
-                            yield_now().await;
-                            yield_now().await;
-                            Ok(3)
-                        };
-                        let mut first = Box::pin(flights.run(&detacher, 1, load));
-                        let value = match (&mut first).now_or_never() {
-                            Some(value) => value,
-                            None => {
-                                let second = flights.run(&detacher, 1, load).await;
-                                assert_eq!(second.expect("no load fails"), 3);
-                                first.await
-                            }
-                        };
-                        assert_eq!(value.expect("no load fails"), 3);
-                        is_done.fetch_add(1, Ordering::SeqCst);
-                    })
-                })
-                .collect();
-            for task in readers.into_iter().chain([looking]) {
-                task.await.expect("no task is aborted");
             }
             assert!(lock(&flights.board).is_empty());
         });

@@ -1,9 +1,9 @@
 //! The flights of one schema: what a load installs has the tags of the calls that share it.
 
 use std::hash::Hash;
-use std::sync::Arc;
 
-use crate::detach::Detacher;
+use tokio::runtime::Handle;
+
 use crate::error::Result;
 use crate::flight::Flights;
 use crate::tag::CallTags;
@@ -26,19 +26,19 @@ where
     }
 
     /// Joins the flight of a key and tags, or starts `load` as one.
-    pub(crate) async fn run<F>(&self, detacher: &Arc<Detacher>, key: K, tags: &CallTags, load: impl FnOnce() -> F) -> Result<V>
+    pub(crate) async fn run<F>(&self, runtime: &Handle, key: K, tags: &CallTags, load: impl FnOnce() -> F) -> Result<V>
     where
         F: Future<Output = Result<V>> + Send + 'static,
     {
-        if tags.is_empty() { self.plain.run(detacher, key, load).await } else { self.tagged.run(detacher, (key, tags.clone()), load).await }
+        if tags.is_empty() { self.plain.run(runtime, key, load).await } else { self.tagged.run(runtime, (key, tags.clone()), load).await }
     }
 
     /// Starts `load` as the key's flight unless there is one, and waits for neither.
-    pub(crate) fn start<F>(&self, detacher: &Arc<Detacher>, key: K, tags: &CallTags, load: impl FnOnce() -> F)
+    pub(crate) fn start<F>(&self, runtime: &Handle, key: K, tags: &CallTags, load: impl FnOnce() -> F)
     where
         F: Future<Output = Result<V>> + Send + 'static,
     {
-        if tags.is_empty() { self.plain.start(detacher, key, load) } else { self.tagged.start(detacher, (key, tags.clone()), load) }
+        if tags.is_empty() { self.plain.start(runtime, key, load) } else { self.tagged.start(runtime, (key, tags.clone()), load) }
     }
 
     /// Lets later readers of the key start anew. Those already waiting keep the flight.

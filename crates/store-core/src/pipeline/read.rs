@@ -129,7 +129,7 @@ impl<T: Schema> Pipeline<T> {
                 }
             }
         };
-        self.flights.run(self.shared.life.detacher(), key, tags, load).await
+        self.flights.run(self.shared.life.runtime(), key, tags, load).await
     }
 
     /// The record from the shared tier or below, with the columns that memory leaves out.

@@ -88,7 +88,7 @@ impl<T: Schema> Pipeline<T> {
         let may_join = is_fresh && (self.queries.flights().join(&cached.key).is_none() || self.has_heard_what_was_told().await);
         if may_join {
             let load = self.load_query(&cached)?;
-            return self.queries.flights().run(self.shared.life.detacher(), cached.key.clone(), || load).await;
+            return self.queries.flights().run(self.shared.life.runtime(), cached.key.clone(), || load).await;
         }
         self.load_query(&cached)?.await
     }

@@ -119,7 +119,7 @@ impl<T: Schema> Pipeline<T> {
                 pipeline.load(key, View::Near, Caches::Fill, &tags).await
             }
         };
-        pipeline.flights.start(self.shared.life.detacher(), key, &tags, load);
+        pipeline.flights.start(self.shared.life.runtime(), key, &tags, load);
     }
 
     /// When memory forgets a record whose life time ends, and the record with that end, where it is kept beyond or loaded ahead of it.

@@ -27,7 +27,7 @@ use crate::version::Version;
 impl<T: Schema> Pipeline<T> {
     /// Writes records and answers what is stored, in their order. Of several with one key the last wins.
     ///
-    /// The work outlives its caller: one that gives up leaves no tier behind the others.
+    /// The work runs in a task of its own: a caller that gives up leaves no tier behind the others.
     pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {
         tags.check()?;
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
