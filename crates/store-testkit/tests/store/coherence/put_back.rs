@@ -9,7 +9,7 @@ use store_testkit::servers::{PostgresOptions, PostgresServer};
 use strata::mem::MemTier;
 use strata::pg::{PgConfig, PgTier};
 use strata::redis::RedisTier;
-use strata::{Collection, Role, Store};
+use strata::{Collection, Freshness, Role, Store};
 use tokio::time::Instant;
 
 use super::until;
@@ -97,6 +97,16 @@ async fn put_back(since: impl FnOnce(&mut PostgresServer)) {
             until("the last write is shown", async || level(players, number).await == Some(WRITES_SINCE)).await;
         }
     }
+    // What is put back is noticed by a place in the log behind the copy: that of each instance, and that of the mark.
+    for players in &players {
+        players.clone().with_freshness(Freshness::Strong).get(id(0)).await.unwrap();
+    }
+    until("the mark has come past the last write", async || {
+        let late = open(&postgres, redis.tier().await).await;
+        let answer = late.collection::<Player>().unwrap().read(id(0)).await.unwrap();
+        answer.is_some_and(|answer| answer.level == WRITES_SINCE && answer.tier == Role::Shared)
+    })
+    .await;
 
     postgres.stop().unwrap();
     fs::remove_dir_all(&data).unwrap();
