@@ -266,7 +266,7 @@ impl Checker {
             Kind::Tagged | Kind::Loaded => self.problem_of_number(instance, read, limit),
         };
         if let Some(problem) = problem {
-            self.verdict.note(key, at, format!("{read:?}: {problem}"));
+            self.verdict.note(key, at, format!("instance {index}: {read:?}: {problem}"));
         }
     }
 

@@ -13,7 +13,8 @@ use tokio::process::{Child, Command};
 use crate::arguments::{Length, Plan};
 use crate::checker::Verdict;
 use crate::faults::{Fault, Pack, Servers};
-use crate::history::{Event, Journal, Spell, now};
+use crate::history::{Journal, now};
+use crate::losses::Losses;
 use crate::model::{BOUND, DEAF_TRIGGER, SLOW_COMMIT_TRIGGER};
 use crate::observer::{Observer, Progress};
 use crate::outside;
@@ -34,14 +35,15 @@ pub(crate) struct Conductor<'a> {
     redis: Kind,
     servers: Servers,
     observer: Observer,
-    /// Where it is noted what Redis loses.
-    journal: Journal,
+    /// What Redis loses.
+    losses: Losses,
     directory: Histories,
     workers: Vec<Child>,
     /// How many workers were started.
     started: u32,
     pack: Pack,
     faults: BTreeMap<Fault, u64>,
+    timeline: Vec<(u64, u64, Fault)>,
     random: fastrand::Rng,
 }
 
@@ -66,6 +68,8 @@ impl Drop for Histories {
 pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     pub(crate) faults: BTreeMap<Fault, u64>,
+    /// When each began and ended.
+    pub(crate) timeline: Vec<(u64, u64, Fault)>,
     pub(crate) workers: u32,
     /// How long after its beginning the run met its first violation.
     pub(crate) first: Option<Duration>,
@@ -85,13 +89,14 @@ pub(crate) async fn run(plan: &Plan, redis: Kind, length: Length, without: Optio
         without,
         redis,
         servers,
-        journal: Journal::create(&directory.0.join("conductor.history"))?,
+        losses: Losses::new(redis, Journal::create(&directory.0.join("conductor.history"))?),
         observer: Observer::start(directory.0.clone(), BOUND.as_nanos() as u64),
         directory,
         workers: Vec::new(),
         started: 0,
         pack: Pack::new(redis, plan.has_standby),
         faults: BTreeMap::new(),
+        timeline: Vec::new(),
         random: fastrand::Rng::with_seed(plan.seed),
     };
     let began = now();
@@ -105,7 +110,7 @@ pub(crate) async fn run(plan: &Plan, redis: Kind, length: Length, without: Optio
     conductor.stop().await?;
     let verdict = conductor.observer.finish()?;
     let first = verdict.first.iter().map(|violation| violation.at.saturating_sub(began)).min().map(Duration::from_nanos);
-    Ok(Outcome { verdict, faults: conductor.faults, workers: conductor.started, first, took, is_interrupted })
+    Ok(Outcome { verdict, faults: conductor.faults, timeline: conductor.timeline, workers: conductor.started, first, took, is_interrupted })
 }
 
 impl Conductor<'_> {
@@ -162,6 +167,7 @@ impl Conductor<'_> {
                 () = tokio::time::sleep(pause) => {}
             }
             self.look_after_workers()?;
+            self.losses.look(self.servers.redis.agrees()?)?;
             let progress = self.observer.progress();
             bar.set_position(if let Length::Time(_) = self.length { begun.elapsed().as_secs() } else { progress.operations });
             if told.elapsed() >= NEWS {
@@ -193,6 +199,7 @@ impl Conductor<'_> {
         let Some(fault) = self.pack.deal(&mut self.random) else { return Ok(()) };
         bar.set_message(fault.to_string());
         let index = self.random.usize(..self.workers.len());
+        let began = now();
         let happened = match fault {
             Fault::KillWorker => {
                 self.workers[index].kill().await?;
@@ -213,16 +220,15 @@ impl Conductor<'_> {
         };
         if happened {
             *self.faults.entry(fault).or_default() += 1;
+            self.timeline.push((began, now(), fault));
         }
         Ok(())
     }
 
     /// Lets a fault of the servers happen. Where Redis goes back, mostly all workers but one stand still for a while: he who could mend it is likely among them.
     fn suffer(&mut self, fault: Fault, index: usize) -> Result<bool> {
-        let margin = fault.loss(self.redis).map(|margin| margin.as_nanos() as u64);
-        let mut spell = Spell { from: now().saturating_sub(margin.unwrap_or_default()), to: u64::MAX };
-        if margin.is_some() {
-            self.journal.write(Event::Lost(spell))?;
+        if fault.loses(self.redis) {
+            self.losses.begin()?;
         }
         let others = self.workers.iter().enumerate().filter(|(other, _)| *other != index).filter_map(|(_, worker)| worker.id());
         let still: Vec<u32> = if fault.goes_back() && self.random.u32(..4) > 0 { others.collect() } else { Vec::new() };
@@ -235,9 +241,8 @@ impl Conductor<'_> {
             std::thread::sleep(STANDSTILL);
             still.iter().try_for_each(|id| signal(*id, "CONT"))?;
         }
-        if let Some(margin) = margin {
-            spell.to = now() + margin;
-            self.journal.write(Event::Lost(spell))?;
+        if fault.loses(self.redis) {
+            self.losses.end()?;
         }
         happened
     }

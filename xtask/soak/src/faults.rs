@@ -104,19 +104,16 @@ impl Fault {
         matches!(self, Fault::RevertRedis | Fault::FailOverRedis)
     }
 
-    /// Whether Redis may lose what it was told and keep what it was told before; if so, how long before and after the fault that may have been.
-    pub(crate) fn loss(self, redis: Kind) -> Option<Duration> {
-        match (self, redis) {
-            (Fault::RevertRedis, _) => Some(Duration::ZERO),
+    /// Whether Redis may lose what it was told and keep what it was told before.
+    pub(crate) fn loses(self, redis: Kind) -> bool {
+        match self {
+            Fault::RevertRedis => true,
             // Whoever misses a primary lets its replica take over.
-            (Fault::FailOverRedis | Fault::PauseRedis | Fault::KillRedis, Kind::Sentinel | Kind::Cluster) => Some(DISAGREEMENT),
-            _ => None,
+            Fault::FailOverRedis | Fault::PauseRedis | Fault::KillRedis => redis != Kind::Single,
+            _ => false,
         }
     }
 }
-
-/// For how long about a fail-over the old primary and the new one may disagree on what they were told.
-const DISAGREEMENT: Duration = Duration::from_secs(5);
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,7 @@ mod history;
 mod instance;
 mod line;
 mod loaded;
+mod losses;
 mod model;
 mod observer;
 mod outside;

@@ -74,6 +74,19 @@ impl Redis {
         })
     }
 
+    /// Whether a server and its replica do not both take writes, as they do after a fail-over until the former primary is told of it: seconds, with a sentinel.
+    pub(crate) fn agrees(&mut self) -> Result<bool> {
+        let (one, other) = match self {
+            Redis::Single(_) => return Ok(true),
+            Redis::Sentinel(group) => group.primary_and_replica()?,
+            Redis::Cluster(cluster, replica) => match cluster.masters() {
+                [first, ..] => (first, replica),
+                [] => return Ok(true),
+            },
+        };
+        Ok(!(is_primary(one) && is_primary(other)))
+    }
+
     /// Lets the replica take over with what it had `lag` ago, whether or not the primary is killed before; `false` where no replica follows.
     pub(crate) fn fail_over(&mut self, lag: Duration, kill: bool, before_loss: impl FnOnce() -> Result<()>) -> Result<bool> {
         match self {

@@ -13,6 +13,8 @@ use crate::redis::Kind;
 
 /// How many violations are shown in full.
 const SHOWN: usize = 20;
+/// Faults so recent are shown with a violation.
+const RECENT: Duration = Duration::from_secs(10);
 /// Of so many reads not one may be too late to check.
 const LATE: u64 = 100;
 
@@ -26,6 +28,7 @@ async fn run_whole(plan: &Plan) -> Result<bool> {
     let mut whole = Outcome {
         verdict: Verdict::default(),
         faults: BTreeMap::new(),
+        timeline: Vec::new(),
         workers: 0,
         first: None,
         took: Duration::ZERO,
@@ -38,6 +41,7 @@ async fn run_whole(plan: &Plan) -> Result<bool> {
         }
         whole.verdict.add(run.verdict);
         run.faults.into_iter().for_each(|(fault, count)| *whole.faults.entry(fault).or_default() += count);
+        whole.timeline.extend(run.timeline);
         whole.workers += run.workers;
         whole.took += run.took;
         whole.is_interrupted = run.is_interrupted;
@@ -80,7 +84,7 @@ async fn run_without_each(plan: &Plan) -> Result<bool> {
 }
 
 fn show(outcome: &Outcome) {
-    let Outcome { verdict, faults, workers, first, took, .. } = outcome;
+    let Outcome { verdict, faults, timeline, workers, first, took, .. } = outcome;
     let Verdict { counts, stats, .. } = verdict;
     let operations = counts.operations();
     println!("operations      {operations} in {} s, {:.0} a second", took.as_secs(), operations as f64 / took.as_secs_f64().max(1.0));
@@ -94,6 +98,7 @@ fn show(outcome: &Outcome) {
     println!("calls failed    {}", counts.failures);
     println!("hits            L1 {}, L2 {}, L3 {}", stats.l1_hits, stats.l2_hits, stats.l3_hits);
     println!("fills refused   {}", stats.refused);
+    println!("tick late       at {} reads, by {:.1?} at most", stats.late, Duration::from_nanos(stats.latest));
     println!("overlaps        {}", counts.overlaps);
     println!("workers started {workers}");
     let faults: Vec<String> = faults.iter().map(|(fault, count)| format!("{fault} {count}")).collect();
@@ -102,6 +107,11 @@ fn show(outcome: &Outcome) {
     println!("violations      {}{first}", counts.violations);
     for violation in verdict.first.iter().take(SHOWN) {
         println!("  {}", violation.text);
+        let ago = |at: u64| Duration::from_nanos(violation.at.saturating_sub(at)).as_secs_f64();
+        let before = timeline.iter().filter(|(began, ended, _)| *began < violation.at && violation.at < *ended + RECENT.as_nanos() as u64);
+        let before: Vec<String> =
+            before.map(|(began, ended, fault)| format!("{fault} {:.1} to {:.1} s ago", ago(*began), ago(*ended))).collect();
+        println!("    at {}, after: {}", violation.at, if before.is_empty() { "no fault".to_owned() } else { before.join(", ") });
     }
 }
 
@@ -158,7 +168,7 @@ mod tests {
             overlaps: 1,
             ..Counts::default()
         };
-        let stats = Stats { refused: 1, l1_hits: 1, l2_hits: 1, l3_hits: 0 };
+        let stats = Stats { refused: 1, l1_hits: 1, l2_hits: 1, ..Stats::default() };
         let verdict = Verdict { counts, stats, first: Vec::new() };
         assert!(has_teeth(&verdict));
         let lacking: [fn(&mut Verdict); 15] = [
