@@ -33,6 +33,9 @@ cargo xtask up
     eval \"$(cargo xtask up)\"
 cargo xtask down
     Stops what `up` started.
+cargo xtask migrate [--plan | --check | --status | --from DIR | ...]
+    Brings the examples' database to their models' layout: that of DATABASE_URL, or the quickstart's.
+    It is the command line of examples/manage; `cargo run -p manage -- --help` lists the others.
 cargo xtask tidy
     Checks the rules of the workspace that no compiler checks.
 cargo xtask bench races
@@ -48,6 +51,8 @@ pub(crate) enum Task {
     Prove(Proof),
     Up,
     Down,
+    /// With the options of the examples' own command line.
+    Migrate(Vec<String>),
     Tidy,
     BenchRaces,
     Bench(BenchOptions),
@@ -91,6 +96,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task>
     let task = match arguments.next().as_deref() {
         Some("test") => return parse_test(arguments).map(Task::Test),
         Some("prove") => return parse_proof(arguments),
+        Some("migrate") => return Ok(Task::Migrate(arguments.collect())),
         Some("up") => Task::Up,
         Some("down") => Task::Down,
         Some("tidy") => Task::Tidy,

@@ -269,6 +269,7 @@ impl Breaker {
     pub(crate) fn health(&self) -> TierHealth {
         let status = self.lock();
         TierHealth {
+            replicas: Vec::new(),
             name: self.name.clone(),
             role: self.role,
             state: status.phase.state(),

@@ -1,6 +1,7 @@
 //! Putting a store together.
 
-mod checks;
+pub(crate) mod checks;
+mod references;
 mod registration;
 
 pub use registration::SchemaOptions;
@@ -16,18 +17,24 @@ use tokio::sync::Semaphore;
 use crate::behind::{self, Elsewhere, Opened, Overlay, WriteBehind};
 use crate::codec::{self, Codec};
 use crate::coherence::{Coherence, Tasks};
+#[cfg(feature = "encryption")]
+use crate::crypto::KeyProvider;
+use crate::crypto::{KeyRing, Sealer};
+use crate::diagnosis::Diagnosis;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{NearTier, NoNear};
 use crate::gate::{Closing, Gate};
 use crate::guard::Guard;
 use crate::health::{HealthChange, HealthListener};
 use crate::life::Life;
+use crate::migration::Migrator;
 use crate::pipeline::{Follow, Shared, WriteTurns};
-use crate::schema::{BoundSchema, Schema, WriteMode};
+use crate::schema::{BoundSchema, Schema, SchemaDefinition, WriteMode};
 use crate::settings::Settings;
 use crate::stats::Counters;
 use crate::store::{Parts, Store};
 use crate::tier::{Role, Tier};
+use crate::upgrade::UpgradePolicy;
 use crate::verification::Findings;
 use registration::{Context, Registration, Typed};
 
@@ -72,6 +79,8 @@ pub struct StoreBuilder<N: NearTier = NoNear> {
     settings: Settings,
     read_codecs: Vec<Arc<dyn Codec>>,
     health_listener: Option<HealthListener>,
+    #[cfg(feature = "encryption")]
+    key_provider: Option<Arc<dyn KeyProvider>>,
     problems: Vec<String>,
 }
 
@@ -84,6 +93,8 @@ impl StoreBuilder<NoNear> {
             settings: Settings::default(),
             read_codecs: Vec::new(),
             health_listener: None,
+            #[cfg(feature = "encryption")]
+            key_provider: None,
             problems: Vec::new(),
         }
     }
@@ -101,6 +112,8 @@ impl StoreBuilder<NoNear> {
             settings: self.settings,
             read_codecs: self.read_codecs,
             health_listener: self.health_listener,
+            #[cfg(feature = "encryption")]
+            key_provider: self.key_provider,
             problems: self.problems,
         }
     }
@@ -150,6 +163,13 @@ impl<N: NearTier> StoreBuilder<N> {
         self
     }
 
+    /// Says what becomes of what was upgraded while it was read, in every schema that says nothing itself: [`Settings::upgrade_policy`].
+    #[must_use]
+    pub fn upgrade_policy(mut self, policy: UpgradePolicy) -> Self {
+        self.settings.upgrade_policy = policy;
+        self
+    }
+
     /// Keeps the writes of write-behind in a journal in this directory until the truth has them: [`Settings::journal`].
     ///
     /// The directory is the store's own, on a disk of this machine. It is made if it is missing. The next store on it flushes what an earlier one left there.
@@ -170,6 +190,38 @@ impl<N: NearTier> StoreBuilder<N> {
     #[must_use]
     pub fn read_codec(mut self, codec: impl Codec) -> Self {
         self.read_codecs.push(Arc::new(codec));
+        self
+    }
+
+    /// Gives the keys of encrypted fields: a [`KeyRing`](crate::KeyRing), or what knows where keys are kept. A second call takes the place of the first.
+    ///
+    /// ```
+    /// use store_core::{EncryptionKey, KeyRing, Store};
+    /// # use store_derive::Schema;
+    /// # use store_testkit::ModelRecords;
+    /// #[derive(Schema)]
+    /// #[schema(cache_only)]
+    /// struct Session {
+    ///     #[schema(primary_key)]
+    ///     id: String,
+    ///     #[schema(encrypted)]
+    ///     token: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> store_core::Result<()> {
+    /// # let (redis, key) = (ModelRecords::new(), EncryptionKey::generate()?);
+    /// let store = Store::builder().tier(redis).schema::<Session>().encryption(KeyRing::new(1, key)).build().await?;
+    /// let sessions = store.collection::<Session>()?;
+    /// sessions.set(Session { id: "a".into(), token: "secret".into() }).await?;
+    /// assert_eq!(sessions.get("a").await?.map(|session| session.token.clone()).as_deref(), Some("secret"));
+    /// # store.close().await
+    /// # }
+    /// ```
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn encryption(mut self, keys: impl KeyProvider) -> Self {
+        self.key_provider = Some(Arc::new(keys));
         self
     }
 
@@ -219,6 +271,52 @@ impl<N: NearTier> StoreBuilder<N> {
         Box::pin(self.assemble()).await
     }
 
+    /// Lets each tier look at its server: versions, clocks, distance, rights, settings. No store is built, and nothing is made or changed.
+    pub async fn diagnose(&self) -> Vec<Diagnosis> {
+        let near = self.near.iter().map(|near| Arc::clone(near) as Arc<dyn Tier>);
+        let mut diagnoses = Vec::new();
+        for tier in near.chain(self.tiers.iter().cloned()) {
+            diagnoses.push(Diagnosis { role: tier.role(), name: tier.name().to_owned(), findings: tier.diagnose().await });
+        }
+        diagnoses
+    }
+
+    /// Checks the stack, and gives what migrates its tier of truth: for a deploy that migrates before any store runs, or a program whose stores may make no
+    /// tables. No store is made, and nothing is asked of a tier yet.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) or [`SchemaDuplicate`](ErrorKind::SchemaDuplicate) as [`build`](Self::build), and where no tier has tables.
+    pub fn migrator(self) -> Result<Migrator> {
+        // A migration needs no keys.
+        let checked = self.check(|_, _| None)?;
+        let migrator = migrator(&checked.stack, &checked.bound, &checked.settings).ok_or_else(Migrator::missing)?;
+        Ok(migrator.with_tiers(checked.tiers))
+    }
+
+    /// Holds the parts against each other; `key_problem` says what a schema lacks of keys.
+    fn check(self, key_problem: impl Fn(&BoundSchema, &[&SchemaDefinition]) -> Option<String>) -> Result<Checked<N>> {
+        let StoreBuilder { near, tiers, schemas, settings, read_codecs, health_listener, mut problems, .. } = self;
+        problems.extend(settings.problems());
+        let guards: Vec<_> = tiers.iter().map(|tier| Guard::new(&**tier, &settings, health_listener.clone())).collect();
+        let stack = checks::stack(near.is_some(), &tiers, &guards, &mut problems);
+        let mut bound: Vec<_> = schemas.iter().map(|schema| schema.bind(&settings)).collect();
+        references::resolve(&mut bound);
+        references::check(&bound, &mut problems);
+        checks::schemas(&schemas, &bound, &stack, near.is_some(), &settings, &mut problems);
+        problems.extend(schemas.iter().zip(&bound).filter_map(|(registration, schema)| {
+            let problem = key_problem(schema, &registration.older_definitions())?;
+            Some(format!("schema `{}`: {problem}", schema.name()))
+        }));
+        let given = std::iter::once(Arc::clone(&settings.codec)).chain(read_codecs).collect();
+        let codecs = checks::codecs(given, codec::built_in(), &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidConfig, problems.join("; ")));
+        }
+        checks::duplicates(&schemas, &bound)?;
+        Ok(Checked { near, tiers, guards, stack, schemas, bound, settings, codecs })
+    }
+
     async fn assemble(self) -> Result<Store> {
         let runtime = Handle::try_current().map_err(|_| {
             Error::new(
@@ -232,21 +330,12 @@ impl<N: NearTier> StoreBuilder<N> {
                 "a store needs a tokio runtime with its timer on; add `enable_time` or `enable_all` to the runtime's builder",
             ));
         }
-        let StoreBuilder { near, tiers, schemas, settings, read_codecs, health_listener, mut problems } = self;
-        problems.extend(settings.problems());
-        let guards: Vec<_> = tiers.iter().map(|tier| Guard::new(&**tier, &settings, health_listener.clone())).collect();
-        let stack = checks::stack(near.is_some(), &tiers, &guards, &mut problems);
-        let bound: Vec<_> = schemas.iter().map(|schema| schema.bind(&settings)).collect();
-        checks::schemas(&schemas, &bound, &stack, near.is_some(), &settings, &mut problems);
-        let given = std::iter::once(Arc::clone(&settings.codec)).chain(read_codecs).collect();
-        let codecs = checks::codecs(given, codec::built_in(), &mut problems);
-        if !problems.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidConfig, problems.join("; ")));
-        }
-        checks::duplicates(&schemas, &bound)?;
-        if let Some(tables) = &stack.tables {
-            let stored: Vec<_> = bound.iter().filter(|schema| !schema.is_cache_only()).cloned().collect();
-            let prepared = if settings.create_tables { tables.prepare(&stored).await } else { checks::tables(&**tables, &stored).await };
+        let keys = self.keys().await?;
+        let Checked { near, tiers, guards, stack, schemas, bound, settings, codecs } =
+            self.check(|schema, older| Sealer::problem(schema, older, keys.as_deref()))?;
+        let migrator = migrator(&stack, &bound, &settings);
+        if let Some(migrator) = &migrator {
+            let prepared = if settings.create_tables { migrator.make().await } else { migrator.check().await };
             prepared.map_err(|error| error.with_tier(Role::Truth).with_operation("build"))?;
         }
         let opened = match (&stack.tables, &stack.journals) {
@@ -269,6 +358,7 @@ impl<N: NearTier> StoreBuilder<N> {
             counters: Counters::default(),
             findings: Findings::default(),
             codecs,
+            keys,
             life: Arc::new(Life::new(runtime)),
             writes: Gate::new(),
             closing: Closing::new(),
@@ -285,6 +375,9 @@ impl<N: NearTier> StoreBuilder<N> {
         }
         coherence.follow(followed.iter().map(Arc::downgrade).collect());
         let tasks = Tasks::start(&shared.life, &coherence, &followed, stack.wakes, &shared.settings).await;
+        if let Some(upkeep) = migrator.as_ref().filter(|_| shared.settings.create_tables).and_then(Migrator::upkeep) {
+            tasks.add(shared.life.runtime().spawn(upkeep));
+        }
         // Nobody else has set it.
         let _ = shared.tasks.set(tasks);
         if let Some(opened) = opened {
@@ -301,9 +394,44 @@ impl<N: NearTier> StoreBuilder<N> {
             schemas: followed,
             overlays,
             tables: stack.tables,
+            migrator,
             journals: stack.journals,
             shared,
         }))
+    }
+}
+
+/// Parts that make a stack.
+struct Checked<N: NearTier> {
+    near: Option<Arc<N>>,
+    tiers: Vec<Arc<dyn Tier>>,
+    /// They stand before the tiers, in the same order.
+    guards: Vec<Guard>,
+    stack: checks::Stack,
+    schemas: Vec<Box<dyn Registration<N>>>,
+    /// In the order of the schemas.
+    bound: Vec<Arc<BoundSchema>>,
+    settings: Settings,
+    codecs: Vec<Arc<dyn Codec>>,
+}
+
+/// What migrates the tier of truth, if there is one with tables.
+fn migrator(stack: &checks::Stack, bound: &[Arc<BoundSchema>], settings: &Settings) -> Option<Migrator> {
+    let stored = bound.iter().filter(|schema| !schema.is_cache_only()).cloned().collect();
+    Some(Migrator::new(Arc::clone(stack.migrations.as_ref()?), stored, settings.migration.clone()))
+}
+
+impl<N: NearTier> StoreBuilder<N> {
+    #[cfg(feature = "encryption")]
+    async fn keys(&self) -> Result<Option<Arc<KeyRing>>> {
+        let Some(provider) = &self.key_provider else { return Ok(None) };
+        let keys = provider.key_ring().await.map_err(|error| error.with_operation("build"))?;
+        Ok(Some(Arc::new(keys)))
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    async fn keys(&self) -> Result<Option<Arc<KeyRing>>> {
+        Ok(None)
     }
 }
 

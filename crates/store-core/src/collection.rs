@@ -211,6 +211,7 @@ impl<T: Schema> Collection<T> {
     }
 
     /// Writes many records, all or none, with one batched call to each tier. Of several with one key the last wins, and each of them is answered with it.
+    /// With write-behind they are taken over all or none, and then [each stands for itself](crate::WriteMode::WriteBehind).
     ///
     /// # Errors
     ///

@@ -275,6 +275,12 @@ impl Error {
         self
     }
 
+    /// Names another column than the one that is named.
+    pub(crate) fn with_column_replaced(mut self, column: &'static str) -> Self {
+        self.0.column = Some(column.into());
+        self
+    }
+
     /// Names the operation, unless one is named already.
     #[must_use]
     pub fn with_operation(mut self, operation: &'static str) -> Self {
@@ -364,7 +370,11 @@ impl fmt::Display for Error {
         }
         let mut place = " in";
         if let Some(schema) = &inner.schema {
-            write!(f, "{place} schema `{schema}`")?;
+            match inner.kind {
+                // The kind says already that it is one.
+                ErrorKind::SchemaNotFound | ErrorKind::SchemaDuplicate => write!(f, " (`{schema}`)")?,
+                _ => write!(f, "{place} schema `{schema}`")?,
+            }
             place = ",";
         }
         if let Some(column) = &inner.column {

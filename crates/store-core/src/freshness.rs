@@ -24,7 +24,8 @@ pub enum Freshness {
     /// Every commit made longer ago than this is in the answer. A copy in a cache is used if this instance has read the log of commits since then;
     /// otherwise it reads the log, or the truth, first.
     Bounded(Duration),
-    /// Everything that the token's holder has written and read is in the answer.
+    /// Everything that the token's holder has written and read is in the answer. What others wrote since then has no bound of age, as with
+    /// [`Any`](Freshness::Any): a copy that has passed the token is used even while the log cannot be read.
     Session(Token),
     /// Every commit made before the read began is in the answer: the truth is asked.
     Strong,

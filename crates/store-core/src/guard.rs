@@ -2,6 +2,7 @@
 
 mod journals;
 mod log;
+mod migrations;
 mod records;
 mod tables;
 mod transaction;
@@ -18,6 +19,7 @@ use crate::tier::{Facets, Tier};
 
 use journals::GuardedJournals;
 use log::GuardedLog;
+use migrations::GuardedMigrations;
 use records::GuardedRecords;
 use tables::GuardedTables;
 use wakes::GuardedWakes;
@@ -46,11 +48,12 @@ impl Guard {
     /// The tier's facets behind this guard.
     pub(crate) fn facets(&self, facets: Facets) -> Facets {
         // Every facet by name, so that a new one is not passed through unnoticed.
-        let Facets { near, records, tables, log, journals, wakes } = facets;
+        let Facets { near, records, tables, migrations, log, journals, wakes } = facets;
         Facets {
             near,
             records: records.map(|inner| Arc::new(GuardedRecords { inner, guard: self.clone() }) as _),
             tables: tables.map(|inner| Arc::new(GuardedTables { inner, guard: self.clone() }) as _),
+            migrations: migrations.map(|inner| Arc::new(GuardedMigrations { inner, guard: self.clone() }) as _),
             log: log.map(|inner| Arc::new(GuardedLog { inner, guard: self.clone() }) as _),
             journals: journals.map(|inner| Arc::new(GuardedJournals { inner, guard: self.clone() }) as _),
             wakes: wakes.map(|inner| Arc::new(GuardedWakes { inner, guard: self.clone() }) as _),

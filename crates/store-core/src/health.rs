@@ -87,6 +87,23 @@ pub struct TierHealth {
     pub last_error: Option<String>,
     /// Failures since the tier answered last.
     pub consecutive_failures: u64,
+    /// The tier's read replicas, in the order of its settings. One that is not used makes no tier unhealthy: others answer, or the primary.
+    pub replicas: Vec<ReplicaHealth>,
+}
+
+/// How one read replica is doing; part of [`TierHealth`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaHealth {
+    /// Its host and port.
+    pub address: String,
+    /// Whether it is given reads: it answers, and is not too far behind.
+    pub is_used: bool,
+    /// How far behind its primary it is at most; `None` where that is not known.
+    pub lag: Option<Duration>,
+    /// Reads of this process that are under way.
+    pub reads: u64,
+    /// What the last failure was, also of one that is over; `None` if there was none.
+    pub last_error: Option<String>,
 }
 
 /// A change of one tier's breaker, as [`StoreBuilder::on_health_change`](crate::StoreBuilder::on_health_change) tells it.

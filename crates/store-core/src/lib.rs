@@ -12,7 +12,14 @@ mod clock;
 mod codec;
 mod coherence;
 mod collection;
+#[cfg(feature = "encryption")]
+mod crypto;
+#[cfg(not(feature = "encryption"))]
+#[path = "crypto/absent.rs"]
+mod crypto;
 mod deferred;
+mod diagnosis;
+mod document;
 mod error;
 pub mod facet;
 mod fence;
@@ -27,6 +34,7 @@ mod import;
 mod key;
 mod life;
 mod load;
+mod migration;
 mod notes;
 mod page;
 mod pipeline;
@@ -36,6 +44,8 @@ mod query;
 mod query_cache;
 mod reader;
 mod record;
+#[cfg(feature = "encryption")]
+mod reencrypt;
 mod schema;
 mod settings;
 pub mod sql;
@@ -46,6 +56,7 @@ mod tag;
 mod tier;
 mod timestamp;
 mod transaction;
+mod upgrade;
 mod value;
 mod verification;
 mod version;
@@ -61,27 +72,38 @@ pub use builder::{SchemaOptions, StoreBuilder};
 pub use clock::{Clock, SystemClock};
 pub use codec::*;
 pub use collection::{Collection, UpdateOutcome};
+#[cfg(feature = "encryption")]
+pub use crypto::*;
 pub use deferred::Deferred;
+pub use diagnosis::{Diagnosis, Finding, Weight};
+pub use document::{Document, Versioned};
 pub use error::{Error, ErrorKind, Result};
 pub use facet::{DeadLetter, EvictionCause, Isolation, NearTier, NoNear};
 pub use field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scalar};
 pub use freshness::{Freshness, Token};
-pub use health::{Health, HealthChange, TierHealth, WriteBehindHealth};
+pub use health::{Health, HealthChange, ReplicaHealth, TierHealth, WriteBehindHealth};
 pub use hooks::{HookError, Hooks};
 pub use import::{Import, ImportError};
 pub use key::{AsKey, Key, KeyPart, key_text};
 pub use load::{Known, Load, LoadError, LoadResult};
+pub use migration::{
+    Blocking, DirtyMark, Drift, MigrationFile, MigrationPlan, MigrationRecord, MigrationReport, MigrationSettings, MigrationStep, Migrator,
+    PendingFile, Resolution,
+};
 pub use page::Page;
 pub use pipeline::WarmProgress;
 pub use query::{
     Assignment, Changes, Column, ColumnName, Columns, Comparison, Cursor, DEFAULT_LIMIT, Direction, Filter, IntoField, Operand, Order,
-    Projection, Query,
+    Projection, Query, SIMILARITY,
 };
 pub use reader::Reader;
 pub use record::{EncodedRecord, Record, StoredRow};
+#[cfg(feature = "encryption")]
+pub use reencrypt::{Reencrypt, ReencryptProgress};
 pub use schema::{
-    BoundSchema, ColumnDefinition, DefaultValue, Eviction, IndexDefinition, Lifetime, NearPolicy, Policies, Residence, Schema,
-    SchemaDefinition, SharedPolicy, Stamp, TruthPolicy, WriteMode,
+    BoundSchema, CheckDefinition, ColumnDefinition, DefaultValue, Encryption, Eviction, IndexDefinition, IndexKind, Lifetime, NearPolicy,
+    OnDelete, PartitionDefinition, Partitioning, Period, Policies, ReferenceDefinition, Residence, Schema, SchemaDefinition, SharedPolicy,
+    Span, Stamp, TruthPolicy, UpgradePolicies, WriteMode,
 };
 pub use settings::Settings;
 pub use stats::Stats;
@@ -90,6 +112,7 @@ pub use tag::Tag;
 pub use tier::{Facets, Role, Tier};
 pub use timestamp::Timestamp;
 pub use transaction::{QueuedTransaction, TaggedTransaction, Transaction, TransactionOptions};
+pub use upgrade::{Upgrade, UpgradeError, UpgradePolicy, Upgrades};
 pub use value::{ColumnType, Row, Value};
 pub use verification::{Inconsistency, KeyEvent, Verification};
 pub use version::Version;

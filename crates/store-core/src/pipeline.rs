@@ -19,12 +19,16 @@ mod loading;
 mod outlive;
 mod read;
 mod read_many;
+#[cfg(feature = "encryption")]
+mod reencrypt;
+mod sealing;
 mod search;
 mod search_cached;
 mod slots;
 mod stale;
 mod tags;
 mod transaction;
+mod upgrade;
 mod verify;
 mod warm;
 mod write;
@@ -45,6 +49,7 @@ pub(crate) use write::may_have_taken_effect;
 
 use flights::TaggedFlights;
 use tags::Tags;
+use upgrade::OlderVersions;
 
 use std::borrow::Borrow;
 use std::future::Future;
@@ -59,6 +64,8 @@ use tokio::sync::Semaphore;
 use crate::behind::{Behind, Elsewhere};
 use crate::codec::Codec;
 use crate::coherence::{Coherence, OwnCommits, Tasks, Trust};
+use crate::crypto::{KeyRing, Sealer};
+use crate::document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Records, Shelf};
 use crate::fence::Fences;
@@ -82,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) counters: Counters,
     pub(crate) codecs: Vec<Arc<dyn Codec>>,
+    /// What encrypted columns are sealed with.
+    pub(crate) keys: Option<Arc<KeyRing>>,
     pub(crate) life: Arc<Life>,
     pub(crate) writes: crate::gate::Gate,
     pub(crate) closing: crate::gate::Closing,
@@ -118,6 +127,8 @@ impl WriteTurns {
 pub(crate) struct Pipeline<T: Schema> {
     pub(crate) schema: Arc<BoundSchema>,
     hooks: Option<HookCalls<T>>,
+    /// What seals the rows below memory, if some of their columns are encrypted.
+    sealer: Option<Sealer>,
     /// What the truth does not have yet, where that may be.
     behind: Option<PendingWrites<T>>,
     pub(crate) near: Option<Arc<dyn Shelf<T>>>,
@@ -144,6 +155,7 @@ pub(crate) struct Pipeline<T: Schema> {
     queries: QueryCache<T>,
     shared_types: Vec<ColumnType>,
     warned_of_unreadable: AtomicBool,
+    older: OlderVersions<T>,
 }
 
 type Borrowed<T> = <<T as Schema>::Key as Key>::Borrowed;
@@ -159,17 +171,21 @@ impl<T: Schema> Pipeline<T> {
         shared: Arc<Shared>,
     ) -> Self {
         let columns = schema.definition().columns();
-        let shared_types = schema.shared_positions().iter().map(|&position| columns[position].column_type).collect();
+        let shared_types = schema.shared_positions().iter().map(|&position| columns[position].shared_type()).collect();
         let trust = match &backing {
             Backing::Tables { log, .. } => Some(Trust::new(Arc::clone(log), shared.coherence.generations_met())),
             Backing::Records(_) | Backing::Memory(_) => None,
         };
+        let keys = shared.keys.as_ref().filter(|_| !matches!(backing, Backing::Memory(_)));
+        let sealer = keys.and_then(|keys| Sealer::new(&schema, keys));
         let verifier = Verifier::new(&shared.settings);
         let tags = Tags::new(schema.definition());
         let queries = QueryCache::new(QueryLimits { entries: shared.settings.query_max_entries, rows: shared.settings.query_max_rows });
+        let older = OlderVersions::new(&schema, keys);
         Pipeline {
             schema,
             hooks,
+            sealer,
             behind,
             near,
             cache,
@@ -190,6 +206,7 @@ impl<T: Schema> Pipeline<T> {
             queries,
             shared_types,
             warned_of_unreadable: AtomicBool::new(false),
+            older,
         }
     }
 
@@ -200,14 +217,23 @@ impl<T: Schema> Pipeline<T> {
     /// Refuses an empty key, and any call after the store was closed.
     pub(crate) fn check(&self, key: &Borrowed<T>) -> Result<()> {
         self.check_open()?;
-        if <T::Key as Key>::is_empty(key) {
-            return Err(Error::new(
-                ErrorKind::MissingPrimaryKey,
-                "the key is empty (\"\", 0, the nil UUID, or a tuple that holds one); give the record a key",
-            )
-            .with_schema(self.schema.name()));
+        if <T::Key as Key>::is_empty(key) { Err(self.empty_key("the key is empty")) } else { Ok(()) }
+    }
+
+    /// As [`check`](Self::check), for each of several keys.
+    pub(crate) fn check_all(&self, keys: &[T::Key]) -> Result<()> {
+        self.check_open()?;
+        match keys.iter().position(|key| <T::Key as Key>::is_empty(key.borrow())) {
+            Some(position) => {
+                Err(self.empty_key(&format!("the key of number {} of the {} in this call is empty", position + 1, keys.len())))
+            }
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    fn empty_key(&self, what: &str) -> Error {
+        let message = format!("{what} (\"\", 0, the nil UUID, or a tuple that holds one); give the record a key");
+        Error::new(ErrorKind::MissingPrimaryKey, message).with_schema(self.schema.name())
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -252,18 +278,39 @@ impl<T: Schema> Pipeline<T> {
 
     /// A model for a row, with the columns that `view` shows. An error names no key: the caller knows it, or gets it from the row by
     /// [`key_values`](Self::key_values).
-    fn model(&self, mut row: Row<'static>, view: View) -> Result<T> {
+    fn model(&self, row: Row<'static>, view: View) -> Result<T> {
+        // What is not shown is not opened.
+        self.model_of_open(self.opened(self.seen(row, view))?)
+    }
+
+    /// A row without the columns that `view` does not show.
+    fn seen(&self, mut row: Row<'static>, view: View) -> Row<'static> {
         let columns = self.schema.definition().columns();
         for (value, column) in row.iter_mut().zip(columns) {
             if !view.shows(column.residence) {
                 *value = Value::Unset;
             }
         }
-        let mut model = T::from_row(row)?;
+        row
+    }
+
+    /// A model for a row whose columns are not encrypted, or not any more.
+    fn model_of_open(&self, row: Row<'static>) -> Result<T> {
+        let mut model = self.read_open(|| T::from_row(row))?;
         if let Some(hooks) = &self.hooks {
             hooks.after_load(&mut model)?;
         }
         Ok(model)
+    }
+
+    /// As [`model`](Self::model), for a row that a read has brought: what holds an older document is counted, and perhaps written back.
+    fn read_model(&self, row: Row<'static>, view: View) -> Result<T> {
+        let (model, is_upgraded) = document::watch(|| self.model(row, view));
+        if is_upgraded && let Ok(model) = &model {
+            self.counters().upgrades.add(1);
+            self.write_back(Self::text(&model.key()), Role::Truth);
+        }
+        model
     }
 
     /// The key's columns of a row that was not asked for by its key, for [`named_by_values`] once the row is gone.
@@ -273,7 +320,8 @@ impl<T: Schema> Pipeline<T> {
 
     /// Whether some columns are not held by memory.
     fn has_deferred(&self) -> bool {
-        self.schema.near_positions().len() < self.schema.definition().columns().len()
+        let columns = self.schema.definition().columns();
+        self.schema.near_positions().len() < columns.iter().filter(|column| column.blind_of.is_none()).count()
     }
 
     /// A life time, [shortened](Self::shortened) unless memory or the shared tier is the truth of the record, which then lives on.
@@ -320,7 +368,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     fn encode(&self, row: &[Value<'_>], version: Version, generation: u64, notes: Option<&Notes>) -> Result<EncodedRecord> {
-        let held: Vec<Value<'_>> = self.schema.shared_positions().iter().map(|&position| row[position].as_borrowed()).collect();
+        let held = self.shared_values(row)?;
         let codec = &self.shared.settings.codec;
         Ok(EncodedRecord {
             version,

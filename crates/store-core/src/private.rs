@@ -4,16 +4,23 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use crate::deferred::Deferred;
+pub use crate::document::Document;
 pub use crate::error::{Error, ErrorKind, Result};
 use crate::field::filler;
 pub use crate::field::{FieldCodec, Json, JsonField, Nullable, NullableJson, Plain, Scalar};
 pub use crate::key::{Key, KeyPart};
 pub use crate::query::{Column, Projection};
 pub use crate::schema::{
-    ColumnDefinition, DefaultValue, Eviction, IndexDefinition, Lifetime, NearPolicy, Policies, Residence, Schema, SchemaDefinition,
-    SharedPolicy, Stamp, TruthPolicy, WriteMode,
+    CheckDefinition, ColumnDefinition, DefaultValue, Encryption, Eviction, IndexDefinition, IndexKind, Lifetime, NearPolicy, OnDelete,
+    PartitionDefinition, Partitioning, Period, Policies, ReferenceDefinition, Residence, Schema, SchemaDefinition, SharedPolicy, Stamp,
+    TruthPolicy, UpgradePolicies, WriteMode,
 };
+use crate::upgrade::Upgrade;
+pub use crate::upgrade::{UpgradeError, UpgradePolicy, Upgrades};
 pub use crate::value::{ColumnType, Row, Value};
+
+/// A document that is not read yet.
+pub use serde_json::Value as DocumentContent;
 
 /// The standard library, under a name that no item of the user's crate can shadow.
 pub use ::std;
@@ -282,6 +289,32 @@ pub fn columns<const N: usize>(row: Row<'static>, schema: &'static str) -> Resul
     let found = row.len();
     row.try_into()
         .map_err(|_| Error::new(ErrorKind::DecodeFailed, format!("the row has {found} columns, the model {N}")).with_schema(schema))
+}
+
+/// The version of a model before this one, and all before that.
+pub fn upgrades<T: Schema + Upgrade<Old>, Old: Schema<Key = T::Key>>() -> Upgrades<T> {
+    Upgrades::from::<Old>()
+}
+
+/// Reads a document of this version alone.
+///
+/// # Errors
+///
+/// As [`Document::of_version`].
+pub fn document<D: Document>(version: u32, document: DocumentContent) -> std::result::Result<D, UpgradeError> {
+    crate::document::read(version, document)
+}
+
+/// Reads a document of this version or an older one.
+///
+/// # Errors
+///
+/// As [`Document::of_version`].
+pub fn upgraded_document<D: Document + Upgrade<Old>, Old: Document>(
+    version: u32,
+    document: DocumentContent,
+) -> std::result::Result<D, UpgradeError> {
+    if version > Old::VERSION { crate::document::read(version, document) } else { crate::document::upgraded::<D, Old>(version, document) }
 }
 
 /// Compiles for parts of keys.

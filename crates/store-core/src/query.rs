@@ -4,15 +4,17 @@ mod assignment;
 mod column;
 mod column_name;
 mod cursor;
+mod encrypted;
 mod filter;
 mod operand;
 mod order;
 mod projection;
 
 pub use assignment::{Assignment, Changes, IntoField};
-pub use column::Column;
+pub use column::{Column, SIMILARITY};
 pub use column_name::ColumnName;
 pub use cursor::Cursor;
+pub(crate) use encrypted::why_incomparable;
 pub(crate) use filter::DEEPEST;
 pub use filter::{Comparison, Filter};
 pub use operand::Operand;
@@ -186,6 +188,11 @@ impl<T: Schema> Query<T> {
             });
         }
         Ok(Select { columns: None, filter, order, limit, offset: self.offset, from_primary: false, after: None })
+    }
+
+    /// The same query with its conditions written anew.
+    pub(crate) fn with_conditions(&self, change: impl FnOnce(Filter) -> Result<Filter>) -> Result<Self> {
+        Ok(Query { filter: self.filter.clone().map(change).transpose()?, ..self.clone() })
     }
 
     /// The conditions.

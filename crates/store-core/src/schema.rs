@@ -1,16 +1,24 @@
 //! What `#[derive(Schema)]` says of a model.
 
 mod bound;
+mod constraint;
 mod definition;
 mod fingerprint;
+mod index;
+mod partition;
 mod policy;
 
 pub use bound::BoundSchema;
-pub use definition::{ColumnDefinition, DefaultValue, IndexDefinition, Residence, SchemaDefinition, Stamp};
-pub use policy::{Eviction, Lifetime, NearPolicy, Policies, SharedPolicy, TruthPolicy, WriteMode};
+pub use constraint::{CheckDefinition, OnDelete, ReferenceDefinition};
+pub use definition::{ColumnDefinition, DefaultValue, Encryption, Residence, SchemaDefinition, Stamp};
+pub use index::{IndexDefinition, IndexKind};
+pub(crate) use partition::date_of;
+pub use partition::{PartitionDefinition, Partitioning, Period, Span};
+pub use policy::{Eviction, Lifetime, NearPolicy, Policies, SharedPolicy, TruthPolicy, UpgradePolicies, WriteMode};
 
 use crate::error::Result;
 use crate::key::Key;
+use crate::upgrade::Upgrades;
 use crate::value::Row;
 
 /// A model: a struct that Strata stores. Derive it with `#[derive(Schema)]`; the conversions are generated, with no reflection.
@@ -37,6 +45,9 @@ pub trait Schema: Sized + Send + Sync + 'static {
     /// The primary key: the key field's type, or a tuple where several fields are marked.
     type Key: Key;
 
+    /// The version of the layout: `#[schema(version = 2)]`, 1 if the model says nothing.
+    const VERSION: u32 = 1;
+
     /// Name, columns, indexes and policies, made once.
     fn definition() -> &'static SchemaDefinition;
 
@@ -56,4 +67,9 @@ pub trait Schema: Sized + Send + Sync + 'static {
     ///
     /// [`DecodeFailed`](crate::ErrorKind::DecodeFailed), naming schema and column.
     fn from_row(row: Row<'static>) -> Result<Self>;
+
+    /// The older versions whose records become this one's when they are read: `#[schema(upgrade_from = …)]`.
+    fn upgrades() -> Upgrades<Self> {
+        Upgrades::none()
+    }
 }

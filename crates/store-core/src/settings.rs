@@ -8,7 +8,9 @@ use crate::behind::WriteBehind;
 use crate::breaker::BreakerSettings;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, PostcardCodec};
+use crate::migration::MigrationSettings;
 use crate::schema::{Eviction, WriteMode};
+use crate::upgrade::UpgradePolicy;
 
 /// What every schema of a store inherits, and how long things may take. `Default` is what a new store uses.
 ///
@@ -38,6 +40,9 @@ pub struct Settings {
     pub negative_ttl: Option<Duration>,
     /// How writes travel in a schema that says nothing itself. Default: write-through.
     pub write_mode: WriteMode,
+    /// What becomes of what an older version of a model or document wrote, once it is upgraded, in a schema that says nothing itself. Default: it is
+    /// upgraded at each read, and stays as it is where it is stored.
+    pub upgrade_policy: UpgradePolicy,
     /// How write-behind gathers, acknowledges and flushes.
     pub write_behind: WriteBehind,
     /// The directory of the journal that write-behind keeps its writes in until the truth has them; it is made if it is missing, and belongs to one store at a time.
@@ -87,9 +92,12 @@ pub struct Settings {
     pub retries: u32,
     /// How often [`update`](crate::Collection::update) begins again because another write came between. At most 1,000. Default: 10.
     pub update_retries: u32,
-    /// Whether [`build`](crate::StoreBuilder::build) makes missing tables and indexes, and checks those that are there. If not, it refuses to go on without
-    /// a table or a unique index of the models, warns of other indexes that are missing, and makes no database file. Default: yes.
+    /// Whether [`build`](crate::StoreBuilder::build) migrates the database as [`Store::migrate`](crate::Store::migrate) does: it makes tables, columns and
+    /// indexes that are missing, and checks those that are there. If not, it refuses to go on without a table, a column or a unique index of the models, warns
+    /// of other indexes that are missing, and makes no database file. Default: yes.
     pub create_tables: bool,
+    /// How long migrations wait for others, and from when on a table counts as large.
+    pub migration: MigrationSettings,
     /// The codec that records are written with. Records of every other codec that this build knows are read all the same. Default: postcard.
     pub codec: Arc<dyn Codec>,
     /// Where time comes from. Default: the machine's clocks.
@@ -107,6 +115,7 @@ impl Default for Settings {
             query_max_rows: 100_000,
             negative_ttl: None,
             write_mode: WriteMode::WriteThrough,
+            upgrade_policy: UpgradePolicy::OnRead,
             write_behind: WriteBehind::default(),
             journal: None,
             fill_lease: Duration::from_secs(10),
@@ -127,6 +136,7 @@ impl Default for Settings {
             retries: 1,
             update_retries: 10,
             create_tables: true,
+            migration: MigrationSettings::default(),
             codec: Arc::new(PostcardCodec),
             clock: Arc::new(SystemClock),
         }
@@ -151,6 +161,9 @@ impl Settings {
             ("operation_timeout", Some(self.operation_timeout)),
             ("transaction_timeout", Some(self.transaction_timeout)),
             ("write_behind.flush_interval", Some(self.write_behind.flush_interval)),
+            ("migration.migrator_wait", Some(self.migration.migrator_wait)),
+            ("migration.lock_timeout", Some(self.migration.lock_timeout)),
+            ("migration.patience", Some(self.migration.patience)),
             ("breaker.cool_down", Some(self.breaker.cool_down)),
             ("breaker.longest_cool_down", Some(self.breaker.longest_cool_down)),
         ];

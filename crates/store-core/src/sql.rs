@@ -1,15 +1,28 @@
 //! The SQL that both dialects share: names, types, tables, conditions and queries.
 
 mod condition;
+mod constraint;
 mod definition;
 mod dialect;
+mod index;
+mod name;
+mod partition;
 mod placeholders;
+mod requirement;
+mod script;
 mod select;
+mod similarity;
 
 pub use condition::condition;
+pub use constraint::{ConstraintPlan, constraint_plans};
 pub use definition::{
-    IndexPlan, add_column_statement, column_definition, create_statements, explain_missing_column, explain_taken_name, explain_view_column,
-    index_plans,
+    add_column_statement, column_definition, create_all_statements, create_statements, duplicates, explain_left_column, explain_look_alike,
+    explain_missing_column, explain_needed_value, explain_taken_name, explain_view_column,
 };
 pub use dialect::{Dialect, VERSION_COLUMN};
+pub use index::{IndexPlan, index_plans};
+pub use partition::{PartitionPlan, partition_plans};
+pub use requirement::{Requirement, requirements};
+pub use script::script_statements;
 pub use select::{Statement, count, select};
+pub use similarity::similarity;

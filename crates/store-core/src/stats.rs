@@ -55,6 +55,8 @@ pub(crate) struct Counters {
     pub(crate) query_misses: Counter,
     pub(crate) queries_voided: Counter,
     pub(crate) queries_kept: Counter,
+    pub(crate) upgrades: Counter,
+    pub(crate) upgrades_written: Counter,
     /// Those that were kept and are no longer, for whatever reason.
     pub(crate) queries_left: Counter,
 }
@@ -127,6 +129,10 @@ pub struct Stats {
     pub query_misses: u64,
     /// Answers of cached searches that were dropped because a write or an invalidation could have changed them.
     pub queries_voided: u64,
+    /// Records of an older version of their model that were upgraded while they were read, and records that hold such a [document](crate::Document).
+    pub upgrades: u64,
+    /// Of these, those that were written back.
+    pub upgrades_written: u64,
     /// Answers of cached searches in memory now.
     pub query_entries: u64,
     /// Entries in memory now.
@@ -159,6 +165,8 @@ impl Counters {
             query_hits: self.query_hits.total(),
             query_misses: self.query_misses.total(),
             queries_voided: self.queries_voided.total(),
+            upgrades: self.upgrades.total(),
+            upgrades_written: self.upgrades_written.total(),
             query_entries: self.queries_kept.total().saturating_sub(self.queries_left.total()),
             l1_entries,
             dirty_entries: 0,

@@ -13,11 +13,12 @@ use crate::builder::StoreBuilder;
 use crate::collection::Collection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Journals, Near, NoNear, Tables};
-use crate::health::Health;
+use crate::health::{Health, TierHealth};
+use crate::migration::Migrator;
 use crate::pipeline::{Follow, Pipeline, Shared};
 use crate::schema::Schema;
 use crate::stats::Stats;
-use crate::tier::Tier;
+use crate::tier::{Role, Tier};
 use crate::verification::Verification;
 
 /// A stack of tiers and the schemas that travel through it. Cheap to clone; all clones are one store.
@@ -70,6 +71,8 @@ pub(crate) struct Parts {
     pub(crate) overlays: Vec<Arc<dyn Overlay>>,
     /// Of the tier of truth, if there is one.
     pub(crate) tables: Option<Arc<dyn Tables>>,
+    /// What migrates it.
+    pub(crate) migrator: Option<Migrator>,
     pub(crate) journals: Option<Arc<dyn Journals>>,
     pub(crate) shared: Arc<Shared>,
 }
@@ -130,6 +133,10 @@ impl Store {
         self.inner.journals.as_ref()
     }
 
+    pub(crate) fn migrator(&self) -> Option<&Migrator> {
+        self.inner.migrator.as_ref()
+    }
+
     fn dirty(&self) -> u64 {
         self.inner.shared.behind.as_ref().map_or(0, |behind| behind.dirty() as u64)
     }
@@ -169,7 +176,10 @@ impl Store {
     /// # }
     /// ```
     pub fn health(&self) -> Health {
-        let tiers = self.inner.breakers.iter().map(|breaker| breaker.health()).collect();
+        let mut tiers: Vec<TierHealth> = self.inner.breakers.iter().map(|breaker| breaker.health()).collect();
+        if let Some(tables) = &self.inner.tables {
+            tiers.iter_mut().filter(|tier| tier.role == Role::Truth).for_each(|tier| tier.replicas = tables.replicas());
+        }
         let write_behind = self.inner.shared.behind.as_ref().map(|behind| behind.health());
         Health { tiers, write_behind, freshness_age: self.inner.shared.coherence.age(), is_open: self.inner.shared.life.is_open() }
     }

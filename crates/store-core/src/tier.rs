@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::diagnosis::Finding;
 use crate::error::Result;
-use crate::facet::{Journals, Log, Near, Records, Tables, Wakes};
+use crate::facet::{Journals, Log, Migrations, Near, Records, Tables, Wakes};
 
 /// What a tier is for. Roles order the stack: reads go down it, writes come up it.
 ///
@@ -47,7 +48,7 @@ impl fmt::Display for Role {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use store_core::{Facets, Result, Role, Tier};
+/// use store_core::{Facets, Finding, Result, Role, Tier};
 /// # use store_testkit::ModelRecords;
 ///
 /// /// A tier under a name of its own, for a program with two Redis servers.
@@ -70,6 +71,10 @@ impl fmt::Display for Role {
 ///
 ///     async fn ping(&self) -> Result<()> {
 ///         self.1.ping().await
+///     }
+///
+///     async fn diagnose(&self) -> Vec<Finding> {
+///         self.1.diagnose().await
 ///     }
 ///
 ///     async fn close(&self) -> Result<()> {
@@ -99,6 +104,10 @@ pub trait Tier: Debug + Send + Sync + 'static {
     /// The tier's `…Unavailable` kind, [`Timeout`](crate::ErrorKind::Timeout) or [`AccessDenied`](crate::ErrorKind::AccessDenied).
     async fn ping(&self) -> Result<()>;
 
+    /// Looks at the backend with the eyes of somebody who sets it up: its version, clock, distance, rights and settings. What keeps it from looking is a
+    /// finding too. It changes nothing. A tier without a backend finds nothing.
+    async fn diagnose(&self) -> Vec<Finding>;
+
     /// Releases connections and background tasks. Calling it again does nothing.
     ///
     /// # Errors
@@ -125,6 +134,10 @@ impl<T: Tier + ?Sized> Tier for Arc<T> {
         (**self).ping().await
     }
 
+    async fn diagnose(&self) -> Vec<Finding> {
+        (**self).diagnose().await
+    }
+
     async fn close(&self) -> Result<()> {
         (**self).close().await
     }
@@ -138,9 +151,9 @@ impl<T: Tier + ?Sized> Tier for Arc<T> {
 /// # use store_testkit::ModelRecords;
 ///
 /// # let redis = ModelRecords::new();
-/// let Facets { near, records, tables, log, journals, wakes } = Arc::new(redis).facets();
+/// let Facets { near, records, tables, migrations, log, journals, wakes } = Arc::new(redis).facets();
 /// assert!(records.is_some());
-/// assert!(near.is_none() && tables.is_none() && log.is_none() && journals.is_none() && wakes.is_some());
+/// assert!(near.is_none() && tables.is_none() && migrations.is_none() && log.is_none() && journals.is_none() && wakes.is_some());
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Facets {
@@ -150,6 +163,8 @@ pub struct Facets {
     pub records: Option<Arc<dyn Records>>,
     /// Rows in SQL tables.
     pub tables: Option<Arc<dyn Tables>>,
+    /// Bringing those tables to what the models ask for. A tier that has it has `tables`.
+    pub migrations: Option<Arc<dyn Migrations>>,
     /// The log of commits.
     pub log: Option<Arc<dyn Log>>,
     /// How far journals were applied, and what was refused of them. A tier that has it has `tables`.

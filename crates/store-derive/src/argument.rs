@@ -128,17 +128,58 @@ impl Argument {
         None
     }
 
+    /// Whether there are nested arguments.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.value, Given::List(_))
+    }
+
+    /// A path and the arguments behind it, as in `references(Team::id, on_delete = "cascade")`.
+    pub(crate) fn path_and_list(&self, context: &Context, example: &str) -> Option<(Path, Vec<Argument>)> {
+        let parser = |input: ParseStream<'_>| {
+            let path: Path = input.parse()?;
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+            Ok((path, Punctuated::<Argument, Token![,]>::parse_terminated(input)?))
+        };
+        let parsed = match &self.value {
+            Given::List(tokens) => parser.parse2(tokens.clone()),
+            _ => Err(syn::Error::new(self.span(), "no path")),
+        };
+        match parsed {
+            Ok((path, arguments)) => Some((path, arguments.into_iter().collect())),
+            Err(error) => {
+                context.error(error.span(), format!("`{}` takes a column of a model: `{example}`", self.name));
+                None
+            }
+        }
+    }
+
+    /// The nested paths, as in `target(Team::region, Team::id)`.
+    pub(crate) fn paths(&self, context: &Context, example: &str) -> Option<Vec<Path>> {
+        self.items(context, example, "columns of a model", Path::parse)
+    }
+
+    /// The nested values, as in `values = ["eu", "us"]`.
+    pub(crate) fn values(&self, context: &Context, example: &str) -> Option<Vec<Expr>> {
+        self.items(context, example, "values", Expr::parse)
+    }
+
     /// The nested names, as in `columns(user_id, created_at)` or `columns = [user_id, created_at]`.
     pub(crate) fn names(&self, context: &Context, example: &str) -> Option<Vec<Ident>> {
-        let parser = |input: ParseStream<'_>| Punctuated::<Ident, Token![,]>::parse_terminated_with(input, Ident::parse_any);
-        let names = match &self.value {
+        self.items(context, example, "names of fields", Ident::parse_any)
+    }
+
+    fn items<T>(&self, context: &Context, example: &str, what: &str, parse: fn(ParseStream<'_>) -> syn::Result<T>) -> Option<Vec<T>> {
+        let parser = |input: ParseStream<'_>| Punctuated::<T, Token![,]>::parse_terminated_with(input, parse);
+        let items = match &self.value {
             Given::Array(tokens) | Given::List(tokens) => parser.parse2(tokens.clone()),
-            _ => Err(syn::Error::new(self.span(), "no names")),
+            _ => Err(syn::Error::new(self.span(), "no items")),
         };
-        match names {
-            Ok(names) => Some(names.into_iter().collect()),
+        match items {
+            Ok(items) => Some(items.into_iter().collect()),
             Err(error) => {
-                context.error(error.span(), format!("`{}` takes names of fields: `{example}`", self.name));
+                context.error(error.span(), format!("`{}` takes {what}: `{example}`", self.name));
                 None
             }
         }

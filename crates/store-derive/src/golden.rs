@@ -25,6 +25,11 @@ fn a_model_with_every_attribute() -> Outcome {
 }
 
 #[test]
+fn a_model_with_encrypted_fields() -> Outcome {
+    compare("encrypted", schema::derive)
+}
+
+#[test]
 fn a_projection() -> Outcome {
     compare("projection", projection::derive)
 }

@@ -43,12 +43,51 @@ pub(crate) fn check(name: &str) -> Result<(), String> {
 ///
 /// What is wrong and how to fix it.
 pub(crate) fn check_table(name: &str) -> Result<(), String> {
-    check_not_empty(name)?;
     if name.contains(char::is_control) {
         return Err(String::from("the name holds a control character; leave it out"));
     }
-    check_reserved(name)?;
-    check_length(name)
+    let parts: Vec<&str> = name.split('.').collect();
+    if parts.len() > 2 {
+        return Err(format!(
+            "the name `{name}` has more than one dot; in front of a table's name stands that of its schema at most: \"game.players\""
+        ));
+    }
+    parts.into_iter().try_for_each(|part| check_not_empty(part).and_then(|()| check_reserved(part)).and_then(|()| check_length(part)))
+}
+
+/// Checks a condition in SQL, as far as it can be told without a database.
+///
+/// # Errors
+///
+/// What is wrong and how to fix it.
+pub(crate) fn check_condition(condition: &str) -> Result<(), String> {
+    if condition.trim().is_empty() {
+        return Err(String::from("the condition is empty; give one in SQL, or leave it out"));
+    }
+    let (mut depth, mut quote) = (0_i32, None);
+    for (position, character) in condition.char_indices() {
+        match (quote, character) {
+            (_, '\0') => return Err(String::from("the condition holds the character NUL; leave it out")),
+            (Some(open), character) if open == character => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(character),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 0 => return Err(String::from("the condition closes a parenthesis that it does not open")),
+            (None, ')') => depth -= 1,
+            (None, ';') => return Err(String::from("a condition is no statement; take the `;` away")),
+            (None, '-' | '/') if ["--", "/*"].iter().any(|comment| condition[position..].starts_with(comment)) => {
+                return Err(String::from("a condition holds no comment; take it away"));
+            }
+            (None, '$' | '?') => {
+                return Err(format!("a condition has no `{character}`, as no values are sent with it; write them into the text"));
+            }
+            _ => {}
+        }
+    }
+    if depth > 0 || quote.is_some() {
+        return Err(String::from("the condition ends within a parenthesis or a quoted text; close it"));
+    }
+    Ok(())
 }
 
 /// Checks what stands in place of the schema's name in keys.
@@ -142,9 +181,16 @@ mod tests {
         for name in ["players", "Old Table", "größe", "legacy.players", "_players"] {
             assert_eq!(check_table(name), Ok(()), "{name}");
         }
-        for (name, part) in
-            [("", "empty"), ("a\0", "control"), ("_strata_log", "`_strata`"), ("_Version", "`_version`"), (&*"ü".repeat(32), "64 bytes")]
-        {
+        for (name, part) in [
+            ("", "empty"),
+            ("game.", "empty"),
+            ("a.b.c", "one dot"),
+            ("game._strata_log", "`_strata`"),
+            ("a\0", "control"),
+            ("_strata_log", "`_strata`"),
+            ("_Version", "`_version`"),
+            (&*"ü".repeat(32), "64 bytes"),
+        ] {
             assert!(check_table(name).unwrap_err().contains(part), "{name}");
         }
         for prefix in ["players", "game:players", "a b"] {
@@ -152,6 +198,24 @@ mod tests {
         }
         for (prefix, part) in [("", "empty"), ("a\n", "control"), ("_version", "begins with `_`")] {
             assert!(check_key_prefix(prefix).unwrap_err().contains(part), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn conditions_are_checked() {
+        for condition in ["level > 0", "name <> 'it''s (' AND (a OR b)", r#""a;b" = 1"#, "a - b > -1 / c"] {
+            assert_eq!(check_condition(condition), Ok(()), "{condition}");
+        }
+        for (condition, part) in [
+            (" ", "empty"),
+            ("a)", "closes"),
+            ("(a", "ends within"),
+            ("a = 'b", "ends within"),
+            ("a; DROP TABLE b", "statement"),
+            ("a -- b", "comment"),
+            ("a > $1", "`$`"),
+        ] {
+            assert!(check_condition(condition).unwrap_err().contains(part), "{condition}");
         }
     }
 }

@@ -5,12 +5,15 @@ mod check;
 mod expand;
 mod field_type;
 mod model;
+mod version;
 
 use proc_macro2::TokenStream;
 use syn::DeriveInput;
 
 use crate::context::Context;
 use crate::runtime::Runtime;
+
+pub(crate) use model::Versions;
 
 /// The code for one struct, or its errors.
 pub(crate) fn derive(input: &DeriveInput, runtime: &Runtime) -> Result<TokenStream, TokenStream> {

@@ -4,6 +4,7 @@ mod faults;
 mod hold;
 mod journals;
 mod log;
+mod migrations;
 mod records;
 mod tables;
 mod transaction;
@@ -12,7 +13,7 @@ mod wakes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{Error, ErrorKind, Facets, Result, Role, Tier};
+use store_core::{Error, ErrorKind, Facets, Finding, Result, Role, Tier};
 
 pub use faults::Faults;
 pub use hold::Hold;
@@ -20,6 +21,7 @@ pub use hold::Hold;
 use faults::Ordered;
 use journals::FaultyJournals;
 use log::FaultyLog;
+use migrations::FaultyMigrations;
 use records::FaultyRecords;
 use tables::FaultyTables;
 use wakes::FaultyWakes;
@@ -55,13 +57,21 @@ pub enum Operation {
     DropLoaded,
     /// [`Records::delete`](store_core::facet::Records::delete).
     Delete,
-    /// [`Tables::prepare`](store_core::facet::Tables::prepare).
-    Prepare,
-    /// [`Tables::missing_tables`](store_core::facet::Tables::missing_tables).
+    /// [`Migrations::plan`](store_core::facet::Migrations::plan).
+    PlanMigration,
+    /// [`Migrations::migrate`](store_core::facet::Migrations::migrate).
+    Migrate,
+    /// [`Migrations::migrate_files`](store_core::facet::Migrations::migrate_files).
+    MigrateFiles,
+    /// [`Migrations::migration_records`](store_core::facet::Migrations::migration_records).
+    MigrationRecords,
+    /// [`Migrations::resolve_migration`](store_core::facet::Migrations::resolve_migration).
+    ResolveMigration,
+    /// [`Migrations::missing_tables`](store_core::facet::Migrations::missing_tables).
     MissingTables,
-    /// [`Tables::check_columns`](store_core::facet::Tables::check_columns).
+    /// [`Migrations::check_columns`](store_core::facet::Migrations::check_columns).
     CheckColumns,
-    /// [`Tables::missing_indexes`](store_core::facet::Tables::missing_indexes).
+    /// [`Migrations::missing_indexes`](store_core::facet::Migrations::missing_indexes).
     MissingIndexes,
     /// [`Tables::get_many`](store_core::facet::Tables::get_many).
     GetMany,
@@ -179,12 +189,13 @@ impl Tier for FaultTier {
 
     fn facets(self: Arc<Self>) -> Facets {
         // Every facet by name, so that a new one is not passed through unnoticed.
-        let Facets { near, records, tables, log, journals, wakes } = Arc::clone(&self.tier).facets();
+        let Facets { near, records, tables, migrations, log, journals, wakes } = Arc::clone(&self.tier).facets();
         let faults = &self.faults;
         Facets {
             near,
             records: records.map(|inner| Arc::new(FaultyRecords { inner, faults: faults.clone() }) as _),
             tables: tables.map(|inner| Arc::new(FaultyTables { inner, faults: faults.clone() }) as _),
+            migrations: migrations.map(|inner| Arc::new(FaultyMigrations { inner, faults: faults.clone() }) as _),
             log: log.map(|inner| Arc::new(FaultyLog { inner, faults: faults.clone() }) as _),
             journals: journals.map(|inner| Arc::new(FaultyJournals { inner, faults: faults.clone() }) as _),
             wakes: wakes.map(|inner| Arc::new(FaultyWakes { inner, faults: faults.clone() }) as _),
@@ -193,6 +204,10 @@ impl Tier for FaultTier {
 
     async fn ping(&self) -> Result<()> {
         self.faults.run(Operation::Ping, self.tier.ping()).await
+    }
+
+    async fn diagnose(&self) -> Vec<Finding> {
+        self.tier.diagnose().await
     }
 
     async fn close(&self) -> Result<()> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::facet::{Fetched, Fill, FillLease, Mark, PutOver, Records, Relay, Slot, SlotState, TagEras};
-use store_core::{BoundSchema, Clock, EncodedRecord, Facets, Result, Role, SystemClock, Tier, Version};
+use store_core::{BoundSchema, Clock, EncodedRecord, Facets, Finding, Result, Role, SystemClock, Tier, Version};
 
 use self::tags::TagList;
 use self::wakes::{Channel, Listening};
@@ -336,6 +336,10 @@ impl Tier for ModelRecords {
 
     async fn ping(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn diagnose(&self) -> Vec<Finding> {
+        Vec::new()
     }
 
     async fn close(&self) -> Result<()> {

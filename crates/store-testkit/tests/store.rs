@@ -15,11 +15,13 @@ mod store {
     mod codecs;
     mod coherence;
     mod conditional;
+    mod encryption;
     mod environment;
     mod given_up;
     mod health;
     mod hooks;
     mod loaders;
+    mod migrations;
     mod models;
     mod noted;
     mod outages;
@@ -36,9 +38,11 @@ mod store {
     mod stacks;
     mod stale;
     mod stampedes;
+    mod tables;
     mod times;
     mod transactions;
     mod unreadable;
+    mod upgrades;
     mod verification;
     mod views;
 }

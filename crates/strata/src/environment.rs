@@ -1,6 +1,11 @@
 //! A store's settings from environment variables.
 
-#[cfg(all(test, not(any(feature = "redis", feature = "pg", feature = "sqlite", feature = "json", feature = "messagepack"))))]
+#[cfg(feature = "encryption")]
+mod keys;
+#[cfg(all(
+    test,
+    not(any(feature = "redis", feature = "pg", feature = "sqlite", feature = "json", feature = "messagepack", feature = "encryption"))
+))]
 mod lacking;
 #[cfg(feature = "pg")]
 mod postgres;
@@ -9,24 +14,40 @@ mod variables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{Acknowledge, Codec, Eviction, PostcardCodec, Result, Settings, Store, StoreBuilder, WriteMode};
+use store_core::{Acknowledge, Codec, Eviction, PostcardCodec, Result, Settings, Store, StoreBuilder, UpgradePolicy, WriteMode};
 use tier_mem::MemTier;
-use variables::{Variables, invalid};
+use variables::invalid;
+
+pub(crate) use variables::Variables;
 
 const LEAST_LOG_RETENTION: Duration = Duration::from_secs(10 * 60);
 
-/// Starts a builder from the variables of this process. Every variable must be known.
+/// Starts a builder from the variables of this process.
 pub(crate) async fn builder() -> Result<StoreBuilder<MemTier>> {
-    let mut variables = Variables::of_process()?;
+    builder_of(Variables::of_process()?).await
+}
+
+/// Starts a builder from variables. Every one of Strata's must be known.
+pub(crate) async fn builder_of(mut variables: Variables) -> Result<StoreBuilder<MemTier>> {
     let settings = settings(&mut variables)?;
     #[cfg(feature = "redis")]
     let redis = redis(&mut variables)?;
     #[cfg(not(feature = "redis"))]
     refuse_redis(&mut variables)?;
     let truth = truth(&mut variables)?;
+    #[cfg(feature = "encryption")]
+    let keys = keys::take(&mut variables)?;
+    #[cfg(not(feature = "encryption"))]
+    refuse_keys(&mut variables)?;
     variables.finish()?;
 
     let builder = Store::builder().near(MemTier::new()).settings(settings);
+    #[cfg(feature = "encryption")]
+    let builder = match keys {
+        Some(keys::Keys::Here(keys)) => builder.encryption(keys),
+        Some(keys::Keys::File(keys)) => builder.encryption(keys),
+        None => builder,
+    };
     #[cfg(feature = "redis")]
     let builder = match redis {
         Some(config) if truth.is_some() => builder.tier(tier_redis::RedisTier::connect_or_keep_trying(config).await?),
@@ -62,6 +83,8 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
         ("write_behind", WriteMode::WriteBehind),
     ];
     settings.write_mode = variables.choice("STRATA_WRITE_MODE", &modes)?.unwrap_or(settings.write_mode);
+    let policies = [("on_read", UpgradePolicy::OnRead), ("write_back", UpgradePolicy::WriteBack)];
+    settings.upgrade_policy = variables.choice("STRATA_UPGRADE_POLICY", &policies)?.unwrap_or(settings.upgrade_policy);
     write_behind(variables, &mut settings)?;
     settings.query_max_entries =
         variables.within("STRATA_QUERY_MAX_ENTRIES", 1.., "a whole number from 1 up")?.unwrap_or(settings.query_max_entries);
@@ -150,6 +173,16 @@ fn codec(name: &str) -> Result<Arc<dyn Codec>> {
         "messagepack" => Err(lacking),
         _ => Err(invalid("STRATA_CODEC", "is none of: postcard, json, messagepack")),
     }
+}
+
+#[cfg(not(feature = "encryption"))]
+fn refuse_keys(variables: &mut Variables) -> Result<()> {
+    for name in ["STRATA_ENCRYPTION_KEYS", "STRATA_ENCRYPTION_KEYS_FILE"] {
+        if variables.take(name).is_some() {
+            return Err(invalid(name, "is set, and this build cannot encrypt; turn on Strata's feature `encryption`, or unset it"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(not(feature = "redis"))]

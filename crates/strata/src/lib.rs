@@ -44,6 +44,7 @@
 //! | `redis` | L2: `redis::RedisTier`, standalone, Sentinel, Cluster | no |
 //! | `pg` | L3: `pg::PgTier`, PostgreSQL 14 and later | no |
 //! | `json`, `messagepack` | codecs for records in L2, beside postcard | no |
+//! | `encryption` | fields that every tier but memory holds encrypted | no |
 //! | `jiff`, `chrono`, `time` | time types for columns, beside [`SystemTime`](std::time::SystemTime) | no |
 //!
 //! A model needs no other derive; types that it nests as JSON need serde's. The calls are on [`Collection`], the checks of a stack on [`StoreBuilder`].
@@ -56,7 +57,7 @@ mod setup;
 #[cfg(feature = "mem")]
 pub use setup::Setup;
 pub use store_core::*;
-pub use store_derive::{Projection, Schema};
+pub use store_derive::{Document, Projection, Schema};
 
 /// L1: memory of this process.
 #[cfg(feature = "mem")]
@@ -93,3 +94,8 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "mem", feature = "sqlite"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So do the guide's.
+#[cfg(all(doctest, feature = "mem", feature = "sqlite"))]
+#[doc = include_str!("../../../docs/upgrades.md")]
+struct Upgrades;

@@ -52,6 +52,26 @@ pub trait Setup {
     /// # Ok(()) } let _ = example;
     /// ```
     fn from_env() -> impl Future<Output = Result<StoreBuilder<MemTier>>> + Send;
+
+    /// As [`from_env`](Self::from_env), from variables that come from elsewhere: a file, or the environment with changes. Those that are not Strata's are passed over.
+    ///
+    /// # Errors
+    ///
+    /// As `from_env`.
+    ///
+    /// ```
+    /// use strata::prelude::*;
+    /// # #[derive(Schema)] #[schema(cache_only)] struct Visit { #[schema(primary_key)] id: i64, page: String }
+    /// # #[tokio::main] async fn main() -> strata::Result<()> {
+    ///
+    /// let variables = [("STRATA_L1_TTL".to_owned(), "5m".to_owned())];
+    /// let store = Store::from_variables(variables).await?.schema::<Visit>().build().await?;
+    /// # store.close().await?;
+    /// # Ok(()) }
+    /// ```
+    fn from_variables(
+        variables: impl IntoIterator<Item = (String, String)> + Send,
+    ) -> impl Future<Output = Result<StoreBuilder<MemTier>>> + Send;
 }
 
 impl Setup for Store {
@@ -63,5 +83,9 @@ impl Setup for Store {
 
     async fn from_env() -> Result<StoreBuilder<MemTier>> {
         crate::environment::builder().await
+    }
+
+    async fn from_variables(variables: impl IntoIterator<Item = (String, String)> + Send) -> Result<StoreBuilder<MemTier>> {
+        crate::environment::builder_of(crate::environment::Variables::new(variables)).await
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use store_core::facet::{Near, Shelf, ShelfOptions};
-use store_core::{Facets, NearTier, Result, Role, Schema, Tier};
+use store_core::{Facets, Finding, NearTier, Result, Role, Schema, Tier};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -85,6 +85,10 @@ impl Tier for MemTier {
 
     async fn ping(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn diagnose(&self) -> Vec<Finding> {
+        Vec::new()
     }
 
     async fn close(&self) -> Result<()> {

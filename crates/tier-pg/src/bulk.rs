@@ -73,13 +73,13 @@ impl<'a> WriteWhere<'a> {
     /// Deletes the rows.
     pub(crate) fn delete(schema: &'a BoundSchema, filter: &Filter) -> Result<Self> {
         let (condition, params) = condition(schema, filter, Vec::new())?;
-        let sql = format!("DELETE FROM {} WHERE {condition} RETURNING {}, {DRAW}", DIALECT.quote(schema.table()), keys(schema));
+        let sql = format!("DELETE FROM {} WHERE {condition} RETURNING {}, {DRAW}", DIALECT.quote_table(schema.table()), keys(schema));
         Ok(WriteWhere { schema, sql, params, kind: kind::DELETE, named: None })
     }
 
     /// Sets columns of the rows.
     pub(crate) fn update(schema: &'a BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Self> {
-        let mut sql = format!("UPDATE {} SET ", DIALECT.quote(schema.table()));
+        let mut sql = format!("UPDATE {} SET ", DIALECT.quote_table(schema.table()));
         let (mut values, mut changed) = (Vec::new(), Vec::new());
         for (position, (column, value)) in schema.definition().columns().iter().zip(changes).enumerate() {
             if column.is_key || matches!(value, Value::Unset) {

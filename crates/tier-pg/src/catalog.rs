@@ -1,17 +1,30 @@
 //! What the database's catalogue says of tables and indexes, held against the schema.
 
-use store_core::sql::{Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column, explain_taken_name, explain_view_column};
-use store_core::{BoundSchema, ColumnDefinition, ColumnType, Error, ErrorKind, Role};
+use store_core::sql::{
+    Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column, explain_needed_value, explain_taken_name, explain_view_column,
+};
+use store_core::{BoundSchema, ColumnDefinition, ColumnType, Error, ErrorKind, IndexKind, Role};
 
 use crate::error::Failure;
 use crate::pool::Lease;
 
 const DIALECT: Dialect = Dialect::Postgres;
 
-/// A table, view, sequence or index in the first schema of the search path.
+/// A table, view, sequence or index, in the database's schema that its name names, or else in the first one of the search path.
 pub(crate) struct Relation {
     pub(crate) oid: u32,
     kind: i8,
+}
+
+impl Relation {
+    /// Whether its rows are its own, so that an index can be made beside its writers.
+    pub(crate) fn is_plain_table(&self) -> bool {
+        self.kind as u8 == b'r'
+    }
+
+    pub(crate) fn is_divided(&self) -> bool {
+        self.kind as u8 == b'p'
+    }
 }
 
 /// An index of a table.
@@ -19,53 +32,82 @@ pub(crate) struct Index {
     pub(crate) name: String,
     columns: Vec<String>,
     is_unique: bool,
-    /// Whether it covers all rows, by columns alone, and is in force.
+    /// Whether it is a B-tree of all rows, by columns alone, and in force.
     is_plain: bool,
+    /// Whether it is in force, and not what is left of a making that failed.
+    pub(crate) is_valid: bool,
+    method: String,
+    /// Columns that it holds beside those that it finds by.
+    include: Vec<String>,
+    is_partial: bool,
 }
 
 impl Index {
     /// Whether it does what a planned one is for.
     pub(crate) fn serves(&self, plan: &IndexPlan) -> bool {
-        self.is_plain && plan.is_served_by(&self.columns, self.is_unique)
+        if plan.is_plain() {
+            return self.is_plain && plan.is_served_by(&self.columns, self.is_unique);
+        }
+        let method = match plan.kind {
+            IndexKind::Hash => "hash",
+            IndexKind::GinTrigram => "gin",
+            _ => "btree",
+        };
+        // The name tells the condition.
+        let is_alike = self.name == plan.name && self.method == method && self.is_unique == plan.unique;
+        is_alike
+            && self.is_valid
+            && self.is_partial == plan.condition.is_some()
+            && self.columns == plan.columns
+            && self.include == plan.include
     }
 }
 
-struct Column {
-    name: String,
+pub(crate) struct Column {
+    pub(crate) name: String,
     type_name: String,
     is_nullable: bool,
     /// Whether an insert must give a value.
-    is_required: bool,
+    pub(crate) is_required: bool,
 }
 
 pub(crate) async fn relation(lease: &Lease, name: &str) -> Result<Option<Relation>, Failure> {
     const TEXT: &str = "SELECT c.oid, c.relkind FROM pg_catalog.pg_class AS c \
-        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relname = $1::TEXT AND n.nspname = current_schema()";
-    let row = lease.query_opt(TEXT, &[&name]).await?;
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relname = $1::TEXT AND n.nspname = coalesce($2::TEXT, current_schema())";
+    let (namespace, name) = DIALECT.split_table(name);
+    let row = lease.query_opt(TEXT, &[&name, &namespace]).await?;
     row.map(|row| Ok(Relation { oid: row.try_get(0)?, kind: row.try_get(1)? })).transpose()
 }
 
 /// The table of a name, wherever on the search path it is.
 pub(crate) async fn table(lease: &Lease, name: &str) -> Result<Option<u32>, Failure> {
-    const TEXT: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid = to_regclass(quote_ident($1::TEXT)) AND relkind IN ('r', 'p')";
-    let row = lease.query_opt(TEXT, &[&name]).await?;
+    const TEXT: &str = "SELECT oid FROM pg_catalog.pg_class WHERE oid = to_regclass($1::TEXT) AND relkind IN ('r', 'p')";
+    let row = lease.query_opt(TEXT, &[&DIALECT.quote_table(name)]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Failure> {
     const TEXT: &str = "SELECT c.relname::TEXT, i.indisunique, \
-        i.indpred IS NULL AND i.indexprs IS NULL AND i.indisvalid AND (i.indimmediate OR NOT i.indisunique), \
+        i.indpred IS NULL AND i.indexprs IS NULL AND i.indisvalid AND (i.indimmediate OR NOT i.indisunique) AND m.amname = 'btree', \
         ARRAY(SELECT a.attname::TEXT FROM unnest(i.indkey::SMALLINT[]) WITH ORDINALITY AS k (number, position) \
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number \
-            WHERE k.position <= i.indnkeyatts ORDER BY k.position) \
-        FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid WHERE i.indrelid = $1::OID";
+            WHERE k.position <= i.indnkeyatts ORDER BY k.position), i.indisvalid, m.amname::TEXT, i.indpred IS NOT NULL, \
+        ARRAY(SELECT a.attname::TEXT FROM unnest(i.indkey::SMALLINT[]) WITH ORDINALITY AS k (number, position) \
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number \
+            WHERE k.position > i.indnkeyatts ORDER BY k.position) \
+        FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid \
+        JOIN pg_catalog.pg_am AS m ON m.oid = c.relam WHERE i.indrelid = $1::OID";
     let rows = lease.query(TEXT, &[&table]).await?;
     rows.iter()
-        .map(|row| Ok(Index { name: row.try_get(0)?, is_unique: row.try_get(1)?, is_plain: row.try_get(2)?, columns: row.try_get(3)? }))
+        .map(|row| {
+            let (name, is_unique, is_plain) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let (method, is_partial, include) = (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
+            Ok(Index { name, is_unique, is_plain, columns: row.try_get(3)?, is_valid: row.try_get(4)?, method, include, is_partial })
+        })
         .collect()
 }
 
-async fn columns(lease: &Lease, table: u32) -> Result<Vec<Column>, Failure> {
+pub(crate) async fn columns(lease: &Lease, table: u32) -> Result<Vec<Column>, Failure> {
     const TEXT: &str = "SELECT attname::TEXT, format_type(atttypid, atttypmod), NOT attnotnull, \
         attnotnull AND NOT atthasdef AND attidentity = '' AND attgenerated = '' FROM pg_catalog.pg_attribute \
         WHERE attrelid = $1::OID AND attnum > 0 AND NOT attisdropped";
@@ -78,15 +120,31 @@ async fn columns(lease: &Lease, table: u32) -> Result<Vec<Column>, Failure> {
         .collect()
 }
 
-/// Refuses a table that lacks a column or its key, has a column of another type, or one that the model cannot fill.
-pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> Result<(), Failure> {
-    let table = DIALECT.quote(schema.table());
-    if !matches!(relation.kind as u8, b'r' | b'p') {
-        return Err(mismatch(schema, format!("{table} exists and is no table; rename it, or give the schema another table")).into());
+/// Refuses what is no table.
+pub(crate) fn check_kind(schema: &BoundSchema, relation: &Relation) -> Result<(), Failure> {
+    if matches!(relation.kind as u8, b'r' | b'p') {
+        return Ok(());
     }
-    let present = columns(lease, relation.oid).await?;
-    check_missing(schema, &present, false)?;
-    check_types(schema, &present)?;
+    let table = DIALECT.quote_table(schema.table());
+    Err(mismatch(schema, format!("{table} exists and is no table; rename it, or give the schema another table")).into())
+}
+
+/// Refuses a table that no addition makes fit: it lacks its key, has a column of another type, one that the model cannot fill, or lacks one that is not
+/// among those to be added.
+pub(crate) async fn check_table(
+    lease: &Lease,
+    schema: &BoundSchema,
+    relation: &Relation,
+    present: &[Column],
+    is_added: impl Fn(&ColumnDefinition) -> bool,
+) -> Result<(), Failure> {
+    let table = DIALECT.quote_table(schema.table());
+    let lacking = missing_columns(schema, present);
+    if let Some(wanted) = lacking.iter().find(|column| !is_added(column)) {
+        let (alike, others) = look_alikes(schema, present, wanted);
+        return Err(mismatch(schema, explain_needed_value(DIALECT, schema, wanted, &alike, &others)).with_column(wanted.name).into());
+    }
+    check_types(schema, present)?;
     if let Some(left) = present.iter().find(|present| present.is_required && !is_known(schema, &present.name)) {
         let name = DIALECT.quote(&left.name);
         let message = format!(
@@ -108,7 +166,7 @@ pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &
     let mut key: Vec<&str> = schema.definition().key_columns().map(|column| column.name).collect();
     let remedy = format!(
         "ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {}, ADD PRIMARY KEY ({})",
-        DIALECT.quote(&format!("{}_pkey", schema.table())),
+        DIALECT.quote(&format!("{}_pkey", DIALECT.split_table(schema.table()).1)),
         key.iter().map(|name| DIALECT.quote(name)).collect::<Vec<_>>().join(", ")
     );
     key.sort_unstable();
@@ -123,35 +181,56 @@ pub(crate) async fn check_table(lease: &Lease, schema: &BoundSchema, relation: &
     Ok(())
 }
 
+/// How many rows a table has, as the planner reckons: what was counted last for the size it had then, for the size it has now.
+pub(crate) async fn estimated_rows(lease: &Lease, table: u32) -> Result<u64, Failure> {
+    const TEXT: &str = "SELECT (CASE WHEN reltuples > 0 AND relpages > 0 \
+        THEN reltuples::FLOAT8 / relpages * pg_relation_size(oid) / current_setting('block_size')::FLOAT8 \
+        ELSE pg_relation_size(oid) / 100.0 END)::BIGINT FROM pg_catalog.pg_class WHERE oid = $1::OID";
+    let row = lease.query_opt(TEXT, &[&table]).await?;
+    Ok(row.map(|row| row.try_get::<_, i64>(0)).transpose()?.unwrap_or_default().unsigned_abs())
+}
+
 /// Refuses a table or view that lacks a column, wherever on the search path it is.
 pub(crate) async fn check_presence(lease: &Lease, schema: &BoundSchema) -> Result<(), Failure> {
-    const TEXT: &str = "SELECT oid, relkind IN ('v', 'm') FROM pg_catalog.pg_class WHERE oid = to_regclass(quote_ident($1::TEXT))";
-    let Some(row) = lease.query_opt(TEXT, &[&schema.table()]).await? else { return Ok(()) };
+    const TEXT: &str = "SELECT oid, relkind IN ('v', 'm') FROM pg_catalog.pg_class WHERE oid = to_regclass($1::TEXT)";
+    let Some(row) = lease.query_opt(TEXT, &[&DIALECT.quote_table(schema.table())]).await? else { return Ok(()) };
     let (oid, is_view) = (row.try_get(0)?, row.try_get(1)?);
     Ok(check_missing(schema, &columns(lease, oid).await?, is_view)?)
 }
 
-fn version_column() -> ColumnDefinition {
+pub(crate) fn version_column() -> ColumnDefinition {
     ColumnDefinition { default: Some(store_core::DefaultValue::Integer(0)), ..ColumnDefinition::new(VERSION_COLUMN, ColumnType::BigInt) }
 }
 
-fn check_missing(schema: &BoundSchema, present: &[Column], is_view: bool) -> Result<(), Error> {
-    let version = version_column();
+/// Those of the model's columns, and the version, that a table lacks.
+pub(crate) fn missing_columns(schema: &BoundSchema, present: &[Column]) -> Vec<ColumnDefinition> {
     let is_there = |name: &str| present.iter().any(|present| present.name == name);
-    let Some(wanted) = schema.definition().columns().iter().chain([&version]).find(|column| !is_there(column.name)) else { return Ok(()) };
+    let wanted = schema.definition().columns().iter().cloned().chain([version_column()]);
+    wanted.filter(|column| !is_there(column.name)).collect()
+}
+
+/// Those of the table's columns that the model lacks: of the wanted one's type, and of others.
+pub(crate) fn look_alikes<'a>(schema: &BoundSchema, present: &'a [Column], wanted: &ColumnDefinition) -> (Vec<&'a str>, Vec<&'a str>) {
+    let unknown = present.iter().filter(|present| wanted.name != VERSION_COLUMN && !is_known(schema, &present.name));
+    let (alike, others): (Vec<_>, Vec<_>) = unknown.partition(|present| present.type_name == spelled(wanted.column_type));
+    let names = |columns: Vec<&'a Column>| columns.into_iter().map(|column| column.name.as_str()).collect();
+    (names(alike), names(others))
+}
+
+fn check_missing(schema: &BoundSchema, present: &[Column], is_view: bool) -> Result<(), Error> {
+    let missing = missing_columns(schema, present);
+    let Some(wanted) = missing.first() else { return Ok(()) };
     let message = if is_view {
         explain_view_column(schema.table(), wanted.name)
     } else {
-        let unknown = present.iter().filter(|present| wanted.name != VERSION_COLUMN && !is_known(schema, &present.name));
-        let (alike, others): (Vec<_>, Vec<_>) = unknown.partition(|present| present.type_name == spelled(wanted.column_type));
-        let [alike, others] = [alike, others].map(|columns| columns.into_iter().map(|column| column.name.as_str()).collect::<Vec<_>>());
+        let (alike, others) = look_alikes(schema, present, wanted);
         explain_missing_column(DIALECT, schema, wanted, &alike, &others)
     };
     Err(mismatch(schema, message).with_column(wanted.name))
 }
 
 fn check_types(schema: &BoundSchema, present: &[Column]) -> Result<(), Error> {
-    let (table, version) = (DIALECT.quote(schema.table()), version_column());
+    let (table, version) = (DIALECT.quote_table(schema.table()), version_column());
     for column in schema.definition().columns().iter().chain([&version]) {
         let differs = |present: &&Column| present.name == column.name && present.type_name != spelled(column.column_type);
         if let Some(present) = present.iter().find(differs) {
@@ -164,7 +243,7 @@ fn check_types(schema: &BoundSchema, present: &[Column]) -> Result<(), Error> {
 }
 
 /// Whether a column is the model's or the version.
-fn is_known(schema: &BoundSchema, name: &str) -> bool {
+pub(crate) fn is_known(schema: &BoundSchema, name: &str) -> bool {
     name == VERSION_COLUMN || schema.definition().position(name).is_some()
 }
 
@@ -182,18 +261,17 @@ pub(crate) async fn check_sequence(lease: &Lease, name: &str) -> Result<(), Fail
     Err(Error::new(ErrorKind::SchemaMismatch, message).with_tier(Role::Truth).into())
 }
 
-/// Refuses an index that has the name of a planned one but is another.
-pub(crate) fn check_index(schema: &BoundSchema, plan: &IndexPlan, present: &Index, create: &str) -> Result<(), Failure> {
-    if present.is_unique == plan.unique && present.is_plain && present.columns == plan.columns {
-        return Ok(());
+/// The full name of what lies in the same schema of the database as a table, as its indexes and partitions do.
+pub(crate) fn beside(schema: &BoundSchema, name: &str) -> String {
+    match DIALECT.split_table(schema.table()).0 {
+        Some(namespace) => format!("{namespace}.{name}"),
+        None => name.to_owned(),
     }
-    let name = DIALECT.quote(&plan.name);
-    Err(mismatch(schema, format!("the index {name} exists and differs; run: DROP INDEX {name}; {create}")).into())
 }
 
 /// Refuses a planned index whose name another relation has: making it would be skipped in silence.
 pub(crate) async fn check_name_is_free(lease: &Lease, schema: &BoundSchema, plan: &IndexPlan) -> Result<(), Failure> {
-    match relation(lease, &plan.name).await? {
+    match relation(lease, &beside(schema, &plan.name)).await? {
         None => Ok(()),
         Some(relation) => {
             const TEXT: &str = "SELECT c.relname::TEXT FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid \

@@ -36,7 +36,7 @@ pub(crate) async fn put_if(
         let outcome = write.run(Scope::own(pool, &lease), &prepared).await;
         match lease.settle(outcome) {
             Err(failure) if begun < attempts(&failure) => {}
-            outcome => return outcome.map_err(|failure| batch.error(failure, schema, rows)),
+            outcome => return outcome.map_err(|failure| batch.error(failure, Failure::into_write_error, schema, rows)),
         }
     }
 }
@@ -189,7 +189,7 @@ impl<'a> PutManyIf<'a> {
     }
 
     /// What the failure says, with the key of the row that a unique index refused.
-    pub(crate) fn error(&self, failure: Failure) -> Error {
-        self.batch.error(failure, self.schema, self.rows)
+    pub(crate) fn error(&self, failure: Failure, told: fn(Failure, Attempt<'_>) -> Error) -> Error {
+        self.batch.error(failure, told, self.schema, self.rows)
     }
 }

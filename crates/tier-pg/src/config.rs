@@ -101,9 +101,10 @@ impl fmt::Debug for Endpoint {
 /// | limit for connecting | 5 s |
 /// | limit for waiting for a free connection | 5 s |
 /// | limit for one statement | 30 s |
-/// | limit for making tables and indexes | 10 min |
+/// | limit for one statement of a migration | 10 min |
 /// | TLS | `prefer` |
-/// | read replica | none |
+/// | read replicas | none |
+/// | longest lag of a replica | 10 s |
 /// | watching for outside writers | no |
 ///
 /// ```
@@ -120,9 +121,17 @@ impl fmt::Debug for Endpoint {
 #[derive(Debug, Clone)]
 pub struct PgConfig {
     pub(crate) primary: Endpoint,
-    pub(crate) replica: Option<Endpoint>,
+    pub(crate) replicas: Vec<Endpoint>,
+    pub(crate) max_replica_lag: Option<Duration>,
     pub(crate) limits: Limits,
+    pub(crate) extras: Extras,
+}
+
+/// What a migration makes beside the tables of the schemas.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extras {
     pub(crate) outside_writers: bool,
+    pub(crate) extensions: Vec<String>,
 }
 
 /// The sizes and times of a pool.
@@ -141,6 +150,8 @@ pub(crate) struct Limits {
 impl PgConfig {
     /// The most connections of a pool that [`with_max_connections`](Self::with_max_connections) does not change.
     pub const DEFAULT_MAX_CONNECTIONS: usize = 10;
+    /// The longest lag of a replica that [`with_max_replica_lag`](Self::with_max_replica_lag) does not change.
+    pub const DEFAULT_MAX_REPLICA_LAG: Duration = Duration::from_secs(10);
 
     /// Reads a URL: `postgres://user:password@host:port/database?option=value&…`, with `postgresql` as another name of the scheme.
     ///
@@ -159,8 +170,9 @@ impl PgConfig {
     pub fn from_url(url: &str) -> Result<Self> {
         Ok(PgConfig {
             primary: url::parse(url)?,
-            replica: None,
-            outside_writers: false,
+            replicas: Vec::new(),
+            max_replica_lag: Some(Self::DEFAULT_MAX_REPLICA_LAG),
+            extras: Extras::default(),
             limits: Limits {
                 max_connections: Self::DEFAULT_MAX_CONNECTIONS,
                 min_connections: 0,
@@ -174,18 +186,36 @@ impl PgConfig {
         })
     }
 
-    /// Sends searches and counts to a replica at this URL, with a pool of its own under the same limits. Where it cannot answer, the primary does.
+    /// Sends searches and counts to a replica at this URL, with a pool of its own under the same limits. Call it again for each further one.
+    ///
+    /// Of several, the one with the fewest reads of this process under way is asked. One that fails is left out for five seconds, and then until it answers
+    /// again; one that is [too far behind](Self::with_max_replica_lag) until it has caught up. Where none can answer, the primary does.
+    /// [`Store::health`](store_core::Store::health) tells of each.
     ///
     /// # Errors
     ///
     /// As [`from_url`](Self::from_url).
     pub fn with_read_replica(mut self, url: &str) -> Result<Self> {
-        self.replica = Some(url::parse(url)?);
+        self.replicas.push(url::parse(url)?);
         Ok(self)
     }
 
-    /// Watches for what others than Strata write, such as a migration, `psql` or another program. Making the tables
-    /// ([`Tables::prepare`](store_core::facet::Tables::prepare)) then also makes triggers on them, so that their `INSERT`, `UPDATE`, `DELETE`,
+    /// Sets how far a replica may be behind its primary to be given reads; `None` for any distance. Default: 10 seconds.
+    ///
+    /// What a replica answers then shows every commit from longer ago than this. The lag is told by the primary's WAL, which is asked for its place five
+    /// times within this limit and at least once a second: while the primary does not answer, the lag grows. A server that is no standby, such as one that
+    /// logical replication feeds or one that was promoted, does not tell its lag: it is given reads only with `None`.
+    ///
+    /// Who must read its own writes ([`Freshness::Session`](store_core::Freshness::Session)) is answered by a replica that has replayed them, or by the primary,
+    /// whatever the limit.
+    #[must_use]
+    pub fn with_max_replica_lag(mut self, lag: impl Into<Option<Duration>>) -> Self {
+        self.max_replica_lag = lag.into();
+        self
+    }
+
+    /// Watches for what others than Strata write, such as a migration, `psql` or another program. A migration
+    /// ([`Migrations::migrate`](store_core::facet::Migrations::migrate)) then also makes triggers on them, so that their `INSERT`, `UPDATE`, `DELETE`,
     /// `TRUNCATE`, `MERGE` and `COPY` are in the log, and every instance drops its copies.
     ///
     /// Each row that such a writer inserts is written twice, and its statement keeps the rows it changes once more, in the server's memory or temporary
@@ -202,7 +232,20 @@ impl PgConfig {
     /// ```
     #[must_use]
     pub fn with_outside_writers(mut self, watched: bool) -> Self {
-        self.outside_writers = watched;
+        self.extras.outside_writers = watched;
+        self
+    }
+
+    /// Has a migration make an extension of PostgreSQL that is missing, such as `pg_trgm` for an index in an SQL file. A user that may not make it is told the
+    /// statement for one that may.
+    ///
+    /// ```
+    /// let config = tier_pg::PgConfig::from_url("postgres://app@localhost/shop")?.with_extension("pg_trgm");
+    /// # Ok::<(), store_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_extension(mut self, name: &str) -> Self {
+        self.extras.extensions.push(name.to_owned());
         self
     }
 
@@ -258,21 +301,21 @@ impl PgConfig {
         self
     }
 
-    /// Sets the most time that making tables and indexes may take.
+    /// Sets the most time that one statement of a migration may take. Indexes that are made beside writers and SQL files have no limit.
     #[must_use]
     pub fn with_prepare_timeout(mut self, limit: Duration) -> Self {
         self.limits.prepare = limit;
         self
     }
 
-    /// Sets the way of encryption, for the primary and the replica.
+    /// Sets the way of encryption, for the primary and the replicas named so far.
     #[must_use]
     pub fn with_ssl_mode(mut self, mode: SslMode) -> Self {
         self.each_endpoint(|endpoint| endpoint.ssl_mode = mode);
         self
     }
 
-    /// Trusts the authorities of this PEM file, for the primary and the replica. It is read when the tier connects.
+    /// Trusts the authorities of this PEM file, for the primary and the replicas named so far. It is read when the tier connects.
     #[must_use]
     pub fn with_root_certificate(mut self, file: impl Into<PathBuf>) -> Self {
         let file = file.into();
@@ -280,7 +323,7 @@ impl PgConfig {
         self
     }
 
-    /// Sets the name that the server's statistics and log show, for the primary and the replica.
+    /// Sets the name that the server's statistics and log show, for the primary and the replicas named so far.
     #[must_use]
     pub fn with_application_name(mut self, name: &str) -> Self {
         self.each_endpoint(|endpoint| {
@@ -291,7 +334,7 @@ impl PgConfig {
 
     fn each_endpoint(&mut self, mut change: impl FnMut(&mut Endpoint)) {
         change(&mut self.primary);
-        self.replica.as_mut().map(change);
+        self.replicas.iter_mut().for_each(change);
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
@@ -312,6 +355,7 @@ impl PgConfig {
             ("the limit for waiting for a connection", limits.acquire),
             ("the limit for statements", limits.statement),
             ("the limit for making tables", limits.prepare),
+            ("the longest lag of a replica", self.max_replica_lag.unwrap_or(Self::DEFAULT_MAX_REPLICA_LAG)),
         ] {
             if limit < Duration::from_millis(1) || limit > LONGEST {
                 return Err(invalid(format!("{name} is {limit:?}; choose between a millisecond and a year")));
@@ -342,6 +386,7 @@ mod tests {
             (base().with_acquire_timeout(Duration::MAX), "waiting"),
             (base().with_statement_timeout(Duration::from_micros(1)), "statements"),
             (base().with_prepare_timeout(Duration::ZERO), "making tables"),
+            (base().with_max_replica_lag(Duration::ZERO), "lag of a replica"),
         ] {
             let error = config.validate().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
@@ -351,16 +396,18 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_tls_reach_the_replica_too() {
+    fn settings_of_tls_reach_each_replica_too() {
         let config = PgConfig::from_url("postgres://localhost/x")
-            .and_then(|config| config.with_read_replica("postgres://replica/x"))
+            .and_then(|config| config.with_read_replica("postgres://replica/x")?.with_read_replica("postgres://other/x"))
             .unwrap()
             .with_ssl_mode(SslMode::VerifyFull)
             .with_root_certificate("/ca.pem")
             .with_application_name("shop");
-        let replica = config.replica.unwrap();
-        assert_eq!(replica.ssl_mode, SslMode::VerifyFull);
-        assert_eq!(replica.roots, RootCertificates::File("/ca.pem".into()));
-        assert_eq!(replica.driver.get_application_name(), Some("shop"));
+        assert_eq!(config.replicas.len(), 2);
+        for replica in config.replicas {
+            assert_eq!(replica.ssl_mode, SslMode::VerifyFull);
+            assert_eq!(replica.roots, RootCertificates::File("/ca.pem".into()));
+            assert_eq!(replica.driver.get_application_name(), Some("shop"));
+        }
     }
 }

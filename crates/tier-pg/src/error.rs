@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use store_core::sql::{VERSION_COLUMN, index_plans};
+use store_core::sql::{Dialect, VERSION_COLUMN, constraint_plans, index_plans};
 use store_core::{BoundSchema, Error, ErrorKind, Role};
 use tokio_postgres::error::{DbError, Severity};
 
@@ -310,7 +310,7 @@ fn unique_violation(report: &DbError, attempt: Attempt<'_>) -> Error {
 }
 
 fn columns_of(schema: &BoundSchema, constraint: &str) -> Option<String> {
-    let index = index_plans(schema).into_iter().find(|index| index.name == constraint)?;
+    let index = index_plans(Dialect::Postgres, schema).into_iter().find(|index| index.name == constraint)?;
     Some(index.columns.join(", "))
 }
 
@@ -333,10 +333,20 @@ fn constraint_violation(report: &DbError, attempt: Attempt<'_>) -> Error {
         (code, _) => format!("a rule of the table refused the row (SQLSTATE {code})"),
     };
     let error = new(ErrorKind::ConstraintViolation, format!("{rule}; change the record, or the rule"));
-    match report.column() {
-        Some(column) => error.with_column(column.to_owned()),
+    let declared = match attempt {
+        Attempt::Table(schema) | Attempt::Query(schema) => constrained(schema, report.constraint().unwrap_or_default()),
+        Attempt::Connect(_) | Attempt::Log => None,
+    };
+    match report.column().map(str::to_owned).or(declared) {
+        Some(column) => error.with_column(column),
         None => error,
     }
+}
+
+/// The columns of a check or a reference that the model declares.
+fn constrained(schema: &BoundSchema, constraint: &str) -> Option<String> {
+    let plan = constraint_plans(Dialect::Postgres, schema).into_iter().find(|plan| plan.name == constraint)?;
+    (!plan.columns.is_empty()).then(|| plan.columns.join(", "))
 }
 
 fn missing_value(report: &DbError, attempt: Attempt<'_>) -> Error {

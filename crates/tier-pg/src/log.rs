@@ -12,15 +12,16 @@
 //! A place ends behind the newest transaction that the log knows of, though the snapshot may know of later ones: nothing of a transaction that was rolled back
 //! need be on the server's disk, so that after a crash another one, which commits, may have its number. What the log knows of was committed behind a flush.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::facet::{LogBatch, LogCursor, LogEntry, LogKind};
 use store_core::protection::Protection;
-use store_core::{Error, ErrorKind, Result, Role, Version};
+use store_core::{BoundSchema, Error, ErrorKind, Result, Role, Version};
 use tokio_postgres::Row as PgRow;
 
 use crate::error::{Attempt, Failure};
-use crate::pool::Pool;
+use crate::pool::{Lease, Pool};
 use crate::snapshot::Place;
 use crate::statements::kind;
 use crate::write::version;
@@ -153,6 +154,16 @@ pub(crate) async fn append(pool: &Pool, entries: &[LogEntry]) -> Result<Vec<Vers
     let kinds = entries.iter().map(|entry| number_of(entry.kind)).collect::<Result<Vec<i16>>>()?;
     let rows = pool.write(APPEND, &[&schemas, &keys, &kinds], Attempt::Log).await?;
     rows.iter().map(|row| version(row, 0)).collect::<Result<_, _>>().map_err(|failure| failure.into_error(Attempt::Log))
+}
+
+/// Has every instance drop its copies of schemas, within a transaction that writes.
+pub(crate) async fn void(lease: &Lease, schemas: &[Arc<BoundSchema>]) -> Result<(), Failure> {
+    let names: Vec<&str> = schemas.iter().map(|schema| schema.name()).collect();
+    let (keys, kinds) = (vec![None::<&str>; names.len()], vec![kind::INVALIDATE; names.len()]);
+    if !names.is_empty() {
+        lease.query(APPEND, &[&names, &keys, &kinds]).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn prune(pool: &Pool, age: Duration) -> Result<u64> {

@@ -1,9 +1,15 @@
-//! The read replica: when it is asked, and whether what it answers will do.
+//! A read replica: whether what it answers will do.
 
-use std::sync::{Mutex, PoisonError};
+mod choice;
+mod watch;
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
+use store_core::ReplicaHealth;
 use store_core::facet::LogCursor;
 use store_core::{Error, ErrorKind, Result};
 use tokio_postgres::types::ToSql;
@@ -13,6 +19,9 @@ use crate::error::{Attempt, Failure};
 use crate::log::identity;
 use crate::pool::{ATTEMPTS, Lease, Pool, check_count, within};
 use crate::snapshot::Place;
+
+pub(crate) use choice::Replicas;
+use watch::Position;
 
 /// How long a replica that could not answer is left alone.
 const REST: Duration = Duration::from_secs(5);
@@ -30,14 +39,32 @@ const REPLAYED: &str = concat!(
     ", FALSE)"
 );
 
+/// One read replica.
 #[derive(Debug)]
 pub(crate) struct Replica {
     pool: Pool,
-    rests_until: Mutex<Option<Instant>>,
+    state: Mutex<State>,
+    outstanding: AtomicUsize,
 }
 
+/// What is known of a replica.
+#[derive(Debug, Default)]
+struct State {
+    /// It failed: it is left alone until then, and after that until it answers the watch.
+    rests_until: Option<Instant>,
+    /// The commits of the primary from before then are replayed.
+    reflects: Option<Instant>,
+    /// How far it had come when it was asked last, or further.
+    position: Option<Position>,
+    last_error: Option<String>,
+}
+
+/// A replica that a read was given to. It counts as busy with it until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Chosen(Arc<Replica>);
+
 /// What the replica must have replayed, so that it may answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Replayed {
     lsn: i64,
     timeline: i64,
@@ -61,7 +88,7 @@ impl Replayed {
         match lease.query_one(statement, &[&self.lsn, &self.timeline, &self.log]).await {
             Ok(row) => Ok(row.try_get(0)?),
             Err(error) if error.as_db_error().is_some() => {
-                tracing::warn!(%error, "the read replica does not tell how far it has come; the primary answers those who read their own writes");
+                tracing::warn!(%error, "a read replica does not tell how far it has come; the primary answers those who read their own writes");
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -70,8 +97,12 @@ impl Replayed {
 }
 
 impl Replica {
-    pub(crate) fn new(pool: Pool) -> Self {
-        Replica { pool, rests_until: Mutex::default() }
+    fn new(pool: Pool) -> Self {
+        Replica { pool, state: Mutex::default(), outstanding: AtomicUsize::new(0) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -105,25 +136,93 @@ impl Replica {
     }
 
     /// What the replica answered; `None` if the primary is to be asked instead.
-    pub(crate) fn judge<T>(&self, answer: Result<Option<T>>) -> Option<Result<T>> {
+    pub(crate) fn judge<T>(&self, answer: Result<Option<T>>, replayed: Option<Replayed>) -> Option<Result<T>> {
         let error = match answer {
-            Ok(answer) => return answer.map(Ok),
+            Ok(answer) => {
+                if let (Some(replayed), true) = (replayed, answer.is_some()) {
+                    self.state().has_replayed(replayed);
+                }
+                return answer.map(Ok);
+            }
             Err(error) if may_fare_better_elsewhere(&error) => error,
             Err(error) => return Some(Err(error)),
         };
-        tracing::warn!(%error, "the read replica could not answer; the primary does");
-        if matches!(error.kind(), ErrorKind::L3Unavailable | ErrorKind::Timeout | ErrorKind::AccessDenied) {
-            self.rest();
+        if !error.is_shortage() && matches!(error.kind(), ErrorKind::L3Unavailable | ErrorKind::Timeout | ErrorKind::AccessDenied) {
+            self.rest(&error);
+        } else {
+            tracing::warn!(%error, "a read replica could not answer; the primary does");
         }
         None
     }
 
-    pub(crate) fn rest(&self) {
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
+    /// Leaves the replica alone for a while.
+    fn rest(&self, error: &Error) {
+        let was_resting = {
+            let mut state = self.state();
+            state.last_error = Some(error.to_string());
+            state.rests_until.replace(Instant::now() + REST).is_some()
+        };
+        if was_resting {
+            tracing::debug!(%error, "a read replica still cannot answer");
+        } else {
+            tracing::warn!(%error, "a read replica could not answer; others do until it can");
+        }
     }
 
-    pub(crate) fn may_be_asked(&self) -> bool {
-        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|until| Instant::now() >= until)
+    /// Whether it may be given reads, by how far behind it may be.
+    fn is_fit(&self, max_lag: Option<Duration>) -> bool {
+        let state = self.state();
+        state.rests_until.is_none() && max_lag.is_none_or(|max_lag| state.lag().is_some_and(|lag| lag <= max_lag))
+    }
+
+    fn outstanding(&self) -> usize {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    fn health(&self, max_lag: Option<Duration>) -> ReplicaHealth {
+        let (is_fit, outstanding) = (self.is_fit(max_lag), self.outstanding());
+        let state = self.state();
+        ReplicaHealth {
+            address: self.pool.connector().addresses(),
+            is_used: is_fit,
+            lag: state.lag(),
+            reads: outstanding as u64,
+            last_error: state.last_error.clone(),
+        }
+    }
+}
+
+impl State {
+    /// How far behind it is at most.
+    fn lag(&self) -> Option<Duration> {
+        self.reflects.map(|since| since.elapsed())
+    }
+
+    fn has_replayed(&mut self, replayed: Replayed) {
+        if let Some(position) = &mut self.position {
+            position.reach(replayed);
+        }
+    }
+}
+
+impl Chosen {
+    fn new(replica: &Arc<Replica>) -> Self {
+        replica.outstanding.fetch_add(1, Ordering::Relaxed);
+        Chosen(Arc::clone(replica))
+    }
+}
+
+impl Drop for Chosen {
+    fn drop(&mut self) {
+        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Deref for Chosen {
+    type Target = Replica;
+
+    fn deref(&self) -> &Replica {
+        &self.0
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_postgres::types::ToSql;
 use crate::error::{Attempt, Failure};
 use crate::pool::{ATTEMPTS, Lease, Pool, check_count, within};
 use crate::read::selected_row;
-use crate::replica::{Replayed, let_finish};
+use crate::replica::{Chosen, Replayed, let_finish};
 use crate::tier::PgTier;
 use crate::value::Param;
 
@@ -24,12 +24,15 @@ pub(crate) fn select(tier: Arc<PgTier>, schema: Arc<BoundSchema>, select: Select
     let opened = async move {
         let statement = sql::select(Dialect::Postgres, &schema, &select).map_err(|error| error.with_tier(Role::Truth))?;
         let opened = match tier.replica(select.from_primary, select.after.as_ref()) {
-            Some((replica, replayed)) => replica.judge(open(replica.pool(), &schema, &statement, replayed).await),
+            Some((replica, replayed)) => {
+                let replica = Arc::new(replica);
+                replica.judge(open(replica.pool(), &schema, &statement, replayed, Some(&replica)).await, replayed)
+            }
             None => None,
         };
         let (first, reader) = match opened {
             Some(answer) => answer?,
-            None => open(tier.primary(), &schema, &statement, None).await?.unwrap_or_default(),
+            None => open(tier.primary(), &schema, &statement, None, None).await?.unwrap_or_default(),
         };
         let rest = stream::try_unfold(reader, async |reader| match reader {
             Some(reader) => Ok(reader.advance().await?.map(|(row, reader)| (row, Some(reader)))),
@@ -46,7 +49,7 @@ pub(crate) async fn count(tier: &PgTier, schema: &BoundSchema, count: &Count) ->
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
     let attempt = Attempt::Query(schema);
     let counted = match tier.replica(count.from_primary, count.after.as_ref()) {
-        Some((replica, replayed)) => replica.judge(replica.read(&statement.sql, &params, attempt, replayed).await),
+        Some((replica, replayed)) => replica.judge(replica.read(&statement.sql, &params, attempt, replayed).await, replayed),
         None => None,
     };
     let rows = match counted {
@@ -65,7 +68,13 @@ type Opened = (Option<StoredRow>, Option<Reader>);
 
 /// Begins a query; `None` if the replica has not replayed what it must. The first row is fetched too, so that whatever fails before it can be tried
 /// elsewhere.
-async fn open(pool: &Pool, schema: &Arc<BoundSchema>, statement: &sql::Statement, replayed: Option<Replayed>) -> Result<Option<Opened>> {
+async fn open(
+    pool: &Pool,
+    schema: &Arc<BoundSchema>,
+    statement: &sql::Statement,
+    replayed: Option<Replayed>,
+    replica: Option<&Arc<Chosen>>,
+) -> Result<Option<Opened>> {
     let attempt = Attempt::Query(schema);
     let limit = pool.limits().statement;
     let mut texts = vec![statement.sql.as_str()];
@@ -95,7 +104,8 @@ async fn open(pool: &Pool, schema: &Arc<BoundSchema>, statement: &sql::Statement
             Err(failure) if failure.is_connection_loss() && begun < ATTEMPTS => continue,
             Err(failure) => return lease.settle(Err(failure)).map_err(|failure| failure.into_error(attempt)),
         };
-        let reader = Reader { lease, rows, schema: Arc::clone(schema), columns: statement.columns.clone(), limit };
+        let reader =
+            Reader { lease, rows, schema: Arc::clone(schema), columns: statement.columns.clone(), limit, _replica: replica.cloned() };
         return match reader.step().await {
             Ok(Some((row, reader))) => Ok(Some((Some(row), Some(reader)))),
             Ok(None) => Ok(Some((None, None))),
@@ -112,6 +122,8 @@ struct Reader {
     schema: Arc<BoundSchema>,
     columns: Vec<usize>,
     limit: Duration,
+    /// Is busy with it for so long.
+    _replica: Option<Arc<Chosen>>,
 }
 
 impl Reader {

@@ -265,7 +265,7 @@ impl Names {
         let definition = schema.definition();
         Names {
             definition,
-            table: DIALECT.quote(schema.table()),
+            table: DIALECT.quote_table(schema.table()),
             version: DIALECT.quote(VERSION_COLUMN),
             keys: definition.key_columns().map(quote).collect(),
         }

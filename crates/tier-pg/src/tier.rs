@@ -6,30 +6,32 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use store_core::facet::{
-    Begin, Condition, Count, Heard, Log, LogBatch, LogCursor, LogEntry, MissingIndex, Select, Tables, Touched, Transaction, Wake, Wakes,
+    Begin, Condition, Count, Heard, Log, LogBatch, LogCursor, LogEntry, Select, Tables, Touched, Transaction, Wake, Wakes,
 };
-use store_core::{BoundSchema, Facets, Filter, Result, Role, Row, StoredRow, Tier, Version};
+use store_core::{BoundSchema, Facets, Filter, Finding, ReplicaHealth, Result, Role, Row, StoredRow, Tier, Version};
 
 use crate::closing::Closing;
-use crate::config::PgConfig;
+use crate::config::{Extras, PgConfig};
 use crate::error::Attempt;
 use crate::leader::Leader;
 use crate::pool::{Pool, within};
-use crate::replica::{Replayed, Replica};
+use crate::replica::{Chosen, Replayed, Replicas};
 use crate::statements::Statements;
 use crate::transaction::PgTransaction;
 use crate::wakes::Notifier;
-use crate::{bulk, conditional, delete, log, prepare, read, select, wakes, write};
+use crate::{bulk, conditional, delete, diagnosis, log, read, select, wakes, write};
 
 /// The tier of truth on PostgreSQL 14 and later.
 ///
-/// Rows lie in one table for each schema, with a hidden column `_version`. Strata's own are the sequence `_strata_version` and the tables `_strata_log` and
-/// `_strata_log_pruned`, and functions `_strata_…` if it watches for [outside writers](PgConfig::with_outside_writers). All lie in the first schema of the
+/// Rows lie in one table for each schema, with a hidden column `_version`. Strata's own are the sequence `_strata_version` and the tables `_strata_log`,
+/// `_strata_log_pruned` and `_strata_migrations`, and functions `_strata_…` if it watches for [outside writers](PgConfig::with_outside_writers). All lie in the first schema of the
 /// search path.
 ///
 /// Each connection has a session of its own, in which statements stay prepared: behind a pooler such as PgBouncer, use its session mode.
 /// Beyond those of its pool, a tier opens two connections for a store that caches: one holds the locks by which one instance is chosen to relay the log, one
 /// listens for notifications of commits. They count against the server's `max_connections`, not against the pool's.
+///
+/// Each [replica](PgConfig::with_read_replica) has a pool of its own, of which a task of the tier's uses a connection now and then.
 ///
 /// Every call ends within the limits of its [`PgConfig`]. A call whose future is dropped is cancelled on the server as far as it still can be; it leaves
 /// all of its writes or none.
@@ -46,16 +48,17 @@ use crate::{bulk, conditional, delete, log, prepare, read, select, wakes, write}
 #[derive(Debug)]
 pub struct PgTier {
     primary: Arc<Pool>,
-    replica: Option<Replica>,
+    replicas: Replicas,
     statements: Arc<Statements>,
     leader: Leader,
     notifier: Notifier,
     closing: Closing,
-    outside_writers: bool,
+    /// What else than the schemas' tables is to be made.
+    pub(crate) extras: Extras,
 }
 
 impl PgTier {
-    /// Connects to the servers. A replica that cannot be reached is no error: the primary answers in its place.
+    /// Connects to the servers. A replica that cannot be reached is no error: others or the primary answer in its place.
     ///
     /// # Errors
     ///
@@ -65,35 +68,28 @@ impl PgTier {
     pub async fn connect(config: PgConfig) -> Result<Self> {
         config.validate()?;
         let primary = Arc::new(Pool::new(config.primary, config.limits)?);
-        let replica = match config.replica {
-            Some(endpoint) => Some(Replica::new(Pool::new(endpoint, config.limits)?)),
-            None => None,
-        };
         let leader = Leader::new(Arc::clone(primary.connector()), config.limits.statement);
         let (statements, notifier, closing) = (Arc::<Statements>::default(), Notifier::default(), Closing::new());
-        let tier = PgTier { primary, replica, statements, leader, notifier, closing, outside_writers: config.outside_writers };
         // On the heap, so that a caller's own future does not grow by all of it.
-        Box::pin(ping(&tier.primary)).await?;
-        if let Some(replica) = &tier.replica
-            && let Err(error) = Box::pin(ping(replica.pool())).await
-        {
-            tracing::warn!(%error, "the read replica cannot be reached; the primary answers in its place");
-            replica.rest();
-        }
-        Ok(tier)
+        Box::pin(ping(&primary)).await?;
+        let replicas = Box::pin(Replicas::start(&primary, config.replicas, config.limits, config.max_replica_lag)).await?;
+        Ok(PgTier { primary, replicas, statements, leader, notifier, closing, extras: config.extras })
     }
 
     pub(crate) fn primary(&self) -> &Pool {
         &self.primary
     }
 
-    /// The replica, if a read may try it now, and what it must have replayed.
-    pub(crate) fn replica(&self, from_primary: bool, after: Option<&LogCursor>) -> Option<(&Replica, Option<Replayed>)> {
-        let replica = self.replica.as_ref().filter(|replica| !from_primary && replica.may_be_asked())?;
-        match after {
-            None => Some((replica, None)),
-            Some(place) => Some((replica, Some(Replayed::parse(place)?))),
+    /// A replica that a read may try now, and what it must have replayed.
+    pub(crate) fn replica(&self, from_primary: bool, after: Option<&LogCursor>) -> Option<(Chosen, Option<Replayed>)> {
+        if from_primary || self.replicas.is_empty() {
+            return None;
         }
+        let replayed = match after {
+            None => None,
+            Some(place) => Some(Replayed::parse(place)?),
+        };
+        Some((self.replicas.choose(replayed)?, replayed))
     }
 }
 
@@ -116,6 +112,7 @@ impl Tier for PgTier {
     fn facets(self: Arc<Self>) -> Facets {
         Facets {
             tables: Some(Arc::clone(&self) as _),
+            migrations: Some(Arc::clone(&self) as _),
             log: Some(Arc::clone(&self) as _),
             journals: Some(Arc::clone(&self) as _),
             wakes: Some(self),
@@ -128,11 +125,13 @@ impl Tier for PgTier {
         ping(&self.primary).await
     }
 
+    async fn diagnose(&self) -> Vec<Finding> {
+        diagnosis::diagnose(&self.primary).await
+    }
+
     async fn close(&self) -> Result<()> {
         self.primary.close();
-        if let Some(replica) = &self.replica {
-            replica.pool().close();
-        }
+        self.replicas.close();
         self.closing.close();
         self.leader.close().await;
         Ok(())
@@ -141,22 +140,6 @@ impl Tier for PgTier {
 
 #[async_trait]
 impl Tables for PgTier {
-    async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        prepare::prepare(&self.primary, schemas, self.outside_writers).await
-    }
-
-    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
-        prepare::missing_tables(&self.primary, schemas).await
-    }
-
-    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        prepare::check_columns(&self.primary, schemas).await
-    }
-
-    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
-        prepare::missing_indexes(&self.primary, schemas).await
-    }
-
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         read::get_many(&self.primary, &self.statements, schema, keys).await
     }
@@ -190,7 +173,11 @@ impl Tables for PgTier {
     }
 
     fn reads_from_replica(&self) -> bool {
-        self.replica.is_some()
+        !self.replicas.is_empty()
+    }
+
+    fn replicas(&self) -> Vec<ReplicaHealth> {
+        self.replicas.health()
     }
 
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {

@@ -280,13 +280,14 @@ impl Transaction for PgTransaction {
             let prepared = within(scope.limit, scope.lease.prepare(&put.texts())).await?;
             put.run(scope, &prepared).await
         };
-        self.write(Attempt::Table(schema), work, |failure| put.error(failure)).await
+        self.write(Attempt::Table(schema), work, |failure| put.error(failure, Failure::into_error)).await
     }
 
     async fn put_many_if(&mut self, schema: &BoundSchema, rows: &[Row<'_>], conditions: &[Condition]) -> Result<Vec<Option<StoredRow>>> {
         self.state.begin_call()?;
         let put = self.checked(PutManyIf::new(schema, self.statements.of(schema), rows, conditions))?;
-        self.write(Attempt::Table(schema), async |scope: Scope<'_>| put.run(scope).await, |failure| put.error(failure)).await
+        self.write(Attempt::Table(schema), async |scope: Scope<'_>| put.run(scope).await, |failure| put.error(failure, Failure::into_error))
+            .await
     }
 
     async fn delete_where(&mut self, schema: &BoundSchema, filter: &Filter) -> Result<Vec<Touched>> {

@@ -118,12 +118,13 @@ const TRIGGERS: [(&str, &str, &str); 5] = [
     ("_strata_watch_truncate", "AFTER TRUNCATE", "FOR EACH STATEMENT"),
 ];
 
-/// Makes the functions that are missing or of another version of Strata.
-pub(crate) async fn make_functions(lease: &Lease) -> Result<(), Failure> {
+/// The functions that are missing or of another version of Strata: their names, and the statements that make them.
+pub(crate) async fn missing_functions(lease: &Lease) -> Result<Vec<(&'static str, String)>, Failure> {
     const PRESENT: &str = "SELECT p.proname::TEXT, p.prosrc FROM pg_catalog.pg_proc AS p \
         JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = current_schema() AND p.proname LIKE '\\_strata\\_%'";
     let present: Vec<(String, String)> =
         lease.query(PRESENT, &[]).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failure>>()?;
+    let mut missing = Vec::new();
     for function in functions() {
         if present.iter().any(|(name, body)| name == function.name && *body == function.body) {
             continue;
@@ -133,21 +134,27 @@ pub(crate) async fn make_functions(lease: &Lease) -> Result<(), Failure> {
             true => format!(" SECURITY DEFINER SET search_path = {home}, pg_temp"),
             false => String::new(),
         };
-        lease.batch_execute(&format!("CREATE OR REPLACE FUNCTION {}{rights} AS $body${}$body$", function.head, function.body)).await?;
+        missing.push((function.name, format!("CREATE OR REPLACE FUNCTION {}{rights} AS $body${}$body$", function.head, function.body)));
     }
-    Ok(())
+    Ok(missing)
 }
 
-/// Makes the triggers of a table that are missing or were made for another key. The table is locked against writers for as long as that takes.
-pub(crate) async fn make(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> Result<(), Failure> {
+/// The triggers of a table, if there is one yet, that are missing or were made for another key: their names, and the statements that make them.
+pub(crate) async fn missing(
+    lease: &Lease,
+    schema: &BoundSchema,
+    relation: Option<&Relation>,
+) -> Result<Vec<(&'static str, String)>, Failure> {
     const PRESENT: &str = "SELECT tgname::TEXT, tgargs FROM pg_catalog.pg_trigger WHERE tgrelid = $1::OID AND NOT tgisinternal";
-    let present: Vec<(String, Vec<u8>)> = lease
-        .query(PRESENT, &[&relation.oid])
-        .await?
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .collect::<Result<_, Failure>>()?;
-    let table = DIALECT.quote(schema.table());
+    let present: Vec<(String, Vec<u8>)> = match relation {
+        Some(relation) => {
+            let rows = lease.query(PRESENT, &[&relation.oid]).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failure>>()?
+        }
+        None => Vec::new(),
+    };
+    let table = DIALECT.quote_table(schema.table());
+    let mut missing = Vec::new();
     for (name, moment, scope) in TRIGGERS {
         let (function, arguments) = match scope {
             "FOR EACH ROW" => ("_strata_watch_row", Vec::new()),
@@ -162,9 +169,14 @@ pub(crate) async fn make(lease: &Lease, schema: &BoundSchema, relation: &Relatio
             "CREATE OR REPLACE TRIGGER {name} {moment} ON {table} {scope} WHEN ({FROM_OUTSIDE}) EXECUTE FUNCTION {function}({})",
             arguments.join(", ")
         );
-        lease.batch_execute(&create).await?;
+        missing.push((name, create));
     }
-    Ok(())
+    Ok(missing)
+}
+
+/// Whether the database changes records of a schema that nobody wrote, so that they must reach the log whether others write or not.
+pub(crate) fn are_needed(schema: &BoundSchema) -> bool {
+    schema.references().any(|(reference, _)| reference.on_delete.changes_records())
 }
 
 /// The text form of the key of a row `r`.
@@ -175,6 +187,7 @@ fn key_text(schema: &BoundSchema) -> String {
         // Writing to a String cannot fail.
         let _ = match column.column_type {
             ColumnType::Text => write!(text, ", _strata_key_part(r.{name})"),
+            ColumnType::Time => write!(text, ", (extract(epoch FROM r.{name}) * 1000000)::BIGINT::TEXT"),
             _ => write!(text, ", r.{name}::TEXT"),
         };
     }

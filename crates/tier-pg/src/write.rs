@@ -59,7 +59,7 @@ pub(crate) async fn put_many(pool: &Pool, statements: &Statements, schema: &Boun
         match lease.settle(outcome) {
             Err(failure) if put.may_have_found_more(&failure) => {}
             Err(failure) if begun < put.attempts(&failure) => {}
-            outcome => return outcome.map_err(|failure| put.error(failure)),
+            outcome => return outcome.map_err(|failure| put.error(failure, Failure::into_write_error)),
         }
     }
 }
@@ -175,8 +175,8 @@ impl<'a> Put<'a> {
     }
 
     /// What the failure says, with the key of the row that a unique index refused.
-    pub(crate) fn error(&self, failure: Failure) -> Error {
-        self.batch.error(failure, self.schema, self.rows)
+    pub(crate) fn error(&self, failure: Failure, told: fn(Failure, Attempt<'_>) -> Error) -> Error {
+        self.batch.error(failure, told, self.schema, self.rows)
     }
 }
 

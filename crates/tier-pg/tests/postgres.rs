@@ -4,6 +4,8 @@
 
 #[path = "postgres/database.rs"]
 mod database;
+#[path = "postgres/diagnosis.rs"]
+mod diagnosis;
 #[path = "postgres/faults.rs"]
 mod faults;
 #[path = "postgres/leader.rs"]
@@ -16,6 +18,8 @@ mod pool;
 mod prepare;
 #[path = "postgres/replica.rs"]
 mod replica;
+#[path = "postgres/replicas.rs"]
+mod replicas;
 #[path = "postgres/table.rs"]
 mod table;
 #[path = "postgres/tls.rs"]

@@ -38,6 +38,7 @@ mod backoff;
 mod batch;
 mod command;
 mod config;
+mod diagnosis;
 mod error;
 mod keys;
 mod layout;

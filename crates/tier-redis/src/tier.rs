@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::{Facets, Result, Role, Tier};
+use store_core::{Facets, Finding, Result, Role, Tier};
 use tokio::sync::Mutex;
 
 use crate::command::Command;
 use crate::config::RedisConfig;
+use crate::diagnosis;
 use crate::keys::Keys;
 use crate::marks::KnownMarks;
 use crate::pool::Pool;
@@ -111,6 +112,10 @@ impl Tier for RedisTier {
 
     async fn ping(&self) -> Result<()> {
         self.pool.link()?.run_one(Command::new("PING", None, Vec::new()), self.read_timeout).await.map(drop)
+    }
+
+    async fn diagnose(&self) -> Vec<Finding> {
+        diagnosis::diagnose(self).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -45,9 +45,26 @@ pub(crate) const OWN_TABLES: &str = "
         failed_at INTEGER NOT NULL,
         PRIMARY KEY (journal_id, seq)
     ) STRICT;
+    CREATE TABLE IF NOT EXISTS \"_strata_migrations\" (
+        id INTEGER PRIMARY KEY,
+        schema TEXT,
+        file TEXT UNIQUE,
+        what TEXT NOT NULL,
+        checksum TEXT,
+        applied_at INTEGER NOT NULL,
+        took INTEGER NOT NULL,
+        statement INTEGER,
+        statement_text TEXT,
+        error TEXT,
+        blocks INTEGER NOT NULL,
+        done TEXT
+    ) STRICT;
 ";
 
-/// Their names.
+/// That of migrations, which a store that makes no tables does without.
+pub(crate) const MIGRATIONS: &str = "_strata_migrations";
+
+/// The names of the others.
 pub(crate) const OWN_NAMES: [&str; 4] = ["_strata_version", "_strata_log", "_strata_journals", "_strata_dead_letters"];
 
 /// The layout of Strata's own tables that this build reads and writes.
@@ -203,7 +220,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, aside) = (directory.path().join("app.db"), directory.path().join("aside.db"));
         let tier = SqliteTier::open(&path).await.unwrap();
-        store_core::facet::Tables::prepare(&tier, &[]).await.unwrap();
+        store_core::facet::Migrations::migrate(&tier, &[], &Default::default()).await.unwrap();
         let entry = LogEntry { schema: "note".into(), key: None, version: Version::default(), kind: LogKind::Invalidate, columns: None };
         let before = tier.append(std::slice::from_ref(&entry)).await.unwrap();
         let (from, to) = (path.clone(), aside.clone());
@@ -227,7 +244,7 @@ mod tests {
     async fn locked(directory: &tempfile::TempDir, busy_timeout: Duration) -> (Arc<SqliteTier>, Connection) {
         let path = directory.path().join("app.db");
         let tier = SqliteTier::open(SqliteConfig::new(&path).with_busy_timeout(busy_timeout)).await.unwrap();
-        store_core::facet::Tables::prepare(&tier, &[]).await.unwrap();
+        store_core::facet::Migrations::migrate(&tier, &[], &Default::default()).await.unwrap();
         let other = Connection::open(&path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         (Arc::new(tier), other)

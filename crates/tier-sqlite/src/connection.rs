@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use store_core::sql::similarity;
 use store_core::{Error, ErrorKind, Result, Role};
 
 use crate::config::{SqliteConfig, Synchronous};
@@ -42,6 +44,7 @@ pub(crate) fn open(config: &SqliteConfig, purpose: Purpose) -> Result<Connection
     let cannot_open = |error| cannot_open(config, purpose, error);
     let connection = Connection::open_with_flags(&config.path, flags).map_err(cannot_open)?;
     configure(&connection, config, purpose).map_err(cannot_open)?;
+    add_functions(&connection).map_err(cannot_open)?;
     let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(cannot_open)?;
     if mode != "wal" {
         return Err(Error::new(
@@ -78,6 +81,16 @@ fn configure(connection: &Connection, config: &SqliteConfig, purpose: Purpose) -
         }
         Synchronous::Normal => connection.pragma_update(None, "synchronous", "NORMAL"),
     }
+}
+
+/// Adds the functions that conditions are written with.
+fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("similarity", 2, flags, |context| {
+        let text = |position| context.get_raw(position).as_str_or_null();
+        let (Some(one), Some(other)) = (text(0)?, text(1)?) else { return Ok(None) };
+        Ok(Some(f64::from(similarity(one, other))))
+    })
 }
 
 /// Turns the write-ahead log on. SQLite does not wait for others here, who may be doing the same on a new file.

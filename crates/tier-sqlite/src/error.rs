@@ -159,6 +159,14 @@ fn from_constraint(code: i32, message: &str, plan: Option<&Plan>) -> Error {
         ffi::SQLITE_CONSTRAINT_DATATYPE => {
             Error::new(ErrorKind::ConstraintViolation, format!("the table's own default or trigger does not fit the column: {message}"))
         }
+        ffi::SQLITE_CONSTRAINT_CHECK if let Some(check) = plan.and_then(|plan| plan.check(message.rsplit(": ").next()?)) => {
+            let error =
+                Error::new(ErrorKind::ConstraintViolation, format!("the check `{}` refuses the row; change the record", check.name));
+            return match check.columns.as_slice() {
+                [column] => error.with_column(*column),
+                _ => error,
+            };
+        }
         // A CHECK is told by its name or its text, and a trigger by a message of its author's.
         _ => Error::new(ErrorKind::ConstraintViolation, format!("the table refuses the row: {message}")),
     };

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
-use store_core::sql::{Dialect, create_statements, index_plans};
+use store_core::sql::{Dialect, IndexPlan, create_statements, index_plans};
 use store_core::{BoundSchema, Result};
 
 use crate::error::{self, Origin};
@@ -16,6 +16,18 @@ struct Index {
     is_unique: bool,
     /// Whether it covers all rows, by columns alone.
     is_plain: bool,
+    is_partial: bool,
+}
+
+impl Index {
+    /// Whether it does what a planned one is for. The name of one for some rows tells which.
+    fn serves(&self, plan: &IndexPlan) -> bool {
+        if plan.condition.is_none() {
+            return self.is_plain && plan.is_served_by(&self.columns, self.is_unique);
+        }
+        let is_alike = self.name.eq_ignore_ascii_case(&plan.name) && self.is_unique == plan.unique;
+        is_alike && self.is_partial && self.columns == plan.columns
+    }
 }
 
 /// The indexes of a schema that its table lacks. A view can have none.
@@ -29,9 +41,8 @@ pub(crate) fn missing(connection: &Connection, schema: &BoundSchema) -> Result<V
     }
     let present = indexes(connection, schema).map_err(from_sqlite)?;
     let statements = create_statements(Dialect::Sqlite, schema).into_iter().skip(1);
-    let plans = index_plans(schema).into_iter().zip(statements);
-    let lacking =
-        plans.filter(|(plan, _)| !present.iter().any(|index| index.is_plain && plan.is_served_by(&index.columns, index.is_unique)));
+    let plans = index_plans(Dialect::Sqlite, schema).into_iter().zip(statements);
+    let lacking = plans.filter(|(plan, _)| !present.iter().any(|index| index.serves(plan)));
     let mut missing = Vec::new();
     for (plan, statement) in lacking {
         let is_here = present.iter().any(|index| index.name.eq_ignore_ascii_case(&plan.name));
@@ -70,7 +81,7 @@ fn indexes(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Ve
     // A key that is the row's own number has no index.
     let mut key = connection.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?;
     let key = key.query_map([schema.table()], |row| row.get(0).map(named))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    found.push(Index { name: String::new(), columns: key, is_unique: true, is_plain: true });
+    found.push(Index { name: String::new(), columns: key, is_unique: true, is_plain: true, is_partial: false });
     let mut listed = connection.prepare("SELECT name, \"unique\", partial FROM pragma_index_list(?1)")?;
     let listed = listed.query_map([schema.table()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     for index in listed.collect::<rusqlite::Result<Vec<(String, bool, bool)>>>()? {
@@ -79,7 +90,7 @@ fn indexes(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Ve
         let columns = columns.query_map([&name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<Option<String>>>>()?;
         // An expression has no name.
         let is_plain = !is_partial && columns.iter().all(Option::is_some);
-        found.push(Index { name, columns: columns.into_iter().flatten().map(named).collect(), is_unique, is_plain });
+        found.push(Index { name, columns: columns.into_iter().flatten().map(named).collect(), is_unique, is_plain, is_partial });
     }
     Ok(found)
 }

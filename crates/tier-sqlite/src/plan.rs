@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use store_core::sql::{Dialect, VERSION_COLUMN};
+use store_core::sql::{ConstraintPlan, Dialect, VERSION_COLUMN, constraint_plans};
 use store_core::{BoundSchema, ColumnDefinition, SchemaDefinition, Stamp};
 
 /// One schema's table and the hot statements on it. Values stand in the order of the columns (or of the key), the version last.
@@ -11,6 +11,7 @@ use store_core::{BoundSchema, ColumnDefinition, SchemaDefinition, Stamp};
 pub(crate) struct Plan {
     definition: &'static SchemaDefinition,
     table: String,
+    constraints: Vec<ConstraintPlan>,
     /// Reads a row by key: every column, then the version.
     pub(crate) get: String,
     /// Whether there is a row for a key.
@@ -29,6 +30,7 @@ impl Plan {
         let mut plan = Plan {
             definition,
             table: schema.table().to_owned(),
+            constraints: constraint_plans(Dialect::Sqlite, schema),
             get: String::new(),
             exists: String::new(),
             version: String::new(),
@@ -54,6 +56,11 @@ impl Plan {
 
     pub(crate) fn table(&self) -> &str {
         &self.table
+    }
+
+    /// The check of a name.
+    pub(crate) fn check(&self, name: &str) -> Option<&ConstraintPlan> {
+        self.constraints.iter().find(|constraint| !constraint.is_reference && constraint.name == name)
     }
 
     pub(crate) fn columns(&self) -> &'static [ColumnDefinition] {

@@ -6,14 +6,13 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rusqlite::types::Value as Stored;
-use store_core::facet::{Begin, Condition, Count, MissingIndex, Select, Tables, Touched, Transaction};
+use store_core::facet::{Begin, Condition, Count, Select, Tables, Touched, Transaction};
 use store_core::sql::{self, Dialect};
-use store_core::{BoundSchema, Error, Filter, Result, Role, Row, StoredRow, Value, Version, key_text};
+use store_core::{BoundSchema, Error, Filter, ReplicaHealth, Result, Role, Row, StoredRow, Value, Version, key_text};
 
 use crate::bulk;
 use crate::conditional::{self, RowIf};
 use crate::plan::Plan;
-use crate::prepare;
 use crate::read::{self, Statement};
 use crate::tier::SqliteTier;
 use crate::transaction::SqliteTransaction;
@@ -23,29 +22,6 @@ use crate::write::{self, LogKeys};
 
 #[async_trait]
 impl Tables for SqliteTier {
-    async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        let schemas = schemas.to_vec();
-        self.writer().run(move |worker| prepare::prepare(worker, &schemas)).await
-    }
-
-    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
-        let wanted = prepare::wanted_tables(schemas);
-        if self.is_unmade() {
-            return Ok(wanted);
-        }
-        self.readers().run(move |worker| prepare::missing_tables(worker, wanted)).await
-    }
-
-    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        let schemas = schemas.to_vec();
-        self.readers().run(move |worker| prepare::check_columns(worker, &schemas)).await
-    }
-
-    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
-        let schemas = schemas.to_vec();
-        self.readers().run(move |worker| prepare::missing_indexes(worker, &schemas)).await
-    }
-
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -112,6 +88,10 @@ impl Tables for SqliteTier {
 
     fn reads_from_replica(&self) -> bool {
         false
+    }
+
+    fn replicas(&self) -> Vec<ReplicaHealth> {
+        Vec::new()
     }
 
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {

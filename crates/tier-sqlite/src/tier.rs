@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{BoundSchema, ErrorKind, Facets, Result, Role, Tier};
+use store_core::{BoundSchema, ErrorKind, Facets, Finding, Result, Role, Tier};
 
 use crate::config::SqliteConfig;
 use crate::connection::{self, Purpose};
+use crate::diagnosis;
 use crate::error::{self, Origin};
 use crate::file::DatabaseFile;
 use crate::leader::Leadership;
@@ -47,7 +48,7 @@ pub struct SqliteTier {
 impl SqliteTier {
     /// Opens a database file. A path serves as configuration.
     ///
-    /// A file that is missing is made by the first call that needs it, which is [`prepare`](store_core::facet::Tables::prepare) where a store is built.
+    /// A file that is missing is made by the first call that needs it, which is [`migrate`](store_core::facet::Migrations::migrate) where a store is built.
     ///
     /// # Errors
     ///
@@ -123,6 +124,7 @@ impl Tier for SqliteTier {
     fn facets(self: Arc<Self>) -> Facets {
         Facets {
             tables: Some(Arc::clone(&self) as _),
+            migrations: Some(Arc::clone(&self) as _),
             log: Some(Arc::clone(&self) as _),
             journals: Some(Arc::clone(&self) as _),
             wakes: Some(self),
@@ -139,6 +141,10 @@ impl Tier for SqliteTier {
                 statement.and_then(|mut ping| ping.query_row([], |_| Ok(()))).map_err(|error| error::from_sqlite(error, Origin::Own))
             })
             .await
+    }
+
+    async fn diagnose(&self) -> Vec<Finding> {
+        diagnosis::diagnose(self).await
     }
 
     /// Ends streams and long reads as [`Closed`](ErrorKind::Closed), rolls back transactions that are open, gives up leaderships, finishes the writes that were asked for, and moves the
@@ -186,7 +192,7 @@ impl fmt::Debug for SqliteTier {
 
 #[cfg(test)]
 mod tests {
-    use store_core::facet::{Count, Tables};
+    use store_core::facet::{Count, Migrations, Tables};
     use store_core::{ColumnDefinition, ColumnType, Policies, SchemaDefinition};
 
     use super::*;
@@ -204,7 +210,7 @@ mod tests {
         let tier =
             SqliteTier::open(SqliteConfig::new(directory.path().join("app.db")).with_synchronous(Synchronous::Normal)).await.unwrap();
         let schema = Arc::new(schema());
-        tier.prepare(&[Arc::clone(&schema)]).await.unwrap();
+        tier.migrate(&[Arc::clone(&schema)], &store_core::MigrationSettings::default()).await.unwrap();
         let limit = async |pages: i64| {
             tier.writer().run(move |worker| Ok(worker.connection.pragma_update(None, "max_page_count", pages))).await.unwrap().unwrap();
         };
@@ -244,7 +250,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, aside) = (directory.path().join("app.db"), directory.path().join("aside.db"));
         let tier = Arc::new(SqliteTier::open(&path).await.unwrap());
-        tier.prepare(&[]).await.unwrap();
+        tier.migrate(&[], &store_core::MigrationSettings::default()).await.unwrap();
         std::fs::rename(&path, &aside).unwrap();
         let pings: Vec<_> = (0..20)
             .map(|_| {
@@ -272,7 +278,7 @@ mod tests {
             })
             .await;
         assert_eq!(panicked.unwrap_err().kind(), ErrorKind::Internal);
-        tier.prepare(&[]).await.unwrap();
+        tier.migrate(&[], &store_core::MigrationSettings::default()).await.unwrap();
         tier.ping().await.unwrap();
     }
 }

@@ -7,12 +7,14 @@ use uuid::Uuid;
 
 use super::base::Base;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::SchemaDefinition;
+use crate::schema::{ColumnDefinition, SchemaDefinition};
 use crate::timestamp::Timestamp;
 use crate::value::{ColumnType, Row, Value};
 
-/// The first byte of an entry.
+/// The first byte of an entry of the first version of its model.
 const FORMAT: u8 = 1;
+/// The first byte of an entry of another version, which follows in four bytes. 2 is that of a note ([`Forgotten`](super::Forgotten)).
+const VERSIONED: u8 = 3;
 /// What most entries fit in.
 const USUAL_BYTES: usize = 256;
 
@@ -20,6 +22,9 @@ const USUAL_BYTES: usize = 256;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Entry<'a> {
     pub(crate) schema: Cow<'a, str>,
+    /// The version of the model that it was written with.
+    #[serde(skip, default = "first")]
+    pub(crate) version: u32,
     /// The key's text form.
     pub(crate) key: Cow<'a, str>,
     pub(crate) base: Base,
@@ -28,6 +33,10 @@ pub(crate) struct Entry<'a> {
     /// `None` for a deletion.
     #[serde(borrow)]
     pub(crate) columns: Option<Vec<(Cow<'a, str>, Content<'a>)>>,
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// The error of bytes that this build cannot read.
@@ -48,12 +57,15 @@ pub(crate) enum Content<'a> {
     Microseconds(i64),
     Uuid([u8; 16]),
     Json(Cow<'a, str>),
+    /// Of a column that is encrypted, so that no build takes a ciphertext for plain bytes, or these for a ciphertext.
+    Encrypted(Cow<'a, [u8]>),
 }
 
 impl<'a> Content<'a> {
     /// `None` for what is not given.
-    fn of(value: &'a Value<'_>) -> Option<Self> {
+    fn of(column: &ColumnDefinition, value: &'a Value<'_>) -> Option<Self> {
         Some(match value {
+            Value::Bytes(value) if column.encryption.is_some() => Content::Encrypted(Cow::Borrowed(value)),
             Value::Unset => return None,
             Value::Null => Content::Null,
             Value::Bool(value) => Content::Bool(*value),
@@ -67,15 +79,18 @@ impl<'a> Content<'a> {
         })
     }
 
-    /// The value, if a column of this type can hold it.
-    fn into_value(self, column_type: ColumnType) -> Option<Value<'static>> {
-        Some(match (self, column_type) {
+    /// The value, if this column can hold it.
+    fn into_value(self, column: &ColumnDefinition) -> Option<Value<'static>> {
+        let bytes = |value: Cow<'_, [u8]>| Value::Bytes(Cow::Owned(value.into_owned()));
+        Some(match (self, column.column_type) {
             (Content::Null, _) => Value::Null,
+            (Content::Encrypted(value), ColumnType::Bytes) if column.encryption.is_some() => bytes(value),
+            _ if column.encryption.is_some() => return None,
             (Content::Bool(value), ColumnType::Bool) => Value::Bool(value),
             (Content::Integer(value), ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt) => Value::Integer(value),
             (Content::Double(value), ColumnType::Double) => Value::Double(value),
             (Content::Text(value), ColumnType::Text) => Value::Text(Cow::Owned(value.into_owned())),
-            (Content::Bytes(value), ColumnType::Bytes) => Value::Bytes(Cow::Owned(value.into_owned())),
+            (Content::Bytes(value), ColumnType::Bytes) => bytes(value),
             (Content::Microseconds(value), ColumnType::Time) => Value::Time(Timestamp::from_microseconds(value).ok()?),
             (Content::Uuid(value), ColumnType::Uuid) => Value::Uuid(Uuid::from_bytes(value)),
             (Content::Json(value), ColumnType::Json) => Value::Json(Cow::Owned(value.into_owned())),
@@ -96,26 +111,35 @@ impl<'a> Entry<'a> {
         let columns = row.map(|row| {
             let given = schema.columns().iter().zip(row);
             let mut columns = Vec::with_capacity(row.len());
-            columns.extend(given.filter_map(|(column, value)| Some((Cow::Borrowed(column.name), Content::of(value)?))));
+            columns.extend(given.filter_map(|(column, value)| Some((Cow::Borrowed(column.name), Content::of(column, value)?))));
             columns
         });
         let tags = tags.into_iter().map(|tag| Cow::Borrowed(tag.as_str())).collect();
-        Entry { schema: schema.name().into(), key: key.into(), base, tags, columns }
+        Entry { schema: schema.name().into(), version: schema.version(), key: key.into(), base, tags, columns }
     }
 
     /// The bytes of the journal.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(USUAL_BYTES);
-        bytes.push(FORMAT);
+        if self.version == first() {
+            bytes.push(FORMAT);
+        } else {
+            bytes.push(VERSIONED);
+            bytes.extend(self.version.to_le_bytes());
+        }
         postcard::to_extend(self, bytes)
             .map_err(|error| Error::new(ErrorKind::EncodeFailed, "the write cannot be put into the journal").with_source(error))
     }
 
     /// Reads the bytes of a journal, whatever they are.
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self> {
-        let [FORMAT, body @ ..] = bytes else { return Err(unreadable()) };
-        let (entry, rest) = postcard::take_from_bytes(body).map_err(|_| unreadable())?;
-        if rest.is_empty() { Ok(entry) } else { Err(unreadable()) }
+        let (version, body) = match bytes {
+            [FORMAT, body @ ..] => (first(), body),
+            [VERSIONED, a, b, c, d, body @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]), body),
+            _ => return Err(unreadable()),
+        };
+        let (entry, rest) = postcard::take_from_bytes::<Self>(body).map_err(|_| unreadable())?;
+        if rest.is_empty() { Ok(Entry { version, ..entry }) } else { Err(unreadable()) }
     }
 
     /// The row that it writes, in the layout of this build; columns that the entry does not name are unset. `None` for a deletion.
@@ -129,7 +153,7 @@ impl<'a> Entry<'a> {
                 Error::new(ErrorKind::SchemaMismatch, message).with_schema(schema.name()).with_column(name.clone().into_owned())
             };
             let position = schema.position(&name).ok_or_else(|| refused("the model does not have any more"))?;
-            let value = content.into_value(schema.columns()[position].column_type);
+            let value = content.into_value(&schema.columns()[position]);
             row[position] = value.ok_or_else(|| refused("the model has with another type"))?;
         }
         Ok(Some(row))
@@ -139,7 +163,7 @@ impl<'a> Entry<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{ColumnDefinition, Policies};
+    use crate::schema::{Encryption, Policies};
 
     fn schema() -> SchemaDefinition {
         let types = [
@@ -189,6 +213,20 @@ mod tests {
     }
 
     #[test]
+    fn the_version_of_the_model_comes_back() {
+        let row = row();
+        for (version, form) in [(1, FORMAT), (2, VERSIONED), (u32::MAX, VERSIONED)] {
+            let schema = schema().with_version(version);
+            let entry = Entry::new(&schema, "-7", Base::Unknown, [], Some(&row));
+            let bytes = entry.encode().unwrap();
+            assert_eq!((bytes[0], Entry::decode(&bytes).unwrap()), (form, entry));
+            for end in 0..bytes.len() {
+                assert!(Entry::decode(&bytes[..end]).is_err(), "{end}");
+            }
+        }
+    }
+
+    #[test]
     fn a_column_that_is_gone_or_changed_is_named() {
         let (schema, row) = (schema(), row());
         let entry = Entry::new(&schema, "-7", Base::Unknown, [], Some(&row));
@@ -199,7 +237,16 @@ mod tests {
         let mut columns = schema.columns().to_vec();
         columns[3].column_type = ColumnType::Bytes;
         let changed = SchemaDefinition::new("thing", columns, Vec::new(), Policies::default());
-        assert_eq!(entry.into_row(&changed).unwrap_err().column(), Some("name"));
+        assert_eq!(entry.clone().into_row(&changed).unwrap_err().column(), Some("name"));
+
+        // Bytes and ciphertexts have one type.
+        let mut columns = schema.columns().to_vec();
+        columns[4].encryption = Some(Encryption { plain_type: ColumnType::Bytes, plain_in_l2: false, blind_index: None });
+        let encrypted = SchemaDefinition::new("thing", columns, Vec::new(), Policies::default());
+        assert_eq!(entry.into_row(&encrypted).unwrap_err().column(), Some("raw"));
+        let entry = Entry::new(&encrypted, "-7", Base::Unknown, [], Some(&row));
+        assert_eq!(entry.clone().into_row(&encrypted).unwrap(), Some(row.clone()));
+        assert_eq!(entry.into_row(&schema).unwrap_err().column(), Some("raw"));
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Opened {
     }
 }
 
-fn restore<'a>(overlays: &[Arc<dyn Overlay>], sequence: u64, bytes: &'a [u8]) -> Result<(), (Error, Option<Entry<'a>>)> {
+fn restore<'a>(overlays: &[Arc<dyn Overlay>], sequence: u64, bytes: &'a [u8]) -> Result<(), (Error, Option<Box<Entry<'a>>>)> {
     if let Some(Forgotten { schema, key }) = Forgotten::decode(bytes).map_err(|error| (error, None))? {
         // Without the schema, or with another key, the writes that it is about are dead letters themselves.
         if let Some(overlay) = overlays.iter().find(|overlay| overlay.schema().name() == schema) {
@@ -144,7 +144,7 @@ fn restore<'a>(overlays: &[Arc<dyn Overlay>], sequence: u64, bytes: &'a [u8]) ->
     let entry = Entry::decode(bytes).map_err(|error| (error, None))?;
     let Some(overlay) = overlays.iter().find(|overlay| overlay.schema().name() == entry.schema) else {
         let message = "the store has no such schema; add it to the builder, and retry the dead letter";
-        return Err((Error::new(ErrorKind::SchemaNotFound, message), Some(entry)));
+        return Err((Error::new(ErrorKind::SchemaNotFound, message), Some(Box::new(entry))));
     };
-    overlay.restore(entry.clone(), sequence).map_err(|error| (error, Some(entry)))
+    overlay.restore(entry.clone(), sequence).map_err(|error| (error, Some(Box::new(entry))))
 }

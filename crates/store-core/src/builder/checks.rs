@@ -7,11 +7,11 @@ use super::registration::Registration;
 use crate::behind::Acknowledge;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Journals, Log, MissingIndex, Records, Tables, Wakes};
+use crate::facet::{Journals, Log, Migrations, MissingIndex, Records, Tables, Wakes};
 use crate::guard::Guard;
 use crate::schema::{BoundSchema, Lifetime, WriteMode};
 use crate::settings::{Settings, out_of_range};
-use crate::sql::index_plans;
+use crate::sql::{Dialect, index_plans};
 use crate::tier::{Role, Tier};
 
 /// PostgreSQL cuts longer names off in silence.
@@ -25,6 +25,7 @@ const FIRST_OF_PROGRAMS: u8 = 128;
 pub(super) struct Stack {
     pub(super) records: Option<Arc<dyn Records>>,
     pub(super) tables: Option<Arc<dyn Tables>>,
+    pub(super) migrations: Option<Arc<dyn Migrations>>,
     pub(super) log: Option<Arc<dyn Log>>,
     pub(super) journals: Option<Arc<dyn Journals>>,
     /// From near to far.
@@ -32,15 +33,15 @@ pub(super) struct Stack {
 }
 
 /// Refuses to go on without a table, a column or a unique index, for stores that may make none. Other indexes are a matter of speed.
-pub(super) async fn tables(tables: &dyn Tables, schemas: &[Arc<BoundSchema>]) -> Result<()> {
+pub(crate) async fn tables(tables: &dyn Migrations, schemas: &[Arc<BoundSchema>]) -> Result<()> {
     let missing = tables.missing_tables(schemas).await?;
     if missing.is_empty() {
         tables.check_columns(schemas).await?;
         return indexes(tables.missing_indexes(schemas).await?);
     }
     let message = format!(
-        "the database lacks `{}`, which the store may not make as the setting `create_tables` is off; turn it on, or build the store once with it on \
-         as a user who may make tables",
+        "the database lacks `{}`, which the store may not make as the setting `create_tables` is off; turn it on, or call `migrate` of the \
+         builder's `migrator()` as a user who may make tables",
         missing.join("`, `")
     );
     Err(Error::new(ErrorKind::SchemaMismatch, message))
@@ -91,7 +92,10 @@ pub(super) fn stack(has_near: bool, tiers: &[Arc<dyn Tier>], guards: &[Guard], p
             Role::Shared => stack.records = facets.records,
             Role::Truth if facets.tables.is_none() => problems.push(format!("`{name}` cannot be the tier of truth: it has no `tables`")),
             Role::Truth if facets.log.is_none() => problems.push(format!("`{name}` cannot be the tier of truth: it has no `log`")),
-            Role::Truth => (stack.tables, stack.log, stack.journals) = (facets.tables, facets.log, facets.journals),
+            Role::Truth => {
+                (stack.tables, stack.log, stack.journals) = (facets.tables, facets.log, facets.journals);
+                stack.migrations = facets.migrations;
+            }
             Role::Ledger => problems.push(format!("`{name}`: a ledger tier is not supported by this version; leave it out")),
         }
     }
@@ -168,9 +172,10 @@ pub(super) fn schemas<N>(
             problem("its memory tier may hold nothing; leave the limit out, or raise it".to_owned());
         }
         let table = schema.table();
-        if table.is_empty() || table.len() > LONGEST_NAME || table.contains('\0') || table.starts_with("_strata") {
+        if !table.split('.').all(is_table_name) || table.split('.').count() > 2 {
             problem(format!(
-                "`{}` cannot be a table: a name has 1 to {LONGEST_NAME} bytes and does not begin with `_strata`",
+                "`{}` cannot be a table: a name has 1 to {LONGEST_NAME} bytes and does not begin with `_strata`; one dot may part the name of a schema of the \
+                 database from it",
                 table.escape_debug()
             ));
         }
@@ -182,6 +187,10 @@ pub(super) fn schemas<N>(
             ));
         }
     }
+}
+
+fn is_table_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains('\0') && !name.starts_with("_strata")
 }
 
 pub(super) fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<BoundSchema>]) -> Result<()> {
@@ -221,10 +230,11 @@ pub(super) fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<B
     Ok(())
 }
 
-/// A database has one namespace for all indexes and tables, and leaves out an index whose name is taken.
+/// A database has one namespace for all indexes and tables, or one for each of its schemas, and leaves out an index whose name is taken.
 fn shared_index(schema: &BoundSchema, other: &BoundSchema) -> Option<String> {
     let names = |schema: &BoundSchema| -> Vec<String> {
-        let indexes = index_plans(schema).into_iter().map(|index| index.name);
+        let namespace = Dialect::Postgres.split_table(schema.table()).0.map_or_else(String::new, |namespace| format!("{namespace}."));
+        let indexes = index_plans(Dialect::Postgres, schema).into_iter().map(|index| format!("{namespace}{}", index.name));
         indexes.chain([schema.table().to_owned()]).filter(|_| !schema.is_cache_only()).collect()
     };
     let taken = names(other);

@@ -115,6 +115,7 @@ pub(super) struct Registered {
 
 pub(super) trait Registration<N>: Send {
     fn definition(&self) -> &'static SchemaDefinition;
+    fn older_definitions(&self) -> Vec<&'static SchemaDefinition>;
     fn type_id(&self) -> TypeId;
     fn policies(&self) -> &Policies;
     fn max_weight(&self) -> Option<u64>;
@@ -136,6 +137,10 @@ impl<T: Schema> Typed<T> {
 impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
     fn definition(&self) -> &'static SchemaDefinition {
         T::definition()
+    }
+
+    fn older_definitions(&self) -> Vec<&'static SchemaDefinition> {
+        T::upgrades().0.into_iter().map(|older| older.definition).collect()
     }
 
     fn type_id(&self) -> TypeId {
@@ -186,6 +191,7 @@ impl<T: Schema, N: NearTier> Registration<N> for Typed<T> {
         let acknowledge = acknowledge.unwrap_or(context.shared.settings.write_behind.acknowledge);
         let behind = behind.map(|behind| PendingWrites::new(Arc::clone(behind), on_conflict, acknowledge));
         let pipeline = Arc::new(Pipeline::new(schema, hooks, behind, shelf, cache, backing, Arc::clone(context.shared)));
+        pipeline.know();
         Registered { model: TypeId::of::<T>(), follow: Arc::clone(&pipeline) as _, overlay: Arc::clone(&pipeline) as _, pipeline }
     }
 }

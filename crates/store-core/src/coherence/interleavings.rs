@@ -50,6 +50,7 @@ struct World {
 /// What the pipelines of an explored store share.
 pub(crate) fn shared(settings: Settings, log: &Arc<dyn Log>, behind: Option<Arc<Behind>>, elsewhere: Elsewhere) -> Arc<Shared> {
     Arc::new(Shared {
+        keys: None,
         coherence: Arc::new(Coherence::new(Some(Arc::clone(log)), Arc::clone(&settings.clock))),
         tasks: OnceLock::new(),
         behind,

@@ -84,6 +84,11 @@ impl Tasks {
         Tasks { coherence: Arc::clone(coherence), channels, running: Mutex::new(running) }
     }
 
+    /// One more task, which ends with the others.
+    pub(crate) fn add(&self, task: JoinHandle<()>) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
     fn stop(&self) -> Vec<JoinHandle<()>> {
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         running.iter().for_each(JoinHandle::abort);

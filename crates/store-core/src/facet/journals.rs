@@ -62,7 +62,7 @@ impl Debug for DeadLetter {
 
 /// How far journals were applied, and their dead letters. Both are written in [transactions](super::Transaction), together with the data that they are about.
 ///
-/// The tables of both, `_strata_journals` and `_strata_dead_letters`, are made by [`Tables::prepare`](super::Tables::prepare). Errors are of kind
+/// The tables of both, `_strata_journals` and `_strata_dead_letters`, are made by [`Migrations::migrate`](super::Migrations::migrate). Errors are of kind
 /// [`L3Unavailable`](crate::ErrorKind::L3Unavailable), [`Timeout`](crate::ErrorKind::Timeout), [`AccessDenied`](crate::ErrorKind::AccessDenied) or, where a table is
 /// missing, [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch).
 ///

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::super::tier::{Facets, Role, Tier};
 use crate::clock::Clock;
+use crate::diagnosis::Finding;
 use crate::error::Result;
 use crate::key::Key;
 use crate::record::Record;
@@ -81,6 +82,7 @@ pub trait Near: Debug + Send + Sync {
 /// impl Tier for Cold {
 /// #     fn name(&self) -> &str { "cold" }
 /// #     async fn ping(&self) -> Result<()> { Ok(()) }
+/// #     async fn diagnose(&self) -> Vec<store_core::Finding> { Vec::new() }
 /// #     async fn close(&self) -> Result<()> { Ok(()) }
 ///     fn role(&self) -> Role {
 ///         Role::Near
@@ -334,6 +336,10 @@ impl Tier for NoNear {
 
     async fn ping(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn diagnose(&self) -> Vec<Finding> {
+        Vec::new()
     }
 
     async fn close(&self) -> Result<()> {

@@ -8,10 +8,10 @@ use futures_core::stream::BoxStream;
 
 use super::{Begin, Condition, LogCursor, Touched, Transaction};
 use crate::error::Result;
+use crate::health::ReplicaHealth;
 use crate::query::{Filter, Order};
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
-use crate::sql::IndexPlan;
 use crate::value::Row;
 use crate::version::Version;
 
@@ -80,26 +80,6 @@ pub struct Count {
     pub after: Option<LogCursor>,
 }
 
-/// An index of a schema that its table lacks.
-///
-/// ```
-/// use store_core::facet::MissingIndex;
-/// use store_core::sql::IndexPlan;
-///
-/// let plan = IndexPlan { name: "player_username_key".into(), columns: vec!["username"], unique: true };
-/// let statement = r#"CREATE UNIQUE INDEX "player_username_key" ON "player" ("username")"#.into();
-/// assert!(MissingIndex { schema: "player", plan, statement }.plan.unique);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingIndex {
-    /// The schema's name.
-    pub schema: &'static str,
-    /// The index as it would be made.
-    pub plan: IndexPlan,
-    /// The SQL that makes it.
-    pub statement: String,
-}
-
 /// Rows in SQL tables, with versions and the log of commits.
 ///
 /// Implementations MUST keep these rules:
@@ -132,24 +112,6 @@ pub struct MissingIndex {
 /// ```
 #[async_trait]
 pub trait Tables: Debug + Send + Sync {
-    /// Makes the tables and indexes of the schemas that are missing, and Strata's own tables. Safe to repeat, and from several processes at once.
-    ///
-    /// A table that exists but lacks a column, or has one of another type, is refused as [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch), with the
-    /// statement that would mend it; nothing is ever altered or dropped.
-    async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()>;
-
-    /// Names the tables, and whatever else of Strata's own, that [`prepare`](Self::prepare) would make because they are missing. It makes nothing itself, not
-    /// even the database where that is a file.
-    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>>;
-
-    /// Refuses a table, or a view in its place, that lacks a column of its schema, as [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch) with what mends it.
-    /// Those that are missing altogether are passed over. It makes nothing itself.
-    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()>;
-
-    /// Tells which indexes the tables lack, all of which are there. An index or a constraint of any name [serves](IndexPlan::is_served_by) if it covers all rows
-    /// at once. Views are passed over. It makes nothing itself.
-    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>>;
-
     /// Reads rows by key, from the primary. Each key is the values of the key columns, in key order.
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>>;
 
@@ -183,6 +145,9 @@ pub trait Tables: Debug + Send + Sync {
     /// Whether [`select`](Self::select) and [`count`](Self::count) may be answered by a replica unless they ask for the primary. What a replica answers
     /// may be older than what the store was told, so it is never cached.
     fn reads_from_replica(&self) -> bool;
+
+    /// How each replica is doing, as it is known without asking.
+    fn replicas(&self) -> Vec<ReplicaHealth>;
 
     /// Counts rows.
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64>;

@@ -122,7 +122,7 @@ macro_rules! integer {
                 i64::try_from(*self).map(Value::Integer).map_err(|_| {
                     Error::new(
                         ErrorKind::InvalidValue,
-                        format!("{self} is above {}, the largest integer a column holds; store it as text or bytes", i64::MAX),
+                        format!("the number is above {}, the largest integer a column holds; store it as text or bytes", i64::MAX),
                     )
                 })
             }
@@ -132,7 +132,7 @@ macro_rules! integer {
                     Value::Integer(number) => <$type>::try_from(number).map_err(|_| {
                         Error::new(
                             ErrorKind::DecodeFailed,
-                            format!("the stored number {number} does not fit `{}`; widen the field or mend the row", stringify!($type)),
+                            format!("the stored number does not fit `{}`; widen the field or mend the row", stringify!($type)),
                         )
                     }),
                     other => Err(unexpected(&other, "an integer")),

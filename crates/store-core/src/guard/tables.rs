@@ -10,7 +10,8 @@ use futures_util::stream::{self, StreamExt};
 use super::Guard;
 use super::transaction::GuardedTransaction;
 use crate::error::Result;
-use crate::facet::{Begin, Condition, Count, MissingIndex, Select, Tables, Touched, Transaction};
+use crate::facet::{Begin, Condition, Count, Select, Tables, Touched, Transaction};
+use crate::health::ReplicaHealth;
 use crate::query::Filter;
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
@@ -25,22 +26,6 @@ pub(super) struct GuardedTables {
 
 #[async_trait]
 impl Tables for GuardedTables {
-    async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        self.guard.once(self.inner.prepare(schemas)).await
-    }
-
-    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
-        self.guard.repeatable(|_| self.inner.missing_tables(schemas)).await
-    }
-
-    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        self.guard.repeatable(|_| self.inner.check_columns(schemas)).await
-    }
-
-    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
-        self.guard.repeatable(|_| self.inner.missing_indexes(schemas)).await
-    }
-
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         self.guard.repeatable(|_| self.inner.get_many(schema, keys)).await
     }
@@ -92,6 +77,10 @@ impl Tables for GuardedTables {
 
     fn reads_from_replica(&self) -> bool {
         self.inner.reads_from_replica()
+    }
+
+    fn replicas(&self) -> Vec<ReplicaHealth> {
+        self.inner.replicas()
     }
 
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {

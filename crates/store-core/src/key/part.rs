@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{AsKey, Key, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::Scalar;
+use crate::timestamp::Timestamp;
 use crate::value::Value;
 
 /// A type that can be one part of a key.
@@ -25,7 +26,7 @@ use crate::value::Value;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a primary key",
-    note = "strings, `Uuid` and integers from `i8` to `u64` can"
+    note = "strings, `Uuid`, integers from `i8` to `u64` and `Timestamp` can"
 )]
 pub trait KeyPart: Scalar + Clone + Eq + Hash + Debug + Send + Sync + 'static {
     /// Whether this is `""`, `0` or the nil UUID.
@@ -180,3 +181,20 @@ impl KeyPart for Uuid {
 }
 
 itself_borrowed!(Uuid);
+
+/// Microseconds. Finer times are no keys, as the database would cut them off.
+impl KeyPart for Timestamp {
+    fn is_empty_part(&self) -> bool {
+        self.as_microseconds() == 0
+    }
+
+    fn write_part(&self, output: &mut String) {
+        self.as_microseconds().write_part(output);
+    }
+
+    fn read_part(text: &str) -> Result<Self> {
+        Timestamp::from_microseconds(i64::read_part(text)?).map_err(|_| not_a_part("a time in microseconds since 1970"))
+    }
+}
+
+itself_borrowed!(Timestamp);

@@ -9,7 +9,7 @@ use crate::value::Value;
 ///
 /// # Errors
 ///
-/// [`InvalidValue`](ErrorKind::InvalidValue) for a value that is no part of any key: only text, integers and UUIDs are.
+/// [`InvalidValue`](ErrorKind::InvalidValue) for a value that is no part of any key: only text, integers, UUIDs and times are.
 ///
 /// ```
 /// use store_core::{Value, key_text};
@@ -27,11 +27,12 @@ pub fn key_text(key: &[Value<'_>]) -> Result<String> {
             Value::Text(text) => escape(text, &mut output),
             // Writing to a String cannot fail.
             Value::Integer(number) => drop(write!(output, "{number}")),
+            Value::Time(time) => drop(write!(output, "{}", time.as_microseconds())),
             Value::Uuid(uuid) => drop(write!(output, "{}", uuid.hyphenated())),
             other => {
                 return Err(Error::new(
                     ErrorKind::InvalidValue,
-                    format!("a key is made of text, integers and UUIDs, not {}", other.kind()),
+                    format!("a key is made of text, integers, UUIDs and times, not {}", other.kind()),
                 ));
             }
         }

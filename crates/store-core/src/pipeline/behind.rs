@@ -219,6 +219,7 @@ impl<T: Schema> Pipeline<T> {
             let named = |error: Error| error.with_key(Self::text(key));
             let row = owned(self.stamped(&models[position], now).map_err(named)?);
             let record = self.shown(key, &row).map_err(named)?;
+            let row = self.sealed(row).map_err(named)?;
             records.push(record.clone());
             let set = PendingSet { row: Arc::new(row), record, tags: tags.clone(), replaces: false };
             writes.push((key.clone(), Write::Set(Arc::new(set))));
@@ -331,7 +332,7 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    /// What a read sees of a row that is to be written, as far as that is known before.
+    /// What a read sees of a model's row that is to be written, as far as that is known before.
     fn shown(&self, key: &T::Key, row: &Row<'static>) -> Result<Record<T>> {
         let present = || match self.behind.as_ref().and_then(|pending| pending.get(key.borrow())) {
             Some(Write::Set(set)) => Some(set.record.clone()),
@@ -341,7 +342,7 @@ impl<T: Schema> Pipeline<T> {
         // Of a write that leaves nothing alone, nothing of what is there is seen.
         let present = if self.keeps(row) { present() } else { None };
         let present = present.map(|record| record.model().to_row().map(owned)).transpose()?;
-        let model = self.model(self.merged(row, present), View::Near)?;
+        let model = self.model_of_open(self.seen(self.merged(row, present), View::Near))?;
         Ok(Record::new(Arc::new(model), Version::default()))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::conditional::{partial_row, set_columns};
 use super::write::{may_have_taken_effect, unreadable};
 use super::{Pipeline, named_by_values};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{LogKind, Touched};
 use crate::key::Key;
 use crate::query::{Changes, Query};
@@ -17,7 +17,7 @@ use crate::version::Version;
 impl<T: Schema> Pipeline<T> {
     /// Deletes the records that the query's conditions hold for, and answers their keys.
     pub(crate) async fn delete_where(self: &Arc<Self>, query: Query<T>) -> Result<Vec<T::Key>> {
-        let (tables, filter) = (Arc::clone(self.tables()?), query.into_sole_condition()?);
+        let (tables, filter) = (Arc::clone(self.tables()?), self.sealed_filter(query.into_sole_condition()?)?);
         let pipeline = Arc::clone(self);
         let deleted = self.in_task_on_any(async move {
             let touched = tables.delete_where(&pipeline.schema, &filter).await;
@@ -30,7 +30,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// Sets columns of the records that the query's conditions hold for, and answers their keys.
     pub(crate) async fn update_where(self: &Arc<Self>, query: Query<T>, changes: Changes<T>) -> Result<Vec<T::Key>> {
-        let (tables, filter) = (Arc::clone(self.tables()?), query.into_sole_condition()?);
+        let (tables, filter) = (Arc::clone(self.tables()?), self.sealed_filter(query.into_sole_condition()?)?);
         let mut row = self.changed_columns(changes)?;
         let pipeline = Arc::clone(self);
         let updated = self.in_task_on_any(async move {
@@ -46,7 +46,15 @@ impl<T: Schema> Pipeline<T> {
     /// A row with the columns that are to be set.
     pub(super) fn changed_columns(&self, changes: Changes<T>) -> Result<Row<'static>> {
         let definition = self.schema.definition();
-        Ok(partial_row(definition, changes.into_values(definition)?.into_iter()))
+        let values = changes.into_values(definition)?;
+        if let Some(encrypted) =
+            values.iter().map(|(position, _)| &definition.columns()[*position]).find(|column| column.encryption.is_some())
+        {
+            let message = "the field is encrypted, and what it is encrypted to belongs to one record, while `update_where` sets one value in many; \
+                           change each record with `update` or `patch`";
+            return Err(Error::new(ErrorKind::InvalidQuery, message).with_column(encrypted.name));
+        }
+        Ok(partial_row(definition, values.into_iter()))
     }
 
     /// Stamps a row of columns that are about to be set.

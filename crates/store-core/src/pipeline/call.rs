@@ -1,6 +1,7 @@
 //! How every call of a collection runs.
 
 use super::Pipeline;
+use super::sealing::named_by_field;
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 
@@ -26,6 +27,6 @@ impl<T: Schema> Pipeline<T> {
     /// Adds what every error of a call should say, and counts it.
     pub(crate) fn report(&self, operation: &'static str, error: Error) -> Error {
         self.counters().errors.add(1);
-        error.with_schema(self.schema.name()).with_operation(operation)
+        named_by_field(error, self.schema.definition()).with_schema(self.schema.name()).with_operation(operation)
     }
 }

@@ -39,7 +39,7 @@ impl<T: Schema> Pipeline<T> {
         tags.check()?;
         let mut models = [model];
         self.before_set(&mut models)?;
-        let (key, row) = (models[0].key(), owned(models[0].to_row()?));
+        let (key, row) = (models[0].key(), self.sealed(owned(self.row_of(&models[0])?))?);
         self.counters().sets.add(1);
         match self.put_if(key.clone(), row, condition, tags).await? {
             Some(record) => Ok(record),
@@ -53,7 +53,7 @@ impl<T: Schema> Pipeline<T> {
         let definition = self.schema.definition();
         let key_values = <T::Key as Key>::to_values(key.borrow())?;
         let key_values = definition.key_positions().iter().copied().zip(key_values.into_iter().map(Value::into_owned));
-        let row = partial_row(definition, key_values.chain(changes.into_values(definition)?));
+        let row = self.sealed(partial_row(definition, key_values.chain(changes.into_values(definition)?)))?;
         self.counters().sets.add(1);
         let patched = self.put_if(key.clone(), row, Condition::Present, tags).await?;
         if patched.is_none() {
@@ -100,7 +100,7 @@ impl<T: Schema> Pipeline<T> {
         if changed != *key {
             return Err(refused_key(&changed.to_text()));
         }
-        Ok(owned(model.to_row()?))
+        self.sealed(owned(self.row_of(&model)?))
     }
 
     /// Writes a row if the condition holds, and treats the caches as any write does; `None` if it does not hold.
@@ -203,7 +203,8 @@ impl<T: Schema> Pipeline<T> {
 
     /// What a plain read would find in a record of a slot, and what another build wrote there.
     async fn present_in(&self, records: &dyn Records, text: &[String], record: &EncodedRecord) -> Result<Option<Present>> {
-        let found = vec![self.found_in_slot(Slot::Record(record.clone()))];
+        // One that cannot be upgraded may still be replaced as a whole.
+        let found = vec![self.found_in_slot(&text[0], Slot::Record(record.clone())).unwrap_or_default()];
         let is_readable = found[0].is_some();
         let found = self.without_void(records, text, found).await?.pop().flatten();
         Ok(match found {

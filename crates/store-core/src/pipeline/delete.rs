@@ -16,9 +16,7 @@ use crate::version::Version;
 impl<T: Schema> Pipeline<T> {
     /// Deletes keys from every tier and answers how many held a record. What is missing is no error.
     pub(crate) async fn delete_many(self: &Arc<Self>, keys: Vec<T::Key>) -> Result<u64> {
-        for key in &keys {
-            self.check(key.borrow())?;
-        }
+        self.check_all(&keys)?;
         let mut seen = HashSet::with_capacity(keys.len());
         let distinct: Vec<T::Key> = keys.into_iter().filter(|key| seen.insert(key.clone())).collect();
         if distinct.is_empty() {

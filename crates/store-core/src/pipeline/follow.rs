@@ -48,6 +48,9 @@ pub(crate) trait Follow: Send + Sync {
     /// Applies what another instance or program said; `version` where it said which.
     fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind);
 
+    /// Drops every copy of every tier, and has the log say so: what wrote to the truth did not.
+    fn void(self: Arc<Self>) -> BoxFuture<'static, Result<()>>;
+
     /// Waits until none of the writes goes on that nobody waits for any more.
     fn settled(&self) -> BoxFuture<'_, ()>;
 
@@ -141,6 +144,10 @@ impl<T: Schema> Follow for Pipeline<T> {
             _ => self.void_queries(),
         }
         self.drop_older(key, version, kind);
+    }
+
+    fn void(self: Arc<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.invalidate_all().await.map(drop) })
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {

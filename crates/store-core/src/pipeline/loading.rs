@@ -175,9 +175,7 @@ impl<T: Schema> Pipeline<T> {
         freshness: &Freshness,
     ) -> Result<Vec<Option<Record<T>>>> {
         self.check_loadable()?;
-        for key in &keys {
-            self.check(key.borrow())?;
-        }
+        self.check_all(&keys)?;
         let mut found: HashMap<T::Key, Option<Record<T>>> = HashMap::with_capacity(keys.len());
         let mut missing = Vec::new();
         for key in &keys {

@@ -237,7 +237,10 @@ impl<T: Schema> Pipeline<T> {
             Backing::Records(records) => {
                 let text = [Self::text(key)];
                 let slot = records.fetch(&self.schema, &text, None).await?.into_iter().next();
-                let found = vec![slot.and_then(|slot| self.found_in_slot(slot))];
+                let found = match slot {
+                    Some(slot) => vec![self.found_in_slot(&text[0], slot)?],
+                    None => vec![None],
+                };
                 let found = self.without_void(&**records, &text, found).await?.pop().flatten();
                 if found.is_some() {
                     counters.l2_hits.add(1)
@@ -254,17 +257,17 @@ impl<T: Schema> Pipeline<T> {
     pub(super) fn records(&self, stored: StoredRow, view: View) -> Result<(Record<T>, Record<T>)> {
         let StoredRow { row, version } = stored;
         if view == View::Near || !self.has_deferred() {
-            let near = Record::new(Arc::new(self.model(row, View::Near)?), version);
+            let near = Record::new(Arc::new(self.read_model(row, View::Near)?), version);
             return Ok((near.clone(), near));
         }
         let near = Record::new(Arc::new(self.model(row.clone(), View::Near)?), version);
-        let answer = Record::new(Arc::new(self.model(row, view)?), version);
+        let answer = Record::new(Arc::new(self.read_model(row, view)?), version);
         Ok((near, answer))
     }
 
     pub(super) fn record(&self, found: Found, view: View) -> Result<Record<T>> {
         let StoredRow { row, version } = found.stored;
-        Ok(Record::new(Arc::new(self.model(row, view)?), version))
+        Ok(Record::new(Arc::new(self.read_model(row, view)?), version))
     }
 
     /// Installs into memory unless a write overtook the load.

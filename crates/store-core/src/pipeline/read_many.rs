@@ -35,9 +35,7 @@ impl<T: Schema> Pipeline<T> {
         tags: &CallTags,
     ) -> Result<Vec<Option<Record<T>>>> {
         tags.check()?;
-        for key in &keys {
-            self.check(key.borrow())?;
-        }
+        self.check_all(&keys)?;
         self.before_read(&keys, freshness).await?;
         let caches = self.caches_for(freshness).await;
         // What the log has just been read for needs no second look.
@@ -74,9 +72,7 @@ impl<T: Schema> Pipeline<T> {
     /// The records of many keys from the shared tier or the truth, with the columns that memory leaves out.
     pub(crate) async fn get_many_from(self: &Arc<Self>, role: Role, keys: Vec<T::Key>, tags: &CallTags) -> Result<Vec<Option<Record<T>>>> {
         tags.check()?;
-        for key in &keys {
-            self.check(key.borrow())?;
-        }
+        self.check_all(&keys)?;
         self.counters().direct_gets.add(keys.len() as u64);
         if matches!(self.backing, Backing::Memory(_)) {
             return Ok(keys.iter().map(|key| self.near.as_ref().and_then(|near| self.live(&**near, key.borrow()))).collect());
@@ -320,7 +316,8 @@ impl<T: Schema> Pipeline<T> {
             Backing::Records(records) => {
                 let texts: Vec<String> = keys.iter().map(Self::text).collect();
                 let slots = records.fetch(&self.schema, &texts, None).await?;
-                let found: Vec<Option<Found>> = slots.into_iter().map(|slot| self.found_in_slot(slot)).collect();
+                let found: Vec<Option<Found>> =
+                    texts.iter().zip(slots).map(|(text, slot)| self.found_in_slot(text, slot)).collect::<Result<_>>()?;
                 let found = self.without_void(&**records, &texts, found).await?;
                 let hits = found.iter().flatten().count() as u64;
                 self.counters().l2_hits.add(hits);

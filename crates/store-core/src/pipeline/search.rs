@@ -60,7 +60,8 @@ impl<T: Schema> Pipeline<T> {
         freshness: &Freshness,
         tags: &CallTags,
     ) -> Result<Vec<Record<T>>> {
-        let FoundRecords { records, .. } = self.find(query, view, freshness, tags, &[]).await?;
+        let query = self.sealed_query(query)?;
+        let FoundRecords { records, .. } = self.find(&query, view, freshness, tags, &[]).await?;
         self.after_get_records(&records);
         Ok(records)
     }
@@ -140,6 +141,7 @@ impl<T: Schema> Pipeline<T> {
         view: View,
         freshness: &Freshness,
     ) -> Result<BoxStream<'static, Result<Arc<T>>>> {
+        let query = self.sealed_query(query)?;
         let rows = self.rows(query.to_select(query.stream_limit())?, view, freshness)?;
         let pipeline = Arc::clone(self);
         let flush = {
@@ -168,17 +170,20 @@ impl<T: Schema> Pipeline<T> {
         decode: impl Fn(Row<'static>) -> Result<R>,
     ) -> Result<Vec<R>> {
         let positions = self.positions(&names)?;
-        let select = Select { columns: Some(distinct(&positions)), ..query.to_select(query.search_limit())? };
+        let query = self.sealed_query(query)?;
+        let columns = self.with_key_to_open(positions.clone());
+        let select = Select { columns: Some(distinct(&columns)), ..query.to_select(query.search_limit())? };
         self.before_query(freshness).await?;
         let mut rows = self.rows(select, View::Shared, freshness)?;
         let mut answers = Vec::new();
-        while let Some(mut stored) = rows.try_next().await? {
+        while let Some(stored) = rows.try_next().await? {
+            let mut row = self.opened(stored.row)?;
             let values = positions.iter().enumerate().map(|(index, &position)| {
                 let wanted_again = positions[index + 1..].contains(&position);
-                if wanted_again { stored.row[position].clone() } else { std::mem::replace(&mut stored.row[position], Value::Unset) }
+                if wanted_again { row[position].clone() } else { std::mem::replace(&mut row[position], Value::Unset) }
             });
             let values: Row<'static> = values.collect();
-            answers.push(decode(values)?);
+            answers.push(self.read_open(|| decode(values))?);
         }
         Ok(answers)
     }
@@ -186,7 +191,7 @@ impl<T: Schema> Pipeline<T> {
     /// The rows of a query as the primary has them, with some columns.
     pub(super) async fn rows_with(&self, query: &Query<T>, columns: Vec<usize>) -> Result<Vec<Row<'static>>> {
         let select = Select { columns: Some(columns), ..query.to_select(query.search_limit())? };
-        self.rows(select, View::Shared, &Freshness::Strong)?.map_ok(|stored| stored.row).try_collect().await
+        self.rows(select, View::Shared, &Freshness::Strong)?.and_then(async |stored| self.opened(stored.row)).try_collect().await
     }
 
     pub(super) fn positions(&self, names: &[&'static str]) -> Result<Vec<usize>> {
@@ -202,6 +207,7 @@ impl<T: Schema> Pipeline<T> {
     /// The number of records that a condition holds for.
     pub(crate) async fn count(&self, filter: Option<Filter>, freshness: &Freshness) -> Result<u64> {
         let tables = self.tables()?;
+        let filter = filter.map(|filter| self.sealed_filter(filter)).transpose()?;
         self.before_query(freshness).await?;
         self.counters().searches.add(1);
         let (from_primary, after) = self.replica_for(freshness);

@@ -36,6 +36,8 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<Record<T>>> {
         tags.check()?;
         self.tables()?;
+        let sealed = self.sealed_query(query)?;
+        let query = &*sealed;
         let shown = Shown::Records { with_omitted: view != View::Near && self.has_deferred(), with_versions };
         let Some(key) = self.query_key(query, &shown, freshness, tags).filter(|_| view != View::Truth) else {
             return self.search(query, view, freshness, tags).await;
@@ -57,6 +59,8 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<R>> {
         tags.check()?;
         self.tables()?;
+        let sealed = self.sealed_query(query)?;
+        let query = &*sealed;
         let positions = self.positions(&names)?;
         let shown = Shown::Columns(positions.clone());
         let Some(key) = self.query_key(query, &shown, freshness, tags) else {
@@ -65,7 +69,7 @@ impl<T: Schema> Pipeline<T> {
         let found = self.through_cache(Cached { key, query, shown, tags }, freshness).await?;
         let Found::Rows(rows) = &*found else { return self.project(query, freshness, names, decode).await };
         let values = |row: &Row<'static>| positions.iter().map(|&position| row[position].clone()).collect();
-        rows.iter().map(values).map(decode).collect()
+        rows.iter().map(values).map(|values| self.read_open(|| decode(values))).collect()
     }
 
     /// The key of a query whose answer may come from memory and stay there.

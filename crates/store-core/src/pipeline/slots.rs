@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Pipeline;
 use super::read::Found;
 use crate::coherence::{self, Era, Trust};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Fetched, FillLease, Slot};
 use crate::notes::{self, Notes};
 use crate::record::{EncodedRecord, StoredRow};
@@ -38,7 +38,7 @@ pub(super) enum Verdict {
 }
 
 /// What the payload of a slot says.
-enum Decoded {
+pub(super) enum Decoded {
     Record(Row<'static>, Option<Arc<Notes>>),
     Absence,
 }
@@ -53,7 +53,7 @@ impl<T: Schema> Pipeline<T> {
         let generation = trust.judge(fetched.mark.as_ref());
         let era = |generation| Era { generation, number: fetched.mark.as_ref().map_or(0, |mark| mark.era) };
         match coherence::verdict(fetched.slot, generation, |version| trust.admits(key, version)) {
-            coherence::Verdict::Record(record, generation) => match self.decode(&record) {
+            coherence::Verdict::Record(record, generation) => match self.decode_or_miss(key, &record) {
                 Some(Decoded::Record(row, notes)) => self.judge_tags(trust, found(row, notes, &record), record, era(generation), given),
                 Some(Decoded::Absence) => Verdict::Absent,
                 None => Verdict::Dead(record, era(generation)),
@@ -70,22 +70,26 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
-    pub(super) fn found_in_record(&self, record: &EncodedRecord) -> Option<Found> {
-        match self.decode(record)? {
-            Decoded::Record(row, notes) => Some(found(row, notes, record)),
-            Decoded::Absence => None,
-        }
+    pub(super) fn found_in_record(&self, key: &str, record: &EncodedRecord) -> Result<Option<Found>> {
+        Ok(match self.decode(key, record)? {
+            Some(Decoded::Record(row, notes)) => Some(found(row, notes, record)),
+            Some(Decoded::Absence) | None => None,
+        })
     }
 
     /// The record in a slot; `None` for anything else, and for a record of a layout or codec that this build does not know.
-    pub(super) fn found_in_slot(&self, slot: Slot) -> Option<Found> {
+    ///
+    /// # Errors
+    ///
+    /// A record of an older version that cannot be upgraded.
+    pub(super) fn found_in_slot(&self, key: &str, slot: Slot) -> Result<Option<Found>> {
         match slot {
-            Slot::Record(record) => self.found_current(&record),
+            Slot::Record(record) => self.found_current(key, &record),
             Slot::Foreign => {
                 self.tolerate_foreign();
-                None
+                Ok(None)
             }
-            Slot::Leased(_) | Slot::Busy | Slot::Empty => None,
+            Slot::Leased(_) | Slot::Busy | Slot::Empty => Ok(None),
         }
     }
 
@@ -95,29 +99,67 @@ impl<T: Schema> Pipeline<T> {
         self.tolerate_unreadable(&Error::new(ErrorKind::DecodeFailed, message));
     }
 
-    fn decode(&self, record: &EncodedRecord) -> Option<Decoded> {
-        if record.fingerprint != self.schema.fingerprint() {
-            return None;
+    /// Whether records of this layout can be read.
+    pub(super) fn knows_layout(&self, fingerprint: u64) -> bool {
+        fingerprint == self.schema.fingerprint() || self.older_layout(fingerprint).is_some()
+    }
+
+    /// What a record says, in the layout of this build; `None` for one that this build cannot read. What was upgraded is perhaps written back.
+    ///
+    /// # Errors
+    ///
+    /// A record of an older version that cannot be upgraded.
+    fn decode(&self, key: &str, record: &EncodedRecord) -> Result<Option<Decoded>> {
+        let decoded = self.decode_alone(key, record)?;
+        if record.fingerprint != self.schema.fingerprint() && matches!(decoded, Some(Decoded::Record(..))) {
+            self.counters().upgrades.add(1);
+            self.write_back(key.to_owned(), Role::Shared);
         }
-        let codec = self.shared.codecs.iter().find(|codec| codec.id() == record.codec)?;
+        Ok(decoded)
+    }
+
+    /// What a record in a cache says, whose content the truth has too.
+    fn decode_or_miss(&self, key: &str, record: &EncodedRecord) -> Option<Decoded> {
+        self.decode(key, record).unwrap_or_else(|error| {
+            self.tolerate_failed_upgrade(&error);
+            None
+        })
+    }
+
+    /// As [`decode`](Self::decode), and does nothing else.
+    pub(super) fn decode_alone(&self, key: &str, record: &EncodedRecord) -> Result<Option<Decoded>> {
+        let older = match record.fingerprint == self.schema.fingerprint() {
+            true => None,
+            false => match self.older_layout(record.fingerprint) {
+                None => return Ok(None),
+                layout => layout,
+            },
+        };
+        let Some(codec) = self.shared.codecs.iter().find(|codec| codec.id() == record.codec) else { return Ok(None) };
+        let types = older.map_or(&self.shared_types, |layout| &layout.shared_types);
         let decoded = match notes::split(&record.payload) {
-            Some((_, Some(notes))) if notes.is_absence => return Some(Decoded::Absence),
-            Some((payload, notes)) => codec.decode(&self.shared_types, &payload).map(|held| (held, notes)),
+            Some((_, Some(notes))) if notes.is_absence => return Ok(Some(Decoded::Absence)),
+            Some((payload, notes)) => codec.decode(types, &payload).map(|held| (held, notes)),
             None => Err(Error::new(ErrorKind::DecodeFailed, "the payload does not end as Strata ends it")),
         };
-        match decoded {
-            Ok((held, notes)) => {
+        let (held, notes) = match decoded {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                self.tolerate_unreadable(&error);
+                return Ok(None);
+            }
+        };
+        let row = match older {
+            Some(layout) => self.upgraded_row(key, layout, record.version, held)?,
+            None => {
                 let mut row = vec![Value::Unset; self.schema.definition().columns().len()];
                 for (&position, value) in self.schema.shared_positions().iter().zip(held) {
                     row[position] = value;
                 }
-                Some(Decoded::Record(row, notes))
+                row
             }
-            Err(error) => {
-                self.tolerate_unreadable(&error);
-                None
-            }
-        }
+        };
+        Ok(Some(Decoded::Record(row, notes)))
     }
 
     /// Counts a slot that cannot be read. Such a slot stays as it is, and every read of its key meets it: only the first of a schema is a warning.

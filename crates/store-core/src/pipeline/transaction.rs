@@ -127,6 +127,12 @@ impl<T: Schema> Changes<T> {
         self.writes.push((key, Outcome::Deleted(version)));
     }
 
+    /// The truth has changed a record, whose copies are to be dropped.
+    #[cfg(feature = "encryption")]
+    pub(super) fn add_changed(&mut self, key: T::Key, version: Version) {
+        self.writes.push((key, Outcome::Changed(version)));
+    }
+
     /// Keeps a record that was written, and answers it.
     pub(super) fn keep(&mut self, key: T::Key, stored: StoredRow, tags: &CallTags) -> Result<Record<T>> {
         let read = self.pipeline.records(stored.clone(), View::Truth).map_err(|error| error.with_key(Pipeline::<T>::text(&key)));
@@ -328,9 +334,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// Reads records within a transaction, past all caches, with every column.
     pub(crate) async fn get_within(&self, transaction: &mut dyn Transaction, keys: &[T::Key], lock: RowLock) -> Result<Vec<Option<T>>> {
-        for key in keys {
-            self.check(key.borrow())?;
-        }
+        self.check_all(keys)?;
         let distinct = Self::last_of_each(keys);
         let values =
             distinct.iter().map(|&position| <T::Key as Key>::to_values(keys[position].borrow())).collect::<Result<Vec<Row<'_>>>>()?;
@@ -356,9 +360,7 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<Record<T>>> {
         tags.check()?;
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
-        for key in &keys {
-            self.check(key.borrow())?;
-        }
+        self.check_all(&keys)?;
         self.counters().sets.add(models.len() as u64);
         let written = Self::last_of_each(&keys);
         let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
@@ -366,7 +368,7 @@ impl<T: Schema> Pipeline<T> {
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
         let mut rows = Vec::with_capacity(written.len());
         for &position in &written {
-            let row = self.stamped(&models[position], now).map_err(|error| error.with_key(Self::text(&keys[position])))?;
+            let row = self.to_write(&models[position], now).map_err(|error| error.with_key(Self::text(&keys[position])))?;
             rows.push(row);
         }
         let stored = transaction.put_many(&self.schema, &rows).await?;
@@ -388,9 +390,7 @@ impl<T: Schema> Pipeline<T> {
         changes: &mut Changes<T>,
         keys: Vec<T::Key>,
     ) -> Result<u64> {
-        for key in &keys {
-            self.check(key.borrow())?;
-        }
+        self.check_all(&keys)?;
         let mut seen = HashSet::with_capacity(keys.len());
         let distinct: Vec<T::Key> = keys.into_iter().filter(|key| seen.insert(key.clone())).collect();
         self.before_delete(&distinct)?;
@@ -408,6 +408,7 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn search_within(&self, transaction: &mut dyn Transaction, query: &Query<T>) -> Result<Vec<T>> {
         self.check_open()?;
         self.counters().searches.add(1);
+        let query = self.sealed_query(query)?;
         let rows = transaction.select(&self.schema, &query.to_select(query.search_limit())?).await?;
         let models = rows.into_iter().map(|stored| {
             let key = self.key_values(&stored.row);
@@ -420,6 +421,6 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn count_within(&self, transaction: &mut dyn Transaction, query: &Query<T>) -> Result<u64> {
         self.check_open()?;
         self.counters().searches.add(1);
-        transaction.count(&self.schema, &Count { filter: query.condition(), from_primary: true, after: None }).await
+        transaction.count(&self.schema, &Count { filter: self.sealed_query(query)?.condition(), from_primary: true, after: None }).await
     }
 }

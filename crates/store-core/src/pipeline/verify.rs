@@ -22,7 +22,7 @@ use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::tag::CallTags;
 use crate::tier::Role;
-use crate::value::{Row, Value};
+use crate::value::Row;
 use crate::verification::{Inconsistency, KeyEvent};
 use crate::version::Version;
 
@@ -113,7 +113,8 @@ impl<T: Schema> Pipeline<T> {
             if let Some(record) = self.live(&**near, key.borrow()) {
                 findings.add_checked();
                 let row = record.model().to_row();
-                let is_other = |truth: &StoredRow| row.as_ref().is_ok_and(|row| differs(row, &truth.row, self.schema.near_positions()));
+                let is_other =
+                    |truth: &StoredRow| row.as_ref().is_ok_and(|row| self.differ(row, true, &truth.row, self.schema.near_positions()));
                 if contradicts(record.version(), answered, truth, is_other) {
                     self.report_inconsistency(&text, Role::Near, Some(record.version()), truth);
                 }
@@ -131,7 +132,7 @@ impl<T: Schema> Pipeline<T> {
                 Verdict::Found(found) => {
                     findings.add_checked();
                     let StoredRow { row, version } = found.stored;
-                    if contradicts(version, answered, truth, |truth| differs(&row, &truth.row, self.schema.shared_positions())) {
+                    if contradicts(version, answered, truth, |truth| self.differ(&row, false, &truth.row, self.schema.shared_positions())) {
                         self.report_inconsistency(&text, Role::Shared, Some(version), truth);
                     }
                 }
@@ -179,14 +180,6 @@ fn contradicts(cached: Version, answered: Version, truth: Option<&StoredRow>, di
         // A newer record may have been inserted since.
         None => cached <= answered,
     }
-}
-
-/// Whether two rows differ in columns that both hold.
-fn differs(one: &[Value<'_>], other: &[Value<'_>], positions: &[usize]) -> bool {
-    positions.iter().any(|&position| {
-        let (one, other) = (&one[position], &other[position]);
-        !matches!(one, Value::Unset) && one != other
-    })
 }
 
 async fn run<T: Schema>(pipeline: Weak<Pipeline<T>>, mut sampled: mpsc::Receiver<(T::Key, Version)>, bound: Duration) {

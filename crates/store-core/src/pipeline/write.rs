@@ -31,9 +31,7 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {
         tags.check()?;
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
-        for key in &keys {
-            self.check(key.borrow())?;
-        }
+        self.check_all(&keys)?;
         if models.is_empty() {
             return Ok(Vec::new());
         }
@@ -114,7 +112,7 @@ impl<T: Schema> Pipeline<T> {
         let mut rows = Vec::with_capacity(written.len());
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
         for &position in &written {
-            rows.push(self.stamped(&models[position], now)?);
+            rows.push(self.to_write(&models[position], now)?);
         }
         let stored = match self.write_backing(&distinct, &rows, tags).await {
             Ok(stored) => stored,
@@ -202,9 +200,14 @@ impl<T: Schema> Pipeline<T> {
     }
 
     pub(super) fn stamped<'a>(&self, model: &'a T, now: Timestamp) -> Result<Row<'a>> {
-        let mut row = model.to_row()?;
+        let mut row = self.row_of(model)?;
         self.stamp(&mut row, now);
         Ok(row)
+    }
+
+    /// The stamped row of a model as tiers hold it.
+    pub(super) fn to_write<'a>(&self, model: &'a T, now: Timestamp) -> Result<Row<'a>> {
+        self.sealed(self.stamped(model, now)?)
     }
 
     pub(super) fn stamp(&self, row: &mut Row<'_>, now: Timestamp) {
@@ -235,8 +238,9 @@ impl<T: Schema> Pipeline<T> {
         let mut present: Vec<Option<Row<'static>>> = rows.iter().map(|_| None).collect();
         if rows.iter().any(|row| self.keeps(row)) {
             let texts: Vec<String> = keys.iter().map(Self::text).collect();
-            for (row, slot) in present.iter_mut().zip(records.fetch(&self.schema, &texts, None).await?) {
-                *row = self.found_in_slot(slot).map(|found| found.stored.row);
+            let slots = records.fetch(&self.schema, &texts, None).await?;
+            for ((row, text), slot) in present.iter_mut().zip(&texts).zip(slots) {
+                *row = self.found_in_slot(text, slot)?.map(|found| found.stored.row);
             }
         }
         let merged: Vec<Row<'static>> = rows.iter().zip(present).map(|(row, present)| self.merged(row, present)).collect();

@@ -81,12 +81,12 @@ impl<T, F> Column<T, F> {
 
     /// Lowest first; NULL last.
     pub fn asc(self) -> Order {
-        Order { column: self.full_name(), direction: Direction::Ascending }
+        Order { column: self.full_name(), direction: Direction::Ascending, similar_to: None }
     }
 
     /// Highest first; NULL first.
     pub fn desc(self) -> Order {
-        Order { column: self.full_name(), direction: Direction::Descending }
+        Order { column: self.full_name(), direction: Direction::Descending, similar_to: None }
     }
 
     /// The column is NULL.
@@ -189,10 +189,39 @@ impl<T, F> Column<T, F> {
     }
 }
 
+/// How much two texts have in common that [`similar`](Column::similar) takes for alike, as `pg_trgm` does by itself.
+pub const SIMILARITY: f32 = 0.3;
+
+fn similar_to(column: ColumnName, text: &str, threshold: f32) -> Filter {
+    if (0.0..=1.0).contains(&threshold) {
+        return Filter::Similar { column, text: text.to_owned(), threshold };
+    }
+    Filter::Invalid { column, reason: format!("texts have from 0 to 1 in common, and {threshold} is beyond that") }
+}
+
 impl<T> Column<T, String> {
     /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those, and before a `\`, meant literally. Case counts.
     pub fn like(self, pattern: &str) -> Filter {
         self.compare(Comparison::Like, &pattern)
+    }
+
+    /// Is alike a text: [`similar_to`](Self::similar_to) with [`SIMILARITY`] as the least.
+    pub fn similar(self, text: &str) -> Filter {
+        self.similar_to(text, SIMILARITY)
+    }
+
+    /// Is alike a text by at least so much, from 0 to 1: the share of the groups of three characters that both have, of all that either has. Case and punctuation do
+    /// not count. See [`sql::similarity`](crate::sql::similarity).
+    ///
+    /// PostgreSQL finds the rows by an index of the kind `gin_trigram` if the least is [`SIMILARITY`] or more, and looks at every row for less, as SQLite does for any.
+    /// PostgreSQL needs the extension `pg_trgm`, which a model with such an index brings.
+    pub fn similar_to(self, text: &str, least: f32) -> Filter {
+        similar_to(self.full_name(), text, least)
+    }
+
+    /// Most alike a text first; NULL last. A query with it is read page by page with `offset`: there is no cursor for such an order.
+    pub fn by_similarity(self, text: &str) -> Order {
+        Order { column: self.full_name(), direction: Direction::Descending, similar_to: Some(text.to_owned()) }
     }
 }
 
@@ -200,6 +229,25 @@ impl<T> Column<T, Option<String>> {
     /// Matches a pattern with `%` and `_` as wildcards; `\` stands before those, and before a `\`, meant literally. Case counts.
     pub fn like(self, pattern: &str) -> Filter {
         self.compare(Comparison::Like, &pattern)
+    }
+
+    /// Is alike a text: [`similar_to`](Self::similar_to) with [`SIMILARITY`] as the least.
+    pub fn similar(self, text: &str) -> Filter {
+        self.similar_to(text, SIMILARITY)
+    }
+
+    /// Is alike a text by at least so much, from 0 to 1: the share of the groups of three characters that both have, of all that either has. Case and punctuation do
+    /// not count. See [`sql::similarity`](crate::sql::similarity).
+    ///
+    /// PostgreSQL finds the rows by an index of the kind `gin_trigram` if the least is [`SIMILARITY`] or more, and looks at every row for less, as SQLite does for any.
+    /// PostgreSQL needs the extension `pg_trgm`, which a model with such an index brings.
+    pub fn similar_to(self, text: &str, least: f32) -> Filter {
+        similar_to(self.full_name(), text, least)
+    }
+
+    /// Most alike a text first; NULL last. A query with it is read page by page with `offset`: there is no cursor for such an order.
+    pub fn by_similarity(self, text: &str) -> Order {
+        Order { column: self.full_name(), direction: Direction::Descending, similar_to: Some(text.to_owned()) }
     }
 }
 

@@ -44,10 +44,17 @@ pub struct Cursor {
 
 impl Cursor {
     pub(super) fn behind<T: Schema>(record: &T, order: &[Order]) -> Result<Self> {
-        let definition = T::definition();
-        let row = record.to_row()?;
+        Self::behind_row(&record.to_row()?, order, T::definition())
+    }
+
+    /// The place behind a row of a tier.
+    pub(crate) fn behind_row(row: &[Value<'_>], order: &[Order], definition: &SchemaDefinition) -> Result<Self> {
         let mut values = Vec::with_capacity(order.len());
         for criterion in order {
+            if criterion.similar_to.is_some() {
+                let refused = Error::new(ErrorKind::InvalidQuery, "a cursor cannot stand in an order by similarity; use `offset`");
+                return Err(refused.with_schema(definition.name()).with_column(criterion.column.to_name()));
+            }
             let value = definition.position(&criterion.column).and_then(|position| row.get(position));
             let problem = match value {
                 Some(Value::Unset) | None => "a cursor needs every ordered column, and this deferred one was not loaded; order by another",
@@ -70,7 +77,7 @@ impl Cursor {
             Error::new(ErrorKind::InvalidQuery, "the cursor belongs to another order or schema; start again from the first page")
                 .with_schema(definition.name())
         };
-        if self.order != order_hash(order, definition) {
+        if self.order != order_hash(order, definition) || order.iter().any(|criterion| criterion.similar_to.is_some()) {
             return Err(foreign());
         }
         let mut columns = Vec::with_capacity(order.len());
@@ -123,6 +130,9 @@ fn order_hash(order: &[Order], definition: &SchemaDefinition) -> u64 {
     for criterion in order {
         // A String takes whatever is written.
         let _ = write!(text, "\n{}|{:?}", criterion.column, criterion.direction);
+        if let Some(similar) = &criterion.similar_to {
+            let _ = write!(text, "|{similar:?}");
+        }
     }
     xxh3_64(text.as_bytes())
 }

@@ -88,6 +88,15 @@ pub enum Filter {
         /// The values.
         values: Vec<Value<'static>>,
     },
+    /// A column whose text is alike another, by the groups of three characters that they have in common.
+    Similar {
+        /// The column's name in the schema.
+        column: ColumnName,
+        /// The text.
+        text: String,
+        /// The least that they have in common, from 0 to 1.
+        threshold: f32,
+    },
     /// A column that is NULL.
     IsNull {
         /// The column's name in the schema.

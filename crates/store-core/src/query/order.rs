@@ -1,6 +1,7 @@
 //! The order of a query's rows.
 
 use super::column_name::ColumnName;
+use super::encrypted::why_unordered;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::SchemaDefinition;
 
@@ -9,7 +10,7 @@ use crate::schema::SchemaDefinition;
 /// ```
 /// use store_core::{Direction, Order};
 ///
-/// let newest = Order { column: "created_at".into(), direction: Direction::Descending };
+/// let newest = Order { column: "created_at".into(), direction: Direction::Descending, similar_to: None };
 /// assert_eq!(newest.direction.reverse(), Direction::Ascending);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,17 +54,26 @@ pub struct Order {
     pub column: ColumnName,
     /// Which way.
     pub direction: Direction,
+    /// Orders by how alike the column's text is to this one instead of by the text itself.
+    pub similar_to: Option<String>,
+}
+
+impl Order {
+    /// Whether a place in the order can be told apart by what it orders by: another criterion of the same adds nothing.
+    fn is_of(&self, other: &Order) -> bool {
+        self.column == other.column && self.similar_to == other.similar_to
+    }
 }
 
 impl From<&'static str> for Order {
     fn from(column: &'static str) -> Self {
-        Order { column: column.into(), direction: Direction::Ascending }
+        Order { column: column.into(), direction: Direction::Ascending, similar_to: None }
     }
 }
 
 impl From<String> for Order {
     fn from(column: String) -> Self {
-        Order { column: column.into(), direction: Direction::Ascending }
+        Order { column: column.into(), direction: Direction::Ascending, similar_to: None }
     }
 }
 
@@ -71,18 +81,21 @@ impl From<String> for Order {
 pub(super) fn complete(order: &[Order], definition: &SchemaDefinition) -> Result<Vec<Order>> {
     let mut complete: Vec<Order> = Vec::with_capacity(order.len() + definition.key_positions().len());
     for criterion in order {
-        if let Err(reason) = criterion.column.position_in(definition) {
+        let position = criterion.column.position_in(definition);
+        let problem = position.map_or_else(Some, |position| why_unordered(&definition.columns()[position]));
+        if let Some(reason) = problem {
             let shown = criterion.column.escape_debug();
             return Err(Error::new(ErrorKind::InvalidQuery, format!("cannot order by `{shown}`: {reason}")).with_schema(definition.name()));
         }
-        if complete.iter().all(|present| present.column != criterion.column) {
+        if complete.iter().all(|present| !present.is_of(criterion)) {
             complete.push(criterion.clone());
         }
     }
     let direction = complete.last().map_or(Direction::Ascending, |last| last.direction);
     for key in definition.key_columns() {
-        if complete.iter().all(|present| *present.column != *key.name) {
-            complete.push(Order { column: key.name.into(), direction });
+        let by_key = Order { column: key.name.into(), direction, similar_to: None };
+        if complete.iter().all(|present| !present.is_of(&by_key)) {
+            complete.push(by_key);
         }
     }
     Ok(complete)

@@ -53,6 +53,11 @@ pub(super) fn condition(filter: &Filter, row: &[Value<'_>], definition: &SchemaD
             Some(value) => join(values.iter().map(|operand| compare(value, Comparison::Equal, operand)), Truth::Yes, Truth::No),
             None => Truth::Unsure,
         },
+        // What a letter is depends on the database's locale.
+        Filter::Similar { column, .. } => match value(column) {
+            Some(Value::Null) => Truth::Unknown,
+            _ => Truth::Unsure,
+        },
         Filter::IsNull { column } => match value(column) {
             None | Some(Value::Unset) => Truth::Unsure,
             Some(value) => Truth::of(*value == Value::Null),
@@ -126,6 +131,9 @@ fn certainly_differ(one: &str, other: &str) -> bool {
 /// Whether a row certainly stands behind another one in an order. Of the other one the values of the order's columns are given.
 pub(super) fn is_behind(row: &[Value<'_>], other: &[Value<'_>], order: &[Order], definition: &SchemaDefinition) -> bool {
     for (criterion, other) in order.iter().zip(other) {
+        if criterion.similar_to.is_some() {
+            return false;
+        }
         let Some(position) = definition.position(&criterion.column) else { return false };
         let Some(value) = row.get(position) else { return false };
         // NULL is the highest, as every statement says of columns that may hold it.
@@ -191,6 +199,8 @@ mod tests {
             (is("name", LessOrEqual, "Lima"), Truth::Yes),
             (is("name", Like, "%"), Truth::Unsure),
             (is("nothing", Equal, 7), Truth::Unsure),
+            (Filter::Similar { column: "name".into(), text: "Lima".into(), threshold: 0.3 }, Truth::Unsure),
+            (!Filter::Similar { column: "level".into(), text: "Lima".into(), threshold: 0.3 }, Truth::Unknown),
             (Filter::IsNull { column: "level".into() }, Truth::Yes),
             (!Filter::IsNull { column: "level".into() }, Truth::No),
             (!is("level", Equal, 7), Truth::Unknown),
@@ -216,7 +226,7 @@ mod tests {
     fn a_row_is_behind_another_where_both_databases_say_so() {
         let definition = definition();
         let row = |id: i64, name: &'static str, level: Option<i64>| [Value::from(id), Value::from(name), Value::from(level), Value::Null];
-        let order = |column: &'static str, direction| Order { column: column.into(), direction };
+        let order = |column: &'static str, direction| Order { column: column.into(), direction, similar_to: None };
         let (up, down) = (Direction::Ascending, Direction::Descending);
         for (one, other, orders, expected) in [
             (row(2, "", None), row(1, "", None), vec![order("id", up)], true),

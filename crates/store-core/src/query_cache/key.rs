@@ -54,6 +54,10 @@ impl QueryKey {
         for criterion in query.criteria() {
             writer.number(criterion.column.position_in(definition).ok()? as u64);
             writer.mark(u8::from(criterion.direction == Direction::Descending));
+            writer.mark(u8::from(criterion.similar_to.is_some()));
+            if let Some(text) = &criterion.similar_to {
+                writer.bytes(text.as_bytes());
+            }
         }
         match query.cursor() {
             Some(cursor) => writer.cursor(cursor),
@@ -128,6 +132,12 @@ impl Writer {
                 self.mark(5);
                 self.number(column.position_in(self.definition).ok()? as u64);
                 self.values(values)?;
+            }
+            Filter::Similar { column, text, threshold } => {
+                self.mark(8);
+                self.number(column.position_in(self.definition).ok()? as u64);
+                self.bytes(text.as_bytes());
+                self.number(u64::from(threshold.to_bits()));
             }
             Filter::IsNull { column } => {
                 self.mark(6);

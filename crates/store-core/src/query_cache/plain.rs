@@ -39,7 +39,7 @@ const WORDS: [&str; 29] = [
 ];
 
 /// Words that may stand before a parenthesis: functions of their arguments alone, and operators.
-const BEFORE_PARENTHESIS: [&str; 41] = [
+const BEFORE_PARENTHESIS: [&str; 42] = [
     "abs",
     "bit_length",
     "btrim",
@@ -72,6 +72,7 @@ const BEFORE_PARENTHESIS: [&str; 41] = [
     "rpad",
     "rtrim",
     "sign",
+    "similarity",
     "sqrt",
     "starts_with",
     "strpos",

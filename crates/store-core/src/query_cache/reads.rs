@@ -98,7 +98,7 @@ fn collect(filter: &Filter, definition: &SchemaDefinition, columns: &mut Vec<usi
     match filter {
         Filter::All(parts) | Filter::Any(parts) => parts.iter().for_each(|part| collect(part, definition, columns)),
         Filter::Not(inner) => collect(inner, definition, columns),
-        Filter::Compare { column, .. } | Filter::OneOf { column, .. } | Filter::IsNull { column } => {
+        Filter::Compare { column, .. } | Filter::OneOf { column, .. } | Filter::Similar { column, .. } | Filter::IsNull { column } => {
             columns.extend(definition.position(column))
         }
         Filter::Raw { sql, .. } => match plain::columns_read(sql, definition) {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::constraint::ReferenceDefinition;
 use super::definition::{Residence, SchemaDefinition};
 use super::policy::{Eviction, Policies, WriteMode};
 use crate::settings::Settings;
+use crate::upgrade::UpgradePolicy;
 
 /// A schema within a store: its definition, and every policy resolved against the store's defaults. Tiers get it with each call.
 ///
@@ -29,6 +31,8 @@ use crate::settings::Settings;
 pub struct BoundSchema {
     definition: &'static SchemaDefinition,
     table: String,
+    /// Of each reference, the table that it refers to.
+    referred_tables: Vec<String>,
     key_prefix: String,
     near_ttl: Option<Duration>,
     near_max_entries: Option<u64>,
@@ -37,6 +41,8 @@ pub struct BoundSchema {
     negative_ttl: Option<Duration>,
     write_mode: WriteMode,
     cache_only: bool,
+    upgrade_policy: UpgradePolicy,
+    upgrades_incomplete: bool,
     shared_positions: Vec<usize>,
     near_positions: Vec<usize>,
 }
@@ -48,9 +54,11 @@ impl BoundSchema {
     }
 
     pub(crate) fn bind(definition: &'static SchemaDefinition, policies: &Policies, settings: &Settings) -> Self {
+        let table = policies.truth.table.clone().unwrap_or_else(|| definition.name().to_owned());
         BoundSchema {
             definition,
-            table: policies.truth.table.clone().unwrap_or_else(|| definition.name().to_owned()),
+            referred_tables: definition.references().iter().map(|reference| declared_table(definition, reference, &table)).collect(),
+            table,
             key_prefix: policies.shared.key_prefix.clone().unwrap_or_else(|| definition.name().to_owned()),
             near_ttl: policies.near.ttl.resolve(settings.l1_ttl),
             near_max_entries: policies.near.max_entries.or(settings.l1_max_entries),
@@ -59,6 +67,8 @@ impl BoundSchema {
             negative_ttl: policies.negative_ttl.or(settings.negative_ttl),
             write_mode: policies.write_mode.unwrap_or(settings.write_mode),
             cache_only: policies.cache_only,
+            upgrade_policy: policies.upgrades.policy.unwrap_or(settings.upgrade_policy),
+            upgrades_incomplete: policies.upgrades.incomplete,
             shared_positions: held_by(definition, |residence| residence != Residence::TruthOnly),
             near_positions: held_by(definition, |residence| residence == Residence::Everywhere),
         }
@@ -68,8 +78,25 @@ impl BoundSchema {
     #[must_use]
     pub fn with_names(mut self, table: impl Into<String>, key_prefix: impl Into<String>) -> Self {
         self.table = table.into();
+        self.refer(self.definition, &self.table.clone());
         self.key_prefix = key_prefix.into();
         self
+    }
+
+    /// The same schema with its references to another one led to that one's table.
+    #[must_use]
+    pub fn with_referred(mut self, other: &BoundSchema) -> Self {
+        self.refer(other.definition, &other.table);
+        self
+    }
+
+    /// Leads the references to a model to its table.
+    pub(crate) fn refer(&mut self, target: &SchemaDefinition, table: &str) {
+        for (reference, referred) in self.definition.references().iter().zip(&mut self.referred_tables) {
+            if std::ptr::eq((reference.target)(), target) {
+                table.clone_into(referred);
+            }
+        }
     }
 
     /// What the model says.
@@ -85,6 +112,11 @@ impl BoundSchema {
     /// The SQL table.
     pub fn table(&self) -> &str {
         &self.table
+    }
+
+    /// The references to other models, each with the table of the one that it refers to.
+    pub fn references(&self) -> impl Iterator<Item = (&'static ReferenceDefinition, &str)> {
+        self.definition.references().iter().zip(self.referred_tables.iter().map(String::as_str))
     }
 
     /// What stands between `strata:` and the key's text in the shared tier.
@@ -132,6 +164,16 @@ impl BoundSchema {
         self.cache_only
     }
 
+    /// What becomes of what was upgraded while it was read.
+    pub fn upgrade_policy(&self) -> UpgradePolicy {
+        self.upgrade_policy
+    }
+
+    /// Whether a cached record is upgraded though it lacks columns.
+    pub(crate) fn upgrades_incomplete(&self) -> bool {
+        self.upgrades_incomplete
+    }
+
     /// The positions of the columns that records of the shared tier hold.
     pub fn shared_positions(&self) -> &[usize] {
         &self.shared_positions
@@ -145,4 +187,13 @@ impl BoundSchema {
 
 fn held_by(definition: &SchemaDefinition, holds: impl Fn(Residence) -> bool) -> Vec<usize> {
     (0..definition.columns().len()).filter(|&position| holds(definition.columns()[position].residence)).collect()
+}
+
+/// The table of a reference as the models alone say it.
+fn declared_table(definition: &SchemaDefinition, reference: &ReferenceDefinition, table: &str) -> String {
+    let target = (reference.target)();
+    if std::ptr::eq(target, definition) {
+        return table.to_owned();
+    }
+    target.policies().truth.table.clone().unwrap_or_else(|| target.name().to_owned())
 }

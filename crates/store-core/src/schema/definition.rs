@@ -2,7 +2,10 @@
 
 use std::sync::OnceLock;
 
+use super::constraint::{CheckDefinition, ReferenceDefinition};
 use super::fingerprint;
+use super::index::IndexDefinition;
+use super::partition::PartitionDefinition;
 use super::policy::Policies;
 use crate::value::ColumnType;
 
@@ -31,7 +34,11 @@ pub struct SchemaDefinition {
     columns: Vec<ColumnDefinition>,
     key: Vec<usize>,
     indexes: Vec<IndexDefinition>,
+    partition: Option<PartitionDefinition>,
+    references: Vec<ReferenceDefinition>,
+    checks: Vec<CheckDefinition>,
     policies: Policies,
+    version: u32,
     fingerprint: OnceLock<u64>,
 }
 
@@ -39,7 +46,40 @@ impl SchemaDefinition {
     /// Describes a model. `columns` holds the key columns too, in the order of the struct's fields.
     pub fn new(name: &'static str, columns: Vec<ColumnDefinition>, indexes: Vec<IndexDefinition>, policies: Policies) -> Self {
         let key = (0..columns.len()).filter(|&position| columns[position].is_key).collect();
-        SchemaDefinition { name, columns, key, indexes, policies, fingerprint: OnceLock::new() }
+        let (partition, references, checks) = (None, Vec::new(), Vec::new());
+        SchemaDefinition { name, columns, key, indexes, partition, references, checks, policies, version: 1, fingerprint: OnceLock::new() }
+    }
+
+    /// The same with a table that is divided.
+    #[must_use]
+    pub fn with_partition(mut self, partition: PartitionDefinition) -> Self {
+        self.partition = Some(partition);
+        self
+    }
+
+    /// The same with references to other models.
+    #[must_use]
+    pub fn with_references(mut self, references: Vec<ReferenceDefinition>) -> Self {
+        self.references = references;
+        self
+    }
+
+    /// The same with conditions that every record meets.
+    #[must_use]
+    pub fn with_checks(mut self, checks: Vec<CheckDefinition>) -> Self {
+        self.checks = checks;
+        self
+    }
+
+    /// The same, as this version of the model. 1 is what a model has that says nothing.
+    #[must_use]
+    pub fn with_version(self, version: u32) -> Self {
+        SchemaDefinition { version, fingerprint: OnceLock::new(), ..self }
+    }
+
+    /// The version of the model's layout.
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// The schema's name: the struct's in snake case unless the model says otherwise.
@@ -72,14 +112,34 @@ impl SchemaDefinition {
         &self.indexes
     }
 
+    /// How the table is divided; `None` where it is not.
+    pub fn partition(&self) -> Option<&PartitionDefinition> {
+        self.partition.as_ref()
+    }
+
+    /// The references to other models.
+    pub fn references(&self) -> &[ReferenceDefinition] {
+        &self.references
+    }
+
+    /// The conditions that every record meets.
+    pub fn checks(&self) -> &[CheckDefinition] {
+        &self.checks
+    }
+
     /// The policies that the model declares.
     pub fn policies(&self) -> &Policies {
         &self.policies
     }
 
-    /// A number that changes whenever the layout of encoded records does: schema name, and name, type, nullability and order of the columns.
+    /// A number that changes whenever the layout of encoded records does: schema name, version, and name, type, nullability and order of the columns.
     pub fn fingerprint(&self) -> u64 {
-        *self.fingerprint.get_or_init(|| fingerprint::of(self))
+        *self.fingerprint.get_or_init(|| fingerprint::of(self, self.name))
+    }
+
+    /// The fingerprint that the layout had when its model was called so.
+    pub(crate) fn fingerprint_as(&self, name: &str) -> u64 {
+        fingerprint::of(self, name)
     }
 }
 
@@ -113,6 +173,10 @@ pub struct ColumnDefinition {
     pub residence: Residence,
     /// Whether its value is a tag of the record.
     pub is_tag: bool,
+    /// Says that every tier but memory holds it encrypted, as [`Bytes`](ColumnType::Bytes).
+    pub encryption: Option<Encryption>,
+    /// The encrypted column whose blind index this one is.
+    pub blind_of: Option<&'static str>,
     /// Writes a JSON document that the field reads, for rows which are older than the column; `None` where no such document is known.
     pub filler: fn() -> Option<String>,
 }
@@ -131,9 +195,50 @@ impl ColumnDefinition {
             stamp: Stamp::Never,
             residence: Residence::Everywhere,
             is_tag: false,
+            encryption: None,
+            blind_of: None,
             filler: || None,
         }
     }
+
+    /// The type of the column in records of the shared tier.
+    pub(crate) fn shared_type(&self) -> ColumnType {
+        match self.encryption {
+            // Plain bytes are written as text there, so that they are never taken for encrypted ones.
+            Some(Encryption { plain_type: ColumnType::Bytes, plain_in_l2: true, .. }) => ColumnType::Text,
+            Some(Encryption { plain_type, plain_in_l2: true, .. }) => plain_type,
+            _ => self.column_type,
+        }
+    }
+}
+
+/// How a column is encrypted.
+///
+/// ```
+/// use store_core::{ColumnType, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     #[schema(encrypted, unique)]
+///     email: String,
+/// }
+///
+/// let email = &Player::definition().columns()[1];
+/// let encryption = email.encryption.expect("it is encrypted");
+/// assert_eq!((email.column_type, encryption.plain_type), (ColumnType::Bytes, ColumnType::Text));
+/// assert_eq!(encryption.blind_index, Some("email_blind"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encryption {
+    /// What the field holds.
+    pub plain_type: ColumnType,
+    /// Whether records of the shared tier hold it as it is (`plain_in_l2`).
+    pub plain_in_l2: bool,
+    /// The column by which the truth finds equal values (`index`, `unique`).
+    pub blind_index: Option<&'static str>,
 }
 
 /// A default as the model wrote it.
@@ -217,32 +322,4 @@ pub enum Residence {
     NotNear,
     /// The tier of truth alone (`omit_cache`).
     TruthOnly,
-}
-
-/// An index over one or more columns.
-///
-/// ```
-/// use store_core::{IndexDefinition, Schema};
-/// # use store_derive::Schema;
-///
-/// #[derive(Schema)]
-/// #[schema(index(columns(region, level), unique))]
-/// struct Player {
-///     #[schema(primary_key)]
-///     id: String,
-///     region: String,
-///     level: i64,
-/// }
-///
-/// let ranks = IndexDefinition { name: None, columns: vec!["region", "level"], unique: true };
-/// assert_eq!(Player::definition().indexes(), [ranks]);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexDefinition {
-    /// The index's name; made of table and columns if the model gives none.
-    pub name: Option<&'static str>,
-    /// The columns, in order.
-    pub columns: Vec<&'static str>,
-    /// Whether no two rows may agree in all the columns.
-    pub unique: bool,
 }

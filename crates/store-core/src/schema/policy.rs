@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::upgrade::UpgradePolicy;
+
 /// How long an entry lives in a cache.
 ///
 /// ```
@@ -156,6 +158,31 @@ pub struct TruthPolicy {
     pub table: Option<String>,
 }
 
+/// What becomes of records that an older version of the model wrote.
+///
+/// ```
+/// use store_core::{Schema, UpgradePolicies, UpgradePolicy};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// #[schema(upgrade_policy = "write_back")]
+/// struct City {
+///     #[schema(primary_key)]
+///     id: i64,
+/// }
+///
+/// let declared = UpgradePolicies { policy: Some(UpgradePolicy::WriteBack), incomplete: false };
+/// assert_eq!(City::definition().policies().upgrades, declared);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpgradePolicies {
+    /// Whether what was upgraded is written back; `None` takes the store's default.
+    pub policy: Option<UpgradePolicy>,
+    /// Whether a record in L2 above a table is upgraded though its layout lacks columns of this one. Only where the new columns follow from the old
+    /// ones, or no older build writes any more: what stands in the new columns of the row is not asked for.
+    pub incomplete: bool,
+}
+
 /// All policies of one schema. The model declares them; the builder can change them.
 ///
 /// ```
@@ -181,4 +208,6 @@ pub struct Policies {
     pub write_mode: Option<WriteMode>,
     /// Whether the schema has no truth tier on purpose: what its caches lose is lost.
     pub cache_only: bool,
+    /// What becomes of what older versions of the model wrote.
+    pub upgrades: UpgradePolicies,
 }

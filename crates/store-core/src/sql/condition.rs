@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::dialect::Dialect;
 use super::placeholders::renumber;
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{ColumnName, Comparison, DEEPEST, Filter};
+use crate::query::{ColumnName, Comparison, DEEPEST, Filter, SIMILARITY, why_incomparable};
 use crate::schema::BoundSchema;
 use crate::timestamp::RANGE;
 use crate::value::Value;
@@ -94,7 +94,7 @@ impl ConditionWriter<'_> {
                 Ok(())
             }
             Filter::Compare { column, comparison, value } => {
-                sql.push_str(&self.column(column)?);
+                sql.push_str(&self.compared(column)?);
                 sql.push_str(match comparison {
                     Comparison::Equal => " = ",
                     Comparison::NotEqual => " <> ",
@@ -107,12 +107,12 @@ impl ConditionWriter<'_> {
                 self.value(value.clone(), sql)
             }
             Filter::OneOf { column, values } if values.is_empty() => {
-                self.column(column)?;
+                self.compared(column)?;
                 sql.push_str("FALSE");
                 Ok(())
             }
             Filter::OneOf { column, values } => {
-                sql.push_str(&self.column(column)?);
+                sql.push_str(&self.compared(column)?);
                 sql.push_str(" IN (");
                 for (position, value) in values.iter().enumerate() {
                     if position > 0 {
@@ -123,6 +123,7 @@ impl ConditionWriter<'_> {
                 sql.push(')');
                 Ok(())
             }
+            Filter::Similar { column, text, threshold } => self.similar(column, text, *threshold, sql),
             Filter::IsNull { column } => {
                 sql.push_str(&self.column(column)?);
                 sql.push_str(" IS NULL");
@@ -232,6 +233,58 @@ impl ConditionWriter<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// A column whose values are to be compared. What is plain here would be compared with ciphertexts, and be told to the database.
+    fn compared(&self, column: &ColumnName) -> Result<String> {
+        let definition = self.schema.definition();
+        let encrypted = column.position_in(definition).ok().map(|position| &definition.columns()[position]);
+        match encrypted.filter(|column| column.encryption.is_some()) {
+            Some(encrypted) => Err(self.refuse(why_incomparable(encrypted)).with_column(encrypted.name)),
+            None => self.column(column),
+        }
+    }
+
+    /// A session's limit for `%`, by which PostgreSQL finds rows in an index, is [`SIMILARITY`]: Strata's connections set it. What is to be more alike is held
+    /// against its own limit too; what may be less so is found without `%`.
+    fn similar(&mut self, column: &ColumnName, text: &str, threshold: f32, sql: &mut String) -> Result<()> {
+        let name = self.compared(column)?;
+        if self.dialect == Dialect::Postgres && threshold >= SIMILARITY {
+            sql.push_str(&format!("({name} % "));
+            self.text(column, text, sql)?;
+            sql.push_str(" AND ");
+            let placeholder = self.dialect.placeholder(self.params.len());
+            sql.push_str(&format!("similarity({name}, {placeholder}::TEXT) >= {threshold:?}::REAL)"));
+            return Ok(());
+        }
+        self.similarity(column, text, sql)?;
+        // SQLite counts in double precision, into which the function's answer and this are taken alike.
+        let limit = match self.dialect {
+            Dialect::Postgres => format!(" >= {threshold:?}::REAL"),
+            Dialect::Sqlite => format!(" >= {:?}", f64::from(threshold)),
+        };
+        sql.push_str(&limit);
+        Ok(())
+    }
+
+    /// How alike a column's text and another are.
+    pub(super) fn similarity(&mut self, column: &ColumnName, text: &str, sql: &mut String) -> Result<()> {
+        sql.push_str(&format!("similarity({}, ", self.compared(column)?));
+        self.text(column, text, sql)?;
+        sql.push(')');
+        Ok(())
+    }
+
+    fn text(&mut self, column: &ColumnName, text: &str, sql: &mut String) -> Result<()> {
+        if text.contains('\0') {
+            let reason = "the text holds the character NUL, which no stored text holds; remove it";
+            return Err(self.refuse(reason.to_owned()).with_column(column.to_name()));
+        }
+        self.value(Value::Text(text.to_owned().into()), sql)?;
+        if self.dialect == Dialect::Postgres {
+            sql.push_str("::TEXT");
+        }
+        Ok(())
     }
 
     pub(super) fn column(&self, column: &ColumnName) -> Result<String> {

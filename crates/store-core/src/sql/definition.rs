@@ -2,84 +2,18 @@
 
 use std::fmt::Write;
 
-use xxhash_rust::xxh3::xxh3_64;
-
+use super::constraint::constraint_plans;
 use super::dialect::{Dialect, VERSION_COLUMN};
+use super::index::{IndexPlan, index_plans};
+use super::partition::{partition_clause, partition_plans};
+use super::requirement::{Requirement, requirements};
 use crate::schema::{BoundSchema, ColumnDefinition};
+use crate::timestamp::Timestamp;
 use crate::value::ColumnType;
 
-/// PostgreSQL cuts longer names off in silence.
-const LONGEST_NAME: usize = 63;
-
-/// An index as it is made: those of single fields and those of the struct.
-///
-/// ```
-/// use store_core::sql::{IndexPlan, index_plans};
-/// use store_core::{BoundSchema, Schema};
-/// # use store_derive::Schema;
-///
-/// #[derive(Schema)]
-/// struct Player {
-///     #[schema(primary_key)]
-///     id: String,
-///     #[schema(unique)]
-///     username: String,
-/// }
-///
-/// let plan = IndexPlan { name: "player_username_key".into(), columns: vec!["username"], unique: true };
-/// assert_eq!(index_plans(&BoundSchema::standalone(Player::definition())), [plan]);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexPlan {
-    /// Its name in the database.
-    pub name: String,
-    /// Its columns, in order.
-    pub columns: Vec<&'static str>,
-    /// Whether it is unique.
-    pub unique: bool,
-}
-
-impl IndexPlan {
-    /// Whether an index over `columns` does what this one is for. A unique one needs the same columns in any order; another one begins with this one's.
-    pub fn is_served_by(&self, columns: &[String], unique: bool) -> bool {
-        if self.unique {
-            return unique
-                && columns.len() == self.columns.len()
-                && self.columns.iter().all(|wanted| columns.iter().any(|column| column == wanted));
-        }
-        columns.len() >= self.columns.len() && columns.iter().zip(&self.columns).all(|(column, wanted)| column == wanted)
-    }
-}
-
-/// Every index of a schema beyond the primary key.
-pub fn index_plans(schema: &BoundSchema) -> Vec<IndexPlan> {
-    let definition = schema.definition();
-    let of_columns = definition.columns().iter().filter(|column| column.unique || column.indexed).map(|column| {
-        let suffix = if column.unique { "key" } else { "idx" };
-        IndexPlan { name: index_name(schema, &[column.name], suffix), columns: vec![column.name], unique: column.unique }
-    });
-    let of_struct = definition.indexes().iter().map(|index| IndexPlan {
-        name: index
-            .name
-            .map_or_else(|| index_name(schema, &index.columns, if index.unique { "key" } else { "idx" }), |given| fit(given.to_owned())),
-        columns: index.columns.clone(),
-        unique: index.unique,
-    });
-    let mut plans: Vec<IndexPlan> = Vec::new();
-    for mut plan in of_columns.chain(of_struct) {
-        if plans.contains(&plan) {
-            continue;
-        }
-        // `a_b` and `c` are joined to the same name as `a` and `b_c`.
-        if plans.iter().any(|present| present.name.eq_ignore_ascii_case(&plan.name)) {
-            plan.name = hashed(&plan.name, &format!("{:?}", plan.columns));
-        }
-        plans.push(plan);
-    }
-    plans
-}
-
-/// The statements that make a schema's table and indexes where they are missing.
+/// The statements that make a schema's table and indexes where they are missing: first the table, then each index, in the order of their
+/// [plans](super::index_plans). What PostgreSQL needs beside them, [`requirements`](super::requirements), [`constraint_plans`](super::constraint_plans) and
+/// [`partition_plans`](super::partition_plans) say.
 ///
 /// ```
 /// use store_core::sql::{Dialect, create_statements};
@@ -100,30 +34,65 @@ pub fn index_plans(schema: &BoundSchema) -> Vec<IndexPlan> {
 /// ```
 pub fn create_statements(dialect: Dialect, schema: &BoundSchema) -> Vec<String> {
     let definition = schema.definition();
-    let mut table = format!("CREATE TABLE IF NOT EXISTS {} (\n", dialect.quote(schema.table()));
+    let mut table = format!("CREATE TABLE IF NOT EXISTS {} (\n", dialect.quote_table(schema.table()));
     for column in definition.columns() {
         let _ = writeln!(table, "    {},", column_definition(dialect, column));
     }
     let version_type = dialect.type_name(ColumnType::BigInt);
     let key: Vec<String> = definition.key_columns().map(|column| dialect.quote(column.name)).collect();
-    let _ =
-        write!(table, "    {} {version_type} NOT NULL DEFAULT 0,\n    PRIMARY KEY ({})\n)", dialect.quote(VERSION_COLUMN), key.join(", "));
-    if dialect == Dialect::Sqlite {
-        table.push_str(" STRICT");
+    let _ = write!(table, "    {} {version_type} NOT NULL DEFAULT 0,\n    PRIMARY KEY ({})", dialect.quote(VERSION_COLUMN), key.join(", "));
+    for constraint in constraint_plans(dialect, schema).iter().filter(|constraint| constraint.is_made_with_table(dialect)) {
+        let _ = write!(table, ",\n    CONSTRAINT {} {}", dialect.quote(&constraint.name), constraint.definition);
+    }
+    table.push_str("\n)");
+    match dialect {
+        Dialect::Sqlite => table.push_str(" STRICT"),
+        Dialect::Postgres => table.push_str(&partition_clause(schema)),
     }
 
     let mut statements = vec![table];
-    statements.extend(index_plans(schema).into_iter().map(|index| {
-        let columns: Vec<String> = index.columns.iter().map(|column| dialect.quote(column)).collect();
-        format!(
-            "CREATE {}INDEX IF NOT EXISTS {} ON {} ({})",
-            if index.unique { "UNIQUE " } else { "" },
-            dialect.quote(&index.name),
-            dialect.quote(schema.table()),
-            columns.join(", ")
-        )
-    }));
+    statements.extend(index_plans(dialect, schema).iter().map(|index| index.create_statement(dialect, schema)));
     statements
+}
+
+/// The statements that make everything of some schemas in an empty database, in an order in which they can be run. Partitions are those of `now`.
+///
+/// ```
+/// use store_core::sql::{Dialect, create_all_statements};
+/// use store_core::{BoundSchema, Schema, Timestamp};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// #[schema(table = "game.player", partition_by(hash(id), partitions = 2))]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: i64,
+/// }
+///
+/// let schema = BoundSchema::standalone(Player::definition());
+/// let statements = create_all_statements(Dialect::Postgres, &[&schema], Timestamp::MIN);
+/// assert_eq!(statements[0], ("player", r#"CREATE SCHEMA IF NOT EXISTS "game""#.to_owned()));
+/// assert_eq!(statements.len(), 4);
+/// ```
+pub fn create_all_statements(dialect: Dialect, schemas: &[&BoundSchema], now: Timestamp) -> Vec<(&'static str, String)> {
+    let (mut first, mut tables, mut last): (Vec<(&'static str, String)>, _, _) = (Vec::new(), Vec::new(), Vec::new());
+    for schema in schemas {
+        let mut statements = create_statements(dialect, schema).into_iter();
+        tables.extend(statements.next().map(|statement| (schema.name(), statement)));
+        if dialect == Dialect::Postgres {
+            for statement in requirements(schema).iter().map(Requirement::create_statement) {
+                if first.iter().all(|(_, present)| *present != statement) {
+                    first.push((schema.name(), statement));
+                }
+            }
+            tables.extend(partition_plans(schema, now).iter().map(|plan| (schema.name(), plan.create_statement(schema))));
+            let plans = constraint_plans(dialect, schema);
+            let references = plans.iter().filter(|plan| !plan.is_made_with_table(dialect));
+            last.extend(references.map(|plan| (schema.name(), plan.add_statement(schema, true))));
+        }
+        tables.extend(statements.map(|statement| (schema.name(), statement)));
+    }
+    first.into_iter().chain(tables).chain(last).collect()
 }
 
 /// A column as `CREATE TABLE` and `ALTER TABLE … ADD COLUMN` name it: name, type, whether it may be NULL, default.
@@ -150,7 +119,7 @@ pub fn column_definition(dialect: Dialect, column: &ColumnDefinition) -> String 
 const UNKNOWN_JSON: &str = "<JSON>";
 
 /// The statement that adds a column to a table, for people to run. Rows that are there take the column's default, or zero or empty where it needs a value and
-/// has no default. For JSON that is the field's own `Default`, or what its type reads of `{}`, `[]` and the like; where it reads none of them, `<JSON>` stands
+/// has no default; an encrypted one can have none. For JSON that is the field's own `Default`, or what its type reads of `{}`, `[]` and the like; where it reads none of them, `<JSON>` stands
 /// in its place, which no database accepts.
 ///
 /// ```
@@ -170,8 +139,9 @@ const UNKNOWN_JSON: &str = "<JSON>";
 /// assert_eq!(statement, r#"ALTER TABLE "player" ADD COLUMN "level" BIGINT NOT NULL DEFAULT 0"#);
 /// ```
 pub fn add_column_statement(dialect: Dialect, schema: &BoundSchema, column: &ColumnDefinition) -> String {
-    let mut sql = format!("ALTER TABLE {} ADD COLUMN {}", dialect.quote(schema.table()), column_definition(dialect, column));
-    if !column.nullable && column.default.is_none() {
+    let mut sql = format!("ALTER TABLE {} ADD COLUMN {}", dialect.quote_table(schema.table()), column_definition(dialect, column));
+    // Nobody but the store can write what an encrypted column holds.
+    if !column.nullable && column.default.is_none() && column.encryption.is_none() {
         let zero = dialect.zero(column.column_type).map(str::to_owned);
         let zero = zero.or_else(|| (column.filler)().map(|json| dialect.text(&json)));
         let _ = write!(sql, " DEFAULT {}", zero.as_deref().unwrap_or(UNKNOWN_JSON));
@@ -216,7 +186,7 @@ pub fn explain_missing_column(
     old_names: &[&str],
     others: &[&str],
 ) -> String {
-    let (table, name) = (dialect.quote(schema.table()), dialect.quote(column.name));
+    let (table, name) = (dialect.quote_table(schema.table()), dialect.quote(column.name));
     let mut explanation = "the table lacks the column".to_owned();
     for old in old_names.iter().map(|old| dialect.quote(old)) {
         let _ = write!(
@@ -249,6 +219,104 @@ pub fn explain_missing_column(
     explanation
 }
 
+/// As [`explain_missing_column`], of a table with rows, which do not say what a column without a default is to hold.
+///
+/// ```
+/// use store_core::sql::{Dialect, explain_needed_value};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     level: i64,
+/// }
+///
+/// let schema = BoundSchema::standalone(Player::definition());
+/// let explanation = explain_needed_value(Dialect::Sqlite, &schema, &schema.definition().columns()[1], &[], &[]);
+/// assert!(explanation.contains("#[schema(default = …)]"));
+/// ```
+pub fn explain_needed_value(
+    dialect: Dialect,
+    schema: &BoundSchema,
+    column: &ColumnDefinition,
+    old_names: &[&str],
+    others: &[&str],
+) -> String {
+    let explanation = explain_missing_column(dialect, schema, column, old_names, others);
+    format!(
+        "there are rows, and nothing says what they are to hold in it: give the field a default (`#[schema(default = …)]`) or make it an `Option`; else: {explanation}"
+    )
+}
+
+/// Says of a column that is added what may become of the values that another one holds, if it is that one's new name.
+///
+/// ```
+/// use store_core::sql::{Dialect, explain_look_alike};
+///
+/// let explanation = explain_look_alike(Dialect::Postgres, "player", "level", "rank");
+/// assert!(explanation.ends_with(r#"run: UPDATE "player" SET "rank" = "level""#));
+/// ```
+pub fn explain_look_alike(dialect: Dialect, table: &str, old: &str, new: &str) -> String {
+    let (table, [old, new]) = (dialect.quote_table(table), [old, new].map(|name| dialect.quote(name)));
+    format!(
+        "{new} is added, and {old}, which the model lacks, has the same type; if the field was renamed, its values stay there until you run: UPDATE {table} SET {new} = {old}"
+    )
+}
+
+/// Says of a column that a table has and the model lacks that it stays.
+///
+/// ```
+/// use store_core::sql::{Dialect, explain_left_column};
+///
+/// assert!(explain_left_column(Dialect::Sqlite, "player", "age").ends_with(r#"ALTER TABLE "player" DROP COLUMN "age""#));
+/// ```
+pub fn explain_left_column(dialect: Dialect, table: &str, column: &str) -> String {
+    let (table, column) = (dialect.quote_table(table), dialect.quote(column));
+    format!(
+        "the table has the column {column}, which the model lacks; it stays as it is, until nothing needs it any more and you run: ALTER TABLE {table} DROP COLUMN {column}"
+    )
+}
+
+/// The query for the text forms of the keys of two rows, by which a unique index could not be made.
+///
+/// ```
+/// use store_core::sql::{Dialect, IndexPlan, duplicates};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: String,
+///     #[schema(unique)]
+///     username: String,
+/// }
+///
+/// let schema = BoundSchema::standalone(Player::definition());
+/// let plan = IndexPlan { name: "player_username_key".into(), columns: vec!["username"], unique: true, ..IndexPlan::default() };
+/// assert!(duplicates(Dialect::Postgres, &schema, &plan).contains(r#"GROUP BY "username" HAVING count(*) > 1"#));
+/// ```
+pub fn duplicates(dialect: Dialect, schema: &BoundSchema, plan: &IndexPlan) -> String {
+    let part = |column: &ColumnDefinition| {
+        let name = dialect.quote(column.name);
+        match (dialect, column.column_type) {
+            (Dialect::Sqlite, ColumnType::Bytes | ColumnType::Uuid) => format!("lower(hex({name}))"),
+            (Dialect::Sqlite, _) => name,
+            (Dialect::Postgres, _) => format!("{name}::TEXT"),
+        }
+    };
+    let key = schema.definition().key_columns().map(part).collect::<Vec<_>>().join(" || ':' || ");
+    let columns: Vec<String> = plan.columns.iter().map(|column| dialect.quote(column)).collect();
+    let (table, list) = (dialect.quote_table(schema.table()), columns.join(", "));
+    let given = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" AND ");
+    format!(
+        "SELECT CAST({key} AS TEXT) FROM {table} JOIN (SELECT {list} FROM {table} WHERE {given} GROUP BY {list} HAVING count(*) > 1 LIMIT 1) AS twice \
+         USING ({list}) ORDER BY 1 LIMIT 2"
+    )
+}
+
 /// Says of a column that a view lacks, which stands in the place of a table, how to add it.
 ///
 /// ```
@@ -269,7 +337,7 @@ pub fn explain_view_column(view: &str, column: &str) -> String {
 /// ```
 /// use store_core::sql::{IndexPlan, explain_taken_name};
 ///
-/// let plan = IndexPlan { name: "player_level_idx".into(), columns: vec!["level"], unique: false };
+/// let plan = IndexPlan { name: "player_level_idx".into(), columns: vec!["level"], ..IndexPlan::default() };
 /// let explanation = explain_taken_name(&plan, "an index of the table `players`");
 /// assert!(explanation.contains(r#"`#[schema(index(columns(level), name = "…"))]`"#));
 /// ```
@@ -281,45 +349,4 @@ pub fn explain_taken_name(plan: &IndexPlan, holder: &str) -> String {
         plan.columns.join(", "),
         if plan.unique { ", unique" } else { "" }
     )
-}
-
-fn index_name(schema: &BoundSchema, columns: &[&str], suffix: &str) -> String {
-    fit(format!("{}_{}_{suffix}", schema.table(), columns.join("_")))
-}
-
-/// Shortens a name that is too long, so that different long names stay different.
-fn fit(name: String) -> String {
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    hashed(&name, &name)
-}
-
-/// As much of a name as fits, and the hash of what tells it apart.
-fn hashed(name: &str, difference: &str) -> String {
-    let hash = format!("_{:016x}", xxh3_64(difference.as_bytes()));
-    let mut cut = name.len().min(LONGEST_NAME - hash.len());
-    while !name.is_char_boundary(cut) {
-        cut -= 1;
-    }
-    format!("{}{hash}", &name[..cut])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schema::{ColumnDefinition, IndexDefinition, Policies, SchemaDefinition};
-
-    #[test]
-    fn different_indexes_of_a_table_have_different_names() {
-        let columns = ["id", "a", "b_c", "a_b", "c"].map(|name| ColumnDefinition::new(name, ColumnType::BigInt)).to_vec();
-        let indexes = [["a", "b_c"], ["a_b", "c"], ["a", "b_c"]];
-        let indexes = indexes.map(|columns| IndexDefinition { name: None, columns: columns.to_vec(), unique: true }).to_vec();
-        let definition = Box::leak(Box::new(SchemaDefinition::new("t", columns, indexes, Policies::default())));
-        let plans = index_plans(&BoundSchema::standalone(definition));
-        assert_eq!(plans.len(), 2, "{plans:?}");
-        assert_eq!(plans[0].name, "t_a_b_c_key");
-        assert!(plans[1].name.starts_with("t_a_b_c_key_"), "{plans:?}");
-        assert_eq!(fit("x".repeat(100)).len(), LONGEST_NAME);
-    }
 }

@@ -52,6 +52,29 @@ impl Dialect {
         format!("\"{}\"", name.replace('"', "\"\""))
     }
 
+    /// A table's name, quoted. Where PostgreSQL's has a dot, the schema stands in front of it; SQLite has no schemas, and takes the dot for a part of the name.
+    ///
+    /// ```
+    /// use store_core::sql::Dialect;
+    ///
+    /// assert_eq!(Dialect::Postgres.quote_table("game.player"), r#""game"."player""#);
+    /// assert_eq!(Dialect::Sqlite.quote_table("game.player"), r#""game.player""#);
+    /// ```
+    pub fn quote_table(self, table: &str) -> String {
+        match self.split_table(table) {
+            (Some(schema), name) => format!("{}.{}", self.quote(schema), self.quote(name)),
+            (None, name) => self.quote(name),
+        }
+    }
+
+    /// The parts of a table's name: the database's schema, if it is named, and the name in it.
+    pub fn split_table(self, table: &str) -> (Option<&str>, &str) {
+        match (self, table.split_once('.')) {
+            (Dialect::Postgres, Some((schema, name))) => (Some(schema), name),
+            _ => (None, table),
+        }
+    }
+
     /// The place of the value with a number, counted from 1.
     pub fn placeholder(self, number: usize) -> String {
         match self {

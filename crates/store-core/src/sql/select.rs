@@ -79,7 +79,7 @@ pub fn select(dialect: Dialect, schema: &BoundSchema, select: &Select) -> Result
         sql.push_str(&dialect.quote(column.name));
         sql.push_str(", ");
     }
-    let _ = write!(sql, "{} FROM {}", dialect.quote(VERSION_COLUMN), dialect.quote(schema.table()));
+    let _ = write!(sql, "{} FROM {}", dialect.quote(VERSION_COLUMN), dialect.quote_table(schema.table()));
     let mut writer = ConditionWriter { dialect, schema, params: Vec::new() };
     if let Some(filter) = &select.filter {
         sql.push_str(" WHERE ");
@@ -87,16 +87,20 @@ pub fn select(dialect: Dialect, schema: &BoundSchema, select: &Select) -> Result
     }
     for (position, order) in select.order.iter().enumerate() {
         sql.push_str(if position == 0 { " ORDER BY " } else { ", " });
-        sql.push_str(&writer.column(&order.column)?);
+        match &order.similar_to {
+            None => sql.push_str(&writer.column(&order.column)?),
+            Some(text) => writer.similarity(&order.column, text, &mut sql)?,
+        }
         sql.push_str(match order.direction {
             Direction::Ascending => " ASC",
             Direction::Descending => " DESC",
         });
         let nullable = definition.position(&order.column).is_some_and(|position| definition.columns()[position].nullable);
         if nullable {
-            sql.push_str(match order.direction {
-                Direction::Ascending => " NULLS LAST",
-                Direction::Descending => " NULLS FIRST",
+            // What is alike nothing comes behind what is hardly alike.
+            sql.push_str(match (order.direction, &order.similar_to) {
+                (Direction::Ascending, None) | (Direction::Descending, Some(_)) => " NULLS LAST",
+                (Direction::Descending, None) | (Direction::Ascending, Some(_)) => " NULLS FIRST",
             });
         }
     }
@@ -137,7 +141,7 @@ pub fn select(dialect: Dialect, schema: &BoundSchema, select: &Select) -> Result
 /// # Ok::<(), store_core::Error>(())
 /// ```
 pub fn count(dialect: Dialect, schema: &BoundSchema, count: &Count) -> Result<Statement> {
-    let mut sql = format!("SELECT COUNT(*) FROM {}", dialect.quote(schema.table()));
+    let mut sql = format!("SELECT COUNT(*) FROM {}", dialect.quote_table(schema.table()));
     let mut writer = ConditionWriter { dialect, schema, params: Vec::new() };
     if let Some(filter) = &count.filter {
         sql.push_str(" WHERE ");

@@ -3,18 +3,38 @@
 mod default;
 mod field;
 mod index;
+mod partition;
 mod policy;
+mod reference;
 
 use proc_macro2::Ident;
 use syn::{DeriveInput, LitStr};
 
-use super::model::{Index, Model, Policies};
+use super::model::{Check, Index, Model, Partition, Policies, Reference, TruthPolicy, Versions};
 use crate::argument::{Argument, set_once};
 use crate::context::Context;
 use crate::runtime::Runtime;
 use crate::{input, name, suggestion};
 
-const STRUCT_ARGUMENTS: [&str; 9] = ["name", "l1", "l2", "l3", "negative_ttl", "write_mode", "cache_only", "index", "crate"];
+const STRUCT_ARGUMENTS: [&str; 17] = [
+    "name",
+    "table",
+    "l1",
+    "l2",
+    "l3",
+    "negative_ttl",
+    "write_mode",
+    "cache_only",
+    "index",
+    "partition_by",
+    "references",
+    "check",
+    "version",
+    "upgrade_from",
+    "upgrade_policy",
+    "upgrade_incomplete",
+    "crate",
+];
 
 /// The model that the struct describes; `None` if it is no struct with named fields.
 pub(super) fn read(context: &Context, input: &DeriveInput, runtime: &Runtime) -> Option<Model> {
@@ -34,7 +54,8 @@ pub(super) fn read(context: &Context, input: &DeriveInput, runtime: &Runtime) ->
         }
     };
     let errors = context.count();
-    let fields = fields.iter().map(|(ident, given)| field::read(context, &input.ident, ident, given)).collect();
+    let mut of_fields = field::OfTable::default();
+    let fields = fields.iter().map(|(ident, given)| field::read(context, &input.ident, ident, given, &mut of_fields)).collect();
     Some(Model {
         ident: input.ident.clone(),
         visibility: input.vis.clone(),
@@ -42,8 +63,12 @@ pub(super) fn read(context: &Context, input: &DeriveInput, runtime: &Runtime) ->
         name,
         fields,
         has_unreadable_tags: context.count() > errors,
-        indexes: arguments.indexes,
+        indexes: arguments.indexes.into_iter().chain(of_fields.indexes).collect(),
+        partition: arguments.partition,
+        references: arguments.references.into_iter().chain(of_fields.references).collect(),
+        checks: arguments.checks.into_iter().chain(of_fields.checks).collect(),
         policies: arguments.policies,
+        version: arguments.version,
     })
 }
 
@@ -54,19 +79,31 @@ fn check_text(context: &Context, text: &LitStr, check: fn(&str) -> Result<(), St
     }
 }
 
+/// Reads `check = "…"`.
+fn read_check(context: &Context, argument: &Argument, column: Option<String>) -> Option<Check> {
+    let text = argument.text(context, "check = \"level > 0\"")?;
+    check_text(context, &text, name::check_condition);
+    Some(Check { span: argument.span(), column, condition: text.value() })
+}
+
 /// What stands on the struct.
 #[derive(Default)]
 struct StructArguments {
     name: Option<LitStr>,
     runtime: Option<Runtime>,
     indexes: Vec<Index>,
+    partition: Option<Partition>,
+    references: Vec<Reference>,
+    checks: Vec<Check>,
     policies: Policies,
+    version: Versions,
 }
 
 impl StructArguments {
     fn read(context: &Context, input: &DeriveInput) -> Self {
         let mut read = StructArguments::default();
         let mut policies = Policies::default();
+        let mut table = None;
         for argument in Argument::of_attributes(context, &input.attrs, "schema") {
             let name = &argument.name;
             match name.to_string().as_str() {
@@ -80,6 +117,19 @@ impl StructArguments {
                         set_once(context, &mut read.runtime, name, runtime);
                     }
                 }
+                "table" => {
+                    if let Some(text) = argument.text(context, "table = \"game.players\"") {
+                        check_text(context, &text, name::check_table);
+                        set_once(context, &mut table, name, (text.value(), argument.span()));
+                    }
+                }
+                "partition_by" => {
+                    if let Some(partition) = partition::read(context, &argument) {
+                        set_once(context, &mut read.partition, name, partition);
+                    }
+                }
+                "references" => read.references.extend(reference::read(context, &argument, &input.ident)),
+                "check" => read.checks.extend(read_check(context, &argument, None)),
                 "index" => read.indexes.extend(index::read(context, &argument)),
                 "l1" => {
                     if let Some(policy) = policy::near(context, &argument) {
@@ -110,7 +160,24 @@ impl StructArguments {
                     argument.flag(context);
                     set_once(context, &mut policies.cache_only, name, name.span());
                 }
+                "version" | "upgrade_from" => read.version.read(context, &argument, "PlayerV1"),
+                "upgrade_policy" => {
+                    if let Some(policy) = policy::upgrade_policy(context, &argument) {
+                        set_once(context, &mut policies.upgrade_policy, name, policy);
+                    }
+                }
+                "upgrade_incomplete" => {
+                    argument.flag(context);
+                    set_once(context, &mut policies.upgrade_incomplete, name, name.span());
+                }
                 other => unknown(context, name, other),
+            }
+        }
+        if let Some((name, span)) = table {
+            match &mut policies.l3 {
+                Some(truth) if truth.table.is_some() => context.error(span, "`l3(table = …)` names the table already; remove one of them"),
+                Some(truth) => truth.table = Some(name),
+                None => policies.l3 = Some(TruthPolicy { span, table: Some(name) }),
             }
         }
         read.policies = policies;

@@ -1,18 +1,18 @@
 //! What a model must satisfy beyond the spelling of its attributes.
 
+mod table;
+
 use std::collections::HashMap;
 
-use proc_macro2::Span;
-
-use super::model::{DefaultValue, Field, Index, Model, Tag};
+use super::model::{DefaultValue, Field, Model, Tag};
 use crate::context::Context;
-use crate::{input, name, suggestion};
+use crate::name;
 
 /// The traits of keys end at tuples of four.
 pub(super) const LONGEST_KEY: usize = 4;
 
 /// Pairs of tags that contradict each other; the error stands at the second.
-const CONFLICTS: [(Tag, Tag, &str); 12] = [
+const CONFLICTS: [(Tag, Tag, &str); 18] = [
     (Tag::PrimaryKey, Tag::Nullable, "a primary key is never NULL; remove `nullable`"),
     (Tag::PrimaryKey, Tag::Default, "a record is found by its key, so the writer must give it; remove `default`"),
     (Tag::PrimaryKey, Tag::AutoNow, "a record is found by its key, so the writer must give it; remove `auto_now`"),
@@ -29,6 +29,16 @@ const CONFLICTS: [(Tag, Tag, &str); 12] = [
     (Tag::OmitCache, Tag::OfRecord, "a copy has the tag in every tier, so every tier needs the field; remove `omit_cache`, or `tag`"),
     (Tag::OmitL1, Tag::OfRecord, "a copy has the tag in every tier, so every tier needs the field; remove `omit_l1`, or `tag`"),
     (Tag::OmitCache, Tag::OmitL1, "`omit_cache` leaves the field out of memory too; remove `omit_l1`"),
+    (Tag::PrimaryKey, Tag::Encrypted, "every tier finds a record by its key; remove `encrypted`, or make another field the key"),
+    (
+        Tag::OfRecord,
+        Tag::Encrypted,
+        "a tag stands as it is beside every copy and in the log; remove `tag`, or `encrypted` if the value is no secret",
+    ),
+    (Tag::AutoNow, Tag::Encrypted, "the version and the log tell of each write anyway; remove `encrypted` from the stamp"),
+    (Tag::AutoNowAdd, Tag::Encrypted, "the database keeps the stamp of the insert, which it cannot do of a ciphertext; remove `encrypted`"),
+    (Tag::Default, Tag::Encrypted, "the database puts the default, and it cannot encrypt; remove `default` and give the value in Rust"),
+    (Tag::OmitCache, Tag::PlainInL2, "`omit_cache` leaves the field out of L2 altogether; remove `plain_in_l2`"),
 ];
 
 /// Notes every error of the model.
@@ -43,23 +53,19 @@ pub(super) fn check(context: &Context, model: &Model) {
     }
     check_column_case(context, model);
     check_key(context, model);
-    check_indexes(context, model);
+    table::check(context, model);
     check_cache_only(context, model);
+    check_version(context, model);
 }
 
 fn check_later_features(context: &Context, field: &Field) {
-    for (tag, feature) in [(Tag::Encrypted, "encryption"), (Tag::Vector, "vector")] {
-        if let Some(span) = field.tags.span(tag) {
-            context.error(
-                span,
-                format!("`{}` comes with Strata's feature `{feature}`, which is not part of this version; remove it", tag.name()),
-            );
-        }
+    if let Some(span) = field.tags.span(Tag::Vector) {
+        context.error(span, "`vector` comes with Strata's feature `vector`, which is not part of this version; remove it");
     }
 }
 
 fn check_skipped(context: &Context, field: &Field) {
-    for (tag, span) in field.tags.given.iter().filter(|(tag, _)| !matches!(tag, Tag::Skip | Tag::Encrypted | Tag::Vector)) {
+    for (tag, span) in field.tags.given.iter().filter(|(tag, _)| !matches!(tag, Tag::Skip | Tag::Vector)) {
         context.error(*span, format!("a skipped field is not stored, so `{}` has no effect; remove it, or remove `skip`", tag.name()));
     }
 }
@@ -75,6 +81,15 @@ fn check_column(context: &Context, model: &Model, field: &Field) {
     }
     if let Err(reason) = name::check_reserved(&field.column).and_then(|()| name::check_length(&field.column)) {
         context.error(span, reason);
+    }
+
+    if let Some(blind) = field.blind_index()
+        && let Err(reason) = name::check_length(&blind)
+    {
+        context.error(span, format!("its blind index is a column too: {reason}"));
+    }
+    if let (Some(span), false) = (tags.span(Tag::PlainInL2), tags.has(Tag::Encrypted)) {
+        context.error(span, "`plain_in_l2` says of an encrypted field that L2 holds it as it is; add `encrypted`, or remove it");
     }
 
     let field_type = &field.field_type;
@@ -125,6 +140,14 @@ fn check_column(context: &Context, model: &Model, field: &Field) {
 fn check_column_case(context: &Context, model: &Model) {
     let mut seen: HashMap<String, &str> = HashMap::new();
     for field in model.columns() {
+        if let Some(blind) = field.blind_index()
+            && let Some(other) = model.columns().find(|other| other.column.eq_ignore_ascii_case(&blind))
+        {
+            context.error(
+                other.ident.span(),
+                format!("the column `{blind}` is the blind index of the encrypted field `{}`; rename this field", field.column),
+            );
+        }
         if let Some(other) = seen.insert(field.column.to_ascii_lowercase(), &field.column) {
             context.error(
                 field.ident.span(),
@@ -153,36 +176,17 @@ fn check_key(context: &Context, model: &Model) {
     }
 }
 
-fn check_indexes(context: &Context, model: &Model) {
-    let known: Vec<&str> = model.columns().map(|field| field.column.as_str()).collect();
-    let mut seen: Vec<(Vec<String>, bool)> = Vec::new();
-    let mut names: HashMap<&str, Span> = HashMap::new();
-    for index in &model.indexes {
-        let columns: Vec<String> = index.columns.iter().map(input::plain_name).collect();
-        for (position, column) in columns.iter().enumerate() {
-            let span = index.columns[position].span();
-            if model.fields.iter().any(|field| field.tags.has(Tag::Skip) && field.column == *column) {
-                context.error(span, format!("the field `{column}` is skipped, so it has no column; remove it here, or remove `skip`"));
-            } else if !known.contains(&column.as_str()) {
-                context.error(span, suggestion::unknown("column", column, &known));
-            } else if columns[..position].contains(column) {
-                context.error(span, format!("the column `{column}` is in this index already; remove it"));
-            }
-        }
-        check_index_name(context, index, &mut names);
-        let this = (columns, index.unique);
-        if seen.contains(&this) {
-            context.error(index.span, "an index of these columns is declared already; remove one of them");
-        }
-        seen.push(this);
+fn check_version(context: &Context, model: &Model) {
+    model.version.check(context, 1);
+    let policies = &model.policies;
+    if let (Some(span), None) = (policies.upgrade_incomplete, &model.version.older) {
+        context.error(span, "without `upgrade_from` nothing is upgraded; name the older version's type, or remove `upgrade_incomplete`");
     }
-}
-
-fn check_index_name<'a>(context: &Context, index: &'a Index, names: &mut HashMap<&'a str, Span>) {
-    if let Some((name, span)) = &index.name
-        && names.insert(name, *span).is_some()
-    {
-        context.error(*span, format!("another index has the name `{name}`; choose a different one"));
+    if let (Some(span), Some(_)) = (policies.upgrade_incomplete, policies.cache_only) {
+        context.error(
+            span,
+            "a `cache_only` schema has no table that knows more than its records, so they are all upgraded; remove `upgrade_incomplete`",
+        );
     }
 }
 
@@ -191,7 +195,15 @@ fn check_cache_only(context: &Context, model: &Model) {
         return;
     }
     if let Some(truth) = &model.policies.l3 {
-        context.error(truth.span, "a `cache_only` schema has no L3; remove `l3(…)`, or `cache_only` to store its records there");
+        context.error(truth.span, "a `cache_only` schema has no L3; remove `l3(…)` or `table`, or `cache_only` to store its records there");
+    }
+    let of_table = model.partition.iter().map(|partition| (partition.span, "partition_by"));
+    let of_table = of_table.chain(model.references.iter().map(|reference| (reference.span, "references")));
+    for (span, name) in of_table.chain(model.checks.iter().map(|check| (check.span, "check"))) {
+        context.error(
+            span,
+            format!("a `cache_only` schema has no table for `{name}`; remove it, or `cache_only` to store the records in one"),
+        );
     }
     const NO_TABLE: &str = "a `cache_only` schema has no table";
     for index in &model.indexes {

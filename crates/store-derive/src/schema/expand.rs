@@ -5,6 +5,7 @@ mod columns;
 mod definition;
 mod rows;
 mod stub;
+mod table;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -22,11 +23,14 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let rows = rows::expand(model);
     let columns = columns::expand(model);
     let assertions = assertions::expand(model);
+    let version = model.version.expand_schema(model);
+    let order = model.version.expand_order(&model.runtime, &model.ident, "Schema");
     model.runtime.scope(&quote! {
         use #runtime::pick::*;
 
         #[automatically_derived]
         impl #runtime::Schema for #ident {
+            #version
             #definition
             #rows
         }
@@ -37,6 +41,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         }
 
         #assertions
+        #order
     })
 }
 

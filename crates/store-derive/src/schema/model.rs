@@ -1,7 +1,7 @@
 //! What the attributes said: the form between reading and expansion.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use syn::Visibility;
+use syn::{Path, Visibility};
 
 use super::field_type::FieldType;
 use crate::runtime::Runtime;
@@ -16,8 +16,13 @@ pub(crate) struct Model {
     pub(crate) fields: Vec<Field>,
     /// Whether a field has a tag that could not be read: what seems to be missing may be that one.
     pub(crate) has_unreadable_tags: bool,
+    /// Those of the struct, then those that stand on a field and are more than `index`.
     pub(crate) indexes: Vec<Index>,
+    pub(crate) partition: Option<Partition>,
+    pub(crate) references: Vec<Reference>,
+    pub(crate) checks: Vec<Check>,
     pub(crate) policies: Policies,
+    pub(crate) version: Versions,
 }
 
 impl Model {
@@ -41,6 +46,14 @@ pub(crate) struct Field {
     pub(crate) tags: Tags,
 }
 
+impl Field {
+    /// The name of the column by which the truth finds equal values of an encrypted field.
+    pub(crate) fn blind_index(&self) -> Option<String> {
+        let has_one = self.tags.has(Tag::Encrypted) && (self.tags.has(Tag::Unique) || self.tags.has(Tag::Index));
+        has_one.then(|| format!("{}_blind", self.column))
+    }
+}
+
 /// An argument that a field takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
@@ -54,13 +67,16 @@ pub(crate) enum Tag {
     OmitCache,
     OmitL1,
     OfRecord,
+    References,
+    Check,
     Skip,
     Encrypted,
+    PlainInL2,
     Vector,
 }
 
 impl Tag {
-    pub(crate) const ALL: [Tag; 13] = [
+    pub(crate) const ALL: [Tag; 16] = [
         Tag::PrimaryKey,
         Tag::Unique,
         Tag::Index,
@@ -71,8 +87,11 @@ impl Tag {
         Tag::OmitCache,
         Tag::OmitL1,
         Tag::OfRecord,
+        Tag::References,
+        Tag::Check,
         Tag::Skip,
         Tag::Encrypted,
+        Tag::PlainInL2,
         Tag::Vector,
     ];
 
@@ -89,8 +108,11 @@ impl Tag {
             Tag::OmitCache => "omit_cache",
             Tag::OmitL1 => "omit_l1",
             Tag::OfRecord => "tag",
+            Tag::References => "references",
+            Tag::Check => "check",
             Tag::Skip => "skip",
             Tag::Encrypted => "encrypted",
+            Tag::PlainInL2 => "plain_in_l2",
             Tag::Vector => "vector",
         }
     }
@@ -131,12 +153,77 @@ pub(crate) enum DefaultValue {
     Text(String),
 }
 
-/// An index that the struct declares.
+/// An index of columns.
 pub(crate) struct Index {
     pub(crate) span: Span,
     pub(crate) columns: Vec<Ident>,
     pub(crate) unique: bool,
+    pub(crate) kind: IndexKind,
+    /// Where the kind stands; the index where it is the usual one.
+    pub(crate) kind_span: Span,
+    pub(crate) include: Vec<Ident>,
+    pub(crate) condition: Option<String>,
     pub(crate) name: Option<(String, Span)>,
+}
+
+/// How an index finds rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IndexKind {
+    BTree,
+    Hash,
+    GinTrigram,
+}
+
+impl IndexKind {
+    /// The variant of the runtime's `IndexKind`.
+    pub(crate) const fn variant(self) -> &'static str {
+        match self {
+            IndexKind::BTree => "BTree",
+            IndexKind::Hash => "Hash",
+            IndexKind::GinTrigram => "GinTrigram",
+        }
+    }
+}
+
+/// `partition_by(…)`.
+pub(crate) struct Partition {
+    pub(crate) span: Span,
+    pub(crate) column: Ident,
+    pub(crate) partitioning: Partitioning,
+}
+
+/// What a partition holds.
+pub(crate) enum Partitioning {
+    Range { every: Period, ahead: u32 },
+    List { values: Vec<DefaultLiteral> },
+    Hash { partitions: u32 },
+}
+
+/// How long a partition is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Period {
+    Days(u32),
+    Months(u32),
+}
+
+/// `references(…)`.
+pub(crate) struct Reference {
+    pub(crate) span: Span,
+    pub(crate) columns: Vec<Ident>,
+    /// The model that is referred to.
+    pub(crate) target: Path,
+    pub(crate) target_columns: Vec<Ident>,
+    /// The variant of `OnDelete`.
+    pub(crate) on_delete: &'static str,
+    pub(crate) on_delete_span: Span,
+}
+
+/// `check = "…"`.
+pub(crate) struct Check {
+    pub(crate) span: Span,
+    /// The field that it stands on.
+    pub(crate) column: Option<String>,
+    pub(crate) condition: String,
 }
 
 /// The policies that the struct declares.
@@ -151,6 +238,20 @@ pub(crate) struct Policies {
     pub(crate) write_mode: Option<&'static str>,
     /// Where `cache_only` stands.
     pub(crate) cache_only: Option<Span>,
+    /// The variant of `UpgradePolicy`.
+    pub(crate) upgrade_policy: Option<&'static str>,
+    /// Where `upgrade_incomplete` stands.
+    pub(crate) upgrade_incomplete: Option<Span>,
+}
+
+/// `version` and `upgrade_from`, of a model or a document.
+#[derive(Default)]
+pub(crate) struct Versions {
+    pub(crate) version: Option<(u32, Span)>,
+    /// The type of the version before.
+    pub(crate) older: Option<(Path, Span)>,
+    /// Whether one of them could not be read: what seems to be missing may be that one.
+    pub(crate) is_unreadable: bool,
 }
 
 /// `l1(…)`.

@@ -73,12 +73,18 @@ const _: () = {
                             __strata::IndexDefinition {
                                 name: __strata::std::option::Option::None,
                                 columns: __strata::std::vec!["user_id", "created_at"],
-                                unique: false
+                                unique: false,
+                                kind: __strata::IndexKind::BTree,
+                                include: __strata::std::vec![],
+                                condition: __strata::std::option::Option::None
                             },
                             __strata::IndexDefinition {
                                 name: __strata::std::option::Option::Some("codes"),
                                 columns: __strata::std::vec!["code", "type"],
-                                unique: true
+                                unique: true,
+                                kind: __strata::IndexKind::BTree,
+                                include: __strata::std::vec![],
+                                condition: __strata::std::option::Option::None
                             }
                         ],
                         __strata::Policies {
@@ -94,7 +100,8 @@ const _: () = {
                             truth: __strata::TruthPolicy { table: __strata::std::option::Option::Some(__strata::std::convert::From::from("old_orders")) },
                             negative_ttl: __strata::std::option::Option::Some(__strata::duration(5000u64)),
                             write_mode: __strata::std::option::Option::Some(__strata::WriteMode::WriteThroughLazyL1),
-                            cache_only: false
+                            cache_only: false,
+                            upgrades: __strata::std::default::Default::default()
                         },
                     )
                 }

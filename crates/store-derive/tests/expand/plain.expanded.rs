@@ -33,7 +33,8 @@ const _: () = {
                             truth: __strata::std::default::Default::default(),
                             negative_ttl: __strata::std::option::Option::None,
                             write_mode: __strata::std::option::Option::None,
-                            cache_only: false
+                            cache_only: false,
+                            upgrades: __strata::std::default::Default::default()
                         },
                     )
                 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use store_core::{
     ColumnType, DefaultValue, Deferred, Eviction, IndexDefinition, Lifetime, NearPolicy, Policies, Residence, Schema as _,
-    SchemaDefinition, SharedPolicy, Stamp, TruthPolicy, WriteMode,
+    SchemaDefinition, SharedPolicy, Stamp, TruthPolicy, UpgradePolicies, WriteMode,
 };
 use store_derive::Schema;
 use uuid::Uuid;
@@ -49,13 +49,14 @@ fn struct_attributes_become_policies_and_indexes() {
             negative_ttl: Some(Duration::from_millis(1_500)),
             write_mode: Some(WriteMode::WriteBehind),
             cache_only: false,
+            upgrades: UpgradePolicies::default(),
         }
     );
     assert_eq!(
         definition.indexes(),
         [
-            IndexDefinition { name: None, columns: vec!["user_id", "type"], unique: false },
-            IndexDefinition { name: Some("types"), columns: vec!["type"], unique: true },
+            IndexDefinition { columns: vec!["user_id", "type"], ..IndexDefinition::default() },
+            IndexDefinition { name: Some("types"), columns: vec!["type"], unique: true, ..IndexDefinition::default() },
         ]
     );
 }

@@ -44,8 +44,6 @@ struct Skipped {
 struct Later {
     #[schema(primary_key)]
     id: i64,
-    #[schema(encrypted)]
-    secret: String,
     #[schema(vector(dimensions = 384))]
     embedding: Vec<f32>,
 }

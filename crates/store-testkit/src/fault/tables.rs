@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
-use store_core::facet::{Begin, Condition, Count, MissingIndex, Select, Tables, Touched, Transaction};
-use store_core::{BoundSchema, Filter, Result, Row, StoredRow, Version};
+use store_core::facet::{Begin, Condition, Count, Select, Tables, Touched, Transaction};
+use store_core::{BoundSchema, Filter, ReplicaHealth, Result, Row, StoredRow, Version};
 
 use super::faults::Ordered;
 use super::transaction::FaultyTransaction;
@@ -20,22 +20,6 @@ pub(super) struct FaultyTables {
 
 #[async_trait]
 impl Tables for FaultyTables {
-    async fn prepare(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        self.faults.run(Operation::Prepare, self.inner.prepare(schemas)).await
-    }
-
-    async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
-        self.faults.run(Operation::MissingTables, self.inner.missing_tables(schemas)).await
-    }
-
-    async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-        self.faults.run(Operation::CheckColumns, self.inner.check_columns(schemas)).await
-    }
-
-    async fn missing_indexes(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
-        self.faults.run(Operation::MissingIndexes, self.inner.missing_indexes(schemas)).await
-    }
-
     async fn get_many(&self, schema: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         self.faults.run(Operation::GetMany, self.inner.get_many(schema, keys)).await
     }
@@ -92,6 +76,10 @@ impl Tables for FaultyTables {
 
     fn reads_from_replica(&self) -> bool {
         self.inner.reads_from_replica()
+    }
+
+    fn replicas(&self) -> Vec<ReplicaHealth> {
+        self.inner.replicas()
     }
 
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use store_core::facet::{Journals, Log, Tables};
-use store_core::{BoundSchema, Error, ErrorKind, Role, Tier};
+use store_core::facet::{Journals, Log, Migrations, Tables};
+use store_core::{BoundSchema, Error, ErrorKind, MigrationSettings, Role, Tier};
 use tokio::task::JoinHandle;
 
 /// A database of its own for one case: empty, used by nobody else, and open to several tiers at once. Dropping it may remove it.
@@ -16,6 +16,7 @@ pub trait TruthDatabase: Send + Sync {
 /// A tier of truth, opened and taken apart.
 pub(super) struct Truth {
     pub(super) tables: Arc<dyn Tables>,
+    pub(super) migrations: Arc<dyn Migrations>,
     pub(super) log: Arc<dyn Log>,
     // Some facets need not keep their tier alive.
     tier: Arc<dyn Tier>,
@@ -34,6 +35,7 @@ pub(super) async fn open(database: &impl TruthDatabase) -> Truth {
     let facets = Arc::clone(&tier).facets();
     Truth {
         tables: facets.tables.expect("a truth tier has the facet `tables`"),
+        migrations: facets.migrations.expect("a truth tier has the facet `migrations`"),
         log: facets.log.expect("a truth tier has the facet `log`"),
         tier,
     }
@@ -43,7 +45,7 @@ pub(super) async fn open(database: &impl TruthDatabase) -> Truth {
 pub(super) async fn open_with(database: &impl TruthDatabase, schemas: &[&Arc<BoundSchema>]) -> Truth {
     let truth = open(database).await;
     let schemas: Vec<_> = schemas.iter().map(|&schema| Arc::clone(schema)).collect();
-    truth.tables.prepare(&schemas).await.expect("the tables can be made in an empty database");
+    truth.migrations.migrate(&schemas, &MigrationSettings::default()).await.expect("the tables can be made in an empty database");
     truth
 }
 

@@ -8,8 +8,8 @@ use store_testkit::ModelRecords;
 use strata::facet::NearTier;
 use strata::mem::MemTier;
 use strata::{
-    Codec, ColumnType, Error, ErrorKind, Facets, Lifetime, PostcardCodec, Result, Role, Row, Schema, SchemaOptions, Settings, Setup, Store,
-    StoreBuilder, Tier, Value, WriteMode,
+    Codec, ColumnType, Error, ErrorKind, Facets, Finding, Lifetime, PostcardCodec, Result, Role, Row, Schema, SchemaOptions, Settings,
+    Setup, Store, StoreBuilder, Tier, Value, WriteMode,
 };
 
 use super::models::{Account, City, Membership, Player};
@@ -38,6 +38,10 @@ impl Tier for Powerless {
 
     async fn ping(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn diagnose(&self) -> Vec<Finding> {
+        Vec::new()
     }
 
     async fn close(&self) -> Result<()> {
@@ -230,13 +234,13 @@ async fn models_must_keep_out_of_each_other_s_way() {
     let prefix =
         |prefix: &'static str| base().schema_with::<City>(move |options| options.policies.shared.key_prefix = Some(prefix.to_owned()));
     for (builder, said) in [
-        (base().schema::<Player>(), &["schema `player`", "added twice", "add it once"][..]),
-        (base().schema::<Namesake>(), &["schema `player`", "another model has this name", "#[schema(name = \"…\")]"]),
-        (table("Player"), &["schema `city`", "shares the table `Player` with schema `player`", "another"]),
-        (table("player_region_level_idx"), &["schema `city`", "`player_region_level_idx`", "another name"]),
-        (base().schema::<Region>(), &["schema `player_region`", "`player_region_level_idx`", "taken by schema `player`"]),
-        (prefix("player"), &["schema `city`", "key prefix `player`", "another"]),
-        (prefix("player:old"), &["schema `city`", "key prefix `player:old`", "one key"]),
+        (base().schema::<Player>(), &["(`player`)", "added twice", "add it once"][..]),
+        (base().schema::<Namesake>(), &["(`player`)", "another model has this name", "#[schema(name = \"…\")]"]),
+        (table("Player"), &["(`city`)", "shares the table `Player` with schema `player`", "another"]),
+        (table("player_region_level_idx"), &["(`city`)", "`player_region_level_idx`", "another name"]),
+        (base().schema::<Region>(), &["(`player_region`)", "`player_region_level_idx`", "taken by schema `player`"]),
+        (prefix("player"), &["(`city`)", "key prefix `player`", "another"]),
+        (prefix("player:old"), &["(`city`)", "key prefix `player:old`", "one key"]),
     ] {
         check(builder.build().await.expect_err("they clash"), ErrorKind::SchemaDuplicate, said);
     }

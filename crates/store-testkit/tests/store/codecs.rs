@@ -44,15 +44,8 @@ impl Servers {
         Instance { store: builder.build().await.unwrap(), shared_calls, truth_calls }
     }
 
-    /// Waits until the relayer has come to all that was written: it voids the leases of readers that come before it.
     async fn relayed<T: Schema>(&self, store: &Store) {
-        let schemas = [Arc::new(BoundSchema::standalone(T::definition()))];
-        let end = store.token().await.unwrap().expect("the truth has a log");
-        until("the relayer has passed the writes", async || {
-            let marks = self.shared.marks(&schemas).await.unwrap().remove(0);
-            marks.iter().flatten().any(|mark| mark.position == *end.place())
-        })
-        .await;
+        relayed::<T>(&self.shared, store).await;
     }
 
     async fn slot<T: Schema>(&self, key: &str) -> Slot {
@@ -66,6 +59,17 @@ impl Servers {
             other => panic!("the slot holds {other:?}"),
         }
     }
+}
+
+/// Waits until the relayer has come to all that was written: it voids the leases of readers that come before it.
+pub(crate) async fn relayed<T: Schema>(shared: &ModelRecords, store: &Store) {
+    let schemas = [Arc::new(BoundSchema::standalone(T::definition()))];
+    let end = store.token().await.unwrap().expect("the truth has a log");
+    until("the relayer has passed the writes", async || {
+        let marks = shared.marks(&schemas).await.unwrap().remove(0);
+        marks.iter().flatten().any(|mark| mark.position == *end.place())
+    })
+    .await;
 }
 
 impl Instance {

@@ -1,9 +1,9 @@
-//! A replica that lags, under a store.
+//! Replicas that lag or are away, under a store.
 
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use strata::mem::MemTier;
 use strata::pg::{PgConfig, PgTier};
-use strata::{Collection, Freshness, Query, Store};
+use strata::{Collection, Freshness, Query, Role, Store};
 
 use super::coherence::until;
 use super::models::{Player, player};
@@ -50,4 +50,25 @@ async fn a_search_under_a_token_answers_nothing_from_before_it() {
     replica.resume_replay().unwrap();
     until("the replica catch up", async || levels(&any).await == [5, 5]).await;
     assert_eq!(levels(&reader).await, [5, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_tells_of_each_replica() {
+    let primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    let (mut away, used) = (primary.start_replica().unwrap(), primary.start_replica().unwrap());
+    let config =
+        PgConfig::from_url(&primary.url()).and_then(|config| config.with_read_replica(&away.url())?.with_read_replica(&used.url()));
+    let builder = Store::builder().near(MemTier::new()).tier(PgTier::connect(config.unwrap()).await.unwrap());
+    let store = builder.schema::<Player>().build().await.unwrap();
+    let replicas = || store.health().tier(Role::Truth).unwrap().replicas.clone();
+    until("both are used", async || replicas().iter().all(|replica| replica.is_used)).await;
+    assert_eq!(replicas().len(), 2);
+
+    away.kill().unwrap();
+    until("one is left out", async || !replicas()[0].is_used).await;
+    let told = replicas();
+    assert!(told[0].last_error.is_some() && told[0].address.ends_with(&format!(":{}", away.port())), "{told:?}");
+    assert!(told[1].is_used && told[1].last_error.is_none(), "{told:?}");
+    assert!(store.health().is_healthy(), "others answer");
+    store.close().await.unwrap();
 }

@@ -194,6 +194,25 @@ impl Bench {
         self.storage.postgres.as_ref().expect("the stack has PostgreSQL")
     }
 
+    /// The bytes of every file of a stack with SQLite.
+    pub(crate) fn sqlite_files(&self) -> Vec<u8> {
+        let directory = self.storage.directory.as_ref().expect("the stack has SQLite");
+        bytes_of_files(directory.path())
+    }
+
+    /// Does with the database of a stack with SQLite what another program might do.
+    pub(crate) fn run_on_sqlite(&self, statement: &str) {
+        let directory = self.storage.directory.as_ref().expect("the stack has SQLite");
+        let connection = rusqlite::Connection::open(directory.path().join("store.db")).expect("the file can be opened");
+        connection.busy_timeout(Duration::from_secs(20)).expect("it can wait");
+        connection.execute_batch(statement).expect("the statement is sound");
+    }
+
+    /// The keys of a stack with Redis.
+    pub(crate) fn redis(&self) -> &redis::Namespace {
+        self.storage.redis.as_ref().expect("the stack has Redis")
+    }
+
     /// A store of a database of its own that has all else in common with this one, the keys in Redis too.
     pub(crate) async fn beside(&self) -> (postgres::Database, Store) {
         let redis = self.storage.redis.as_ref().expect("the stack has Redis").tier().await;
@@ -217,6 +236,15 @@ pub(crate) async fn sqlite() -> (TempDir, SqliteTier) {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let tier = open_sqlite(&directory).await;
     (directory, tier)
+}
+
+/// The bytes of every file of a directory.
+pub(crate) fn bytes_of_files(directory: &std::path::Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for file in std::fs::read_dir(directory).expect("the directory can be read") {
+        bytes.extend(std::fs::read(file.expect("the directory can be read").path()).expect("the file can be read"));
+    }
+    bytes
 }
 
 /// One more tier on a database file.

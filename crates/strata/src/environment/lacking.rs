@@ -32,6 +32,13 @@ fn databases_are_refused_with_the_features_that_bring_them() {
 }
 
 #[test]
+fn keys_are_refused_with_the_feature_that_uses_them() {
+    for name in ["STRATA_ENCRYPTION_KEYS", "STRATA_ENCRYPTION_KEYS_FILE"] {
+        refused(refuse_keys(&mut variables(name, "1=ab")), name, "feature `encryption`");
+    }
+}
+
+#[test]
 fn codecs_are_refused_that_were_left_out() {
     for name in ["json", "messagepack"] {
         refused(codec(name), "STRATA_CODEC", "feature");

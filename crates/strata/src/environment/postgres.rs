@@ -15,7 +15,8 @@ pub(super) struct PgVariables {
     connect_timeout: Option<Duration>,
     acquire_timeout: Option<Duration>,
     statement_timeout: Option<Duration>,
-    read_replica: Option<String>,
+    read_replicas: Option<String>,
+    max_replica_lag: Option<Option<Duration>>,
     outside_writers: Option<bool>,
 }
 
@@ -28,7 +29,8 @@ pub(super) fn take(variables: &mut Variables) -> Result<PgVariables> {
         connect_timeout: variables.duration("STRATA_PG_CONNECT_TIMEOUT")?,
         acquire_timeout: variables.duration("STRATA_PG_ACQUIRE_TIMEOUT")?,
         statement_timeout: variables.duration("STRATA_PG_STATEMENT_TIMEOUT")?,
-        read_replica: variables.take("STRATA_PG_READ_REPLICA_URL"),
+        read_replicas: variables.take("STRATA_PG_READ_REPLICA_URL"),
+        max_replica_lag: variables.lifetime("STRATA_PG_MAX_REPLICA_LAG")?,
         outside_writers: variables.parse("STRATA_PG_OUTSIDE_WRITERS", "`true` or `false`")?,
     })
 }
@@ -65,9 +67,42 @@ impl PgVariables {
         if let Some(watched) = self.outside_writers {
             config = config.with_outside_writers(watched);
         }
-        match self.read_replica {
-            Some(url) => config.with_read_replica(&url),
-            None => Ok(config),
+        for url in self.read_replicas.iter().flat_map(|list| urls(list)) {
+            config = config.with_read_replica(&url)?;
         }
+        if let Some(lag) = self.max_replica_lag {
+            config = config.with_max_replica_lag(lag);
+        }
+        Ok(config)
+    }
+}
+
+/// The URLs of a list. A comma may also part the hosts of one URL: the next URL begins with its scheme.
+fn urls(list: &str) -> Vec<String> {
+    let mut urls: Vec<String> = Vec::new();
+    for part in list.split(',') {
+        match urls.last_mut() {
+            Some(url) if !part.trim_start().starts_with("postgres") || !part.contains("://") => {
+                url.push(',');
+                url.push_str(part.trim());
+            }
+            _ => urls.push(part.trim().to_owned()),
+        }
+    }
+    urls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_urls_is_parted_at_their_schemes() {
+        assert_eq!(urls("postgres://a/x"), ["postgres://a/x"]);
+        assert_eq!(
+            urls("postgres://a:1,b:2/x, postgresql://c/x,postgres://d,e"),
+            ["postgres://a:1,b:2/x", "postgresql://c/x", "postgres://d,e"]
+        );
+        assert_eq!(urls("nonsense,x"), ["nonsense,x"]);
     }
 }

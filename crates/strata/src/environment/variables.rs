@@ -8,7 +8,7 @@ use std::time::Duration;
 use store_core::{Error, ErrorKind, Result};
 
 /// The variables that belong to Strata. Each is taken out when it is read, so that what is left over is a mistake.
-pub(super) struct Variables {
+pub(crate) struct Variables {
     left: BTreeMap<String, String>,
     known: Vec<&'static str>,
 }
@@ -25,7 +25,7 @@ impl Variables {
     }
 
     /// Empty values count as unset, as compose files give them.
-    pub(super) fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub(crate) fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Variables { left: variables.into_iter().filter(|(name, value)| is_ours(name) && !value.is_empty()).collect(), known: Vec::new() }
     }
 

@@ -59,14 +59,14 @@ impl Batch {
         Ok(Batch { texts })
     }
 
-    /// What the failure says, with the key of the row that a rule of the table refused, if it is known which.
-    pub(crate) fn error(&self, failure: Failure, schema: &BoundSchema, rows: &[Row<'_>]) -> Error {
+    /// What the failure says, as `told` has it, with the key of the row that a rule of the table refused, if it is known which.
+    pub(crate) fn error(&self, failure: Failure, told: fn(Failure, Attempt<'_>) -> Error, schema: &BoundSchema, rows: &[Row<'_>]) -> Error {
         let violator = match (rows, failure.unique_detail()) {
             ([_], _) if failure.code().is_some_and(|code| code.starts_with("23")) => Some(0),
             (rows, Some(detail)) => violator(detail, schema, rows),
             (rows, None) => failure.column_without_value().and_then(|column| lacking(schema.definition().position(column)?, rows)),
         };
-        let error = failure.into_write_error(Attempt::Table(schema));
+        let error = told(failure, Attempt::Table(schema));
         match violator {
             Some(position) => error.with_key(self.texts[position].as_str()),
             None => error,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use store_core::facet::{Begin, Count, Log, Select, Tables};
-use store_core::{ErrorKind, Isolation, Row, Tier, Value};
+use store_core::facet::{Begin, Count, Log, Migrations, Select, Tables};
+use store_core::{ErrorKind, Isolation, MigrationSettings, Row, Tier, Value};
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use tier_pg::{PgConfig, PgTier};
 
@@ -33,7 +33,7 @@ async fn tier(server: &PostgresServer) -> Arc<PgTier> {
 
 async fn prepared(config: PgConfig) -> Arc<PgTier> {
     let tier = PgTier::connect(config).await.unwrap();
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     Arc::new(tier)
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::ErrorKind;
-use store_core::facet::{Log, LogCursor, LogEntry, LogKind, Tables};
+use store_core::facet::{Log, LogCursor, LogEntry, LogKind, Migrations};
+use store_core::{ErrorKind, MigrationSettings};
 use tier_pg::PgTier;
 use tokio_postgres::Client;
 
@@ -29,7 +29,7 @@ fn named(entries: &[LogEntry]) -> Vec<&str> {
 async fn a_transaction_that_outlives_cursors_is_met_once_when_it_commits() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let (slow, undone) = (database.client().await, database.client().await);
     let mut cursor = tier.end().await.unwrap();
     begin_entry(&slow, "slow").await;
@@ -54,7 +54,7 @@ async fn a_transaction_that_outlives_cursors_is_met_once_when_it_commits() {
 async fn followers_meet_every_commit_once_however_transactions_overlap() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let start = tier.end().await.unwrap();
     let mut writers = Vec::new();
     for writer in 0..4_i64 {
@@ -118,7 +118,7 @@ async fn followers_meet_every_commit_once_however_transactions_overlap() {
 async fn pruning_tells_exactly_those_who_missed_something() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let (slow, idle) = (database.client().await, database.client().await);
     // A transaction that writes, but nothing that the log would tell.
     idle.batch_execute("BEGIN; CREATE TABLE unrelated (id INT)").await.unwrap();
@@ -157,7 +157,7 @@ async fn pruning_tells_exactly_those_who_missed_something() {
 async fn a_cursor_of_another_history_is_a_gap() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[]).await.unwrap();
+    tier.migrate(&[], &MigrationSettings::default()).await.unwrap();
     let end = tier.end().await.unwrap();
     let (log, rest) = end.as_str().split_once('/').unwrap();
     let (timeline, rest) = rest.split_once('/').unwrap();
@@ -176,7 +176,7 @@ async fn a_cursor_of_another_history_is_a_gap() {
 async fn a_cursor_whose_last_row_was_written_at_another_time_is_a_gap() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     put(&tier, row(1)).await.unwrap();
     let before = tier.end().await.unwrap();
     put(&tier, row(1)).await.unwrap();
@@ -193,8 +193,8 @@ async fn a_cursor_whose_last_row_was_written_at_another_time_is_a_gap() {
 async fn a_cursor_of_another_log_of_the_server_is_a_gap() {
     let (database, other) = (Database::create().await, Database::create().await);
     let (tier, beside) = (database.tier().await, other.tier().await);
-    tier.prepare(&[account()]).await.unwrap();
-    beside.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
+    beside.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     put(&tier, row(1)).await.unwrap();
     let before = tier.end().await.unwrap();
     put(&beside, row(1)).await.unwrap();
@@ -206,7 +206,7 @@ async fn a_cursor_of_another_log_of_the_server_is_a_gap() {
 
     let client = database.client().await;
     client.batch_execute("DROP TABLE _strata_log, _strata_log_pruned, account; DROP SEQUENCE _strata_version").await.unwrap();
-    another.prepare(&[account()]).await.unwrap();
+    another.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     for tier in [&tier, &Arc::new(another)] {
         let batch = tier.read(&before).await.unwrap();
         assert!(batch.gap && !tier.covers(&batch.cursor, &before), "the tables were made anew");
@@ -218,7 +218,7 @@ async fn a_cursor_of_another_log_of_the_server_is_a_gap() {
 async fn appended_entries_answer_their_versions_in_order() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[]).await.unwrap();
+    tier.migrate(&[], &MigrationSettings::default()).await.unwrap();
     let mut cursor = tier.end().await.unwrap();
     let entry = |number: u32| LogEntry {
         schema: "account".into(),
@@ -243,7 +243,7 @@ async fn appended_entries_answer_their_versions_in_order() {
 async fn kinds_of_a_later_version_read_as_invalidations_of_the_whole_schema() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[]).await.unwrap();
+    tier.migrate(&[], &MigrationSettings::default()).await.unwrap();
     let mut cursor = tier.end().await.unwrap();
     let client = database.client().await;
     client.batch_execute("INSERT INTO _strata_log (schema, key, version, kind) VALUES ('account', '1', 5, 77)").await.unwrap();

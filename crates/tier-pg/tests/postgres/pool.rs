@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use store_core::facet::{Begin, Count, Log, LogKind, RowLock, Select, Tables};
-use store_core::{ErrorKind, Isolation, Tier};
+use store_core::facet::{Begin, Count, Log, LogKind, Migrations, RowLock, Select, Tables};
+use store_core::{ErrorKind, Isolation, MigrationSettings, Tier};
 use tier_pg::PgTier;
 use tokio_postgres::Client;
 
@@ -25,7 +25,7 @@ async fn a_pool_in_use_is_a_timeout_that_says_so() {
     let database = Database::create().await;
     let config = database.config().with_max_connections(2).with_acquire_timeout(Duration::from_millis(200));
     let tier = Arc::new(PgTier::connect(config).await.unwrap());
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     tier.put_many(&account(), &(1..=5_000).map(row).collect::<Vec<_>>()).await.unwrap();
     let mut streams: Vec<_> = (0..2).map(|_| Arc::clone(&tier).select(account(), Select::default())).collect();
     for stream in &mut streams {
@@ -50,7 +50,7 @@ async fn connections_are_kept_warm_and_surplus_ones_are_closed() {
     let client = database.client().await;
     let config = database.config().with_min_connections(2).with_max_connection_idle_time(Duration::from_millis(300));
     let tier = Arc::new(PgTier::connect(config).await.unwrap());
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     wait_until("two warm connections", async || connections(&client).await == 2).await;
     let reads: Vec<_> = (0..60)
         .map(|_| {
@@ -93,7 +93,7 @@ async fn an_old_connection_is_replaced() {
 async fn a_closed_tier_says_so() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     tier.close().await.unwrap();
     tier.close().await.unwrap();
     let stream = Arc::clone(&tier).select(account(), Select::default()).next().await.unwrap();
@@ -102,7 +102,7 @@ async fn a_closed_tier_says_so() {
         get(&tier, 1).await.unwrap_err(),
         put(&tier, row(1)).await.unwrap_err(),
         tier.end().await.unwrap_err(),
-        tier.prepare(&[account()]).await.unwrap_err(),
+        tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap_err(),
         stream.unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::Closed);
@@ -114,7 +114,7 @@ async fn a_closed_tier_says_so() {
 async fn prepared_statements_are_limited() {
     let database = Database::create().await;
     let tier = Arc::new(PgTier::connect(database.config().with_max_connections(1)).await.unwrap());
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     put(&tier, row(1)).await.unwrap();
     for number in 0..600 {
         crate::table::ids(&tier, &format!("level <> {number}"), vec![]).await.unwrap();
@@ -128,7 +128,7 @@ async fn prepared_statements_are_limited() {
 async fn a_transaction_whose_task_was_held_up_ends_with_its_limit() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     put(&tier, row(1)).await.unwrap();
     let (account, keys) = (account(), [key(1)]);
     let begun = Instant::now();
@@ -162,7 +162,7 @@ async fn futures_can_be_dropped_wherever_they_wait() {
     const WIDTH: i64 = 3;
     let database = Database::create().await;
     let tier = Arc::new(PgTier::connect(database.config().with_max_connections(2)).await.unwrap());
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let client = database.client().await;
     let mut cursor = tier.end().await.unwrap();
     let (mut dropped, mut done) = (0, 0);

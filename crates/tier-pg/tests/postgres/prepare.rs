@@ -1,8 +1,8 @@
 //! Making tables, and what is refused of tables that others made.
 
-use store_core::facet::{Log, Tables};
+use store_core::facet::{Log, Migrations, Tables};
 use store_core::sql::create_statements;
-use store_core::{ErrorKind, Tier, Timestamp, Value, sql::Dialect};
+use store_core::{ErrorKind, MigrationSettings, Tier, Timestamp, Value, sql::Dialect};
 use tier_pg::{PgConfig, PgTier};
 
 use crate::database::Database;
@@ -16,10 +16,7 @@ fn remedy(message: &str) -> &str {
 #[tokio::test]
 async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
     for (spoiling, column) in [
-        ("ALTER TABLE account DROP COLUMN region CASCADE", Some("region")),
-        ("ALTER TABLE account DROP COLUMN level CASCADE", Some("level")),
         ("ALTER TABLE account DROP COLUMN email CASCADE", Some("email")),
-        ("ALTER TABLE account DROP COLUMN _version", Some("_version")),
         ("ALTER TABLE account ALTER level TYPE INTEGER", Some("level")),
         ("ALTER TABLE account ALTER email TYPE VARCHAR(40)", Some("email")),
         ("ALTER TABLE account ALTER profile TYPE TEXT", Some("profile")),
@@ -32,18 +29,33 @@ async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
     ] {
         let database = Database::create().await;
         let tier = database.tier().await;
-        tier.prepare(&[account()]).await.unwrap();
+        tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
         put(&tier, row(1)).await.unwrap();
         let client = database.client().await;
         client.batch_execute(spoiling).await.unwrap();
-        let error = tier.prepare(&[account()]).await.unwrap_err();
+        let error = tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap_err();
         assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, column), "{spoiling}");
         assert_eq!(error.schema(), spoiling.contains("account").then_some("account"), "{spoiling}");
         client.batch_execute(remedy(&error.to_string())).await.unwrap_or_else(|failure| panic!("{error}: {failure:?}"));
-        tier.prepare(&[account()]).await.unwrap();
+        tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
         put(&tier, row(1)).await.unwrap();
         assert_eq!(ids(&tier, "region = 'north' AND profile = '{}'", vec![]).await.unwrap(), [1]);
     }
+}
+
+/// What rows that are there can do with is added: a default, or NULL.
+#[tokio::test]
+async fn columns_that_rows_can_do_with_are_added() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    let client = database.client().await;
+    client.batch_execute("ALTER TABLE account DROP COLUMN region CASCADE, DROP COLUMN level CASCADE, DROP COLUMN _version").await.unwrap();
+    let report = tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
+    assert_eq!(report.applied.len(), 5, "three columns and two indexes: {report:?}");
+    assert_eq!(ids(&tier, "region IS NULL AND level = 1", vec![]).await.unwrap(), [1]);
+    put(&tier, row(1)).await.unwrap();
 }
 
 /// A table with rows takes a column that needs a value, of any type.
@@ -53,7 +65,7 @@ async fn columns_that_need_a_value_are_added_with_a_default() {
     let tier = database.tier().await;
     let schema = crate::table::required_specimen();
     database.client().await.batch_execute("CREATE TABLE specimen (id BIGINT PRIMARY KEY); INSERT INTO specimen VALUES (1)").await.unwrap();
-    while let Err(error) = tier.prepare(std::slice::from_ref(&schema)).await {
+    while let Err(error) = tier.migrate(std::slice::from_ref(&schema), &MigrationSettings::default()).await {
         database.client().await.batch_execute(remedy(&error.to_string())).await.unwrap_or_else(|failure| panic!("{error}: {failure:?}"));
     }
     let found = tier.get_many(&schema, &[key(1)]).await.unwrap().remove(0).unwrap();
@@ -85,7 +97,7 @@ async fn names_that_something_else_has_are_refused() {
         let database = Database::create().await;
         let tier = database.tier().await;
         database.client().await.batch_execute(taken).await.unwrap();
-        let error = tier.prepare(&[account()]).await.unwrap_err();
+        let error = tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap_err();
         assert_eq!((error.kind(), error.schema()), (ErrorKind::SchemaMismatch, Some("account")), "{taken}");
         // Nothing was made by halves.
         assert_eq!(tier.end().await.unwrap_err().kind(), ErrorKind::SchemaMismatch);
@@ -96,10 +108,10 @@ async fn names_that_something_else_has_are_refused() {
 async fn rows_that_break_a_new_unique_index_are_told_by_its_column() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let client = database.client().await;
     client.batch_execute("DROP INDEX account_email_key; INSERT INTO account VALUES (1, 'a'), (2, 'a')").await.unwrap();
-    let error = tier.prepare(&[account()]).await.unwrap_err();
+    let error = tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("email")));
 }
 
@@ -111,7 +123,7 @@ async fn the_search_path_decides_where_tables_are() {
     client.batch_execute("CREATE SCHEMA shop; CREATE TABLE account (other INT)").await.unwrap();
     let url = format!("{}{}options=-c%20search_path%3Dshop,public", database.url(), if database.url().contains('?') { '&' } else { '?' });
     let tier = std::sync::Arc::new(PgTier::connect(PgConfig::from_url(&url).unwrap()).await.unwrap());
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     put(&tier, row(1)).await.unwrap();
     let made: i64 = client
         .query_one("SELECT count(*) FROM shop.account AS a JOIN shop._strata_log AS l ON l.key = a.id::TEXT", &[])
@@ -123,7 +135,7 @@ async fn the_search_path_decides_where_tables_are() {
 
     let nowhere = url.replace("shop,public", "nowhere");
     let tier = PgTier::connect(PgConfig::from_url(&nowhere).unwrap()).await.unwrap();
-    assert_eq!(tier.prepare(&[]).await.unwrap_err().kind(), ErrorKind::InvalidConfig);
+    assert_eq!(tier.migrate(&[], &MigrationSettings::default()).await.unwrap_err().kind(), ErrorKind::InvalidConfig);
 }
 
 /// Where an administrator made the tables, a program needs no more rights than to use them; each right that it lacks is told.
@@ -132,7 +144,7 @@ async fn a_user_without_the_right_to_make_tables_can_use_them() {
     let database = Database::create().await;
     let client = database.client().await;
     let owner = database.tier().await;
-    owner.prepare(&[account()]).await.unwrap();
+    owner.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let user = format!("u_{}", database.name());
     client
         .batch_execute(&format!(
@@ -143,7 +155,7 @@ async fn a_user_without_the_right_to_make_tables_can_use_them() {
         .await
         .unwrap();
     let tier = std::sync::Arc::new(PgTier::connect(PgConfig::from_url(&database.url_as(&user, "x")).unwrap()).await.unwrap());
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     assert_eq!(put(&tier, row(1)).await.unwrap_err().kind(), ErrorKind::AccessDenied, "the sequence is missing");
     client.batch_execute(&format!("GRANT USAGE ON SEQUENCE _strata_version TO {user}")).await.unwrap();
 
@@ -155,7 +167,7 @@ async fn a_user_without_the_right_to_make_tables_can_use_them() {
     assert_eq!(crate::table::since(&tier, &mut cursor).await.len(), 3);
     assert_eq!(tier.prune(std::time::Duration::ZERO).await.unwrap(), 3);
     client.batch_execute("DROP TABLE account").await.unwrap();
-    assert_eq!(tier.prepare(&[account()]).await.unwrap_err().kind(), ErrorKind::AccessDenied);
+    assert_eq!(tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap_err().kind(), ErrorKind::AccessDenied);
     tier.close().await.unwrap();
     client.batch_execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).await.unwrap();
 }
@@ -168,6 +180,6 @@ async fn every_type_is_found_as_it_was_made() {
     let schema = crate::table::specimen();
     assert!(create_statements(Dialect::Postgres, &schema)[0].contains("JSONB"));
     for _ in 0..2 {
-        tier.prepare(&[schema.clone(), account()]).await.unwrap();
+        tier.migrate(&[schema.clone(), account()], &MigrationSettings::default()).await.unwrap();
     }
 }

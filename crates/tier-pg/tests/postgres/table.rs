@@ -23,7 +23,7 @@ pub(crate) fn account() -> Arc<BoundSchema> {
                 ColumnDefinition { nullable: true, indexed: true, ..column("region", ColumnType::Text) },
                 ColumnDefinition { nullable: true, ..column("profile", ColumnType::Json) },
             ],
-            vec![IndexDefinition { name: Some("account_place"), columns: vec!["region", "level"], unique: false }],
+            vec![IndexDefinition { name: Some("account_place"), columns: vec!["region", "level"], ..IndexDefinition::default() }],
             Policies::default(),
         )
     });

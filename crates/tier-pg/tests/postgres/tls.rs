@@ -15,7 +15,7 @@ async fn dial(config: PgConfig) -> Result<bool, ErrorKind> {
         error.kind()
     })?;
     let schema = crate::table::account();
-    store_core::facet::Tables::prepare(&tier, std::slice::from_ref(&schema)).await.unwrap();
+    store_core::facet::Migrations::migrate(&tier, std::slice::from_ref(&schema), &store_core::MigrationSettings::default()).await.unwrap();
     let filter = crate::table::raw("(SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())", vec![]);
     crate::table::put(&tier, crate::table::row(1)).await.unwrap();
     let count = store_core::facet::Count { filter: Some(filter), from_primary: true, after: None };
@@ -100,7 +100,7 @@ async fn what_nobody_waits_for_is_cancelled_over_tls() {
     let server = PostgresServer::start(&options).unwrap();
     let config = PgConfig::from_url(&url(&server, "127.0.0.1", &format!("sslmode=verify-full&sslrootcert={}", files.authority.display())));
     let tier = std::sync::Arc::new(PgTier::connect(config.unwrap()).await.unwrap());
-    store_core::facet::Tables::prepare(&*tier, &[crate::table::account()]).await.unwrap();
+    store_core::facet::Migrations::migrate(&*tier, &[crate::table::account()], &store_core::MigrationSettings::default()).await.unwrap();
     crate::table::put(&tier, crate::table::row(1)).await.unwrap();
     let sleeping =
         "(SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(61)%' AND query NOT LIKE '%activity%' AND state <> 'idle')";

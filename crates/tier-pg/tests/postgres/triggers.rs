@@ -4,8 +4,10 @@ use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 
 use futures_util::SinkExt;
-use store_core::facet::{BULK_LOG_LIMIT, Log, LogCursor, LogKind, Tables};
-use store_core::{BoundSchema, ColumnDefinition, ColumnType, ErrorKind, Policies, SchemaDefinition, Value, Version, key_text};
+use store_core::facet::{BULK_LOG_LIMIT, Log, LogCursor, LogKind, Migrations, Tables};
+use store_core::{
+    BoundSchema, ColumnDefinition, ColumnType, ErrorKind, MigrationSettings, Policies, SchemaDefinition, Value, Version, key_text,
+};
 use tier_pg::PgTier;
 use tokio_postgres::Client;
 
@@ -24,7 +26,7 @@ impl Watched {
     async fn create(schemas: &[Arc<BoundSchema>]) -> Watched {
         let database = Database::create().await;
         let tier = Arc::new(PgTier::connect(database.config().with_outside_writers(true)).await.unwrap());
-        tier.prepare(schemas).await.unwrap();
+        tier.migrate(schemas, &MigrationSettings::default()).await.unwrap();
         let (outside, cursor) = (database.client().await, tier.end().await.unwrap());
         Watched { database, tier, outside, cursor }
     }
@@ -266,8 +268,8 @@ async fn triggers_are_made_once_mended_and_left_when_no_longer_asked_for() {
     // Nobody may be writing while a trigger is made: preparing anew must not wait for that.
     let writing = watched.database.client().await;
     writing.batch_execute("BEGIN; INSERT INTO account (id, email) VALUES (1, 'a')").await.unwrap();
-    watched.tier.prepare(&[account()]).await.unwrap();
-    watched.database.tier().await.prepare(&[account()]).await.unwrap();
+    watched.tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
+    watched.database.tier().await.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     writing.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(watched.outside.query_one(made, &[]).await.unwrap().get::<_, String>(0), before);
 
@@ -279,7 +281,7 @@ async fn triggers_are_made_once_mended_and_left_when_no_longer_asked_for() {
         )
         .await
         .unwrap();
-    watched.tier.prepare(&[account()]).await.unwrap();
+    watched.tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     assert_eq!(watched.run("INSERT INTO account (id, email) VALUES (1, 'a')").await, [one("1", LogKind::Put)]);
 
     // As the documentation says.
@@ -321,7 +323,7 @@ async fn other_programs_need_no_rights_beyond_the_table() {
 async fn a_role_that_may_make_no_triggers_is_refused() {
     let database = Database::create().await;
     let plain = database.tier().await;
-    plain.prepare(&[account()]).await.unwrap();
+    plain.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let client = database.client().await;
     let role = format!("{}_reader", database.name());
     client
@@ -332,7 +334,8 @@ async fn a_role_that_may_make_no_triggers_is_refused() {
         .await
         .unwrap();
     let config = tier_pg::PgConfig::from_url(&database.url_as(&role, "pass")).unwrap();
-    let outcome = PgTier::connect(config.with_outside_writers(true)).await.unwrap().prepare(&[account()]).await;
+    let outcome =
+        PgTier::connect(config.with_outside_writers(true)).await.unwrap().migrate(&[account()], &MigrationSettings::default()).await;
     client.batch_execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::AccessDenied);
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use store_core::facet::{Count, Tables};
-use store_core::{Error, ErrorKind, Value, params};
+use store_core::facet::{Count, Migrations, Tables};
+use store_core::{Error, ErrorKind, MigrationSettings, Value, params};
 use tier_pg::PgTier;
 
 use crate::database::Database;
@@ -11,7 +11,7 @@ use crate::table::{LEVEL, PROFILE, REGION, account, get, ids, key, put, raw, row
 
 async fn prepared(database: &Database) -> std::sync::Arc<PgTier> {
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     tier
 }
 
@@ -177,7 +177,7 @@ async fn a_value_too_large_for_an_index_is_told() {
 async fn content_that_no_model_can_hold_names_its_column() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[specimen()]).await.unwrap();
+    tier.migrate(&[specimen()], &MigrationSettings::default()).await.unwrap();
     let client = database.client().await;
     for time in ["infinity", "-infinity", "294276-12-31 23:59:59"] {
         client.batch_execute(&format!("DELETE FROM specimen; INSERT INTO specimen (id, time) VALUES (1, '{time}')")).await.unwrap();

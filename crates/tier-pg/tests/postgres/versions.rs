@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::facet::{Begin, Condition, Log, LogKind, Tables};
-use store_core::{Isolation, Version};
+use store_core::facet::{Begin, Condition, Log, LogKind, Migrations, Tables};
+use store_core::{Isolation, MigrationSettings, Version};
 use tier_pg::PgTier;
 use tokio_postgres::Client;
 
@@ -52,7 +52,7 @@ async fn a_writer_that_waited_draws_after_whom_it_waited_for() {
     const DELETE: &str = "DELETE FROM account WHERE id = 1";
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let (other, watcher) = (database.client().await, database.client().await);
     for held in [INSERT, UPDATE, DELETE] {
         for end in ["COMMIT", "ROLLBACK"] {
@@ -103,7 +103,7 @@ async fn an_insertion_that_waited_for_a_deletion_draws_after_it() {
     const DELETE: &str = "DELETE FROM account WHERE id = 1";
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let (other, watcher) = (database.client().await, database.client().await);
     let cases = [(INSERT, DELETE, "put"), (INSERT, DELETE, "load two"), (INSERT, DELETE, "load two if absent"), (DELETE, "", "load two")];
     for (held, before_the_end, call) in cases {
@@ -135,7 +135,7 @@ async fn an_insertion_that_waited_for_a_deletion_draws_after_it() {
 async fn versions_rise_from_batch_to_batch_of_the_log() {
     let database = Database::create().await;
     let tiers = [database.tier().await, database.tier().await];
-    tiers[0].prepare(&[account()]).await.unwrap();
+    tiers[0].migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     let mut cursor = tiers[0].end().await.unwrap();
     let writers: Vec<_> = (0..8_i64)
         .map(|writer| {
@@ -190,7 +190,7 @@ async fn versions_rise_from_batch_to_batch_of_the_log() {
 async fn insertions_of_one_key_do_not_violate_its_other_unique_columns() {
     let database = Database::create().await;
     let tier = database.tier().await;
-    tier.prepare(&[account()]).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
     for id in 0..40 {
         let writers: Vec<_> = (0..6_i64)
             .map(|writer| {

@@ -4,6 +4,7 @@
 
 mod access;
 mod cluster;
+mod diagnosis;
 mod faults;
 mod lifecycle;
 mod memory;

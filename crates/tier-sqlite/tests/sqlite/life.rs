@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use store_core::facet::{Count, Log, LogEntry, LogKind, Select, Tables};
-use store_core::{ErrorKind, Role, Tier, Version};
+use store_core::facet::{Count, Log, LogEntry, LogKind, Migrations, Select, Tables};
+use store_core::{ErrorKind, MigrationSettings, Role, Tier, Version};
 use tier_sqlite::{SqliteConfig, SqliteTier, Synchronous};
 
 use crate::support::{Database, assert_kind, get, note_schema, put};
@@ -79,7 +79,7 @@ async fn a_missing_file_is_made_by_the_first_call_that_needs_it() {
     tier.ping().await.unwrap();
     assert!(database.path().exists());
     assert_eq!(tier.missing_tables(&[note_schema()]).await.unwrap(), missing);
-    tier.prepare(&[note_schema()]).await.unwrap();
+    tier.migrate(&[note_schema()], &MigrationSettings::default()).await.unwrap();
     assert!(tier.missing_tables(&[note_schema()]).await.unwrap().is_empty());
 }
 
@@ -125,7 +125,7 @@ async fn no_call_is_answered_from_a_file_that_lost_its_name() {
         for error in [
             assert_kind(put(&tier, [2]).await, ErrorKind::L3Unavailable),
             assert_kind(tier.delete_many(&note_schema(), &[vec![1.into()]]).await, ErrorKind::L3Unavailable),
-            assert_kind(tier.prepare(&[note_schema()]).await, ErrorKind::L3Unavailable),
+            assert_kind(tier.migrate(&[note_schema()], &MigrationSettings::default()).await, ErrorKind::L3Unavailable),
             assert_kind(tier.prune(Duration::ZERO).await, ErrorKind::L3Unavailable),
             assert_kind(get(&tier, 1).await, ErrorKind::L3Unavailable),
             assert_kind(tier.count(&note_schema(), Count::default()).await, ErrorKind::L3Unavailable),
@@ -182,7 +182,7 @@ async fn a_closed_tier_has_moved_its_log_into_the_file_and_refuses_every_call() 
     assert_kind(tier.exists_many(&schema, &[vec![1.into()]]).await, ErrorKind::Closed);
     assert_kind(tier.delete_many(&schema, &[vec![1.into()]]).await, ErrorKind::Closed);
     assert_kind(tier.count(&schema, Count::default()).await, ErrorKind::Closed);
-    assert_kind(tier.prepare(&[schema]).await, ErrorKind::Closed);
+    assert_kind(tier.migrate(&[schema], &MigrationSettings::default()).await, ErrorKind::Closed);
     assert_kind(tier.end().await, ErrorKind::Closed);
     assert_kind(tier.read(&cursor).await, ErrorKind::Closed);
     assert_kind(tier.prune(Duration::ZERO).await, ErrorKind::Closed);

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use store_core::facet::Tables;
-use store_core::{BoundSchema, Error, ErrorKind, Role, Row, Schema, StoredRow, Tier};
+use store_core::facet::{Migrations, Tables};
+use store_core::{BoundSchema, Error, ErrorKind, MigrationSettings, Role, Row, Schema, StoredRow, Tier};
 use store_derive::Schema;
 use store_testkit::suites::TruthDatabase;
 use tempfile::TempDir;
@@ -65,7 +65,7 @@ pub(crate) fn note_schema() -> Arc<BoundSchema> {
 
 pub(crate) async fn notes(config: SqliteConfig) -> Arc<SqliteTier> {
     let tier = Arc::new(SqliteTier::open(config).await.unwrap());
-    tier.prepare(&[note_schema()]).await.unwrap();
+    tier.migrate(&[note_schema()], &MigrationSettings::default()).await.unwrap();
     tier
 }
 

@@ -14,9 +14,10 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{
-    Begin, Condition, Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, MissingIndex, PutOver, Records,
-    Relay, Select, Shelf, Slot, SlotState, Tables, TagEras, Touched, Transaction,
+    Begin, Condition, Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, PutOver, Records, Relay, Select,
+    Shelf, Slot, SlotState, Tables, TagEras, Touched, Transaction,
 };
+use crate::health::ReplicaHealth;
 use crate::query::Filter;
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::{BoundSchema, ColumnDefinition, Policies, Schema, SchemaDefinition};
@@ -117,22 +118,6 @@ impl PlainTables {
 
 #[async_trait]
 impl Tables for PlainTables {
-    async fn prepare(&self, _: &[Arc<BoundSchema>]) -> Result<()> {
-        Ok(())
-    }
-
-    async fn missing_tables(&self, _: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-
-    async fn check_columns(&self, _: &[Arc<BoundSchema>]) -> Result<()> {
-        Ok(())
-    }
-
-    async fn missing_indexes(&self, _: &[Arc<BoundSchema>]) -> Result<Vec<MissingIndex>> {
-        Ok(Vec::new())
-    }
-
     async fn get_many(&self, _: &BoundSchema, keys: &[Row<'_>]) -> Result<Vec<Option<StoredRow>>> {
         let found = {
             let content = lock(&self.content);
@@ -200,6 +185,10 @@ impl Tables for PlainTables {
 
     fn reads_from_replica(&self) -> bool {
         false
+    }
+
+    fn replicas(&self) -> Vec<ReplicaHealth> {
+        Vec::new()
     }
 
     async fn count(&self, _: &BoundSchema, _: Count) -> Result<u64> {

@@ -95,7 +95,7 @@ impl<T: Schema> Taken<T> {
             return Err(Error::new(ErrorKind::Refused, message));
         }
         let now = Timestamp::from_system_time(self.pipeline.shared.settings.clock.now())?;
-        self.pipeline.stamped(&merged, now).map(owned).map(Some)
+        self.pipeline.to_write(&merged, now).map(owned).map(Some)
     }
 
     fn refused(&self, index: usize, stored: Option<&StoredRow>) -> Error {
@@ -107,9 +107,12 @@ impl<T: Schema> Taken<T> {
             Some(stored) => format!("the truth holds version {}", stored.version),
             None => "the truth holds no record".to_owned(),
         };
+        let why = match (self.items[index].base, stored) {
+            (Base::Version(base), Some(stored)) if stored.version.get() < base => "since the truth was put back to an older copy",
+            _ => "since another instance wrote it meanwhile",
+        };
         let message = format!(
-            "the pending write was based on {based_on}, and {present}, since another instance wrote it meanwhile; look at both and retry or remove the dead letter, \
-             or choose another `on_conflict`"
+            "the pending write was based on {based_on}, and {present}, {why}; look at both and retry or remove the dead letter, or choose another `on_conflict`"
         );
         Error::new(ErrorKind::Conflict, message)
     }

@@ -11,7 +11,7 @@ use crate::key::Key;
 use crate::pipeline::transaction::{Change, Changes};
 use crate::pipeline::{Pipeline, View, may_have_taken_effect};
 use crate::record::Record;
-use crate::schema::{DefaultValue, Residence, Schema};
+use crate::schema::{DefaultValue, Residence, Schema, SchemaDefinition};
 use crate::tag::CallTags;
 use crate::value::{ColumnType, Row, Value};
 use crate::version::Version;
@@ -21,8 +21,8 @@ impl<T: Schema> Pipeline<T> {
     pub(super) fn read_entry(&self, entry: Entry<'_>) -> Result<(T::Key, Write<T>, Base)> {
         let key = T::Key::from_text(&entry.key)?;
         let (base, tags) = (entry.base, CallTags::new(entry.tags.iter().map(|tag| tag.clone().into_owned())));
-        let Some(row) = entry.into_row(self.schema.definition())? else { return Ok((key, Write::Delete, base)) };
-        let model = self.model(self.completed(&row), View::Near)?;
+        let Some(row) = self.row_of_entry(entry)? else { return Ok((key, Write::Delete, base)) };
+        let model = self.model(completed(self.schema.definition(), &row), View::Near)?;
         if model.key() != key {
             let message = "the journal's entry has a record of another key than it says";
             return Err(Error::new(ErrorKind::DecodeFailed, message).with_schema(self.schema.name()));
@@ -31,22 +31,25 @@ impl<T: Schema> Pipeline<T> {
         Ok((key, Write::Set(Arc::new(PendingSet { row: Arc::new(row), record, tags, replaces: false })), base))
     }
 
-    /// A row as reads see it before the truth has put its defaults where an older build knew no column.
-    fn completed(&self, row: &Row<'static>) -> Row<'static> {
-        let columns = self.schema.definition().columns().iter();
-        let complete = row.iter().zip(columns).map(|(value, column)| match value {
-            Value::Unset if column.residence == Residence::Everywhere => match column.default {
-                Some(DefaultValue::Bool(value)) => Value::Bool(value),
-                Some(DefaultValue::Integer(value)) => Value::Integer(value),
-                Some(DefaultValue::Double(value)) => Value::Double(value),
-                Some(DefaultValue::Text(value)) => Value::Text(value.into()),
-                None if column.nullable => Value::Null,
-                None if column.column_type == ColumnType::Json => (column.filler)().map_or(Value::Unset, |json| Value::Json(json.into())),
-                None => Value::Unset,
-            },
-            value => value.clone(),
-        });
-        complete.collect()
+    /// The row that an entry writes, upgraded where an older version of the model wrote it; `None` for a deletion.
+    fn row_of_entry(&self, entry: Entry<'_>) -> Result<Option<Row<'static>>> {
+        let (definition, version) = (self.schema.definition(), entry.version);
+        if version > definition.version() {
+            let message = format!(
+                "the journal's entry is of version {version} of the model, and this build knows none above {}; flush with the build that wrote it",
+                definition.version()
+            );
+            return Err(Error::new(ErrorKind::SchemaMismatch, message).with_schema(self.schema.name()));
+        }
+        let older = if version == definition.version() { None } else { self.older.of_version(version) };
+        // Without an upgrade, the names of the columns are what the versions share.
+        let Some(older) = older else { return entry.into_row(definition) };
+        let key = entry.key.clone().into_owned();
+        let Some(row) = entry.into_row(older.version.definition)? else { return Ok(None) };
+        let upgraded = self.upgrade_row(&key, older, completed(older.version.definition, &row));
+        let row = upgraded.map_err(|error| self.of_older(error, &key, version, Version::default()))?;
+        self.counters().upgrades.add(1);
+        Ok(Some(row))
     }
 
     /// Writes what a dead letter holds, and removes the letter.
@@ -88,7 +91,8 @@ impl<T: Schema> Pipeline<T> {
         write: &Write<T>,
     ) -> Result<()> {
         if !transaction.remove_dead_letter(&letter.journal, letter.sequence).await? {
-            return Err(Error::new(ErrorKind::NotFound, "the dead letter is gone; it was retried or removed already"));
+            return Err(Error::new(ErrorKind::NotFound, "the dead letter is gone; it was retried or removed already")
+                .with_schema(self.schema.name()));
         }
         match write {
             Write::Set(set) => {
@@ -106,4 +110,22 @@ impl<T: Schema> Pipeline<T> {
         }
         Ok(())
     }
+}
+
+/// A row as reads see it before the truth has put its defaults where an older build knew no column.
+fn completed(definition: &SchemaDefinition, row: &Row<'static>) -> Row<'static> {
+    let columns = definition.columns().iter();
+    let complete = row.iter().zip(columns).map(|(value, column)| match value {
+        Value::Unset if column.residence == Residence::Everywhere => match column.default {
+            Some(DefaultValue::Bool(value)) => Value::Bool(value),
+            Some(DefaultValue::Integer(value)) => Value::Integer(value),
+            Some(DefaultValue::Double(value)) => Value::Double(value),
+            Some(DefaultValue::Text(value)) => Value::Text(value.into()),
+            None if column.nullable => Value::Null,
+            None if column.column_type == ColumnType::Json => (column.filler)().map_or(Value::Unset, |json| Value::Json(json.into())),
+            None => Value::Unset,
+        },
+        value => value.clone(),
+    });
+    complete.collect()
 }

@@ -102,7 +102,7 @@ impl<T: Schema> Pipeline<T> {
                     format!("it answered a record of the key `{}`; answer the record of the key that was asked for", model.key().to_text());
                 return Err(self.load_failed(message));
             }
-            Content::Value(model) => Some(model.to_row()?.into_iter().map(Value::into_owned).collect()),
+            Content::Value(model) => Some(self.sealed(self.row_of(model)?.into_iter().map(Value::into_owned).collect())?),
             Content::NotModified => match known {
                 Some(known) => Some(known.row.clone()),
                 None => {

@@ -49,7 +49,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// The notes of what a loader brought into a slot, in a layout that this build knows.
     pub(super) fn loaded_notes(&self, record: &EncodedRecord) -> Option<Notes> {
-        let (_, notes) = notes::split(&record.payload).filter(|_| record.fingerprint == self.schema.fingerprint())?;
+        let (_, notes) = notes::split(&record.payload).filter(|_| self.knows_layout(record.fingerprint))?;
         notes.map(|notes| Notes::clone(&notes))
     }
 
@@ -67,24 +67,36 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// The record of a slot of the truth; `None` if it says that there is none.
-    pub(super) fn found_loaded(&self, record: &EncodedRecord) -> Option<Found> {
+    ///
+    /// # Errors
+    ///
+    /// One of an older version that cannot be upgraded. Of a copy, that is none: it can be loaded anew.
+    pub(super) fn found_loaded(&self, key: &str, record: &EncodedRecord) -> Result<Option<Found>> {
         if self.absence_in(record).is_some() {
-            return None;
+            return Ok(None);
         }
-        let found = self.found_in_record(record)?;
+        let found = match self.found_in_record(key, record) {
+            Ok(Some(found)) => found,
+            Err(error) if record.generation == LOADED => {
+                self.tolerate_failed_upgrade(&error);
+                return Ok(None);
+            }
+            nothing => return nothing,
+        };
         let end = found.notes.as_ref().and_then(|notes| notes.fresh_until).and_then(from_unix_milliseconds);
-        Some(Found { deadline: end.or(found.deadline), ..found })
+        Ok(Some(Found { deadline: end.or(found.deadline), ..found }))
     }
 
     /// The record of a slot of the truth, if it is one within its life time.
-    pub(in crate::pipeline) fn found_current(&self, record: &EncodedRecord) -> Option<Found> {
-        self.found_loaded(record).filter(|found| found.notes.as_ref().is_none_or(|notes| self.is_current(notes, Reason::Missing)))
+    pub(in crate::pipeline) fn found_current(&self, key: &str, record: &EncodedRecord) -> Result<Option<Found>> {
+        let is_current = |found: &Found| found.notes.as_ref().is_none_or(|notes| self.is_current(notes, Reason::Missing));
+        Ok(self.found_loaded(key, record)?.filter(is_current))
     }
 
     /// What memory still knows of a key, though its life time be over.
     pub(super) fn known_in_memory(&self, key: &T::Key) -> Option<LastKnown<T>> {
         let record = self.near.as_ref()?.get(key.borrow()).filter(|record| !self.is_invalidated(record) && self.holds(record))?;
-        let row = record.model().to_row().ok()?.into_iter().map(Value::into_owned).collect();
+        let row = self.sealed(record.model().to_row().ok()?.into_iter().map(Value::into_owned).collect()).ok()?;
         Some(LastKnown { record, row, tier: Role::Near })
     }
 
@@ -128,7 +140,7 @@ impl<T: Schema> Pipeline<T> {
             if let Some(Slot::Record(record)) = slot
                 && self.slot_holds(&**records, &text, &record).await
             {
-                known = self.found_loaded(&record).and_then(|found| self.known_in_slot(found, &tagging));
+                known = self.found_loaded(&text, &record).ok().flatten().and_then(|found| self.known_in_slot(found, &tagging));
             }
         }
         let known = self.stale(known?)?;

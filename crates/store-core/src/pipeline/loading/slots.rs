@@ -123,6 +123,13 @@ impl<T: Schema> Pipeline<T> {
 
     /// Ends the flight with what a slot holds, if that may be answered.
     fn land_from_slot(&self, mut wanted: Wanted<T>, record: EncodedRecord, reason: Reason) -> Option<Wanted<T>> {
+        let found = match self.found_loaded(&wanted.text, &record) {
+            Ok(found) => found,
+            Err(error) => {
+                wanted.fail(error);
+                return None;
+            }
+        };
         if let Some(notes) = self.absence_in(&record) {
             if self.is_current(&notes, reason) {
                 self.counters().l2_hits.add(1);
@@ -130,7 +137,7 @@ impl<T: Schema> Pipeline<T> {
                 wanted.land(None);
                 return None;
             }
-        } else if let Some(found) = self.found_loaded(&record) {
+        } else if let Some(found) = found {
             if found.notes.as_ref().is_none_or(|notes| self.is_current(notes, reason)) {
                 self.counters().l2_hits.add(1);
                 self.land_found(wanted, found);

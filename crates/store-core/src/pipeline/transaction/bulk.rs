@@ -18,7 +18,7 @@ impl<T: Schema> Pipeline<T> {
         changes: &mut Changes<T>,
         query: Query<T>,
     ) -> Result<TouchedKeys<T>> {
-        let filter = query.into_sole_condition()?;
+        let filter = self.sealed_filter(query.into_sole_condition()?)?;
         changes.note_unknown();
         let touched = transaction.delete_where(&self.schema, &filter).await?;
         self.counters().deletes.add(touched.len() as u64);
@@ -36,7 +36,7 @@ impl<T: Schema> Pipeline<T> {
         query: Query<T>,
         columns: query::Changes<T>,
     ) -> Result<TouchedKeys<T>> {
-        let filter = query.into_sole_condition()?;
+        let filter = self.sealed_filter(query.into_sole_condition()?)?;
         let mut row = self.changed_columns(columns)?;
         self.stamp_changed(&mut row)?;
         changes.note_unknown();

@@ -26,7 +26,7 @@ impl<T: Schema> Pipeline<T> {
         tags: &CallTags,
     ) -> Result<Record<T>> {
         let key = model.key();
-        let written = self.put_if_within(transaction, changes, key.clone(), model.to_row()?, condition, tags).await?;
+        let written = self.put_if_within(transaction, changes, key.clone(), self.sealed(self.row_of(&model)?)?, condition, tags).await?;
         match written {
             Some(record) => Ok(record),
             None => {
@@ -49,7 +49,7 @@ impl<T: Schema> Pipeline<T> {
         let definition = self.schema.definition();
         let key_values = <T::Key as Key>::to_values(key.borrow())?;
         let key_values = definition.key_positions().iter().copied().zip(key_values.into_iter().map(Value::into_owned));
-        let row = partial_row(definition, key_values.chain(columns.into_values(definition)?));
+        let row = self.sealed(partial_row(definition, key_values.chain(columns.into_values(definition)?)))?;
         self.put_if_within(transaction, changes, key, row, Condition::Present, tags).await
     }
 

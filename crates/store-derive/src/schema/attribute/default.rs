@@ -23,7 +23,7 @@ pub(super) fn read(context: &Context, argument: &Argument) -> Option<DefaultLite
     }
 }
 
-fn literal(expression: &Expr) -> Result<DefaultValue, (Span, String)> {
+pub(super) fn literal(expression: &Expr) -> Result<DefaultValue, (Span, String)> {
     let (sign, positive) = match expression {
         Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => (-1, &*unary.expr),
         other => (1, other),

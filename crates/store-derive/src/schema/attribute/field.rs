@@ -3,16 +3,24 @@
 use proc_macro2::Ident;
 use syn::Field as SynField;
 
-use super::{STRUCT_ARGUMENTS, default};
+use super::{STRUCT_ARGUMENTS, default, index, read_check, reference};
 use crate::argument::{Argument, given_twice};
 use crate::context::Context;
 use crate::input;
 use crate::schema::field_type::FieldType;
-use crate::schema::model::{Field, Tag, Tags};
+use crate::schema::model::{Check, Field, Index, Reference, Tag, Tags};
 use crate::suggestion;
 
+/// What a field declares of the table, beside its column.
+#[derive(Default)]
+pub(super) struct OfTable {
+    pub(super) indexes: Vec<Index>,
+    pub(super) references: Vec<Reference>,
+    pub(super) checks: Vec<Check>,
+}
+
 /// Reads one field of the struct `model`.
-pub(super) fn read(context: &Context, model: &Ident, ident: &Ident, field: &SynField) -> Field {
+pub(super) fn read(context: &Context, model: &Ident, ident: &Ident, field: &SynField, of_table: &mut OfTable) -> Field {
     let mut tags = Tags::default();
     for argument in Argument::of_attributes(context, &field.attrs, "schema") {
         let name = argument.name.to_string();
@@ -20,15 +28,21 @@ pub(super) fn read(context: &Context, model: &Ident, ident: &Ident, field: &SynF
             unknown(context, &argument.name, &name);
             continue;
         };
+        if tag == Tag::Index && argument.is_list() {
+            of_table.indexes.extend(index::read_of_field(context, &argument, ident));
+            continue;
+        }
         if tags.has(tag) {
             context.error(argument.span(), given_twice(&argument.name));
             continue;
         }
         tags.given.push((tag, argument.span()));
         match tag {
+            Tag::References => of_table.references.extend(reference::read_of_field(context, &argument, model, ident)),
+            Tag::Check => of_table.checks.extend(read_check(context, &argument, Some(input::plain_name(ident)))),
             Tag::Default => tags.default = default::read(context, &argument),
-            // What they will take is for the features that bring them.
-            Tag::Encrypted | Tag::Vector => {}
+            // What it will take is for the feature that brings it.
+            Tag::Vector => {}
             _ => argument.flag(context),
         }
     }

@@ -1,4 +1,4 @@
-//! `l1(…)`, `l2(…)`, `l3(…)` `negative_ttl` and `write_mode`.
+//! `l1(…)`, `l2(…)`, `l3(…)` `negative_ttl`, `write_mode` and `upgrade_policy`.
 
 use super::check_text;
 use crate::argument::{Argument, set_once};
@@ -13,6 +13,8 @@ const TRUTH: &str = "l3(table = \"players\")";
 const EVICTIONS: [(&str, &str); 3] = [("lru", "Lru"), ("lfu", "Lfu"), ("fifo", "Fifo")];
 const WRITE_MODES: [(&str, &str); 3] =
     [("write_through", "WriteThrough"), ("write_through_lazy_l1", "WriteThroughLazyL1"), ("write_behind", "WriteBehind")];
+
+const UPGRADE_POLICIES: [(&str, &str); 2] = [("on_read", "OnRead"), ("write_back", "WriteBack")];
 
 pub(super) fn near(context: &Context, argument: &Argument) -> Option<NearPolicy> {
     let mut policy = NearPolicy::default();
@@ -81,6 +83,11 @@ pub(super) fn write_mode(context: &Context, argument: &Argument) -> Option<&'sta
     choice(context, argument, "write_mode = \"write_through\"", &WRITE_MODES)
 }
 
+/// The variant of `UpgradePolicy`.
+pub(super) fn upgrade_policy(context: &Context, argument: &Argument) -> Option<&'static str> {
+    choice(context, argument, "upgrade_policy = \"write_back\"", &UPGRADE_POLICIES)
+}
+
 /// Milliseconds.
 pub(super) fn negative_ttl(context: &Context, argument: &Argument) -> Option<u64> {
     let text = argument.text(context, "negative_ttl = \"5s\"")?;
@@ -103,7 +110,7 @@ fn lifetime(context: &Context, argument: &Argument) -> Option<Lifetime> {
 }
 
 /// One of some words, as the variant that it stands for.
-fn choice(context: &Context, argument: &Argument, example: &str, choices: &[(&str, &'static str)]) -> Option<&'static str> {
+pub(super) fn choice<T: Copy>(context: &Context, argument: &Argument, example: &str, choices: &[(&str, T)]) -> Option<T> {
     let text = argument.text(context, example)?;
     let found = choices.iter().find(|(word, _)| *word == text.value());
     if found.is_none() {

@@ -1,11 +1,11 @@
 //! What only the compiler can check, because it knows the types: each as a constant whose evaluation fails with a message.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use crate::input;
 use crate::runtime::at;
-use crate::schema::model::{DefaultValue, Field, Model, Tag};
+use crate::schema::model::{DefaultValue, Field, IndexKind, Model, Partitioning, Reference, Tag};
 
 pub(super) fn expand(model: &Model) -> TokenStream {
     let mut assertions = TokenStream::new();
@@ -21,13 +21,71 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             }
         }
     }
-    for column in model.indexes.iter().flat_map(|index| &index.columns) {
-        let name = input::plain_name(column);
-        if let Some(field) = model.columns().find(|field| field.column == name) {
-            assertions.extend(not_json(model, field, column.span()));
+    for index in &model.indexes {
+        for (column, field) in index.columns.iter().filter_map(|column| Some((column, field_of(model, column)?))) {
+            if index.kind == IndexKind::GinTrigram {
+                let message = "a trigram index is of text: take a field such as `String`, or the kind `btree`";
+                assertions.extend(is_of_type(model, field, column.span(), &quote!(Text), message));
+            } else {
+                assertions.extend(not_json(model, field, column.span()));
+            }
         }
     }
+    partition(model, &mut assertions);
+    for reference in &model.references {
+        self::reference(model, reference, &mut assertions);
+    }
     assertions
+}
+
+fn field_of<'a>(model: &'a Model, column: &Ident) -> Option<&'a Field> {
+    let name = input::plain_name(column);
+    model.columns().find(|field| field.column == name)
+}
+
+fn partition(model: &Model, assertions: &mut TokenStream) {
+    let Some(partition) = &model.partition else { return };
+    let Some(field) = field_of(model, &partition.column) else { return };
+    match &partition.partitioning {
+        Partitioning::Range { .. } => {
+            let message = "partitions of a range are periods of time, so that they need a time field; one of a key is a `Timestamp`";
+            assertions.extend(is_of_type(model, field, partition.column.span(), &quote!(Time), message));
+        }
+        Partitioning::List { values } => {
+            for value in values {
+                let message = "the value is not of the column's type; write text for a text field, `true` or `false` for a boolean, else a whole number";
+                let types = match value.value {
+                    DefaultValue::Text(_) => vec![quote!(Text)],
+                    DefaultValue::Bool(_) => vec![quote!(Bool)],
+                    _ => vec![quote!(SmallInt), quote!(Integer), quote!(BigInt)],
+                };
+                let types = types.iter().map(|variant| column_type_is(model, field, variant));
+                assertions.extend(assertion(model, value.span, &quote!(#(#types)||*), message));
+            }
+        }
+        Partitioning::Hash { .. } => {}
+    }
+}
+
+/// The functions of the other model's columns tell that these are there.
+fn reference(model: &Model, reference: &Reference, assertions: &mut TokenStream) {
+    let target = &reference.target;
+    for column in &reference.target_columns {
+        let position = column.span();
+        assertions.extend(quote_spanned!(at(position)=> const _: fn() = || { let _ = #target::#column; };));
+    }
+    for (column, field) in reference.columns.iter().filter_map(|column| Some((column, field_of(model, column)?))) {
+        if reference.on_delete == "SetNull" && !field.tags.has(Tag::Nullable) {
+            let (runtime, stored) = (model.runtime.path(), &field.field_type.stored);
+            let nullable = quote!(#runtime::Probe::<#stored>::NULLABLE);
+            let message = format!(
+                "`set_null` needs a field that may be NULL: make `{}` an `Option`, or delete the record with `cascade`",
+                field.column
+            );
+            assertions.extend(assertion(model, reference.on_delete_span, &nullable, &message));
+        }
+        assertions.extend(not_json(model, field, column.span()));
+    }
 }
 
 /// The tuple is checked where it is used, but as a whole: this names the part.

@@ -1,22 +1,19 @@
 //! `Schema::definition`.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
 
-use crate::input;
+use super::table;
 use crate::schema::model::{DefaultLiteral, DefaultValue, Field, Lifetime, Model, Policies, Tag};
 
 pub(super) fn expand(model: &Model) -> TokenStream {
     let runtime = model.runtime.path();
     let name = &model.name;
-    let columns = model.columns().map(|field| column(model, field));
-    let indexes = model.indexes.iter().map(|index| {
-        let columns = index.columns.iter().map(input::plain_name);
-        let unique = index.unique;
-        let name = optional(&runtime, index.name.as_ref().map(|(name, _)| quote!(#name)));
-        quote!(#runtime::IndexDefinition { name: #name, columns: #runtime::std::vec![#(#columns),*], unique: #unique })
-    });
+    let columns = model.columns().map(|field| column(model, field)).chain(model.columns().filter_map(|field| blind_index(model, field)));
+    let indexes = model.indexes.iter().map(|index| table::index(&runtime, index));
+    let of_table = table::settings(&runtime, model);
     let policies = policies(&runtime, &model.policies);
+    let version = model.version.version.map(|(version, _)| quote!(.with_version(#version)));
     quote! {
         fn definition() -> &'static #runtime::SchemaDefinition {
             static __DEFINITION: #runtime::std::sync::OnceLock<#runtime::SchemaDefinition> = #runtime::std::sync::OnceLock::new();
@@ -27,6 +24,8 @@ pub(super) fn expand(model: &Model) -> TokenStream {
                     #runtime::std::vec![#(#indexes),*],
                     #policies,
                 )
+                #of_table
+                #version
             })
         }
     }
@@ -43,12 +42,25 @@ fn column(model: &Model, field: &Field) -> TokenStream {
     } else {
         settings.push(quote!(nullable: #runtime::Probe::<#stored>::NULLABLE));
     }
+    let is_encrypted = tags.has(Tag::Encrypted);
     for (tag, setting) in
         [(Tag::PrimaryKey, quote!(is_key)), (Tag::Unique, quote!(unique)), (Tag::Index, quote!(indexed)), (Tag::OfRecord, quote!(is_tag))]
     {
-        if tags.has(tag) {
+        // The blind index has them.
+        if tags.has(tag) && !is_encrypted {
             settings.push(quote!(#setting: true));
         }
+    }
+    if is_encrypted {
+        let plain_in_l2 = tags.has(Tag::PlainInL2);
+        let blind_index = optional(&runtime, field.blind_index().map(|name| quote!(#name)));
+        let encryption = quote!(#runtime::Encryption {
+            plain_type: #runtime::Probe::<#stored>::COLUMN_TYPE,
+            plain_in_l2: #plain_in_l2,
+            blind_index: #blind_index,
+        });
+        let encryption = optional(&runtime, Some(encryption));
+        settings.push(quote!(encryption: #encryption));
     }
     if let Some(default) = &tags.default {
         let value = default_value(&runtime, default);
@@ -66,18 +78,37 @@ fn column(model: &Model, field: &Field) -> TokenStream {
         }
     }
     // A column that may be NULL, or has a default, needs none.
-    if !tags.has(Tag::Nullable) && !tags.has(Tag::PrimaryKey) && tags.default.is_none() && !field.field_type.is_option {
+    if !is_encrypted && !tags.has(Tag::Nullable) && !tags.has(Tag::PrimaryKey) && tags.default.is_none() && !field.field_type.is_option {
         settings.push(quote!(filler: (&&&#runtime::Probe::<#stored>::NEW).strata_filler()));
     }
+    let column_type = if is_encrypted { quote!(#runtime::ColumnType::Bytes) } else { quote!(#runtime::Probe::<#stored>::COLUMN_TYPE) };
     quote! {
         #runtime::ColumnDefinition {
             #(#settings,)*
-            ..#runtime::ColumnDefinition::new(#name, #runtime::Probe::<#stored>::COLUMN_TYPE)
+            ..#runtime::ColumnDefinition::new(#name, #column_type)
         }
     }
 }
 
-fn default_value(runtime: &Ident, default: &DefaultLiteral) -> TokenStream {
+/// The column by which the truth finds equal values of an encrypted field. Rows that are older than it may lack it.
+fn blind_index(model: &Model, field: &Field) -> Option<TokenStream> {
+    let runtime = model.runtime.path();
+    let name = field.blind_index()?;
+    let of = optional(&runtime, Some(field.column.to_token_stream()));
+    let (unique, indexed) = (field.tags.has(Tag::Unique), field.tags.has(Tag::Index));
+    Some(quote! {
+        #runtime::ColumnDefinition {
+            nullable: true,
+            unique: #unique,
+            indexed: #indexed,
+            residence: #runtime::Residence::TruthOnly,
+            blind_of: #of,
+            ..#runtime::ColumnDefinition::new(#name, #runtime::ColumnType::Bytes)
+        }
+    })
+}
+
+pub(super) fn default_value(runtime: &Ident, default: &DefaultLiteral) -> TokenStream {
     match &default.value {
         DefaultValue::Bool(value) => quote!(#runtime::DefaultValue::Bool(#value)),
         DefaultValue::Integer(value) => {
@@ -120,7 +151,20 @@ fn policies(runtime: &Ident, policies: &Policies) -> TokenStream {
     let negative_ttl = optional(runtime, policies.negative_ttl.map(|milliseconds| quote!(#runtime::duration(#milliseconds))));
     let write_mode = optional(runtime, policies.write_mode.map(|mode| variant(runtime, "WriteMode", mode)));
     let cache_only = policies.cache_only.is_some();
-    quote!(#runtime::Policies { near: #near, shared: #shared, truth: #truth, negative_ttl: #negative_ttl, write_mode: #write_mode, cache_only: #cache_only })
+    let upgrades = match (policies.upgrade_policy, policies.upgrade_incomplete) {
+        (None, None) => default(runtime),
+        (policy, incomplete) => {
+            let policy = optional(runtime, policy.map(|policy| variant(runtime, "UpgradePolicy", policy)));
+            let incomplete = incomplete.is_some();
+            quote!(#runtime::UpgradePolicies { policy: #policy, incomplete: #incomplete })
+        }
+    };
+    quote! {
+        #runtime::Policies {
+            near: #near, shared: #shared, truth: #truth, negative_ttl: #negative_ttl, write_mode: #write_mode, cache_only: #cache_only,
+            upgrades: #upgrades
+        }
+    }
 }
 
 fn lifetime(runtime: &Ident, lifetime: Option<Lifetime>) -> TokenStream {
@@ -131,7 +175,7 @@ fn lifetime(runtime: &Ident, lifetime: Option<Lifetime>) -> TokenStream {
     }
 }
 
-fn variant(runtime: &Ident, enumeration: &str, variant: &str) -> TokenStream {
+pub(super) fn variant(runtime: &Ident, enumeration: &str, variant: &str) -> TokenStream {
     let (enumeration, variant) = (Ident::new(enumeration, Span::call_site()), Ident::new(variant, Span::call_site()));
     quote!(#runtime::#enumeration::#variant)
 }
@@ -144,7 +188,7 @@ fn owned(runtime: &Ident, text: &str) -> TokenStream {
     quote!(#runtime::std::convert::From::from(#text))
 }
 
-fn optional(runtime: &Ident, value: Option<TokenStream>) -> TokenStream {
+pub(super) fn optional(runtime: &Ident, value: Option<TokenStream>) -> TokenStream {
     match value {
         Some(value) => quote!(#runtime::std::option::Option::Some(#value)),
         None => quote!(#runtime::std::option::Option::None),

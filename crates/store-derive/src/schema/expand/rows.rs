@@ -1,7 +1,7 @@
 //! The key and the conversions between model and row.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 
 use super::codec;
 use crate::runtime::at;
@@ -47,6 +47,9 @@ fn to_row(model: &Model) -> TokenStream {
         let encode = Ident::new(if field.field_type.is_deferred { "encode_deferred" } else { "encode" }, at(position));
         quote_spanned!(at(position)=> #runtime::#encode(#codec, &self.#ident, #schema, #column)?)
     });
+    // The store fills in the blind indexes.
+    let blind = model.columns().filter_map(Field::blind_index).map(|_| quote!(#runtime::Value::Null));
+    let values = values.chain(blind);
     quote! {
         fn to_row(&self) -> #runtime::Result<#runtime::Row<'_>> {
             #runtime::std::result::Result::Ok(#runtime::std::vec![#(#values),*])
@@ -67,10 +70,12 @@ fn from_row(model: &Model) -> TokenStream {
         quote!(#ident: #decoded)
     });
     let skipped = model.fields.iter().filter(|field| field.tags.has(Tag::Skip)).map(|field| skipped(model, field));
-    let count = values.len();
+    let blind = model.columns().filter_map(Field::blind_index).map(|_| quote!(_));
+    let patterns: Vec<TokenStream> = values.iter().map(ToTokens::to_token_stream).chain(blind).collect();
+    let count = patterns.len();
     quote! {
         fn from_row(__row: #runtime::Row<'static>) -> #runtime::Result<Self> {
-            let [#(#values),*] = #runtime::columns::<#count>(__row, #schema)?;
+            let [#(#patterns),*] = #runtime::columns::<#count>(__row, #schema)?;
             #runtime::std::result::Result::Ok(Self { #(#stored,)* #(#skipped,)* })
         }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use store_core::ErrorKind;
 use store_core::facet::Transaction;
+use store_core::{ErrorKind, MigrationSettings};
 
 use super::{begin, open};
 use crate::suites::tables::schemas::{player, player_row};
@@ -79,14 +79,14 @@ pub async fn a_place_beyond_the_last_is_refused(database: impl TruthDatabase) {
 /// Where nothing was prepared, the error says that tables are missing.
 pub async fn without_its_tables_every_call_says_so(database: impl TruthDatabase) {
     let truth = open_bare(&database).await;
-    let missing = truth.tables.missing_tables(&[]).await.unwrap();
+    let missing = truth.migrations.missing_tables(&[]).await.unwrap();
     for table in ["_strata_journals", "_strata_dead_letters"] {
         assert!(missing.iter().any(|name| name == table), "{missing:?}");
     }
     let journals = truth.journals();
     assert_eq!(journals.applied("a").await.unwrap_err().kind(), ErrorKind::SchemaMismatch);
     assert_eq!(journals.dead_letters(None, None, 1).await.unwrap_err().kind(), ErrorKind::SchemaMismatch);
-    truth.tables.prepare(&[]).await.unwrap();
-    assert_eq!(truth.tables.missing_tables(&[]).await.unwrap(), Vec::<String>::new());
+    truth.migrations.migrate(&[], &MigrationSettings::default()).await.unwrap();
+    assert_eq!(truth.migrations.missing_tables(&[]).await.unwrap(), Vec::<String>::new());
     assert_eq!(journals.applied("a").await.unwrap(), None);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store_core::Tier;
 use store_core::facet::Log;
+use store_core::{MigrationSettings, Tier};
 
 use crate::suites::truth::TruthDatabase;
 
@@ -21,7 +21,12 @@ impl Candidate {
     async fn open(database: &impl TruthDatabase) -> Self {
         let tier = database.open().await;
         let facets = Arc::clone(&tier).facets();
-        facets.tables.expect("a truth tier has the facet `tables`").prepare(&[]).await.expect("Strata's own tables can be made");
+        facets
+            .migrations
+            .expect("a truth tier has the facet `migrations`")
+            .migrate(&[], &MigrationSettings::default())
+            .await
+            .expect("Strata's own tables can be made");
         Candidate { tier, log: facets.log.expect("a truth tier has the facet `log`") }
     }
 

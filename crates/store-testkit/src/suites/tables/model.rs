@@ -138,7 +138,7 @@ fn select() -> impl Strategy<Value = Select> {
         |(columns, first, rest)| {
             let directions = std::iter::once(first).chain(std::iter::repeat(rest));
             let criteria = columns.into_iter().chain(["id"]).zip(directions);
-            criteria.map(|(column, direction)| Order { column: column.into(), direction }).collect()
+            criteria.map(|(column, direction)| Order { column: column.into(), direction, similar_to: None }).collect()
         },
     );
     let columns = proptest::option::of(prop::sample::subsequence((0..8).collect::<Vec<_>>(), 0..8).prop_shuffle());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use store_core::facet::{Count, Select, Tables};
-use store_core::{BoundSchema, ErrorKind, Filter, Value};
+use store_core::{BoundSchema, ErrorKind, Filter, MigrationSettings, Value};
 
 use super::schemas::{key_of, player, player_before, player_retyped, player_row, player_widened, score, score_row, specimen, with, word};
 use super::select::rows;
@@ -15,7 +15,7 @@ pub async fn preparing_again_changes_nothing(database: impl TruthDatabase) {
     let truth = open_with(&database, &schemas.each_ref()).await;
     let row = player_row(1);
     let stored = truth.tables.put_many(&schemas[0], std::slice::from_ref(&row)).await.unwrap();
-    truth.tables.prepare(&schemas).await.unwrap();
+    truth.migrations.migrate(&schemas, &MigrationSettings::default()).await.unwrap();
     let again = open_with(&database, &schemas.each_ref()).await;
     assert_eq!(again.tables.get_many(&schemas[0], &[key_of(&schemas[0], &row)]).await.unwrap(), vec![Some(stored[0].clone())]);
 }
@@ -23,7 +23,7 @@ pub async fn preparing_again_changes_nothing(database: impl TruthDatabase) {
 /// Preparing nothing makes Strata's own tables, so that the log can be read.
 pub async fn preparing_without_schemas_makes_the_log(database: impl TruthDatabase) {
     let truth = open(&database).await;
-    truth.tables.prepare(&[]).await.unwrap();
+    truth.migrations.migrate(&[], &MigrationSettings::default()).await.unwrap();
     let end = truth.log.end().await.unwrap();
     assert!(truth.log.read(&end).await.unwrap().entries.is_empty());
 }
@@ -33,8 +33,10 @@ pub async fn several_tiers_prepare_at_once(database: impl TruthDatabase) {
     let tiers = [open(&database).await, open(&database).await, open(&database).await];
     let tasks: Vec<_> = tiers
         .iter()
-        .flat_map(|truth| [Arc::clone(&truth.tables), Arc::clone(&truth.tables)])
-        .map(|tables| tokio::spawn(async move { tables.prepare(&[player(), score(), specimen(), word()]).await }))
+        .flat_map(|truth| [Arc::clone(&truth.migrations), Arc::clone(&truth.migrations)])
+        .map(|migrations| {
+            tokio::spawn(async move { migrations.migrate(&[player(), score(), specimen(), word()], &MigrationSettings::default()).await })
+        })
         .collect();
     for task in tasks {
         task.await.unwrap().unwrap();
@@ -42,22 +44,27 @@ pub async fn several_tiers_prepare_at_once(database: impl TruthDatabase) {
     tiers[2].tables.put_many(&score(), &[score_row("ada", 1, 10)]).await.unwrap();
 }
 
-/// "It makes nothing itself": the names are what `prepare` would make, Strata's own among them.
+/// "It makes nothing itself": the names are what `migrate` would make, Strata's own among them.
 pub async fn missing_tables_are_named_and_not_made(database: impl TruthDatabase) {
     let truth = open(&database).await;
     let schemas = [player(), score()];
-    let before = truth.tables.missing_tables(&schemas).await.unwrap();
+    let before = truth.migrations.missing_tables(&schemas).await.unwrap();
     assert!(before.contains(&"_strata_log".to_owned()), "{before:?}");
     assert_eq!(before[before.len() - 2..], ["player", "score"]);
-    assert_eq!(truth.tables.missing_tables(&schemas).await.unwrap(), before);
-    truth.tables.prepare(&[score()]).await.unwrap();
-    assert_eq!(truth.tables.missing_tables(&schemas).await.unwrap(), ["player"]);
-    assert!(truth.tables.missing_tables(&[]).await.unwrap().is_empty());
+    assert_eq!(truth.migrations.missing_tables(&schemas).await.unwrap(), before);
+    truth.migrations.migrate(&[score()], &MigrationSettings::default()).await.unwrap();
+    assert_eq!(truth.migrations.missing_tables(&schemas).await.unwrap(), ["player"]);
+    assert!(truth.migrations.missing_tables(&[]).await.unwrap().is_empty());
 }
 
 async fn refused(database: &impl TruthDatabase, wanted: Arc<BoundSchema>, column: &str) {
     let truth = open(database).await;
-    let error = assert_refused(truth.tables.prepare(&[Arc::clone(&wanted)]).await, ErrorKind::SchemaMismatch, &wanted, Some(column));
+    let error = assert_refused(
+        truth.migrations.migrate(&[Arc::clone(&wanted)], &MigrationSettings::default()).await,
+        ErrorKind::SchemaMismatch,
+        &wanted,
+        Some(column),
+    );
     let message = error.to_string();
     assert!(message.contains("ALTER TABLE"), "the error names the statement that mends the table: {message}");
     assert!(message.contains(column), "{message}");
@@ -99,7 +106,7 @@ pub async fn a_table_with_more_columns_is_accepted(database: impl TruthDatabase)
     let mut row = player_row(1)[..6].to_vec();
     row.extend([Value::from("kept"), 7.into()]);
     let stored = truth.tables.put_many(&wide, std::slice::from_ref(&row)).await.unwrap();
-    truth.tables.prepare(&[Arc::clone(&narrow)]).await.unwrap();
+    truth.migrations.migrate(&[Arc::clone(&narrow)], &MigrationSettings::default()).await.unwrap();
     let seen = truth.tables.get_many(&narrow, &[vec![1.into()]]).await.unwrap();
     let seen = seen[0].as_ref().unwrap();
     assert_eq!(seen.row[..], stored[0].row[..6]);
@@ -152,7 +159,7 @@ pub async fn a_missing_column_is_a_mismatch(database: impl TruthDatabase) {
 /// Calls on a table that nobody made fail as a mismatch and name the schema.
 pub async fn a_missing_table_is_a_mismatch(database: impl TruthDatabase) {
     let truth = open(&database).await;
-    truth.tables.prepare(&[]).await.unwrap();
+    truth.migrations.migrate(&[], &MigrationSettings::default()).await.unwrap();
     let schema = player();
     let key = vec![1.into()];
     assert_refused(truth.tables.put_many(&schema, &[player_row(1)]).await, ErrorKind::SchemaMismatch, &schema, None);

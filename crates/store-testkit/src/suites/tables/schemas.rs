@@ -132,7 +132,7 @@ schemas! {
         key("player", ColumnType::Text),
         key("season", ColumnType::Integer),
         nullable("place", ColumnType::BigInt),
-    ], [IndexDefinition { name: None, columns: vec!["season", "place"], unique: true }];
+    ], [IndexDefinition { columns: vec!["season", "place"], unique: true, ..IndexDefinition::default() }];
 
     /// Nothing but a key of every part's type.
     membership => "membership", [

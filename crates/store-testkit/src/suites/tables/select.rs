@@ -40,7 +40,7 @@ fn compare(column: &'static str, comparison: Comparison, value: impl Into<Value<
 }
 
 fn by(column: &'static str, direction: Direction) -> Order {
-    Order { column: column.into(), direction }
+    Order { column: column.into(), direction, similar_to: None }
 }
 
 fn by_id() -> Vec<Order> {

@@ -21,7 +21,7 @@ async fn populated(database: &impl TruthDatabase) -> (Truth, Arc<BoundSchema>) {
 }
 
 fn all(tables: &Arc<dyn Tables>, schema: &Arc<BoundSchema>) -> impl futures_core::Stream<Item = Result<StoredRow, Error>> + Unpin + use<> {
-    let order = vec![Order { column: "id".into(), direction: Direction::Ascending }];
+    let order = vec![Order { column: "id".into(), direction: Direction::Ascending, similar_to: None }];
     Arc::clone(tables).select(Arc::clone(schema), Select { order, ..Select::default() })
 }
 

@@ -1,7 +1,7 @@
 //! What a transaction reads and writes.
 
 use store_core::facet::{BULK_LOG_LIMIT, Count, LogKind, RowLock, Select};
-use store_core::{ErrorKind, Value, Version};
+use store_core::{ErrorKind, MigrationSettings, Value, Version};
 
 use super::{begin, level_of, level_within, leveled};
 use crate::suites::tables::schemas::{at, player, player_row, score, score_row, with};
@@ -145,7 +145,7 @@ pub async fn what_a_column_cannot_hold_is_refused(database: impl TruthDatabase) 
     assert_eq!(transaction.commit().await.unwrap_err().kind(), ErrorKind::TransactionFailed);
     assert_eq!(truth.tables.count(&schema, Count::default()).await.unwrap(), 0);
     let players = player();
-    truth.tables.prepare(&[std::sync::Arc::clone(&players)]).await.unwrap();
+    truth.migrations.migrate(&[std::sync::Arc::clone(&players)], &MigrationSettings::default()).await.unwrap();
     let mut transaction = begin(&*truth.tables).await;
     assert_eq!(level_within(&mut *transaction, &players, 1).await, None);
     transaction.rollback().await.unwrap();

@@ -219,7 +219,7 @@ async fn bad_answers_are_refused_and_bad_keys_too(bench: &Bench) {
     let error = players.get_or_load("", nobody).await.unwrap_err();
     check(error, ErrorKind::MissingPrimaryKey, "the key is empty");
     let error = players.get_or_load_many(["a", ""], |_| async { Ok(Vec::new()) }).await.unwrap_err();
-    check(error, ErrorKind::MissingPrimaryKey, "the key is empty");
+    check(error, ErrorKind::MissingPrimaryKey, "the key of number 2 of the 2 in this call is empty");
     let error = players.get_or_load("a", source.gives(Load::value(player("b", 1)))).await.unwrap_err();
     assert_eq!(error.key(), Some("a"));
     check(error, ErrorKind::LoadFailed, "a record of the key `b`");
@@ -250,7 +250,9 @@ async fn a_failed_load_is_told_to_all_and_poisons_nobody(bench: &Bench) {
         })
         .collect();
     source.arrived().await;
-    until("all others are on the flight", async || bench.store.stats().l1_misses == misses + 5).await;
+    until("all others have missed", async || bench.store.stats().l1_misses == misses + 5).await;
+    // The last one may still be on its way from its miss to the flight.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     source.release();
     for caller in callers {
         let error = caller.await.unwrap().unwrap_err();

@@ -19,12 +19,22 @@ pub(crate) struct Backup(Database);
 
 /// Makes a database and connects a tier.
 pub(crate) async fn open() -> (Database, PgTier) {
+    let database = make("").await;
+    let tier = database.tier().await;
+    (database, tier)
+}
+
+/// Makes a database that knows which characters beyond ASCII are letters.
+pub(crate) async fn with_letters() -> Database {
+    make("TEMPLATE template0 ENCODING 'UTF8' LC_CTYPE 'C.UTF-8' LC_COLLATE 'C'").await
+}
+
+async fn make(options: &str) -> Database {
     let server = std::env::var("DATABASE_URL");
     let server = server.expect("DATABASE_URL is not set: run the tests with `cargo xtask test`, or export what `cargo xtask up` prints");
     let database = Database { name: format!("strata_test_{}", Uuid::new_v4().simple()), server };
-    run(&database.server, &format!("CREATE DATABASE {}", database.name)).await.expect("a database can be made");
-    let tier = database.tier().await;
-    (database, tier)
+    run(&database.server, &format!("CREATE DATABASE {} {options}", database.name)).await.expect("a database can be made");
+    database
 }
 
 impl Database {
@@ -37,6 +47,20 @@ impl Database {
     /// Does what another program might do.
     pub(crate) async fn run(&self, statement: &str) {
         run(&self.url(), statement).await.expect("the statement is sound");
+    }
+
+    /// Every row of every table, as text.
+    pub(crate) async fn dump(&self) -> String {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.expect("the server answers");
+        tokio::spawn(connection);
+        let tables = client.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", &[]).await.expect("it has tables");
+        let mut dump = String::new();
+        for table in tables {
+            let table: String = table.get(0);
+            let rows = client.query(&format!("SELECT t::text FROM \"{table}\" t"), &[]).await.expect("it can be read");
+            rows.iter().for_each(|row| dump.push_str(&format!("{table}: {}\n", row.get::<_, String>(0))));
+        }
+        dump
     }
 
     /// Copies the database as it is. Whoever is connected to it loses the connection.

@@ -26,10 +26,11 @@ async fn a_server_that_dies_in_the_middle_leaves_all_or_nothing() {
     let killed = store.transaction(async |tx| {
         raise(tx, "a").await?;
         server.kill().unwrap();
-        raise(tx, "b").await
+        tx.set(player("b", 2)).await.map(drop)
     });
     let error = killed.await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::L3Unavailable | ErrorKind::Timeout), "{error}");
+    assert!(!error.to_string().contains("unknown"), "nothing was committed: {error}");
     let away = store.transaction(async |tx| raise(tx, "a").await).await.unwrap_err();
     assert!(matches!(away.kind(), ErrorKind::L3Unavailable | ErrorKind::Timeout), "{away}");
     server.restart().unwrap();

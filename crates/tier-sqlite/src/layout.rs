@@ -1,4 +1,4 @@
-//! Making tables, and checking those that are there.
+//! What tables there are, held against the schemas.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
 use store_core::sql::{
-    Dialect, VERSION_COLUMN, create_statements, explain_missing_column, explain_taken_name, explain_view_column, index_plans,
+    Dialect, VERSION_COLUMN, create_statements, explain_missing_column, explain_needed_value, explain_view_column, index_plans,
 };
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
-use crate::commit::{FORMAT, OWN_NAMES, OWN_TABLES, transaction};
+use crate::commit::{FORMAT, OWN_NAMES};
 use crate::error::{self, Origin};
 use crate::indexes;
 use crate::plan::quote;
@@ -18,49 +18,6 @@ use crate::workers::Worker;
 
 /// What no table of a schema may begin with: SQLite's own names and Strata's.
 const RESERVED: [&str; 2] = ["sqlite_", "_strata_"];
-
-/// Makes what is missing, in one transaction.
-pub(crate) fn prepare(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-    check_names(schemas)?;
-    transaction(worker, Origin::Own, |connection| {
-        connection.execute_batch(OWN_TABLES).map_err(|error| error::from_sqlite(error, Origin::Own))?;
-        check_format(connection)?;
-        for schema in schemas {
-            check_table(connection, schema)?;
-            let statements = create_statements(Dialect::Sqlite, schema);
-            for (place, statement) in statements.into_iter().enumerate() {
-                // The table is there by now.
-                if place == 1 {
-                    check_index_names(connection, schema)?;
-                }
-                connection.execute_batch(&statement).map_err(|error| from_sqlite(error, schema))?;
-            }
-            // What has an index's name keeps it from being made.
-            if let Some(index) = indexes::missing(connection, schema)?.into_iter().next() {
-                let reason = format!("the index `{}` exists and differs; run: {}", index.plan.name, index.statement);
-                return Err(mismatch(schema, reason));
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Refuses an index whose name something else has: SQLite would not make it, and say nothing.
-fn check_index_names(connection: &Connection, schema: &BoundSchema) -> Result<()> {
-    for index in indexes::missing(connection, schema)? {
-        let holder = indexes::holder(connection, &index.plan.name).map_err(|error| from_sqlite(error, schema))?;
-        match holder {
-            Some((kind, table)) if kind != "index" => {
-                return Err(mismatch(schema, explain_taken_name(&index.plan, &format!("the {kind} `{table}`"))));
-            }
-            Some((_, table)) if !table.eq_ignore_ascii_case(schema.table()) => {
-                return Err(mismatch(schema, explain_taken_name(&index.plan, &format!("an index of the table `{table}`"))));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
 
 /// The tables that must be there.
 pub(crate) fn wanted_tables(schemas: &[Arc<BoundSchema>]) -> Vec<String> {
@@ -99,27 +56,12 @@ pub(crate) fn missing_indexes(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> 
     Ok(missing.into_iter().flatten().collect())
 }
 
-fn from_sqlite(error: rusqlite::Error, schema: &BoundSchema) -> Error {
-    let unique = error.sqlite_error().is_some_and(|failure| failure.code == rusqlite::ErrorCode::ConstraintViolation);
-    if unique {
-        return mismatch(
-            schema,
-            format!(
-                "the rows of `{}` break a unique index that the schema asks for ({error}); mend the rows, then build the store again",
-                schema.table()
-            ),
-        )
-        .with_source(error);
-    }
-    error::from_sqlite(error, Origin::Own).with_schema(schema.name())
-}
-
-fn mismatch(schema: &BoundSchema, reason: String) -> Error {
+pub(crate) fn mismatch(schema: &BoundSchema, reason: String) -> Error {
     Error::new(ErrorKind::SchemaMismatch, reason).with_schema(schema.name()).with_tier(Role::Truth)
 }
 
 /// SQLite takes names that differ in case alone for the same.
-fn check_names(schemas: &[Arc<BoundSchema>]) -> Result<()> {
+pub(crate) fn check_names(schemas: &[Arc<BoundSchema>]) -> Result<()> {
     let mut tables = BTreeSet::new();
     for schema in schemas {
         let refuse = |kind, reason: String| Err(Error::new(kind, reason).with_schema(schema.name()).with_tier(Role::Truth));
@@ -152,7 +94,7 @@ fn check_names(schemas: &[Arc<BoundSchema>]) -> Result<()> {
     Ok(())
 }
 
-fn check_format(connection: &Connection) -> Result<()> {
+pub(crate) fn check_format(connection: &Connection) -> Result<()> {
     let format: i64 = connection
         .query_row("SELECT format FROM \"_strata_version\"", [], |row| row.get(0))
         .map_err(|error| error::from_sqlite(error, Origin::Own))?;
@@ -167,8 +109,8 @@ fn check_format(connection: &Connection) -> Result<()> {
 }
 
 /// A column as the file declares it.
-struct Found {
-    name: String,
+pub(crate) struct Found {
+    pub(crate) name: String,
     type_name: String,
     /// The place in the primary key, counted from 1; 0 for none.
     key_place: i64,
@@ -178,40 +120,50 @@ struct Found {
 
 impl Found {
     /// Whether an insert must give a value.
-    fn is_required(&self) -> bool {
+    pub(crate) fn is_required(&self) -> bool {
         !self.is_nullable && !self.has_default
     }
 
-    fn is_of_type(&self, type_name: &str) -> bool {
+    pub(crate) fn is_of_type(&self, type_name: &str) -> bool {
         self.type_name.eq_ignore_ascii_case(type_name) || (type_name == "INTEGER" && self.type_name.eq_ignore_ascii_case("INT"))
     }
 }
 
-/// Compares the table, if there is one, with the schema.
-fn check_table(connection: &Connection, schema: &BoundSchema) -> Result<()> {
-    let from_sqlite = |error| error::from_sqlite(error, Origin::Own).with_schema(schema.name());
-    match kind(connection, schema.table()).map_err(from_sqlite)?.as_deref() {
-        None => return Ok(()),
-        Some("table") => {}
-        Some(_) => {
-            return Err(mismatch(schema, format!("`{}` is a view; rename it, or give the schema another table", schema.table())));
-        }
+/// Refuses a table that no addition makes fit. `is_added` says of a missing column whether it will be.
+pub(crate) fn check_table(
+    connection: &Connection,
+    schema: &BoundSchema,
+    found: &[Found],
+    is_added: impl Fn(&ColumnDefinition) -> bool,
+) -> Result<()> {
+    let version = version_column();
+    let is_there = |name: &str| found.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let mut columns = schema.definition().columns().iter().chain([&version]);
+    if let Some(wanted) = columns.find(|column| !is_there(column.name) && !is_added(column)) {
+        let (alike, others) = look_alikes(found, schema, wanted);
+        return Err(mismatch(schema, explain_needed_value(Dialect::Sqlite, schema, wanted, &alike, &others)).with_column(wanted.name));
     }
-    let found = columns(connection, schema).map_err(from_sqlite)?;
-    check_missing(&found, schema, false)?;
-    check_types(&found, schema)?;
-    check_left_over(connection, &found, schema)?;
-    check_nullable(&found, schema)?;
-    check_key(&found, schema)
+    check_types(found, schema)?;
+    check_left_over(connection, found, schema)?;
+    check_nullable(found, schema)?;
+    check_key(found, schema)
+}
+
+/// Those of the table's columns that the model lacks: of the wanted one's type, and of others.
+pub(crate) fn look_alikes<'a>(found: &'a [Found], schema: &BoundSchema, wanted: &ColumnDefinition) -> (Vec<&'a str>, Vec<&'a str>) {
+    let unknown = left_over(found, schema).filter(|_| wanted.name != VERSION_COLUMN);
+    let (alike, others): (Vec<_>, Vec<_>) = unknown.partition(|column| column.is_of_type(Dialect::Sqlite.type_name(wanted.column_type)));
+    let names = |columns: Vec<&'a Found>| columns.into_iter().map(|column| column.name.as_str()).collect();
+    (names(alike), names(others))
 }
 
 /// Whether a name is that of a `table` or of a `view`.
-fn kind(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+pub(crate) fn kind(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     const TEXT: &str = "SELECT type FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')";
     connection.query_row(TEXT, [name], |row| row.get(0)).optional()
 }
 
-fn columns(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Vec<Found>> {
+pub(crate) fn columns(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Vec<Found>> {
     let mut statement = connection.prepare(
         "SELECT name, type, pk, NOT \"notnull\", dflt_value IS NOT NULL OR hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1",
     )?;
@@ -221,12 +173,12 @@ fn columns(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Ve
     found.collect()
 }
 
-fn version_column() -> ColumnDefinition {
+pub(crate) fn version_column() -> ColumnDefinition {
     ColumnDefinition { default: Some(DefaultValue::Integer(0)), ..ColumnDefinition::new(VERSION_COLUMN, ColumnType::BigInt) }
 }
 
 /// Those of the table's columns that the model lacks.
-fn left_over<'a>(found: &'a [Found], schema: &BoundSchema) -> impl Iterator<Item = &'a Found> {
+pub(crate) fn left_over<'a>(found: &'a [Found], schema: &BoundSchema) -> impl Iterator<Item = &'a Found> {
     let known = schema.definition().columns().iter().map(|column| column.name).chain([VERSION_COLUMN]);
     let known: BTreeSet<String> = known.map(str::to_ascii_lowercase).collect();
     found.iter().filter(move |column| !known.contains(&column.name.to_ascii_lowercase()))
@@ -240,10 +192,7 @@ fn check_missing(found: &[Found], schema: &BoundSchema, is_view: bool) -> Result
     let reason = if is_view {
         explain_view_column(schema.table(), wanted.name)
     } else {
-        let unknown = left_over(found, schema).filter(|_| wanted.name != VERSION_COLUMN);
-        let (alike, others): (Vec<_>, Vec<_>) =
-            unknown.partition(|column| column.is_of_type(Dialect::Sqlite.type_name(wanted.column_type)));
-        let [alike, others] = [alike, others].map(|columns| columns.into_iter().map(|column| column.name.as_str()).collect::<Vec<_>>());
+        let (alike, others) = look_alikes(found, schema, wanted);
         explain_missing_column(Dialect::Sqlite, schema, wanted, &alike, &others)
     };
     Err(mismatch(schema, reason).with_column(wanted.name))
@@ -322,14 +271,16 @@ fn check_key(found: &[Found], schema: &BoundSchema) -> Result<()> {
 }
 
 /// How to make a table anew around its rows. No step loses a row, even where the one before it failed.
-fn rebuilding(found: &[Found], schema: &BoundSchema) -> String {
+pub(crate) fn rebuilding(found: &[Found], schema: &BoundSchema) -> String {
     let (table, aside) = (quote(schema.table()), quote(&format!("{}_before", schema.table())));
     let is_there = |name: &str| found.iter().any(|column| column.name.eq_ignore_ascii_case(name));
     let known = schema.definition().columns().iter().map(|column| column.name).chain([VERSION_COLUMN]);
     let columns = known.filter(|name| is_there(name)).map(quote).collect::<Vec<_>>().join(", ");
-    let mut steps = vec![format!("BEGIN IMMEDIATE; ALTER TABLE {table} RENAME TO {aside}")];
+    // Else the references of other tables would follow the one that is set aside.
+    let keep = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON";
+    let mut steps = vec![format!("{keep}; BEGIN IMMEDIATE; ALTER TABLE {table} RENAME TO {aside}")];
     // An index keeps its name and goes with the table that was set aside.
-    steps.extend(index_plans(schema).iter().map(|plan| format!("DROP INDEX IF EXISTS {}", quote(&plan.name))));
+    steps.extend(index_plans(Dialect::Sqlite, schema).iter().map(|plan| format!("DROP INDEX IF EXISTS {}", quote(&plan.name))));
     steps.extend(create_statements(Dialect::Sqlite, schema));
     steps.push(format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {aside}; COMMIT"));
     format!(

@@ -1,0 +1,64 @@
+//! Holding the references of models against the models that they name.
+
+use std::sync::Arc;
+
+use crate::schema::{BoundSchema, ReferenceDefinition, SchemaDefinition, WriteMode};
+
+/// Leads each reference to the table that its target has in this store.
+pub(super) fn resolve(bound: &mut [Arc<BoundSchema>]) {
+    let tables: Vec<_> = bound.iter().map(|schema| (schema.definition(), schema.table().to_owned())).collect();
+    // Nobody else has them yet.
+    for schema in bound.iter_mut().filter_map(Arc::get_mut) {
+        for (target, table) in &tables {
+            schema.refer(target, table);
+        }
+    }
+}
+
+/// Notes every reference that the database would refuse, or that records could not keep.
+pub(super) fn check(bound: &[Arc<BoundSchema>], problems: &mut Vec<String>) {
+    for schema in bound {
+        for (reference, _) in schema.references() {
+            let columns = reference.columns.join(", ");
+            if let Some(problem) = problem(schema, reference, bound) {
+                problems.push(format!("schema `{}`: its reference of `{columns}` {problem}", schema.name()));
+            }
+        }
+    }
+}
+
+fn problem(schema: &BoundSchema, reference: &ReferenceDefinition, bound: &[Arc<BoundSchema>]) -> Option<String> {
+    let target = (reference.target)();
+    let name = target.name();
+    let Some(other) = bound.iter().find(|other| std::ptr::eq(other.definition(), target)) else {
+        return Some(format!("names the schema `{name}`, which the store does not have; add it with `schema`"));
+    };
+    if other.is_cache_only() {
+        return Some(format!("names the schema `{name}`, which has no table; store its records, or take the reference away"));
+    }
+    if other.write_mode() == WriteMode::WriteBehind && !std::ptr::eq(other.definition(), schema.definition()) {
+        return Some(format!(
+            "names the schema `{name}`, whose records reach the table later than they are written; write them through, or take the reference away"
+        ));
+    }
+    if !is_unique(target, &reference.target_columns) {
+        let columns = reference.target_columns.join(", ");
+        return Some(format!(
+            "names `{columns}` of `{name}`, which may be the same in several records; make it unique there, or name the key"
+        ));
+    }
+    let types = |definition: &SchemaDefinition, columns: &[&'static str]| {
+        let column_type = |column: &&str| definition.position(column).map(|position| definition.columns()[position].column_type);
+        columns.iter().map(column_type).collect::<Vec<_>>()
+    };
+    let (own, others) = (types(schema.definition(), &reference.columns), types(target, &reference.target_columns));
+    (own != others).then(|| format!("names columns of `{name}` that have other types; give both the same"))
+}
+
+fn is_unique(target: &SchemaDefinition, columns: &[&str]) -> bool {
+    let same = |others: &[&str]| others.len() == columns.len() && columns.iter().all(|column| others.contains(column));
+    let key: Vec<&str> = target.key_columns().map(|column| column.name).collect();
+    same(&key)
+        || target.columns().iter().any(|column| column.unique && same(&[column.name]))
+        || target.indexes().iter().any(|index| index.unique && index.condition.is_none() && same(&index.columns))
+}

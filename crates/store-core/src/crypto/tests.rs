@@ -1,0 +1,5 @@
+//! What is sealed is opened again in its place alone.
+
+mod rings;
+mod sealing;
+mod vectors;

@@ -1,0 +1,256 @@
+//! SQL files with changes that no model can ask for.
+
+use std::fs;
+use std::path::Path;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::record::MigrationRecord;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::{Dialect, script_statements};
+
+/// What begins the line of instructions.
+const INSTRUCTION: &str = "-- strata:";
+
+/// An SQL file of migrations: `NNN_description.sql`.
+///
+/// ```
+/// use store_core::MigrationFile;
+///
+/// let file = MigrationFile::new("012_drop_age.sql", "ALTER TABLE player DROP COLUMN age;")?;
+/// assert_eq!((file.number(), file.description(), file.in_transaction()), (12, "drop_age", true));
+/// let file = MigrationFile::new("013_index.sql", "-- strata: no transaction\nCREATE INDEX CONCURRENTLY by_age ON player (age);")?;
+/// assert!(!file.in_transaction());
+/// assert!(MigrationFile::new("index.sql", "").is_err());
+/// # Ok::<(), store_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationFile {
+    number: u64,
+    name: String,
+    sql: String,
+    in_transaction: bool,
+}
+
+/// An SQL file that is to be run, and from where.
+///
+/// ```
+/// use store_core::sql::Dialect;
+/// use store_core::{MigrationFile, PendingFile};
+///
+/// let file = MigrationFile::new("1_notes.sql", "INSERT INTO note VALUES (1); INSERT INTO note VALUES (2)")?;
+/// let pending: Vec<PendingFile> = MigrationFile::pending(&[file], &[], Dialect::Sqlite)?;
+/// assert_eq!((pending[0].statements.len(), pending[0].first), (2, 1));
+/// # Ok::<(), store_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingFile {
+    /// The file.
+    pub file: MigrationFile,
+    /// All its statements.
+    pub statements: Vec<String>,
+    /// The number of the first one to run, from 1.
+    pub first: u32,
+    /// Whether it was resolved as applied, so that only its checksum is to be kept.
+    pub is_done: bool,
+}
+
+impl PendingFile {
+    /// The checksum of the statements in front of one, by its number from 1.
+    pub fn checksum_before(&self, statement: u32) -> String {
+        checksum(&self.statements[..(statement as usize).saturating_sub(1).min(self.statements.len())].join("\0"))
+    }
+}
+
+impl MigrationFile {
+    /// Takes a file apart, by its name without a directory and its content.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a name that is not `NNN_description.sql`, and for a first line that begins with `-- strata:` and is not
+    /// `-- strata: no transaction`.
+    pub fn new(name: &str, content: &str) -> Result<Self> {
+        let stem = name.strip_suffix(".sql");
+        let parts = stem.and_then(|stem| stem.split_once('_')).filter(|(_, description)| !description.is_empty());
+        let digits = parts.map(|(digits, _)| digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = digits.and_then(|digits| digits.parse().ok());
+        let Some(number) = number else {
+            return Err(invalid(format!(
+                "the file `{name}` is not named as SQL files of migrations are, `NNN_description.sql` (`001_add_region.sql`); rename it, or move it elsewhere"
+            )));
+        };
+        let sql = content.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+        let first = sql.lines().next().unwrap_or_default().trim();
+        let instruction = first.strip_prefix(INSTRUCTION).map(str::trim);
+        if let Some(unknown) = instruction.filter(|instruction| *instruction != "no transaction") {
+            return Err(invalid(format!(
+                "the first line of `{name}` asks for `{unknown}`; write `{INSTRUCTION} no transaction`, or leave it out"
+            )));
+        }
+        Ok(MigrationFile { number, name: name.to_owned(), in_transaction: instruction.is_none(), sql })
+    }
+
+    /// Reads the SQL files of a directory, in the order of their numbers. Files with other endings than `.sql` and directories are passed over.
+    ///
+    /// It reads the disk in the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a directory or file that cannot be read, two files of one number, and what [`new`](Self::new) refuses.
+    pub fn read_directory(directory: impl AsRef<Path>) -> Result<Vec<Self>> {
+        let directory = directory.as_ref();
+        let unreadable = |path: &Path, error: std::io::Error| {
+            invalid(format!(
+                "`{}` cannot be read ({error}); give the directory of the SQL files, and let this user read it",
+                path.display()
+            ))
+            .with_source(error)
+        };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
+            let path = entry.map_err(|error| unreadable(directory, error))?.path();
+            if path.extension().is_none_or(|extension| extension != "sql") || path.is_dir() {
+                continue;
+            }
+            let content = fs::read(&path).map_err(|error| unreadable(&path, error))?;
+            let (name, content) = (path.file_name().and_then(|name| name.to_str()), String::from_utf8(content));
+            let (Some(name), Ok(content)) = (name, content) else {
+                return Err(invalid(format!("the name or content of `{}` is not UTF-8; convert it", path.display())));
+            };
+            files.push(MigrationFile::new(name, &content)?);
+        }
+        files.sort_by(|one, other| (one.number, &one.name).cmp(&(other.number, &other.name)));
+        if let Some([one, other]) = files.array_windows().find(|[one, other]| one.number == other.number) {
+            return Err(invalid(format!("`{}` and `{}` have one number; give one of them another", one.name, other.name)));
+        }
+        Ok(files)
+    }
+
+    /// The number, by which files are ordered.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The name, without a directory.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What stands in the name between the number and the ending.
+    pub fn description(&self) -> &str {
+        let stem = self.name.strip_suffix(".sql").unwrap_or(&self.name);
+        stem.split_once('_').map_or(stem, |(_, description)| description)
+    }
+
+    /// The content.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Whether it is run as one transaction, which is so unless its first line is `-- strata: no transaction`.
+    pub fn in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
+    /// The checksum of the content. It tells that a file changed, not that nobody meant harm.
+    pub fn checksum(&self) -> String {
+        checksum(&self.sql)
+    }
+
+    /// The files that are still to be run, held against what the database says was done.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaMismatch`](ErrorKind::SchemaMismatch) where a file that was run has changed since or is missing, or one has stopped in its middle and nobody
+    /// said how to go on; [`InvalidConfig`](ErrorKind::InvalidConfig) for a file that begins or ends transactions itself.
+    pub fn pending(files: &[Self], records: &[MigrationRecord], dialect: Dialect) -> Result<Vec<PendingFile>> {
+        let of_file = |name: &str| records.iter().find(|record| record.file_name.as_deref() == Some(name));
+        for record in records {
+            let Some(name) = &record.file_name else { continue };
+            let file = files.iter().find(|file| file.name == *name);
+            match (&record.dirty, file) {
+                (Some(mark), _) if mark.blocks => return Err(stopped(name, mark.statement, &mark.error)),
+                (None, None) => return Err(missing(name, files)),
+                (None, Some(file)) => check_unchanged(file, record)?,
+                _ => {}
+            }
+        }
+        let mut pending = Vec::new();
+        for file in files {
+            let record = of_file(&file.name);
+            let is_done = record.is_some_and(|record| record.is_applied() && record.checksum.is_none());
+            if record.is_some_and(MigrationRecord::is_applied) && !is_done {
+                continue;
+            }
+            let statements: Vec<String> = script_statements(dialect, &file.sql).into_iter().map(str::to_owned).collect();
+            if let Some(word) = statements.iter().find_map(|statement| transaction_word(statement)) {
+                return Err(invalid(format!(
+                    "`{}` has the statement `{word}`; a file is one transaction by itself, and with the first line `{INSTRUCTION} no transaction` each statement is: \
+                     leave it out",
+                    file.name
+                )));
+            }
+            let mut next = PendingFile { file: file.clone(), statements, first: 1, is_done };
+            let mark = record.and_then(|record| record.dirty.as_ref());
+            if let Some((mark, done)) = mark.and_then(|mark| mark.done.as_ref().map(|done| (mark, done))) {
+                if *done != next.checksum_before(mark.statement) {
+                    return Err(mismatch(format!(
+                        "`{}` stopped at its statement {}, and those in front of it, which took effect, have changed since; put them back, or resolve it by \
+                         `Restart` or `Applied`",
+                        file.name, mark.statement
+                    )));
+                }
+                next.first = mark.statement;
+            }
+            pending.push(next);
+        }
+        Ok(pending)
+    }
+}
+
+fn check_unchanged(file: &MigrationFile, record: &MigrationRecord) -> Result<()> {
+    let (Some(applied), now) = (&record.checksum, file.checksum()) else { return Ok(()) };
+    if *applied == now {
+        return Ok(());
+    }
+    Err(mismatch(format!(
+        "`{}` was run at {} and has changed since (its checksum was {applied}, now it is {now}); put it back as it was, and write a new file for what is to change",
+        file.name, record.applied_at
+    )))
+}
+
+fn missing(name: &str, files: &[MigrationFile]) -> Error {
+    let number = MigrationFile::new(name, "").map(|file| file.number).ok();
+    let instead = match files.iter().find(|file| Some(file.number) == number) {
+        Some(other) => format!("; the directory has `{}` under its number: if it was renamed, rename it back", other.name),
+        None => String::new(),
+    };
+    mismatch(format!("`{name}` was run on this database and is missing from the directory; put it back{instead}"))
+}
+
+fn stopped(name: &str, statement: u32, error: &str) -> Error {
+    mismatch(format!(
+        "`{name}` stopped at its statement {statement} ({error}), and what stands in front of it took effect; mend the file or the database, then say how to go \
+         on by `resolve_migration(\"{name}\", …)`: `Resume`, `Restart` or `Applied`"
+    ))
+}
+
+/// The statement that begins or ends a transaction, if it is one.
+fn transaction_word(statement: &str) -> Option<&str> {
+    let word = statement.split(|character: char| !character.is_ascii_alphabetic()).next()?;
+    let is_one = ["begin", "start", "commit", "end", "rollback", "abort"].iter().any(|ends| word.eq_ignore_ascii_case(ends));
+    let is_savepoint = word.eq_ignore_ascii_case("rollback") && statement.split_whitespace().any(|part| part.eq_ignore_ascii_case("to"));
+    (is_one && !is_savepoint).then_some(statement)
+}
+
+fn checksum(text: &str) -> String {
+    format!("xxh3:{:032x}", xxh3_128(text.as_bytes()))
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}
+
+fn mismatch(message: String) -> Error {
+    Error::new(ErrorKind::SchemaMismatch, message)
+}

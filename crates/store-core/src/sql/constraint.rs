@@ -1,0 +1,102 @@
+//! References and checks from a schema.
+
+use super::dialect::Dialect;
+use super::name::{fit, marked};
+use crate::schema::{BoundSchema, OnDelete};
+
+/// A constraint as it is made.
+///
+/// ```
+/// use store_core::sql::{Dialect, constraint_plans};
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Team {
+///     #[schema(primary_key)]
+///     id: i64,
+/// }
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: i64,
+///     #[schema(references(Team::id, on_delete = "cascade"))]
+///     team: i64,
+/// }
+///
+/// let plan = &constraint_plans(Dialect::Postgres, &BoundSchema::standalone(Player::definition()))[0];
+/// assert_eq!(plan.name, "player_team_fkey");
+/// assert_eq!(plan.definition, r#"FOREIGN KEY ("team") REFERENCES "team" ("id") ON DELETE CASCADE"#);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConstraintPlan {
+    /// Its name, which changes with a check's condition.
+    pub name: String,
+    /// What stands behind `CONSTRAINT` and the name.
+    pub definition: String,
+    /// The columns that it is about; none for a check of the whole record.
+    pub columns: Vec<&'static str>,
+    /// Whether it is a reference to another table, or to the same one.
+    pub is_reference: bool,
+}
+
+impl ConstraintPlan {
+    /// Whether the statement that makes the table makes it too. PostgreSQL wants the table that is referred to first, so that references follow when all tables
+    /// are there.
+    pub fn is_made_with_table(&self, dialect: Dialect) -> bool {
+        !self.is_reference || dialect == Dialect::Sqlite
+    }
+
+    /// The statement that adds it to a table of PostgreSQL, for the rows that are written from then on; with `validated` for all rows at once, while which
+    /// nobody writes. SQLite adds no constraint to a table.
+    pub fn add_statement(&self, schema: &BoundSchema, validated: bool) -> String {
+        let dialect = Dialect::Postgres;
+        format!(
+            "ALTER TABLE {} ADD CONSTRAINT {} {}{}",
+            dialect.quote_table(schema.table()),
+            dialect.quote(&self.name),
+            self.definition,
+            if validated { "" } else { " NOT VALID" }
+        )
+    }
+
+    /// The statement that holds it against the rows of a table of PostgreSQL, which may be written meanwhile.
+    pub fn validate_statement(&self, schema: &BoundSchema) -> String {
+        let dialect = Dialect::Postgres;
+        format!("ALTER TABLE {} VALIDATE CONSTRAINT {}", dialect.quote_table(schema.table()), dialect.quote(&self.name))
+    }
+}
+
+/// Every check and reference of a schema, the checks first.
+pub fn constraint_plans(dialect: Dialect, schema: &BoundSchema) -> Vec<ConstraintPlan> {
+    let definition = schema.definition();
+    let (_, table) = Dialect::Postgres.split_table(schema.table());
+    let list = |columns: &[&str]| columns.iter().map(|column| dialect.quote(column)).collect::<Vec<_>>().join(", ");
+    let checks = definition.checks().iter().map(|check| {
+        let stem = check.column.map_or_else(|| format!("{table}_check"), |column| format!("{table}_{column}_check"));
+        ConstraintPlan {
+            name: marked(&stem, check.condition),
+            definition: format!("CHECK ({})", check.condition),
+            columns: check.column.into_iter().collect(),
+            is_reference: false,
+        }
+    });
+    let references = schema.references().map(|(reference, target)| ConstraintPlan {
+        name: fit(format!("{table}_{}_fkey", reference.columns.join("_"))),
+        definition: format!(
+            "FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {}",
+            list(&reference.columns),
+            dialect.quote_table(target),
+            list(&reference.target_columns),
+            match reference.on_delete {
+                OnDelete::Restrict => "RESTRICT",
+                OnDelete::Cascade => "CASCADE",
+                OnDelete::SetNull => "SET NULL",
+            }
+        ),
+        columns: reference.columns.clone(),
+        is_reference: true,
+    });
+    checks.chain(references).collect()
+}

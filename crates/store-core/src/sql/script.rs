@@ -1,0 +1,290 @@
+//! Scripts, taken apart into statements.
+
+use super::dialect::Dialect;
+
+/// The statements of a script, without the semicolons between them and the comments in front of them.
+///
+/// Semicolons in strings, quoted names, dollar quotes, comments, parentheses and the bodies of routines and triggers end nothing.
+///
+/// ```
+/// use store_core::sql::{Dialect, script_statements};
+///
+/// let script = "-- two statements\nINSERT INTO note VALUES ('a;b');\nDO $$ BEGIN PERFORM 1; END $$;";
+/// let statements = script_statements(Dialect::Postgres, script);
+/// assert_eq!(statements, ["INSERT INTO note VALUES ('a;b')", "DO $$ BEGIN PERFORM 1; END $$"]);
+/// ```
+pub fn script_statements(dialect: Dialect, script: &str) -> Vec<&str> {
+    let mut statements = Vec::new();
+    let mut scanner = Scanner { dialect, script, at: 0 };
+    let mut statement: Option<Statement> = None;
+    while let Some((start, token)) = scanner.next() {
+        if token == Token::Semicolon && statement.as_ref().is_none_or(Statement::may_end) {
+            if let Some(ended) = statement.take() {
+                statements.push(script[ended.start..start].trim_end());
+            }
+            continue;
+        }
+        statement.get_or_insert_with(|| Statement::new(dialect, start)).take_in(token);
+        if let Some(statement) = &mut statement {
+            statement.end = scanner.at;
+        }
+    }
+    if let Some(last) = statement {
+        statements.push(&script[last.start..last.end]);
+    }
+    statements
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    Semicolon,
+    Open,
+    Close,
+    /// A name without quotes or a keyword, in upper case.
+    Word(String),
+    Other,
+}
+
+/// A statement on its way to its end.
+struct Statement {
+    dialect: Dialect,
+    start: usize,
+    end: usize,
+    /// Its first words, as long as they may say what it makes.
+    head: Vec<String>,
+    /// Whether its body holds statements of its own.
+    has_body: bool,
+    parentheses: usize,
+    blocks: usize,
+    /// The last tokens, the newest first.
+    last: [Token; 2],
+}
+
+impl Statement {
+    fn new(dialect: Dialect, start: usize) -> Self {
+        let last = [Token::Other, Token::Other];
+        Statement { dialect, start, end: start, head: Vec::new(), has_body: false, parentheses: 0, blocks: 0, last }
+    }
+
+    fn take_in(&mut self, token: Token) {
+        match &token {
+            Token::Open => self.parentheses += 1,
+            Token::Close => self.parentheses = self.parentheses.saturating_sub(1),
+            Token::Word(word) => {
+                if self.head.len() < LONGEST_HEAD {
+                    self.head.push(word.clone());
+                    self.has_body |= self.begins_body();
+                }
+                self.count_block(word);
+            }
+            Token::Semicolon | Token::Other => {}
+        }
+        let [newest, _] = std::mem::replace(&mut self.last, [token, Token::Other]);
+        self.last[1] = newest;
+    }
+
+    fn begins_body(&self) -> bool {
+        let mut words = self.head.iter().map(String::as_str).filter(|word| !matches!(*word, "OR" | "REPLACE" | "TEMP" | "TEMPORARY"));
+        let makes = words.next() == Some("CREATE");
+        let what = words.next();
+        makes
+            && match self.dialect {
+                Dialect::Postgres => matches!(what, Some("FUNCTION" | "PROCEDURE")),
+                Dialect::Sqlite => what == Some("TRIGGER"),
+            }
+    }
+
+    /// PostgreSQL's routines nest blocks; a trigger of SQLite ends with the `END` behind a semicolon.
+    fn count_block(&mut self, word: &str) {
+        if !self.has_body || self.dialect != Dialect::Postgres {
+            return;
+        }
+        match word {
+            "BEGIN" => self.blocks += 1,
+            "CASE" if self.blocks > 0 => self.blocks += 1,
+            "END" => self.blocks = self.blocks.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// Whether a semicolon would end it.
+    fn may_end(&self) -> bool {
+        let is_whole = match self.dialect {
+            Dialect::Postgres => self.blocks == 0,
+            Dialect::Sqlite => !self.has_body || self.last == [Token::Word("END".to_owned()), Token::Semicolon],
+        };
+        is_whole && self.parentheses == 0
+    }
+}
+
+/// `CREATE OR REPLACE TEMPORARY TRIGGER`.
+const LONGEST_HEAD: usize = 5;
+
+struct Scanner<'a> {
+    dialect: Dialect,
+    script: &'a str,
+    at: usize,
+}
+
+impl Scanner<'_> {
+    /// The next token that is neither space nor comment, and where it begins.
+    fn next(&mut self) -> Option<(usize, Token)> {
+        loop {
+            let rest = &self.script[self.at..];
+            let first = rest.chars().next()?;
+            let start = self.at;
+            if first.is_whitespace() || first == '\u{feff}' {
+                self.at += first.len_utf8();
+            } else if rest.starts_with("--") {
+                self.at += rest.find('\n').unwrap_or(rest.len());
+            } else if rest.starts_with("/*") {
+                self.skip_comment();
+            } else {
+                let token = self.token(first);
+                return Some((start, token));
+            }
+        }
+    }
+
+    fn token(&mut self, first: char) -> Token {
+        let is_postgres = self.dialect == Dialect::Postgres;
+        match first {
+            ';' | '(' | ')' => {
+                self.at += 1;
+                match first {
+                    ';' => Token::Semicolon,
+                    '(' => Token::Open,
+                    _ => Token::Close,
+                }
+            }
+            '\'' => self.skip_quoted('\'', false),
+            '"' => self.skip_quoted('"', false),
+            '`' if !is_postgres => self.skip_quoted('`', false),
+            '[' if !is_postgres => self.skip_past("]"),
+            '$' if is_postgres => self.skip_dollar_quoted(),
+            _ if is_part_of_word(first) => self.word(),
+            _ => {
+                self.at += first.len_utf8();
+                Token::Other
+            }
+        }
+    }
+
+    fn word(&mut self) -> Token {
+        let rest = &self.script[self.at..];
+        let end = rest.find(|character| !is_part_of_word(character) && character != '$').unwrap_or(rest.len());
+        self.at += end;
+        if self.dialect == Dialect::Postgres && rest[..end].eq_ignore_ascii_case("e") && rest[end..].starts_with('\'') {
+            return self.skip_quoted('\'', true);
+        }
+        Token::Word(rest[..end].to_ascii_uppercase())
+    }
+
+    /// What is never closed goes to the end of the script, where the database will say so.
+    fn skip_quoted(&mut self, quote: char, has_escapes: bool) -> Token {
+        let rest = &self.script[self.at + 1..];
+        let mut characters = rest.char_indices().peekable();
+        self.at = self.script.len();
+        let begin = self.script.len() - rest.len();
+        while let Some((place, character)) = characters.next() {
+            if character == '\\' && has_escapes {
+                characters.next();
+            } else if character == quote && characters.next_if(|(_, next)| *next == quote).is_none() {
+                self.at = begin + place + 1;
+                break;
+            }
+        }
+        Token::Other
+    }
+
+    fn skip_past(&mut self, end: &str) -> Token {
+        let rest = &self.script[self.at..];
+        self.at += rest.find(end).map_or(rest.len(), |place| place + end.len());
+        Token::Other
+    }
+
+    fn skip_dollar_quoted(&mut self) -> Token {
+        let rest = &self.script[self.at..];
+        let tag = rest[1..].find('$').map(|end| &rest[..end + 2]);
+        let is_tag = |tag: &&str| {
+            let name = &tag[1..tag.len() - 1];
+            !name.starts_with(|first: char| first.is_ascii_digit()) && name.chars().all(is_part_of_word)
+        };
+        match tag.filter(is_tag) {
+            Some(tag) => {
+                self.at += tag.len();
+                self.skip_past(tag)
+            }
+            None => {
+                self.at += 1;
+                Token::Other
+            }
+        }
+    }
+
+    /// PostgreSQL's comments nest.
+    fn skip_comment(&mut self) {
+        let mut depth = 0_usize;
+        loop {
+            let rest = &self.script[self.at..];
+            let (begin, end) = (rest.find("/*"), rest.find("*/"));
+            match (begin, end) {
+                (Some(begin), end) if end.is_none_or(|end| begin < end) && (depth == 0 || self.dialect == Dialect::Postgres) => {
+                    depth += 1;
+                    self.at += begin + 2;
+                }
+                (_, Some(end)) => {
+                    depth = depth.saturating_sub(1);
+                    self.at += end + 2;
+                }
+                (_, None) => self.at = self.script.len(),
+            }
+            if depth == 0 || self.at == self.script.len() {
+                return;
+            }
+        }
+    }
+}
+
+fn is_part_of_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_' || !character.is_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_where_the_database_ends_them() {
+        let whole = [
+            "SELECT ';', \"a;b\", 'it''s;'",
+            r"SELECT E'\';', e'\\'",
+            "SELECT 1 /* ; /* nested; */ ; */ + 1",
+            "SELECT $tag$ ; $$ ; $tag$, $1",
+            "SELECT a$b$c FROM t -- ;\n WHERE TRUE",
+            "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)",
+            "CREATE OR REPLACE FUNCTION f() RETURNS INT BEGIN ATOMIC SELECT CASE WHEN TRUE THEN 1 ELSE 2 END; SELECT 3; END",
+            "CREATE FUNCTION f() RETURNS INT LANGUAGE sql AS 'SELECT 1;'",
+            "SELECT 'ü;', naïve",
+        ];
+        let script = whole.map(|statement| format!("{statement} ;\n")).join("-- between;\n;");
+        assert_eq!(script_statements(Dialect::Postgres, &script), whole);
+        let whole = [
+            "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT CASE WHEN 1 THEN 2 END; DELETE FROM b; END",
+            "CREATE TEMP TRIGGER IF NOT EXISTS t AFTER INSERT ON a BEGIN SELECT 1; END",
+            "SELECT [a;b], `c;d`, 'x;' /* ; /* */",
+            "SELECT '$$;'",
+        ];
+        let script = whole.join(";");
+        assert_eq!(script_statements(Dialect::Sqlite, &script), whole);
+    }
+
+    #[test]
+    fn what_is_never_closed_is_one_statement() {
+        for open in ["SELECT 'a; b", "SELECT $$ a; b", "SELECT \"a; b", "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; SELECT 2"] {
+            assert_eq!(script_statements(Dialect::Postgres, open), [open]);
+        }
+        assert_eq!(script_statements(Dialect::Postgres, "SELECT 1; /* a; b"), ["SELECT 1"]);
+        assert!(script_statements(Dialect::Sqlite, " ;; -- nothing\n/* at all */").is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! What PostgreSQL would refuse of a table: told when the program is built, with what mends it.
+
+use std::collections::HashMap;
+
+use proc_macro2::{Ident, Span};
+
+use crate::context::Context;
+use crate::schema::model::{Index, IndexKind, Model, Partition, Partitioning, Tag};
+use crate::{input, suggestion};
+
+/// Notes the errors of indexes, partitions and references.
+pub(super) fn check(context: &Context, model: &Model) {
+    check_indexes(context, model);
+    if let Some(partition) = &model.partition {
+        check_partition(context, model, partition);
+    }
+    for reference in &model.references {
+        check_columns(context, model, &reference.columns, "reference");
+    }
+    for check in &model.checks {
+        if check.column.as_ref().is_some_and(|column| is_encrypted(model, column)) {
+            context
+                .error(check.span, "the field is encrypted, so that the database cannot check it; remove `check`, or remove `encrypted`");
+        }
+    }
+}
+
+fn check_indexes(context: &Context, model: &Model) {
+    let mut seen = Vec::new();
+    let mut names: HashMap<&str, Span> = HashMap::new();
+    for index in &model.indexes {
+        let columns: Vec<String> = index.columns.iter().map(input::plain_name).collect();
+        check_columns(context, model, &index.columns, "index");
+        check_columns(context, model, &index.include, "index");
+        check_kind(context, index);
+        check_index_name(context, index, &mut names);
+        let include: Vec<String> = index.include.iter().map(input::plain_name).collect();
+        let this = (columns, index.unique, index.kind.variant(), include, index.condition.clone());
+        if seen.contains(&this) {
+            context.error(index.span, "an index of these columns is declared already; remove one of them");
+        }
+        seen.push(this);
+    }
+}
+
+fn check_index_name<'a>(context: &Context, index: &'a Index, names: &mut HashMap<&'a str, Span>) {
+    if let Some((name, span)) = &index.name
+        && names.insert(name, *span).is_some()
+    {
+        context.error(*span, format!("another index has the name `{name}`; choose a different one"));
+    }
+}
+
+/// Notes columns that there are not, or that are named twice in one list.
+fn check_columns(context: &Context, model: &Model, columns: &[Ident], of: &str) {
+    let known: Vec<&str> = model.columns().map(|field| field.column.as_str()).collect();
+    for (position, ident) in columns.iter().enumerate() {
+        let (column, span) = (input::plain_name(ident), ident.span());
+        if model.fields.iter().any(|field| field.tags.has(Tag::Skip) && field.column == column) {
+            context.error(span, format!("the field `{column}` is skipped, so it has no column; remove it here, or remove `skip`"));
+        } else if !known.contains(&column.as_str()) {
+            context.error(span, suggestion::unknown("column", &column, &known));
+        } else if is_encrypted(model, &column) {
+            let message = match of {
+                "index" => format!(
+                    "`{column}` is encrypted, and found by itself alone; remove it here, and write `encrypted, index` or `encrypted, unique` at the field"
+                ),
+                _ => {
+                    format!("`{column}` is encrypted, so that the database cannot read it; remove it from the {of}, or remove `encrypted`")
+                }
+            };
+            context.error(span, message);
+        } else if columns[..position].iter().any(|earlier| input::plain_name(earlier) == column) {
+            context.error(span, format!("the column `{column}` is in this {of} already; remove it"));
+        }
+    }
+}
+
+fn is_encrypted(model: &Model, column: &str) -> bool {
+    model.columns().any(|field| field.tags.has(Tag::Encrypted) && field.column == column)
+}
+
+fn check_kind(context: &Context, index: &Index) {
+    let (name, of_others) = match index.kind {
+        IndexKind::BTree => ("btree", ""),
+        IndexKind::Hash => ("hash", "finds equal values, in the order of none"),
+        IndexKind::GinTrigram => ("gin_trigram", "finds texts that are alike"),
+    };
+    if index.kind != IndexKind::BTree {
+        if index.unique {
+            let message = format!(
+                "an index of the kind `{name}` cannot be unique in PostgreSQL; remove `unique` here, and put it on the field or on an index of its own"
+            );
+            context.error(index.kind_span, message);
+        }
+        if let Some(first) = index.include.first() {
+            let message = format!("only a `btree` index includes columns, and `{name}` {of_others}; remove `include`, or the kind");
+            context.error(first.span(), message);
+        }
+    }
+    if index.kind == IndexKind::Hash && index.columns.len() > 1 {
+        context
+            .error(index.kind_span, "an index of the kind `hash` has one column in PostgreSQL; take `btree`, or one index for each column");
+    }
+    for include in &index.include {
+        if index.columns.iter().any(|column| input::plain_name(column) == input::plain_name(include)) {
+            context.error(
+                include.span(),
+                format!("the column `{}` is in this index already; remove it from `include`", input::plain_name(include)),
+            );
+        }
+    }
+}
+
+fn check_partition(context: &Context, model: &Model, partition: &Partition) {
+    let (column, span) = (input::plain_name(&partition.column), partition.column.span());
+    check_columns(context, model, std::slice::from_ref(&partition.column), "partition");
+    let Some(field) = model.columns().find(|field| field.column == column) else { return };
+    const EACH: &str = "PostgreSQL keeps values unique within each partition alone";
+    if !field.tags.has(Tag::PrimaryKey) {
+        let message = format!(
+            "{EACH}, so that the primary key must hold the column that says which one it is: put `primary_key` on `{column}` too, or divide by a column of the key"
+        );
+        context.error(span, message);
+    }
+    for other in model.columns().filter(|other| other.column != column) {
+        if let Some(span) = other.tags.span(Tag::Unique) {
+            let message = format!(
+                "{EACH}, so that nothing would keep `{0}` unique in the table; declare `index(columns({0}, {column}), unique)`, or do not divide it",
+                other.column
+            );
+            context.error(span, message);
+        }
+    }
+    for index in model.indexes.iter().filter(|index| index.unique) {
+        if !index.columns.iter().any(|other| input::plain_name(other) == column) {
+            context.error(index.span, format!("{EACH}; add `{column}` to the columns of this unique index, or do not divide the table"));
+        }
+    }
+    if let Partitioning::List { values } = &partition.partitioning {
+        for (position, value) in values.iter().enumerate() {
+            if values[..position].iter().any(|earlier| earlier.value == value.value) {
+                context.error(value.span, "this value has a partition already; remove it");
+            }
+        }
+    }
+}

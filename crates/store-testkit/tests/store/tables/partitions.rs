@@ -1,0 +1,214 @@
+//! Divided tables.
+
+use std::time::{Duration, SystemTime};
+
+use strata::{Collection, ErrorKind, Freshness, MigrationSettings, Query, Schema, Settings, Timestamp};
+
+use super::{Truth, client, tier};
+use crate::store::coherence::until;
+use crate::store::stacks::postgres;
+
+const DAY: i64 = 86_400_000_000;
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(partition_by(range(at), every = "1 day", ahead = 2), index(columns(kind, at)))]
+struct Event {
+    #[schema(primary_key)]
+    at: Timestamp,
+    #[schema(primary_key)]
+    id: i64,
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(table = "game.regional", partition_by(list(region), values = ["eu", "it's"]))]
+struct Regional {
+    #[schema(primary_key)]
+    region: String,
+    #[schema(primary_key)]
+    id: i64,
+    level: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(partition_by(hash(id), partitions = 3))]
+struct Hashed {
+    #[schema(primary_key)]
+    id: i64,
+    level: i64,
+}
+
+/// So many days from today, at a microsecond that no calendar rounds to.
+fn on_day(days: i64) -> Timestamp {
+    let today = Timestamp::from_system_time(SystemTime::now()).unwrap().as_microseconds().div_euclid(DAY);
+    Timestamp::from_microseconds((today + days) * DAY + 1).unwrap()
+}
+
+fn event(days: i64, id: i64) -> Event {
+    Event { at: on_day(days), id, kind: format!("day {days}") }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_on_divided_tables() {
+    for truth in Truth::both().await {
+        let builder = truth.builder().await.schema::<Event>().schema::<Regional>().schema::<Hashed>();
+        let store = builder.build().await.unwrap();
+        assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do");
+
+        // Across the ends of periods, and outside of all that are made.
+        let events = store.collection::<Event>().unwrap();
+        events.set_many((-3..6).map(|day| event(day, day + 10))).await.unwrap();
+        events.set_many((-3..6).map(|day| Event { kind: "again".to_owned(), ..event(day, day + 10) })).await.unwrap();
+        assert_eq!(events.search(Event::kind().eq("again").into()).await.unwrap().len(), 9);
+        assert!(events.delete((on_day(5), 15)).await.unwrap());
+        assert_eq!(events.from(strata::Role::Truth).get((on_day(5), 15)).await.unwrap().map(|event| event.id), None);
+        events.patch((on_day(4), 14), Event::kind().set("patched")).await.unwrap();
+        assert_eq!(events.get((on_day(4), 14)).await.unwrap().unwrap().kind, "patched");
+        assert_eq!(events.count(Query::new()).await.unwrap(), 8);
+
+        let regional = store.collection::<Regional>().unwrap();
+        let of = |region: &str, id| Regional { region: region.to_owned(), id, level: 1 };
+        let set = regional.set_many([of("eu", 1), of("it's", 1), of("us", 1), of("us", 2)]).await.unwrap();
+        let again = regional.set(of("us", 1)).await.unwrap();
+        assert!(set.iter().all(|record| record.version() < again.version()));
+        regional.update_where(Regional::level().eq(1), [Regional::level().set(2)]).await.unwrap();
+        assert_eq!(regional.delete_where(Regional::region().eq("us")).await.unwrap().len(), 2);
+        assert_eq!(regional.get(("eu".to_owned(), 1)).await.unwrap().unwrap().level, 2);
+
+        let hashed = store.collection::<Hashed>().unwrap();
+        hashed.set_many((1..=500).map(|id| Hashed { id, level: id })).await.unwrap();
+        hashed.update(7, |record| record.level = 70).await.unwrap();
+        assert_eq!(hashed.count(Query::from(Hashed::level().ge(70))).await.unwrap(), 432);
+        assert_eq!(hashed.delete_many(1..=250).await.unwrap(), 250);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn periods_to_come_are_made_and_rows_that_wait_for_them_are_moved() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
+    let events = store.collection::<Event>().unwrap();
+    events.set_many((-1..=2).map(|day| event(day, day + 10))).await.unwrap();
+    let versions: Vec<_> = events.search(Query::new()).await.unwrap();
+    assert_eq!(versions.len(), 4);
+
+    let Truth::Postgres(database) = &truth else { unreachable!() };
+    let client = client(database).await;
+    let names = async || -> Vec<String> {
+        let text = "SELECT inhrelid::regclass::text, (SELECT count(*) FROM pg_class) FROM pg_inherits WHERE inhparent = 'event'::regclass ORDER BY 1";
+        client.query(text, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    let all = names().await;
+    assert_eq!(all.len(), 4, "{all:?}");
+    // Tomorrow was never made, and its row went to the default partition, as on the first day behind an outage.
+    let tomorrow = all[1].clone();
+    client
+        .batch_execute(&format!(
+            "CREATE TABLE kept AS SELECT * FROM {tomorrow}; DROP TABLE {tomorrow}; INSERT INTO event SELECT * FROM kept; DROP TABLE kept"
+        ))
+        .await
+        .unwrap();
+    let waiting: i64 = client.query_one("SELECT count(*) FROM event_default", &[]).await.unwrap().get(0);
+    assert_eq!(waiting, 2);
+    let plan = store.plan().await.unwrap().to_string();
+    assert!(plan.contains("ATTACH PARTITION"), "{plan}");
+    store.migrate().await.unwrap();
+    assert_eq!(names().await, all);
+    let waiting: i64 = client.query_one("SELECT count(*) FROM event_default", &[]).await.unwrap().get(0);
+    assert_eq!(waiting, 1, "yesterday's row has no partition");
+    assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do");
+    events.invalidate_all().await.unwrap();
+    assert_eq!(events.search(Query::new()).await.unwrap(), versions);
+    store.close().await.unwrap();
+
+    // A running store makes them by itself.
+    client.batch_execute(&format!("DROP TABLE {tomorrow}")).await.unwrap();
+    let settings = Settings {
+        migration: MigrationSettings { partition_upkeep: Duration::from_millis(20), ..MigrationSettings::default() },
+        ..Settings::default()
+    };
+    let store = truth.builder().await.settings(settings).schema::<Event>().build().await.unwrap();
+    client.batch_execute(&format!("DROP TABLE {tomorrow}")).await.unwrap();
+    until("the partition is made", async || names().await == all).await;
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_period_with_too_many_rows_in_the_default_partition_is_told_of() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
+    let Truth::Postgres(database) = &truth else { unreachable!() };
+    let client = client(database).await;
+    let tomorrow: String = client
+        .query_one("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'event'::regclass ORDER BY 1 OFFSET 1 LIMIT 1", &[])
+        .await
+        .unwrap()
+        .get(0);
+    client
+        .batch_execute(&format!(
+            "DROP TABLE {tomorrow}; INSERT INTO event (at, id, kind) SELECT date_trunc('day', now(), 'UTC') + interval '25 hours', n, '' FROM generate_series(1, 10001) n"
+        ))
+        .await
+        .unwrap();
+    let plan = store.plan().await.unwrap();
+    assert!(plan.steps.is_empty(), "{plan}");
+    assert!(plan.drift.iter().any(|drift| drift.what.contains("too many rows") && !drift.is_refused), "{plan}");
+    store.migrate().await.unwrap();
+    let statements = plan.drift[0].what.split_once("you run: ").unwrap().1;
+    client.batch_execute(statements).await.unwrap();
+    assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do");
+    assert_eq!(store.collection::<Event>().unwrap().count(Query::new()).await.unwrap(), 10_001);
+    store.close().await.unwrap();
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(name = "event")]
+struct PlainEvent {
+    #[schema(primary_key)]
+    at: Timestamp,
+    #[schema(primary_key)]
+    id: i64,
+    kind: String,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_not_divided_is_refused_with_what_to_do() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    truth.builder().await.schema::<PlainEvent>().build().await.unwrap().close().await.unwrap();
+    let error = truth.builder().await.schema::<Event>().build().await.unwrap_err();
+    assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("at")));
+    assert!(error.to_string().contains(r#"ALTER TABLE "event" RENAME TO "event_before""#), "{error}");
+}
+
+/// Another program moves a row between partitions, and deletes and inserts in several at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outside_writers_of_divided_tables_reach_memory() {
+    let (database, _) = postgres::open().await;
+    drop(tier(&database).await);
+    let config = strata::pg::PgConfig::from_url(&database.url()).unwrap().with_outside_writers(true);
+    let tier = strata::pg::PgTier::connect(config).await.unwrap();
+    let store = strata::Store::builder().near(strata::mem::MemTier::new()).tier(tier).schema::<Event>().build().await.unwrap();
+    let events: Collection<Event> = store.collection().unwrap();
+    events.set_many([event(0, 1), event(1, 2), event(2, 3)]).await.unwrap();
+    let fresh = events.with_freshness(Freshness::Bounded(Duration::ZERO));
+    let seen = async || {
+        let keys = [(on_day(0), 1), (on_day(1), 1), (on_day(1), 2), (on_day(2), 3)];
+        fresh.get_many(keys).await.unwrap().iter().map(|event| event.as_ref().map(|event| event.kind.clone())).collect::<Vec<_>>()
+    };
+    let kind = |text: &str| Some(text.to_owned());
+    assert_eq!(seen().await, [kind("day 0"), None, kind("day 1"), kind("day 2")]);
+    for (statement, expected) in [
+        ("UPDATE event SET at = at + interval '1 day' WHERE id = 1", [None, kind("day 0"), kind("day 1"), kind("day 2")]),
+        ("UPDATE event SET kind = 'all'", [None, kind("all"), kind("all"), kind("all")]),
+        ("DELETE FROM event WHERE id IN (2, 3)", [None, kind("all"), None, None]),
+        ("TRUNCATE event", [None, None, None, None]),
+    ] {
+        database.run(statement).await;
+        assert_eq!(seen().await, expected, "{statement}");
+    }
+    store.close().await.unwrap();
+}

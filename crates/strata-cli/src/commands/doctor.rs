@@ -1,0 +1,87 @@
+//! What is amiss with the servers.
+
+use serde_json::json;
+use strata::{Diagnosis, Finding, Role, Setup, Store, Weight};
+
+use crate::arguments::Servers;
+use crate::environment;
+use crate::output::{Answer, Failure, Output};
+use crate::registry::Registry;
+
+/// Variables of one server, which the other is looked at without.
+const OF_TRUTH: [&str; 2] = ["DATABASE_URL", "STRATA_PG_"];
+const OF_SHARED: [&str; 2] = ["REDIS_URL", "STRATA_REDIS_"];
+
+pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Output) -> Result<Answer, Failure> {
+    let variables = environment::variables(servers);
+    let is_set = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
+    if !is_set("DATABASE_URL") && !is_set("REDIS_URL") {
+        return Err(Failure::Usage("neither DATABASE_URL nor REDIS_URL is set; set them as for the program".to_owned()));
+    }
+    let mut worst = Weight::Fine;
+    for (role, wanted, others) in [(Role::Shared, OF_SHARED, OF_TRUTH), (Role::Truth, OF_TRUTH, OF_SHARED)] {
+        if !is_set(wanted[0]) {
+            continue;
+        }
+        let own = variables.iter().filter(|(name, _)| !others.iter().any(|other| name.starts_with(other)));
+        let own = own.map(|(name, value)| (name.clone(), value.clone()));
+        let diagnosis = match Store::from_variables(own).await {
+            Ok(builder) => registry.add_to(builder).diagnose().await.into_iter().find(|diagnosis| diagnosis.role == role),
+            Err(error) => Some(Diagnosis { role, name: wanted[0].to_owned(), findings: vec![unreachable(&error)] }),
+        };
+        if let Some(mut diagnosis) = diagnosis {
+            if role == Role::Truth && diagnosis.weight() != Weight::Problem {
+                diagnosis.findings.push(of_tables(registry, servers).await);
+            }
+            worst = worst.max(diagnosis.weight());
+            show(&diagnosis, output);
+        }
+    }
+    Ok(if worst == Weight::Problem { Answer::No } else { Answer::Yes })
+}
+
+/// Whether the tables are as the models want them.
+async fn of_tables(registry: &Registry, servers: &Servers) -> Finding {
+    let planned = async {
+        let migrator = environment::builder(registry, servers).await?.migrator()?;
+        let plan = migrator.plan().await?;
+        migrator.close().await?;
+        Ok(plan)
+    };
+    match planned.await {
+        Ok(plan) if plan.is_refused() => {
+            let refused: Vec<String> = plan.drift.iter().filter(|drift| drift.is_refused).map(ToString::to_string).collect();
+            Finding::problem(format!("tables do not fit the models: {}", refused.join("; ")), "`migrate --plan` says what mends it")
+        }
+        Ok(plan) if plan.is_empty() => Finding::fine("tables are as the models want them"),
+        Ok(plan) => Finding::problem(format!("tables lack what the models want, in {} steps", plan.steps.len()), "`migrate`"),
+        Err(Failure::Store(error)) => unreachable(&error),
+        Err(Failure::Usage(text) | Failure::Io(text)) => Finding::problem(text, "see above"),
+    }
+}
+
+fn unreachable(error: &strata::Error) -> Finding {
+    Finding { weight: Weight::Problem, what: error.to_string().into(), remedy: None }
+}
+
+fn show(diagnosis: &Diagnosis, output: &Output) {
+    let tier = format!("{}, {}", diagnosis.role, diagnosis.name);
+    output.tell(&tier);
+    for Finding { weight, what, remedy } in &diagnosis.findings {
+        let word = match weight {
+            Weight::Fine => "ok",
+            Weight::Notice => "notice",
+            Weight::Problem => "problem",
+        };
+        let shown = output.show(
+            || {
+                let remedy = remedy.as_ref().map(|remedy| format!("\n           → {remedy}")).unwrap_or_default();
+                format!("  {word:<8} {what}{remedy}")
+            },
+            || json!({ "tier": diagnosis.role.to_string(), "name": diagnosis.name, "weight": word, "what": what, "remedy": remedy }),
+        );
+        if !shown {
+            return;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What the commands do with a model whose type they do not know.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use serde_json::Value as Json;
+use strata::mem::MemTier;
+use strata::{AsKey, Collection, Error, ErrorKind, Key, Query, Result, Role, Schema, SchemaDefinition, Store, StoreBuilder};
+
+use crate::json;
+
+/// What to search for.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    pub(crate) condition: Option<String>,
+    pub(crate) params: Vec<String>,
+    /// Columns, each with whether it is descending.
+    pub(crate) order: Vec<(String, bool)>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) offset: Option<u64>,
+}
+
+/// A record as it is shown.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) record: Json,
+    pub(crate) version: u64,
+}
+
+/// A model behind its name.
+#[async_trait]
+pub(crate) trait Model: Send + Sync {
+    fn definition(&self) -> &'static SchemaDefinition;
+    fn add_to(&self, builder: StoreBuilder<MemTier>) -> StoreBuilder<MemTier>;
+    /// Reads past the caches unless a nearer tier is named.
+    async fn get(&self, store: &Store, key: &str, role: Option<Role>) -> Result<Option<Shown>>;
+    async fn set(&self, store: &Store, records: &[Json]) -> Result<Vec<u64>>;
+    async fn delete(&self, store: &Store, keys: &[String]) -> Result<u64>;
+    /// Calls `show` for each record, until it answers `false`.
+    async fn search(&self, store: &Store, search: &Search, show: &mut (dyn FnMut(Json) -> bool + Send)) -> Result<()>;
+    async fn count(&self, store: &Store, search: &Search) -> Result<u64>;
+    async fn invalidate(&self, store: &Store, keys: &[String]) -> Result<()>;
+    async fn invalidate_tag(&self, store: &Store, tag: &str) -> Result<()>;
+    async fn invalidate_all(&self, store: &Store) -> Result<()>;
+    async fn warm(&self, store: &Store, limit: Option<u64>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<u64>;
+}
+
+/// A key of whatever type, to look up by.
+struct ByKey<'a, K>(&'a K);
+
+impl<K: Key> AsKey<K> for ByKey<'_, K> {
+    fn as_key(&self) -> Cow<'_, K::Borrowed> {
+        Cow::Borrowed(self.0.borrow())
+    }
+}
+
+pub(crate) struct Typed<T>(PhantomData<fn() -> T>);
+
+impl<T: Schema> Typed<T> {
+    pub(crate) fn new() -> Self {
+        Typed(PhantomData)
+    }
+
+    fn collection(store: &Store) -> Result<Collection<T>> {
+        store.collection()
+    }
+
+    fn key(text: &str) -> Result<T::Key> {
+        T::Key::from_text(text).map_err(|error| error.with_schema(T::definition().name()).with_key(text))
+    }
+
+    fn keys(texts: &[String]) -> Result<Vec<T::Key>> {
+        texts.iter().map(|text| Self::key(text)).collect()
+    }
+
+    fn object(model: &T) -> Result<Json> {
+        json::object(T::definition(), model.to_row()?)
+    }
+
+    fn query(search: &Search) -> Result<Query<T>> {
+        let mut query = Query::new();
+        match &search.condition {
+            Some(condition) => query = query.where_sql(condition.clone(), search.params.iter().map(|text| json::parameter(text)).collect()),
+            None if !search.params.is_empty() => {
+                return Err(Error::new(ErrorKind::InvalidQuery, "there are parameters and no condition; give one, such as \"level > $1\""));
+            }
+            None => {}
+        }
+        for (column, is_descending) in &search.order {
+            query = query.order_by(strata::Order::from(column.clone()));
+            if *is_descending {
+                query = query.desc();
+            }
+        }
+        query = match search.limit {
+            Some(limit) => query.limit(limit),
+            None => query.no_limit(),
+        };
+        Ok(search.offset.into_iter().fold(query, Query::offset))
+    }
+}
+
+#[async_trait]
+impl<T: Schema> Model for Typed<T> {
+    fn definition(&self) -> &'static SchemaDefinition {
+        T::definition()
+    }
+
+    fn add_to(&self, builder: StoreBuilder<MemTier>) -> StoreBuilder<MemTier> {
+        builder.schema::<T>()
+    }
+
+    async fn get(&self, store: &Store, key: &str, role: Option<Role>) -> Result<Option<Shown>> {
+        let (cities, key) = (Self::collection(store)?, Self::key(key)?);
+        let role = role.unwrap_or(if T::definition().policies().cache_only { Role::Shared } else { Role::Truth });
+        let Some(record) = cities.from(role).get(ByKey(&key)).await? else { return Ok(None) };
+        Ok(Some(Shown { record: Self::object(record.model())?, version: record.version().get() }))
+    }
+
+    async fn set(&self, store: &Store, records: &[Json]) -> Result<Vec<u64>> {
+        let models = records.iter().map(|record| T::from_row(json::row(T::definition(), record)?)).collect::<Result<Vec<T>>>()?;
+        let stored = Self::collection(store)?.set_many(models).await?;
+        Ok(stored.iter().map(|record| record.version().get()).collect())
+    }
+
+    async fn delete(&self, store: &Store, keys: &[String]) -> Result<u64> {
+        Self::collection(store)?.delete_many(Self::keys(keys)?.iter().map(ByKey)).await
+    }
+
+    async fn search(&self, store: &Store, search: &Search, show: &mut (dyn FnMut(Json) -> bool + Send)) -> Result<()> {
+        let mut found = Self::collection(store)?.stream(Self::query(search)?)?;
+        while let Some(model) = found.next().await {
+            if !show(Self::object(&*model?)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn count(&self, store: &Store, search: &Search) -> Result<u64> {
+        Self::collection(store)?.count(Self::query(search)?).await
+    }
+
+    async fn invalidate(&self, store: &Store, keys: &[String]) -> Result<()> {
+        let collection = Self::collection(store)?;
+        for key in &Self::keys(keys)? {
+            collection.invalidate(ByKey(key)).await?;
+        }
+        Ok(())
+    }
+
+    async fn invalidate_tag(&self, store: &Store, tag: &str) -> Result<()> {
+        Self::collection(store)?.invalidate_tag(tag.to_owned()).await
+    }
+
+    async fn invalidate_all(&self, store: &Store) -> Result<()> {
+        Self::collection(store)?.invalidate_all().await.map(drop)
+    }
+
+    async fn warm(&self, store: &Store, limit: Option<u64>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<u64> {
+        Self::collection(store)?.warm_with(limit, |warmed| progress(warmed.loaded)).await
+    }
+}

@@ -1,0 +1,96 @@
+//! What a command prints, for people or for scripts, and the exit codes.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value as Json, json};
+use strata::Error;
+
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const USAGE: u8 = 2;
+pub(crate) const NO: u8 = 3;
+
+/// How a command went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line asks for what there is not.
+    Usage(String),
+    Store(Error),
+    /// A file or the terminal.
+    Io(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Store(error)
+    }
+}
+
+/// Where a command prints to.
+pub(crate) struct Output {
+    is_json: bool,
+    answers: Mutex<Box<dyn Write + Send>>,
+    errors: Mutex<Box<dyn Write + Send>>,
+}
+
+impl Output {
+    /// The standard output, and what is amiss to the standard error.
+    pub(crate) fn standard(is_json: bool) -> Self {
+        Output::new(is_json, io::stdout(), io::stderr())
+    }
+
+    pub(crate) fn new(is_json: bool, answers: impl Write + Send + 'static, errors: impl Write + Send + 'static) -> Self {
+        Output { is_json, answers: Mutex::new(Box::new(answers)), errors: Mutex::new(Box::new(errors)) }
+    }
+
+    /// Prints a line for people, or an object for scripts. `false` if nobody reads any more.
+    pub(crate) fn show(&self, text: impl FnOnce() -> String, object: impl FnOnce() -> Json) -> bool {
+        let line = if self.is_json { object().to_string() } else { text() };
+        print(&self.answers, &line)
+    }
+
+    /// Prints a line that scripts have no use for.
+    pub(crate) fn tell(&self, text: &str) {
+        if !self.is_json {
+            print(&self.answers, text);
+        }
+    }
+
+    /// Prints an object that people have no use for.
+    pub(crate) fn script(&self, object: impl FnOnce() -> Json) {
+        if self.is_json {
+            print(&self.answers, &object().to_string());
+        }
+    }
+
+    /// Prints what is amiss, for people.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.is_json {
+            print(&self.errors, text);
+        }
+    }
+
+    /// Prints what went wrong.
+    pub(crate) fn fail(&self, failure: &Failure) -> u8 {
+        let (text, code, kind) = match failure {
+            Failure::Usage(text) => (text.clone(), USAGE, None),
+            Failure::Store(error) => (error.to_string(), FAILED, Some(format!("{:?}", error.kind()))),
+            Failure::Io(text) => (text.clone(), FAILED, None),
+        };
+        let line = if self.is_json { json!({ "error": text, "kind": kind }).to_string() } else { format!("error: {text}") };
+        print(&self.errors, &line);
+        code
+    }
+}
+
+fn print(to: &Mutex<Box<dyn Write + Send>>, line: &str) -> bool {
+    let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+    writeln!(to, "{line}").is_ok()
+}

@@ -1,0 +1,220 @@
+//! Partitions that a table lacks.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use store_core::sql::{PartitionPlan, partition_plans};
+use store_core::{Blocking, BoundSchema, Drift, Partitioning, Timestamp};
+
+use super::{DIALECT, Part, Survey, Task, Wanted, step, task};
+use crate::catalog::{self, Relation, mismatch};
+use crate::error::Failure;
+use crate::pool::Lease;
+
+/// How many rows are moved out of the default partition while nobody can use it. More are left there, and told of.
+const MOST_MOVED: i64 = 10_000;
+
+/// A partition of a table.
+struct Present {
+    oid: u32,
+    /// Its name, with that of the database's schema if it is not the first of the search path.
+    name: String,
+    /// Which rows it holds, as PostgreSQL spells it.
+    bound: String,
+    /// From and until, in microseconds since 1970, for one of a range of times.
+    from: Option<i64>,
+    until: Option<i64>,
+}
+
+impl Present {
+    fn is_default(&self) -> bool {
+        self.bound == "DEFAULT"
+    }
+
+    /// Whether it holds, or keeps others from holding, all the rows of a planned one; `Err` if it holds some of them.
+    fn covers(&self, plan: &PartitionPlan) -> Result<bool, ()> {
+        if let Some(span) = &plan.span {
+            let (from, until) = (span.from.as_microseconds(), span.until.as_microseconds());
+            if self.is_default() {
+                return Ok(false);
+            }
+            let (own_from, own_until) = (self.from.unwrap_or(i64::MIN), self.until.unwrap_or(i64::MAX));
+            return match own_from <= from && until <= own_until {
+                true => Ok(true),
+                false if own_from < until && from < own_until => Err(()),
+                false => Ok(false),
+            };
+        }
+        if plan.is_default() || self.is_default() {
+            return Ok(plan.is_default() && self.is_default());
+        }
+        let items = |bound: &str| -> Vec<String> {
+            let list = bound.split_once('(').map_or("", |(_, list)| list).trim_end_matches(')');
+            list.split(", ").map(str::to_lowercase).collect()
+        };
+        let (own, planned) = (items(&self.bound), items(&plan.bound));
+        // A list names its values in any case; of a hash both numbers count.
+        let is_hash = plan.bound.contains("MODULUS");
+        Ok(if is_hash { own == planned } else { planned.iter().all(|value| own.contains(value)) })
+    }
+}
+
+fn now() -> Timestamp {
+    // The clock stands before 4713 BC nowhere.
+    Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::MIN)
+}
+
+/// Adds those of a table that is made in the same transaction.
+pub(super) async fn of_new_table(lease: &Lease, schema: &Arc<BoundSchema>, new: &mut Vec<Task>) -> Result<(), Failure> {
+    for plan in partition_plans(schema, now()) {
+        check_name(lease, schema, &plan).await?;
+        new.push(partition(schema, &plan, plan.create_statement(schema), Blocking::Nobody));
+    }
+    Ok(())
+}
+
+/// Adds those that tables lack which are there.
+pub(super) async fn of_all(lease: &Lease, wanted: Wanted<'_>, survey: &mut Survey) -> Result<(), Failure> {
+    for schema in wanted.schemas.iter().filter(|schema| schema.definition().partition().is_some()) {
+        let Some(relation) = catalog::relation(lease, schema.table()).await? else { continue };
+        let mut part = Part::default();
+        match of_old_table(lease, schema, &relation, wanted.large_table, &mut part).await {
+            Ok(()) => {
+                survey.groups.extend(Some(part.changes).filter(|group| !group.is_empty()));
+                survey.drift.extend(part.drift);
+            }
+            Err(failure) => survey.refuse(schema.name(), failure)?,
+        }
+    }
+    Ok(())
+}
+
+/// Adds those that a table lacks. Rows that wait for one in the default partition are moved if they are few, and told of if they are many.
+pub(super) async fn of_old_table(
+    lease: &Lease,
+    schema: &Arc<BoundSchema>,
+    relation: &Relation,
+    large_table: u64,
+    part: &mut Part,
+) -> Result<(), Failure> {
+    let Some(definition) = schema.definition().partition() else { return Ok(()) };
+    check_key(lease, schema, relation).await?;
+    let present = partitions(lease, relation.oid).await?;
+    let default = present.iter().find(|partition| partition.is_default());
+    let is_hash = matches!(definition.partitioning, Partitioning::Hash { .. });
+    for plan in partition_plans(schema, now()) {
+        let covered: Vec<_> = present.iter().map(|partition| (partition, partition.covers(&plan))).collect();
+        if covered.iter().any(|(_, covered)| *covered == Ok(true)) {
+            continue;
+        }
+        let mut told = |what: String| {
+            part.drift.push(Drift { schema: schema.name().to_owned(), column: Some(definition.column.to_owned()), what, is_refused: false })
+        };
+        if let Some((other, _)) = covered.iter().find(|(_, covered)| covered.is_err()) {
+            told(format!("the partition `{}` is not made, as `{}` holds a part of its period", plan.table, other.name));
+            continue;
+        }
+        if is_hash && !present.is_empty() {
+            let message = format!("the table lacks the partition `{}`, and has others; run: {}", plan.table, plan.create_statement(schema));
+            return Err(mismatch(schema, message).into());
+        }
+        check_name(lease, schema, &plan).await?;
+        let Some(default) = default.filter(|_| plan.condition.is_some()) else {
+            part.changes.push(partition(schema, &plan, plan.attach_statements(schema).join("; "), Blocking::Briefly));
+            continue;
+        };
+        let statements = plan.move_statements(schema, &default.name, &columns(lease, relation.oid).await?);
+        // PostgreSQL reads the default partition to its end before it lets another one be.
+        let is_large = catalog::estimated_rows(lease, default.oid).await? >= large_table;
+        let waiting = if is_large { MOST_MOVED + 1 } else { waiting(lease, &plan, &default.name).await? };
+        match waiting {
+            0 => part.changes.push(partition(schema, &plan, plan.attach_statements(schema).join("; "), Blocking::Briefly)),
+            1..=MOST_MOVED => part.changes.push(partition(schema, &plan, statements.join("; "), Blocking::Briefly)),
+            _ => told(format!(
+                "the partition `{}` is not made, as the default partition `{}` holds too many rows to keep others from it meanwhile; its rows go there until, at a \
+                 quiet time, you run: BEGIN; {}; COMMIT",
+                plan.table,
+                default.name,
+                statements.join("; ")
+            )),
+        }
+    }
+    Ok(())
+}
+
+/// How many rows of a partition that is to be made lie in the default one, up to one more than are moved.
+async fn waiting(lease: &Lease, plan: &PartitionPlan, default: &str) -> Result<i64, Failure> {
+    let condition = plan.condition.as_deref().unwrap_or("FALSE");
+    let limit = MOST_MOVED + 1;
+    let text =
+        format!("SELECT count(*) FROM (SELECT FROM ONLY {} WHERE {condition} LIMIT {limit}) AS waiting", DIALECT.quote_table(default));
+    Ok(lease.query_one(&text, &[]).await?.try_get(0)?)
+}
+
+fn partition(schema: &Arc<BoundSchema>, plan: &PartitionPlan, sql: String, blocking: Blocking) -> Task {
+    let what = format!("make the partition `{}`", plan.table);
+    task(Some(schema), None, step(Some(schema), what, "the model divides its table", sql, blocking))
+}
+
+async fn check_name(lease: &Lease, schema: &BoundSchema, plan: &PartitionPlan) -> Result<(), Failure> {
+    if catalog::relation(lease, &plan.table).await?.is_none() {
+        return Ok(());
+    }
+    let message = format!("the partition `{0}` cannot be made, as something else has its name; rename that, or drop it: `{0}`", plan.table);
+    Err(mismatch(schema, message).into())
+}
+
+/// Refuses a table that is not divided, or otherwise.
+async fn check_key(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> Result<(), Failure> {
+    let Some(partition) = schema.definition().partition() else { return Ok(()) };
+    let strategy = match partition.partitioning {
+        Partitioning::Range { .. } => "r",
+        Partitioning::List { .. } => "l",
+        Partitioning::Hash { .. } => "h",
+    };
+    const TEXT: &str = "SELECT p.partstrat::TEXT = $2::TEXT AND p.partnatts = 1 AND a.attname = $3::TEXT \
+        FROM pg_catalog.pg_partitioned_table AS p LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] \
+        WHERE p.partrelid = $1::OID";
+    let row = lease.query_opt(TEXT, &[&relation.oid, &strategy, &partition.column]).await?;
+    let found: Option<Option<bool>> = row.map(|row| row.try_get(0)).transpose()?;
+    if found.flatten() == Some(true) {
+        return Ok(());
+    }
+    let (table, column) = (schema.table(), partition.column);
+    let is = if found.is_some() { format!("is divided otherwise than by `{column}`") } else { "is not divided".to_owned() };
+    let aside = format!("{}_before", DIALECT.split_table(table).1);
+    let message = format!(
+        "the table {is}, which PostgreSQL cannot change in place; at a quiet time run: ALTER TABLE {} RENAME TO {}; then migrate, which makes the table anew, copy the \
+         rows into it (INSERT INTO … SELECT …), and drop the old one",
+        DIALECT.quote_table(table),
+        DIALECT.quote(&aside)
+    );
+    Err(mismatch(schema, message).with_column(column).into())
+}
+
+/// The columns that a row is copied by.
+async fn columns(lease: &Lease, table: u32) -> Result<Vec<String>, Failure> {
+    const TEXT: &str = "SELECT attname::TEXT FROM pg_catalog.pg_attribute \
+        WHERE attrelid = $1::OID AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum";
+    let rows = lease.query(TEXT, &[&table]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+async fn partitions(lease: &Lease, table: u32) -> Result<Vec<Present>, Failure> {
+    const TEXT: &str = "SELECT oid, name, bound, \
+        CASE WHEN is_time THEN (extract(epoch FROM (regexp_match(bound, 'FROM \\(''([^'']*)''\\)'))[1]::TIMESTAMPTZ) * 1000000)::BIGINT END, \
+        CASE WHEN is_time THEN (extract(epoch FROM (regexp_match(bound, 'TO \\(''([^'']*)''\\)'))[1]::TIMESTAMPTZ) * 1000000)::BIGINT END \
+        FROM (SELECT c.oid, CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END || c.relname AS name, \
+            pg_get_expr(c.relpartbound, c.oid) AS bound, \
+            (SELECT a.atttypid = 'TIMESTAMPTZ'::REGTYPE FROM pg_catalog.pg_partitioned_table AS p \
+                JOIN pg_catalog.pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] WHERE p.partrelid = i.inhparent) AS is_time \
+            FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid \
+            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE i.inhparent = $1::OID) AS partition ORDER BY name";
+    let rows = lease.query(TEXT, &[&table]).await?;
+    rows.iter()
+        .map(|row| {
+            let (oid, name, bound) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            Ok(Present { oid, name, bound, from: row.try_get(3)?, until: row.try_get(4)? })
+        })
+        .collect()
+}
