@@ -19,7 +19,7 @@ const ROWS_PER_SECOND: u32 = 1_000;
 /// let percent = |progress: &ReencryptProgress| progress.done * 100 / progress.total.max(1);
 /// # let _ = percent;
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReencryptProgress {
     /// Records whose encrypted fields need nothing more.
@@ -28,6 +28,11 @@ pub struct ReencryptProgress {
     pub total: u64,
     /// Records that were met and could not be decrypted, as their key is missing or they were tampered with. They stay as they are.
     pub unreadable: u64,
+    /// Records that were met and that the truth did not take with their new blind index, as another record has the same: a field became `unique`, or was written twice
+    /// while instances had different index keys. They stay as they are.
+    pub refused: u64,
+    /// The text form of the last key that was dealt with in this run, for [`Reencrypt::after`].
+    pub last_key: Option<String>,
     /// The number of the key that encrypts.
     pub key: u32,
 }
@@ -42,8 +47,8 @@ impl ReencryptProgress {
 /// A job that encrypts a schema's records with the key that encrypts now, where they are not, and makes missing blind indexes; made by [`Collection::reencrypt`].
 ///
 /// What is left to do is asked of the table itself. So the job may end at any moment, with the program even, and goes on where it was when it is run
-/// again; and two of them harm no one. Each record is written only if nobody has written it since it was read, and nothing but its encrypted columns and its
-/// version change: no hook runs, and no time is stamped. Caches drop their copies of it.
+/// again; and two of them harm no one. Each record is read and written under its lock, so that no write of others comes between, and nothing but its encrypted
+/// columns and its version change: no hook runs, and no time is stamped. Caches drop their copies of it.
 ///
 /// ```
 /// # #[derive(store_derive::Schema)] struct Player { #[schema(primary_key)] id: String, #[schema(encrypted)] email: String }
@@ -63,6 +68,7 @@ pub(crate) struct Options<'a> {
     pub(crate) chunk: u32,
     pub(crate) rows_per_second: u32,
     pub(crate) everything: bool,
+    pub(crate) after: Option<String>,
     pub(crate) progress: Option<Box<dyn FnMut(ReencryptProgress) + Send + 'a>>,
 }
 
@@ -78,7 +84,7 @@ impl<T: Schema> Collection<T> {
     ///
     /// Once it has run to the end, and no instance, journal or dead letter is left that writes with an older key, that key can leave the key ring.
     pub fn reencrypt(&self) -> Reencrypt<'_, T> {
-        let options = Options { chunk: CHUNK, rows_per_second: ROWS_PER_SECOND, everything: false, progress: None };
+        let options = Options { chunk: CHUNK, rows_per_second: ROWS_PER_SECOND, everything: false, after: None, progress: None };
         Reencrypt { collection: self, options }
     }
 }
@@ -96,10 +102,17 @@ impl<'a, T: Schema> Reencrypt<'a, T> {
         self
     }
 
-    /// Encrypts all records anew, also those of the key that encrypts now: for a new key of blind indexes. Such a run, if it ends early, begins again at the first
-    /// record.
+    /// Encrypts all records anew, also those of the key that encrypts now: for a new key of blind indexes. The table does not tell what such a run has done: if it
+    /// ends early it begins again at the first record, or where [`after`](Self::after) says.
     pub fn everything(mut self) -> Self {
         self.options.everything = true;
+        self
+    }
+
+    /// Begins behind this key, in its text form: the [`last_key`](ReencryptProgress::last_key) that an earlier run told of. Default: at the first record. A run of
+    /// [`everything`](Self::everything) takes what is before it to be done. A text that is no key of the schema fails when the job runs.
+    pub fn after(mut self, key: impl Into<String>) -> Self {
+        self.options.after = Some(key.into());
         self
     }
 
@@ -109,13 +122,15 @@ impl<'a, T: Schema> Reencrypt<'a, T> {
         self
     }
 
-    /// Runs the job to the end, and answers how far it came: all the way, if nothing was unreadable.
+    /// Runs the job to the end, and answers how far it came: all the way, if nothing was unreadable or refused. Errors that may pass are waited for, with pauses,
+    /// up to ten times in a row.
     ///
     /// Dropping the future ends the job: the transaction under way is stored as a whole or not at all, and no other begins. Spawn it to let it run beside the program.
     ///
     /// # Errors
     ///
-    /// [`InvalidQuery`](crate::ErrorKind::InvalidQuery) for a schema that has no table or no encrypted field; what the truth says otherwise.
+    /// [`InvalidQuery`](crate::ErrorKind::InvalidQuery) for a schema that has no table or no encrypted field; [`InvalidConfig`](crate::ErrorKind::InvalidConfig) for
+    /// one that is written behind with [`OnConflict::Reject`](crate::OnConflict::Reject), as other instances' pending writes would become dead letters; what the truth says otherwise.
     pub async fn run(self) -> Result<ReencryptProgress> {
         let pipeline = self.collection.pipeline();
         pipeline.call("reencrypt", pipeline.reencrypt(self.options)).await
@@ -125,7 +140,7 @@ impl<'a, T: Schema> Reencrypt<'a, T> {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// [`InvalidQuery`](crate::ErrorKind::InvalidQuery) as [`run`](Self::run) answers it; what the truth says otherwise.
     pub async fn progress(self) -> Result<ReencryptProgress> {
         let pipeline = self.collection.pipeline();
         pipeline.call("reencrypt", pipeline.reencrypt_progress()).await
@@ -134,11 +149,12 @@ impl<'a, T: Schema> Reencrypt<'a, T> {
 
 impl<T: Schema> fmt::Debug for Reencrypt<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { chunk, rows_per_second, everything, .. } = &self.options;
+        let Options { chunk, rows_per_second, everything, after, .. } = &self.options;
         f.debug_struct("Reencrypt")
             .field("chunk", chunk)
             .field("rows_per_second", rows_per_second)
             .field("everything", everything)
+            .field("after", after)
             .finish_non_exhaustive()
     }
 }

@@ -188,6 +188,18 @@ impl Sealer {
         self.columns.iter().map(|column| (column.position, column.blind.as_ref().map(|(position, _)| *position)))
     }
 
+    /// Whether a row of a tier is encrypted with the key that encrypts now, and has its blind indexes.
+    pub(crate) fn is_current(&self, row: &[Value<'_>]) -> bool {
+        let header = self.keys.header();
+        self.columns.iter().all(|column| match &row[column.position] {
+            Value::Unset | Value::Null => true,
+            Value::Bytes(sealed) => {
+                sealed.starts_with(&header) && column.blind.as_ref().is_none_or(|(position, _)| !matches!(row[*position], Value::Null))
+            }
+            _ => false,
+        })
+    }
+
     /// What every ciphertext of the key that encrypts now begins with.
     pub(crate) fn header(&self) -> Vec<u8> {
         self.keys.header().to_vec()

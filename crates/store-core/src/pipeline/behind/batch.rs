@@ -118,6 +118,14 @@ impl<T: Schema> Taken<T> {
     }
 }
 
+impl<T: Schema> Pipeline<T> {
+    /// Whether a pending write that meets another record than it is based on becomes a dead letter.
+    #[cfg(feature = "encryption")]
+    pub(in crate::pipeline) fn rejects_conflicts(&self) -> bool {
+        self.behind.as_ref().is_some_and(|pending| matches!(pending.on_conflict, OnConflict::Reject))
+    }
+}
+
 #[async_trait]
 impl<T: Schema> Batch for Taken<T> {
     fn schema(&self) -> &Arc<BoundSchema> {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use strata::{Collection, ErrorKind, KeyRing, Query, Role};
+use store_testkit::{Fault, Operation};
+use strata::facet::NearTier;
+use strata::{Collection, ErrorKind, KeyRing, OnConflict, Query, Role, SchemaOptions, StoreBuilder};
+use tempfile::TempDir;
 
 use super::super::models::City;
-use super::super::stacks::{Bench, Stack};
-use super::{Encrypted, Patient, key, on_encrypted, patient, patients, ring, secret};
+use super::super::stacks::{Bench, FaultyBench, Models, Stack};
+use super::{Behind, Encrypted, Patient, behind, key, on_encrypted, patient, patients, ring, secret};
 
 const RECORDS: usize = 60;
 
@@ -146,7 +149,46 @@ async fn no_write_that_comes_between_is_lost(bench: &mut Bench) {
     assert_all_of_the_second_key(bench, |id| expected[id].clone()).await;
 }
 
-on_encrypted!(records_are_encrypted_with_the_new_key, a_run_that_was_interrupted_goes_on_where_it_was, no_write_that_comes_between_is_lost);
+/// Patches of other columns write no ciphertext: what they touch is left to the job.
+async fn what_is_patched_meanwhile_is_not_passed_by(bench: &mut Bench) {
+    filled(bench).await;
+    let next = bench.another_with(&Encrypted::new(ring(2))).await;
+    let other_index = KeyRing::new(2, key(2)).with_key(1, key(1)).with_index_key(key(98));
+    let other_index = bench.another_with(&Encrypted::new(other_index)).await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writers = [0, 1].map(|writer| {
+        let (patients, is_over) = (patients(&bench.store), Arc::clone(&is_over));
+        tokio::spawn(async move {
+            let mut written = 0_u64;
+            while !is_over.load(Ordering::SeqCst) {
+                let id = format!("p{:02}", (written as usize * 7 + writer) % RECORDS);
+                assert!(patients.patch(&*id, Patient::marker().set("patched")).await.unwrap().is_some());
+                written += 1;
+            }
+            written
+        })
+    });
+    let progress = patients(&next).reencrypt().chunk(20).rows_per_second(1_000_000).run().await.unwrap();
+    assert_eq!((progress.done, progress.unreadable, progress.is_complete()), (60, 0, true));
+    let progress = patients(&other_index).reencrypt().everything().chunk(20).rows_per_second(1_000_000).run().await.unwrap();
+    assert!(progress.is_complete(), "{progress:?}");
+    is_over.store(true, Ordering::SeqCst);
+    for writer in writers {
+        assert!(writer.await.unwrap() > 0);
+    }
+    for number in 0..RECORDS {
+        let id = format!("p{number:02}");
+        let by_email = patients(&other_index).search(Patient::email().eq(secret("email", &id)).into()).await.unwrap();
+        assert_eq!(by_email.iter().map(|found| &*found.id).collect::<Vec<_>>(), [&*id]);
+    }
+}
+
+on_encrypted!(
+    records_are_encrypted_with_the_new_key,
+    a_run_that_was_interrupted_goes_on_where_it_was,
+    no_write_that_comes_between_is_lost,
+    what_is_patched_meanwhile_is_not_passed_by,
+);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_is_no_faster_than_it_may_be() {
@@ -165,6 +207,8 @@ async fn what_cannot_be_decrypted_is_left_and_told() {
     bench.run_on_sqlite("UPDATE patient SET email = diagnosis WHERE id = 'p05'");
     let next = bench.another_with(&Encrypted::new(ring(2))).await;
     let progress = patients(&next).reencrypt().chunk(4).rows_per_second(1_000_000).run().await.unwrap();
+    assert_eq!((progress.done, progress.total, progress.unreadable, progress.is_complete()), (59, 60, 1, false));
+    let progress = patients(&next).reencrypt().everything().chunk(4).rows_per_second(1_000_000).run().await.unwrap();
     assert_eq!((progress.done, progress.total, progress.unreadable, progress.is_complete()), (59, 60, 1, false));
 }
 
@@ -186,6 +230,85 @@ async fn missing_blind_indexes_are_made_and_those_of_another_key_on_demand() {
     let progress = others.reencrypt().everything().rows_per_second(1_000_000).run().await.unwrap();
     assert_eq!((progress.done, progress.is_complete()), (60, true));
     assert_eq!(others.count(by_email("p05")).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_index_keys_let_in_twice_is_told_and_keeps_nothing_else_back() {
+    let mut bench = super::open(Stack::MemSqlite).await;
+    filled(&bench).await;
+    let next = bench.another_with(&Encrypted::new(KeyRing::new(1, key(1)).with_index_key(key(98)))).await;
+    let others = patients(&next);
+    others.insert_only(Patient { email: secret("email", "p05"), ..patient("q05") }).await.unwrap();
+    let mut told = Vec::new();
+    let job = others.reencrypt().everything().chunk(20).rows_per_second(1_000_000);
+    let progress = job.on_progress(|progress| told.push((progress.done, progress.last_key))).run().await.unwrap();
+    let of = |done, last: &str| (done, Some(last.to_owned()));
+    assert_eq!(told, [(0, None), of(19, "p19"), of(39, "p39"), of(59, "p59"), of(60, "q05")]);
+    assert_eq!((progress.done, progress.total, progress.refused, progress.unreadable, progress.is_complete()), (60, 61, 1, 0, false));
+    let with = |id: &str| Query::from(Patient::email().eq(secret("email", id)));
+    assert_eq!(others.count(with("p59")).await.unwrap(), 1);
+    let before = others.from(Role::Truth).get("p04").await.unwrap().unwrap().version();
+    others.delete("q05").await.unwrap();
+    let progress = others.reencrypt().everything().after("p04").run().await.unwrap();
+    assert_eq!((progress.done, progress.refused, progress.is_complete()), (60, 0, true));
+    assert_eq!(others.search(with("p05")).await.unwrap()[0].id, "p05");
+    assert_eq!(others.from(Role::Truth).get("p04").await.unwrap().unwrap().version(), before, "it began behind it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_outlasts_what_passes_and_no_more() {
+    let bench = FaultyBench::open_with(|builder| builder.encryption(ring(1)).schema::<Patient>()).await;
+    let patients = bench.of::<Patient>();
+    patients.import((0..6).map(|number| patient(&format!("p{number:02}")))).run().await.unwrap();
+    let faults = &bench.truth_faults;
+    faults.next(Operation::Select, Fault::FailBefore(ErrorKind::Unavailable));
+    faults.next(Operation::Begin, Fault::FailBefore(ErrorKind::Timeout));
+    faults.next(Operation::PutIf, Fault::Conflict);
+    // It was committed, and the next attempt writes the same once more.
+    faults.next(Operation::Commit, Fault::FailAfter(ErrorKind::Timeout));
+    let progress = patients.reencrypt().everything().chunk(3).run().await.unwrap();
+    assert_eq!((progress.done, progress.total, progress.is_complete()), (6, 6, true));
+    // A row that cannot even be read is found by reading the chunk's rows one by one.
+    for _ in 0..2 {
+        faults.next(Operation::GetMany, Fault::FailBefore(ErrorKind::DecodeFailed));
+    }
+    let progress = patients.reencrypt().everything().chunk(3).run().await.unwrap();
+    assert_eq!((progress.done, progress.unreadable, progress.is_complete()), (5, 1, false));
+    faults.next(Operation::Begin, Fault::FailBefore(ErrorKind::AccessDenied));
+    assert_eq!(patients.reencrypt().everything().run().await.unwrap_err().kind(), ErrorKind::AccessDenied);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pending_writes_that_would_be_rejected_keep_the_job_from_running() {
+    let journal = TempDir::new().unwrap();
+    let models = Encrypted { keys: ring(1), journal: Some(journal.path().join("rejects")) };
+    let mut bench = Stack::MemSqlite.open_with(Duration::from_secs(120), &models).await;
+    let pending = bench.of::<Behind>();
+    pending.set(behind(1, "one")).await.unwrap();
+    bench.store.flush().await.unwrap();
+    let error = pending.reencrypt().run().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::InvalidConfig && error.to_string().contains("`on_conflict`"), "{error}");
+    assert!(pending.reencrypt().progress().await.unwrap().is_complete());
+
+    let next = bench.another_with(&LastFlushWins(Encrypted { keys: ring(2), journal: Some(journal.path().join("wins")) })).await;
+    let next_pending = next.collection::<Behind>().unwrap();
+    next_pending.set(behind(2, "two")).await.unwrap();
+    let progress = next_pending.reencrypt().run().await.unwrap();
+    assert_eq!((progress.done, progress.total, progress.key), (2, 2, 2), "what was pending was flushed, with the new key");
+    assert!(next.dead_letters().list(None, 10).await.unwrap().is_empty());
+}
+
+/// The same models, whose pending writes replace what others wrote.
+struct LastFlushWins(Encrypted);
+
+impl Models for LastFlushWins {
+    fn register<N: NearTier>(&self, _: Stack, builder: StoreBuilder<N>) -> StoreBuilder<N> {
+        let journal = self.0.journal.as_ref().unwrap();
+        let last_flush_wins = |options: &mut SchemaOptions<Behind>| {
+            options.on_conflict(OnConflict::LastFlushWins);
+        };
+        builder.encryption(self.0.keys.clone()).schema_with::<Behind>(last_flush_wins).journal(journal)
+    }
 }
 
 #[tokio::test]
