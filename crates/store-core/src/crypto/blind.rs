@@ -1,9 +1,9 @@
 //! Blind indexes: what the truth finds equal values by, without knowing them.
 
 use ring::hmac::{self, HMAC_SHA256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
-use super::key::{EncryptionKey, KEY_LENGTH};
+use super::key::{EncryptionKey, SecretBytes, zeroes};
 use super::plaintext;
 use crate::value::Value;
 
@@ -14,7 +14,7 @@ const PURPOSE: &[u8] = b"strata blind index 1";
 
 /// The blind index of one column, with a key of its own: equal values of two columns do not look so.
 pub(super) struct BlindIndex {
-    key: Zeroizing<[u8; KEY_LENGTH]>,
+    key: SecretBytes,
 }
 
 impl BlindIndex {
@@ -24,7 +24,7 @@ impl BlindIndex {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }
-        let mut key = Zeroizing::new([0; KEY_LENGTH]);
+        let mut key = zeroes();
         key.copy_from_slice(context.sign().as_ref());
         BlindIndex { key }
     }

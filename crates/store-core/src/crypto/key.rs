@@ -11,6 +11,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// The length of every key, in bytes.
 pub(super) const KEY_LENGTH: usize = 32;
 
+/// Bytes that are wiped when they are dropped. They lie on the heap, since whatever is moved leaves a copy behind.
+pub(super) type SecretBytes = Box<Zeroizing<[u8; KEY_LENGTH]>>;
+
+pub(super) fn zeroes() -> SecretBytes {
+    Box::new(Zeroizing::new([0; KEY_LENGTH]))
+}
+
 /// A secret key of 32 bytes. Its memory is wiped when it is dropped, and `Debug` does not show it.
 ///
 /// As text it is 64 hexadecimal digits, as `openssl rand -hex 32` prints them.
@@ -26,7 +33,7 @@ pub(super) const KEY_LENGTH: usize = 32;
 /// # Ok::<(), store_core::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct EncryptionKey(Zeroizing<[u8; KEY_LENGTH]>);
+pub struct EncryptionKey(SecretBytes);
 
 impl EncryptionKey {
     /// Takes a key of exactly 32 bytes. Wiping `bytes` is the caller's part.
@@ -35,7 +42,7 @@ impl EncryptionKey {
     ///
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) for another length.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let mut key = Zeroizing::new([0; KEY_LENGTH]);
+        let mut key = zeroes();
         if bytes.len() != KEY_LENGTH {
             let message =
                 format!("an encryption key has {KEY_LENGTH} bytes, this one {}; make one with `openssl rand -hex 32`", bytes.len());
@@ -51,7 +58,7 @@ impl EncryptionKey {
     ///
     /// [`Internal`](ErrorKind::Internal) if the system gives no random numbers.
     pub fn generate() -> Result<Self> {
-        let mut key = Zeroizing::new([0; KEY_LENGTH]);
+        let mut key = zeroes();
         random(&mut key[..])?;
         Ok(EncryptionKey(key))
     }
@@ -66,7 +73,7 @@ impl EncryptionKey {
                 text.chars().count()
             ));
         }
-        let mut key = Zeroizing::new([0; KEY_LENGTH]);
+        let mut key = zeroes();
         for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
             for digit in pair {
                 let value = char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());

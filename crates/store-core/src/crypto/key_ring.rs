@@ -99,7 +99,8 @@ impl KeyRing {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         let entries = lines.flat_map(|line| line.split([',', ' ', '\t'])).filter(|entry| !entry.is_empty());
-        let (mut ring, mut index_key): (Option<KeyRing>, _) = (None, None);
+        let (mut ring, mut index_key): (Option<KeyRing>, Option<EncryptionKey>) = (None, None);
+        let mut given: Vec<EncryptionKey> = Vec::new();
         for (position, entry) in (1..).zip(entries) {
             let Some((name, key)) = entry.split_once('=') else {
                 return Err(format!("entry {position} of the encryption keys is not `number=key` or `index=key`; write it so"));
@@ -116,10 +117,14 @@ impl KeyRing {
                     "entry {position} of the encryption keys begins neither with a whole number nor with `index`; number the keys from 1 up"
                 ));
             };
+            given.push(key.clone());
             ring = Some(match ring {
                 Some(ring) => ring.with_key(number, key),
                 None => KeyRing::new(number, key),
             });
+        }
+        if index_key.as_ref().is_some_and(|index| given.iter().any(|key| key.bytes() == index.bytes())) {
+            return Err("the key of blind indexes is one of those that encrypt; make another with `openssl rand -hex 32`".to_owned());
         }
         let ring = ring.ok_or("there is no encryption key; write `1=` and 64 hexadecimal digits, as `openssl rand -hex 32` prints them")?;
         match ring.problem() {

@@ -34,6 +34,7 @@ fn what_is_no_ring_is_refused_without_showing_it() {
         (format!("-1={key}"), "begins neither"),
         (format!("1={key},1={key}"), "two encryption keys have the number 1"),
         (format!("1={key},index={key},index={key}"), "`index` twice"),
+        (format!("2={},1={key},index={key}", digits('c')), "the key of blind indexes is one of those that encrypt"),
     ] {
         let error = text.parse::<KeyRing>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
