@@ -58,7 +58,7 @@ impl<T: Schema> OlderVersions<T> {
             let holds = |name| shared_positions.iter().any(|&position| columns[position].name == name);
             Layout {
                 // Under the name of the newest: its records and the older ones stand under the same keys.
-                fingerprint: version.definition.fingerprint_as(definition.name()),
+                fingerprint: schema.fingerprint_of(version.definition),
                 shared_types: shared_positions.iter().map(|&position| columns[position].shared_type()).collect(),
                 is_whole: schema.shared_positions().iter().all(|&position| holds(definition.columns()[position].name)),
                 shared_positions,

@@ -1,5 +1,6 @@
 //! A schema as one store uses it: the definition with all choices made.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::constraint::ReferenceDefinition;
@@ -45,6 +46,7 @@ pub struct BoundSchema {
     upgrades_incomplete: bool,
     shared_positions: Vec<usize>,
     near_positions: Vec<usize>,
+    fingerprint: OnceLock<u64>,
 }
 
 impl BoundSchema {
@@ -71,6 +73,7 @@ impl BoundSchema {
             upgrades_incomplete: policies.upgrades.incomplete,
             shared_positions: held_by(definition, |residence| residence != Residence::TruthOnly),
             near_positions: held_by(definition, |residence| residence == Residence::Everywhere),
+            fingerprint: OnceLock::new(),
         }
     }
 
@@ -80,6 +83,7 @@ impl BoundSchema {
         self.table = table.into();
         self.refer(self.definition, &self.table.clone());
         self.key_prefix = key_prefix.into();
+        self.fingerprint = OnceLock::new();
         self
     }
 
@@ -124,9 +128,14 @@ impl BoundSchema {
         &self.key_prefix
     }
 
-    /// The layout's fingerprint.
+    /// The layout's fingerprint; with encrypted fields also of the table, to which ciphertexts are bound.
     pub fn fingerprint(&self) -> u64 {
-        self.definition.fingerprint()
+        *self.fingerprint.get_or_init(|| self.fingerprint_of(self.definition))
+    }
+
+    /// The fingerprint of records that a version of the model wrote.
+    pub(crate) fn fingerprint_of(&self, version: &SchemaDefinition) -> u64 {
+        version.fingerprint_as(self.definition.name(), &self.table)
     }
 
     /// How long memory keeps an entry; `None` until evicted.

@@ -134,12 +134,12 @@ impl SchemaDefinition {
 
     /// A number that changes whenever the layout of encoded records does: schema name, version, and name, type, nullability and order of the columns.
     pub fn fingerprint(&self) -> u64 {
-        *self.fingerprint.get_or_init(|| fingerprint::of(self, self.name))
+        *self.fingerprint.get_or_init(|| fingerprint::of(self, self.name, self.name))
     }
 
     /// The fingerprint that the layout had when its model was called so.
-    pub(crate) fn fingerprint_as(&self, name: &str) -> u64 {
-        fingerprint::of(self, name)
+    pub(crate) fn fingerprint_as(&self, name: &str, table: &str) -> u64 {
+        fingerprint::of(self, name, table)
     }
 }
 

@@ -5,10 +5,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::definition::{Residence, SchemaDefinition};
 
 /// Hashes (XXH3, 64 bits) what decides how a record is encoded. Indexes, defaults and policies do not.
-pub(super) fn of(definition: &SchemaDefinition, name: &str) -> u64 {
+pub(super) fn of(definition: &SchemaDefinition, name: &str, table: &str) -> u64 {
     let mut layout = String::from(name);
     if definition.version() != 1 {
         layout.push_str(&format!("\nversion {}", definition.version()));
+    }
+    // What is encrypted can be read under the table alone that it was written for.
+    if table != name && definition.columns().iter().any(|column| column.encryption.is_some()) {
+        layout.push_str(&format!("\ntable {table}"));
     }
     // No record but that of the truth holds blind indexes.
     for column in definition.columns().iter().filter(|column| column.blind_of.is_none()) {

@@ -56,6 +56,12 @@ fn bytes<'a>(value: &'a Value<'_>) -> &'a [u8] {
 }
 
 #[test]
+fn copies_of_another_table_are_of_another_layout() {
+    let [one, same, other] = ["a", "a", "b"].map(|table| schema(table, ColumnType::Text).fingerprint());
+    assert!(one == same && one != other);
+}
+
+#[test]
 fn a_ciphertext_is_good_in_its_own_place_alone() {
     let keys = keys();
     let sealer = Sealer::new(&schema("things", ColumnType::Text), &keys).unwrap();
