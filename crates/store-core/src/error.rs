@@ -275,8 +275,11 @@ impl Error {
         self
     }
 
-    /// Names another column than the one that is named.
+    /// Names another column than the one that is named, in the message too.
     pub(crate) fn with_column_replaced(mut self, column: &'static str) -> Self {
+        if let Some(named) = &self.0.column {
+            self.0.message = self.0.message.replace(&format!("`{named}`"), &format!("`{column}`")).into();
+        }
         self.0.column = Some(column.into());
         self
     }

@@ -11,6 +11,7 @@ use super::{PendingWrites, Write};
 use crate::behind::{Base, Batch, Entry, Item, OnConflict, Outcome, Resolution, WriteConflict, pending};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
+use crate::pipeline::sealing::named_by_field;
 use crate::pipeline::transaction::{Change, Changes};
 use crate::pipeline::write::owned;
 use crate::pipeline::{Pipeline, View};
@@ -167,7 +168,10 @@ impl<T: Schema> Batch for Taken<T> {
     }
 
     fn decide(&mut self, index: usize, outcome: Outcome) {
-        self.outcomes[index] = Some(outcome);
+        self.outcomes[index] = Some(match outcome {
+            Outcome::Refused(error) => Outcome::Refused(named_by_field(error, self.pipeline.schema.definition())),
+            outcome => outcome,
+        });
     }
 
     fn hear(&mut self) {

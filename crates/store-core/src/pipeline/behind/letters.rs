@@ -22,7 +22,9 @@ impl<T: Schema> Pipeline<T> {
         let key = T::Key::from_text(&entry.key)?;
         let (base, tags) = (entry.base, CallTags::new(entry.tags.iter().map(|tag| tag.clone().into_owned())));
         let Some(row) = self.row_of_entry(entry)? else { return Ok((key, Write::Delete, base)) };
-        let model = self.model(completed(self.schema.definition(), &row), View::Near)?;
+        // Also what is not shown, so that nothing goes to the truth that cannot be read there.
+        let open = self.opened(completed(self.schema.definition(), &row))?;
+        let model = self.model_of_open(self.seen(open, View::Near))?;
         if model.key() != key {
             let message = "the journal's entry has a record of another key than it says";
             return Err(Error::new(ErrorKind::DecodeFailed, message).with_schema(self.schema.name()));
