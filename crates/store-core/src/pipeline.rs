@@ -128,7 +128,7 @@ pub(crate) struct Pipeline<T: Schema> {
     pub(crate) schema: Arc<BoundSchema>,
     hooks: Option<HookCalls<T>>,
     /// What seals the rows below memory, if some of their columns are encrypted.
-    sealer: Option<Sealer>,
+    sealer: Option<Arc<Sealer>>,
     /// What the truth does not have yet, where that may be.
     behind: Option<PendingWrites<T>>,
     pub(crate) near: Option<Arc<dyn Shelf<T>>>,
@@ -177,7 +177,7 @@ impl<T: Schema> Pipeline<T> {
             Backing::Records(_) | Backing::Memory(_) => None,
         };
         let keys = shared.keys.as_ref().filter(|_| !matches!(backing, Backing::Memory(_)));
-        let sealer = keys.and_then(|keys| Sealer::new(&schema, keys));
+        let sealer = keys.and_then(|keys| Sealer::new(&schema, keys)).map(Arc::new);
         let verifier = Verifier::new(&shared.settings);
         let tags = Tags::new(schema.definition());
         let queries = QueryCache::new(QueryLimits { entries: shared.settings.query_max_entries, rows: shared.settings.query_max_rows });

@@ -62,8 +62,9 @@ impl Sealer {
 
     /// Of a version of the schema's model. All of them have the one table, by whose name ciphertexts are bound.
     pub(crate) fn of_version(definition: &'static SchemaDefinition, schema: &BoundSchema, keys: &Arc<KeyRing>) -> Option<Self> {
-        let sealed = definition.columns().iter().enumerate().filter_map(|(position, column)| {
-            let encryption = column.encryption?;
+        let encrypted =
+            definition.columns().iter().enumerate().filter_map(|(position, column)| Some((position, column, column.encryption?)));
+        let sealed = encrypted.map(|(position, column, encryption)| {
             let mut place = Vec::new();
             for part in [schema.table(), column.name] {
                 place.extend((part.len() as u64).to_be_bytes());
@@ -71,7 +72,7 @@ impl Sealer {
             }
             let blind = encryption.blind_index.and_then(|blind| definition.position(blind)).zip(keys.index_key());
             let blind = blind.map(|(position, key)| (position, BlindIndex::new(key, schema.table(), column.name)));
-            Some(SealedColumn { position, name: column.name, encryption, place, blind })
+            SealedColumn { position, name: column.name, encryption, place, blind }
         });
         let columns: Vec<SealedColumn> = sealed.collect();
         (!columns.is_empty()).then(|| Sealer { definition, keys: Arc::clone(keys), columns })
@@ -150,14 +151,14 @@ impl Sealer {
             Filter::Not(inner) => Filter::Not(Box::new(self.seal_filter(*inner)?)),
             Filter::Compare { column, comparison, value } => match self.column(&column) {
                 Some(sealed) => {
-                    let (column, blind) = self.blind(sealed, Some(comparison))?;
+                    let (column, blind) = self.blind(sealed, comparison)?;
                     Filter::Compare { column, comparison, value: blind.of(&value) }
                 }
                 None => Filter::Compare { column, comparison, value },
             },
             Filter::OneOf { column, values } => match self.column(&column) {
                 Some(sealed) => {
-                    let (column, blind) = self.blind(sealed, Some(Comparison::Equal))?;
+                    let (column, blind) = self.blind(sealed, Comparison::Equal)?;
                     Filter::OneOf { column, values: values.iter().map(|value| blind.of(value)).collect() }
                 }
                 None => Filter::OneOf { column, values },
@@ -166,14 +167,42 @@ impl Sealer {
         })
     }
 
+    /// Whether a row of a tier may be what a sealed condition asks for: a blind index that was put to another record finds what the value is not. What the row
+    /// lacks, and what cannot be opened, is let through.
+    pub(crate) fn may_hold(&self, filter: &Filter, row: &[Value<'_>]) -> bool {
+        match filter {
+            Filter::All(parts) => parts.iter().all(|part| self.may_hold(part, row)),
+            Filter::Any(parts) => parts.iter().any(|part| self.may_hold(part, row)),
+            Filter::Compare { column, comparison: Comparison::Equal, value } => {
+                self.may_be_one_of(column, std::slice::from_ref(value), row)
+            }
+            Filter::OneOf { column, values } => self.may_be_one_of(column, values, row),
+            _ => true,
+        }
+    }
+
+    fn may_be_one_of(&self, index: &ColumnName, values: &[Value<'_>], row: &[Value<'_>]) -> bool {
+        let Ok(position) = index.position_in(self.definition) else { return true };
+        let of_index = |column: &SealedColumn| column.blind.as_ref().is_some_and(|(blind, _)| *blind == position);
+        let Some(column) = self.columns.iter().find(|column| of_index(column)) else { return true };
+        if matches!(row[column.position], Value::Unset) {
+            return true;
+        }
+        let opened = self.key(row).and_then(|key| self.open_value(column, &row[column.position], &key));
+        match (opened, &column.blind) {
+            (Ok(opened), Some((_, blind))) => values.contains(&blind.of(&opened)),
+            _ => true,
+        }
+    }
+
     fn column(&self, name: &ColumnName) -> Option<&SealedColumn> {
         let position = name.position_in(self.definition).ok()?;
         self.columns.iter().find(|column| column.position == position)
     }
 
-    fn blind<'a>(&self, column: &'a SealedColumn, comparison: Option<Comparison>) -> Result<(ColumnName, &'a BlindIndex)> {
+    fn blind<'a>(&self, column: &'a SealedColumn, comparison: Comparison) -> Result<(ColumnName, &'a BlindIndex)> {
         match (&column.blind, comparison) {
-            (Some((position, blind)), Some(Comparison::Equal | Comparison::NotEqual)) => {
+            (Some((position, blind)), Comparison::Equal | Comparison::NotEqual) => {
                 Ok((self.definition.columns()[*position].name.into(), blind))
             }
             _ => {

@@ -127,7 +127,7 @@ impl<T: Schema> Pipeline<T> {
     fn sealer(&self) -> Result<&Sealer> {
         self.tables()?;
         let message = "the schema has no encrypted field; there is nothing to encrypt anew";
-        self.sealer.as_ref().ok_or_else(|| Error::new(ErrorKind::InvalidQuery, message))
+        self.sealer.as_deref().ok_or_else(|| Error::new(ErrorKind::InvalidQuery, message))
     }
 
     /// The rows that have something to be encrypted anew, or a blind index to be made.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 
 use super::{Backing, Borrowed, Pipeline, View, named_by_values};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,7 +49,12 @@ impl<T: Schema> Pipeline<T> {
             select.columns = Some(self.schema.near_positions().to_vec());
         }
         (select.from_primary, select.after) = self.replica_for(if view == View::Truth { &Freshness::Strong } else { freshness });
-        Ok(self.shared.life.stream_within(tables.select(Arc::clone(&self.schema), select)))
+        let sealer = self.sealer.clone().zip(select.filter.clone());
+        let rows = self.shared.life.stream_within(tables.select(Arc::clone(&self.schema), select));
+        Ok(match sealer {
+            Some((sealer, filter)) => rows.try_filter(move |stored| future::ready(sealer.may_hold(&filter, &stored.row))).boxed(),
+            None => rows,
+        })
     }
 
     /// The records of a query, which memory takes in as well.

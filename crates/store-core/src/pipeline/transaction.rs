@@ -409,7 +409,11 @@ impl<T: Schema> Pipeline<T> {
         self.check_open()?;
         self.counters().searches.add(1);
         let query = self.sealed_query(query)?;
-        let rows = transaction.select(&self.schema, &query.to_select(query.search_limit())?).await?;
+        let select = query.to_select(query.search_limit())?;
+        let mut rows = transaction.select(&self.schema, &select).await?;
+        if let (Some(sealer), Some(filter)) = (&self.sealer, &select.filter) {
+            rows.retain(|stored| sealer.may_hold(filter, &stored.row));
+        }
         let models = rows.into_iter().map(|stored| {
             let key = self.key_values(&stored.row);
             self.model(stored.row, View::Truth).map_err(|error| named_by_values(error, &key))

@@ -1,5 +1,6 @@
 //! Conditions on rows.
 
+use std::fmt;
 use std::ops::Not;
 
 use super::column_name::ColumnName;
@@ -63,7 +64,9 @@ pub enum Comparison {
 /// assert!(sql.contains(r#"WHERE NOT (("population" > ?1 OR "name" IN (?2, ?3)))"#), "{sql}");
 /// # Ok::<(), store_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+///
+/// `Debug` shows columns and no values, which may be those of encrypted fields.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Filter {
     /// Every one of them (all rows if there is none).
@@ -118,6 +121,23 @@ pub enum Filter {
     },
     /// A condition that was nested more than 200 levels deep, dropped when it was built; a query refuses it.
     TooDeep,
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Filter::All(parts) => f.debug_tuple("All").field(parts).finish(),
+            Filter::Any(parts) => f.debug_tuple("Any").field(parts).finish(),
+            Filter::Not(inner) => f.debug_tuple("Not").field(inner).finish(),
+            Filter::Compare { column, comparison, .. } => write!(f, "Compare({column}, {comparison:?}, …)"),
+            Filter::OneOf { column, values } => write!(f, "OneOf({column}, {} values)", values.len()),
+            Filter::Similar { column, threshold, .. } => write!(f, "Similar({column}, …, {threshold})"),
+            Filter::IsNull { column } => write!(f, "IsNull({column})"),
+            Filter::Raw { sql, params } => write!(f, "Raw({sql:?}, {} values)", params.len()),
+            Filter::Invalid { column, reason } => write!(f, "Invalid({column}, {reason:?})"),
+            Filter::TooDeep => f.write_str("TooDeep"),
+        }
+    }
 }
 
 impl Filter {

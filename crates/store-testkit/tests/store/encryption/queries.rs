@@ -2,7 +2,7 @@
 
 use strata::{Collection, ErrorKind, Filter, Freshness, Order, Projection, Query, Role, Value, params};
 
-use super::super::stacks::Bench;
+use super::super::stacks::{Bench, Stack};
 use super::{Patient, on_encrypted, patient, secret};
 
 #[derive(Debug, PartialEq, Projection)]
@@ -180,3 +180,36 @@ on_encrypted!(
     equal_values_of_a_unique_field_are_refused,
     whatever_needs_the_plain_value_is_refused,
 );
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blind_index_that_was_put_to_another_record_finds_nothing() {
+    let bench = super::open(Stack::MemSqlite).await;
+    let patients = filled(&bench).await;
+    bench.run_on_sqlite("CREATE TABLE kept AS SELECT email_blind FROM patient WHERE id = 'a'");
+    bench.run_on_sqlite("UPDATE patient SET email_blind = NULL WHERE id = 'a'");
+    bench.run_on_sqlite("UPDATE patient SET email_blind = (SELECT email_blind FROM kept) WHERE id = 'b'");
+    patients.invalidate_all().await.unwrap();
+    let email = Patient::email().eq(secret("email", "a"));
+    assert_eq!(patients.count(email.clone().into()).await.unwrap(), 1, "the index says so");
+    for filter in [email.clone(), Patient::email().one_of([secret("email", "a")]), email.clone().and(Patient::ward().gt(0))] {
+        assert!(ids(&patients, filter.clone()).await.is_empty());
+        let query = Query::from(filter);
+        assert!(patients.select(query.clone(), Patient::email()).await.unwrap().is_empty());
+        assert!(patients.page(query.limit(5)).await.unwrap().records.is_empty());
+    }
+    let found = bench.store.transaction(async |tx| tx.search(Query::<Patient>::from(email.clone())).await).await.unwrap();
+    assert!(found.is_empty());
+    // What holds for another reason is found.
+    assert_eq!(ids(&patients, email.or(Patient::ward().eq(2))).await, ["b"]);
+}
+
+#[test]
+fn what_is_asked_for_is_not_shown() {
+    let secret = secret("email", "a");
+    let filter = Patient::email()
+        .eq(&*secret)
+        .or(!Patient::email().one_of([&*secret]))
+        .or(Filter::Raw { sql: "email = $1".to_owned(), params: vec![secret.clone().into()] });
+    let shown = format!("{filter:?} {:?}", Query::<Patient>::from(filter.clone()));
+    assert!(shown.contains("email") && !shown.contains("the-secret"), "{shown}");
+}
