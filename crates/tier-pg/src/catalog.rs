@@ -1,7 +1,8 @@
 //! What the database's catalogue says of tables and indexes, held against the schema.
 
 use store_core::sql::{
-    Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column, explain_needed_value, explain_taken_name, explain_view_column,
+    Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column, explain_needed_value, explain_plain_column, explain_taken_name,
+    explain_view_column,
 };
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, Error, ErrorKind, IndexKind, Role};
 
@@ -36,6 +37,10 @@ pub(crate) struct Index {
     is_plain: bool,
     /// Whether it is in force, and not what is left of a making that failed.
     pub(crate) is_valid: bool,
+    /// Whether a constraint made it, with which it goes.
+    pub(crate) is_of_constraint: bool,
+    /// Whether a session is at it.
+    pub(crate) is_being_made: bool,
     method: String,
     /// Columns that it holds beside those that it finds by.
     include: Vec<String>,
@@ -63,10 +68,20 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Whether it is unique, has a name that Strata makes up, and the model has none like it any more.
+    pub(crate) fn is_left(&self, schema: &BoundSchema, plans: &[IndexPlan]) -> bool {
+        let (_, table) = DIALECT.split_table(schema.table());
+        let is_made_up = self.name.strip_prefix(table).is_some_and(|rest| rest.starts_with('_') && rest.contains("_key"));
+        let is_wanted = |plan: &IndexPlan| plan.name == self.name || self.serves(plan);
+        self.is_unique && is_made_up && !plans.iter().any(is_wanted)
+    }
+}
+
 pub(crate) struct Column {
     pub(crate) name: String,
     type_name: String,
-    is_nullable: bool,
+    pub(crate) is_nullable: bool,
     /// Whether an insert must give a value.
     pub(crate) is_required: bool,
 }
@@ -94,7 +109,9 @@ pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Fai
             WHERE k.position <= i.indnkeyatts ORDER BY k.position), i.indisvalid, m.amname::TEXT, i.indpred IS NOT NULL, \
         ARRAY(SELECT a.attname::TEXT FROM unnest(i.indkey::SMALLINT[]) WITH ORDINALITY AS k (number, position) \
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number \
-            WHERE k.position > i.indnkeyatts ORDER BY k.position) \
+            WHERE k.position > i.indnkeyatts ORDER BY k.position), \
+        EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid), \
+        EXISTS (SELECT FROM pg_catalog.pg_constraint AS o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x')) \
         FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid \
         JOIN pg_catalog.pg_am AS m ON m.oid = c.relam WHERE i.indrelid = $1::OID";
     let rows = lease.query(TEXT, &[&table]).await?;
@@ -102,7 +119,9 @@ pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Fai
         .map(|row| {
             let (name, is_unique, is_plain) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             let (method, is_partial, include) = (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
-            Ok(Index { name, is_unique, is_plain, columns: row.try_get(3)?, is_valid: row.try_get(4)?, method, include, is_partial })
+            let (columns, is_valid, is_being_made) = (row.try_get(3)?, row.try_get(4)?, row.try_get(8)?);
+            let is_of_constraint = row.try_get(9)?;
+            Ok(Index { name, is_unique, is_plain, columns, is_valid, is_of_constraint, is_being_made, method, include, is_partial })
         })
         .collect()
 }
@@ -235,6 +254,9 @@ fn check_types(schema: &BoundSchema, present: &[Column]) -> Result<(), Error> {
         let differs = |present: &&Column| present.name == column.name && present.type_name != spelled(column.column_type);
         if let Some(present) = present.iter().find(differs) {
             let (name, wanted, found) = (DIALECT.quote(column.name), DIALECT.type_name(column.column_type), &present.type_name);
+            if column.encryption.is_some() {
+                return Err(mismatch(schema, explain_plain_column(column.name, found)).with_column(column.name));
+            }
             let remedy = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}");
             return Err(mismatch(schema, format!("the column has the type {found}; run: {remedy}")).with_column(column.name));
         }

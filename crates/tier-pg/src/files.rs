@@ -1,12 +1,12 @@
 //! Running SQL files.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use store_core::sql::Dialect;
 use store_core::{
-    BoundSchema, DirtyMark, Error, ErrorKind, MigrationFile, MigrationRecord, MigrationReport, MigrationSettings, PendingFile, Resolution,
-    Result, Role,
+    BoundSchema, Error, ErrorKind, MigrationFile, MigrationRecord, MigrationReport, MigrationSettings, PendingFile, Resolution, Result,
+    Role,
 };
 
 use crate::config::Extras;
@@ -18,9 +18,6 @@ use crate::steps::{self, Patience, gives_way};
 use crate::survey::Wanted;
 use crate::turn::Turn;
 use crate::write::end;
-
-/// As much of a statement as a mark and a message hold.
-const LONGEST_TEXT: usize = 1_000;
 
 /// Who runs files, and for whom.
 struct Runner<'a> {
@@ -52,6 +49,18 @@ async fn run_pending(
     settings: &MigrationSettings,
 ) -> Result<MigrationReport> {
     let records = within(pool.limits().statement, records::all(&turn.lease)).await.map_err(of_log)?;
+    let forgotten = MigrationFile::forgotten(files, &records);
+    if !forgotten.is_empty() {
+        let limit = pool.limits().prepare;
+        let outcome = within(limit, async {
+            turn.lease.batch_execute(&begin(limit)).await?;
+            for file in forgotten {
+                records::forget(&turn.lease, file).await?;
+            }
+            Ok(turn.lease.batch_execute("COMMIT").await?)
+        });
+        end(pool, &turn.lease, outcome.await).await.map_err(of_log)?;
+    }
     let pending = MigrationFile::pending(files, &records, Dialect::Postgres).map_err(|error| error.with_tier(Role::Truth))?;
     let mut report = MigrationReport::default();
     if pending.is_empty() {
@@ -89,9 +98,9 @@ impl Runner<'_> {
                 }
                 Err(failure) => {
                     let usable = failure.leaves_connection_usable();
-                    let error = refused(next, at, failure, self.settings);
+                    let (error, said) = refused(next, at, failure, self.settings);
                     if usable && at > 0 {
-                        self.write(self.mark(next, at, &error, false)?, false).await?;
+                        self.write(next.mark(at.min(next.last()), &said)?, false).await?;
                     }
                     return Err(error);
                 }
@@ -99,7 +108,7 @@ impl Runner<'_> {
         }
     }
 
-    /// `at` is the number of the statement that runs.
+    /// `at` is the number of the statement that runs: 0 at the beginning of the transaction, and one more than there are at its end.
     async fn attempt(&self, next: &PendingFile, at: &mut u32) -> Result<MigrationRecord, Failure> {
         let lease = self.lease();
         let begun = Instant::now();
@@ -108,41 +117,72 @@ impl Runner<'_> {
         let lock_timeout = milliseconds(self.settings.lock_timeout);
         lease.batch_execute(&format!("{}; {own}; SET LOCAL lock_timeout = {lock_timeout}", begin(self.pool.limits().prepare))).await?;
         if !next.is_done {
-            for (statement, number) in next.statements.iter().zip(1..) {
+            for (number, statement) in next.left() {
                 *at = number;
                 tracing::debug!(file = next.file.name(), statement = number, of = next.statements.len(), "running a statement");
                 lease.batch_execute(statement).await?;
             }
+            *at = next.last() + 1;
         }
         self.restore_search_path(false).await?;
         if !next.is_done {
             void(lease, self.schemas).await?;
         }
-        let record = records::put(lease, done(next, begun.elapsed())?).await?;
+        let record = records::put(lease, next.done(begun.elapsed())?).await?;
         lease.batch_execute("COMMIT").await?;
         Ok(record)
     }
 
     /// Runs each statement by itself. The mark of a statement stands before it runs, for whoever finds the process gone.
     async fn run_outside(&self, next: &PendingFile) -> Result<MigrationRecord> {
-        let (lease, begun) = (self.lease(), Instant::now());
+        let begun = Instant::now();
         self.turn.alter();
-        lease.batch_execute(&steps::session(self.settings)).await.map_err(|error| of_log(error.into()))?;
-        for (statement, number) in next.statements.iter().zip(1..).skip((next.first as usize).saturating_sub(1)) {
-            let cut_off = Error::new(ErrorKind::Internal, "");
-            self.write(self.mark(next, number, &cut_off, true)?, false).await?;
+        let session = steps::session(self.settings.lock_timeout);
+        self.lease().batch_execute(&session).await.map_err(|error| of_log(error.into()))?;
+        for (number, statement) in next.left() {
+            self.write(next.mark(number, PendingFile::CUT_OFF)?, false).await?;
             tracing::info!(file = next.file.name(), statement = number, of = next.statements.len(), "running a statement");
-            if let Err(error) = lease.batch_execute(statement).await {
-                let failure = Failure::from(error);
+            if let Err(failure) = self.run_statement(next, statement).await {
                 let usable = failure.leaves_connection_usable();
-                let error = refused(next, number, failure, self.settings);
+                let (error, said) = refused(next, number, failure, self.settings);
                 if usable {
-                    self.write(self.mark(next, number, &error, true)?, true).await?;
+                    self.write(next.mark(number, &said)?, true).await?;
                 }
                 return Err(error);
             }
         }
-        self.write(done(next, begun.elapsed())?, true).await
+        self.write(next.done(begun.elapsed())?, true).await
+    }
+
+    /// Runs a statement that is a transaction by itself, and gives way to others as steps do.
+    async fn run_statement(&self, next: &PendingFile, statement: &str) -> Result<(), Failure> {
+        let [briefly, patiently] = [self.settings.lock_timeout, self.settings.patience].map(milliseconds);
+        // It waits for the transactions of others, and nobody waits behind it. After a time-out something stays that serves nobody.
+        let is_beside = statement.split(|character: char| !character.is_alphabetic()).any(|word| word.eq_ignore_ascii_case("CONCURRENTLY"));
+        if is_beside {
+            self.set_lock_timeout(briefly, patiently).await?;
+            self.lease().batch_execute(statement).await?;
+            return self.set_lock_timeout(patiently, briefly).await;
+        }
+        // A procedure may have committed a part of its work.
+        let may_repeat = !statement.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("CALL"));
+        let mut patience = Patience::new(self.settings);
+        loop {
+            match self.lease().batch_execute(statement).await.map_err(Failure::from) {
+                Err(failure) if may_repeat && gives_way(&failure) && patience.pause().await => {
+                    tracing::info!(file = next.file.name(), "a table is locked by others; trying again");
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Sets the session's limit, unless the file has set one of its own.
+    async fn set_lock_timeout(&self, from: u128, to: u128) -> Result<(), Failure> {
+        let text = format!(
+            "SELECT set_config(name, '{to}', false) FROM pg_catalog.pg_settings WHERE name = 'lock_timeout' AND setting = '{from}'"
+        );
+        Ok(self.lease().batch_execute(&text).await?)
     }
 
     /// Writes a record, and has copies dropped if the file may have written.
@@ -167,25 +207,10 @@ impl Runner<'_> {
         Ok(())
     }
 
-    fn mark(&self, next: &PendingFile, statement: u32, error: &Error, blocks: bool) -> Result<MigrationRecord> {
-        let said = std::error::Error::source(error).map_or_else(|| CUT_OFF.to_owned(), ToString::to_string);
-        let text = beginning(next, statement).to_owned();
-        let done = blocks.then(|| next.checksum_before(statement));
-        let record = records::new(None, Some(next.file.name().to_owned()), next.file.description().to_owned(), Duration::ZERO)?;
-        Ok(MigrationRecord {
-            checksum: Some(next.file.checksum()),
-            dirty: Some(DirtyMark { statement, text, error: said, blocks, done }),
-            ..record
-        })
-    }
-
     fn lease(&self) -> &Lease {
         &self.turn.lease
     }
 }
-
-/// What a mark says until something is heard of its statement.
-const CUT_OFF: &str = "it was begun and nobody has seen its end: it was cut off, or the connection broke";
 
 /// Says how a file goes on.
 pub(crate) async fn resolve(
@@ -199,12 +224,7 @@ pub(crate) async fn resolve(
     let limit = pool.limits().prepare;
     let outcome = within(limit, async {
         turn.lease.batch_execute(&begin(limit)).await?;
-        let record = records::all(&turn.lease).await?.into_iter().find(|record| record.file_name.as_deref() == Some(file));
-        let Some(mut record) = record.filter(|record| record.dirty.is_some()) else {
-            let message = format!("`{file}` is no SQL file that stopped in its middle; `migration_status` names those");
-            return Err(Error::new(ErrorKind::InvalidConfig, message).with_tier(Role::Truth).into());
-        };
-        record.resolve(resolution);
+        let record = MigrationRecord::resolved(records::all(&turn.lease).await?, file, resolution)?;
         records::put(&turn.lease, record).await?;
         void(&turn.lease, schemas).await?;
         Ok(turn.lease.batch_execute("COMMIT").await?)
@@ -214,57 +234,34 @@ pub(crate) async fn resolve(
     turn.give_back(pool, outcome).await
 }
 
-fn done(next: &PendingFile, took: Duration) -> Result<MigrationRecord> {
-    let record = records::new(None, Some(next.file.name().to_owned()), next.file.description().to_owned(), took)?;
-    Ok(MigrationRecord { checksum: Some(next.file.checksum()), ..record })
-}
-
-/// What the database said of a statement, which is the source, and where that was.
-fn refused(next: &PendingFile, statement: u32, failure: Failure, settings: &MigrationSettings) -> Error {
-    let name = next.file.name();
-    let left = if next.file.in_transaction() { "nothing of the file is left" } else { "what stands in front of it took effect" };
-    let (code, said) = match &failure {
-        Failure::Driver(error) => (error.code().map(|code| code.code().to_owned()), error.as_db_error().map(ToString::to_string)),
-        Failure::Elapsed(_) | Failure::Found(_) => (None, None),
+/// The error of a statement, and what the database said of it.
+fn refused(next: &PendingFile, statement: u32, failure: Failure, settings: &MigrationSettings) -> (Error, String) {
+    let code = failure.code().map(str::to_owned);
+    let said = match &failure {
+        Failure::Driver(error) => error.as_db_error().map_or_else(|| "the connection broke".to_owned(), ToString::to_string),
+        Failure::Elapsed(limit) => format!("the server did not answer within {limit:?}"),
+        Failure::Found(error) => error.to_string(),
     };
-    let kind = match (code.as_deref(), &said) {
-        (Some("55P03"), _) => ErrorKind::Timeout,
-        (Some("42501"), _) => ErrorKind::AccessDenied,
-        (Some(code), _) if code.starts_with("23") => ErrorKind::ConstraintViolation,
-        (Some(code), _) if code.starts_with("42") || code.starts_with("22") => ErrorKind::InvalidQuery,
-        (Some("40001" | "40P01"), _) => ErrorKind::TransactionFailed,
-        _ => of_kind(&failure),
+    let is_lost = failure.is_connection_loss();
+    let source = failure.into_error(Attempt::Log);
+    let kind = match code.as_deref() {
+        Some("55P03") => ErrorKind::Timeout,
+        Some("42501") => ErrorKind::AccessDenied,
+        Some("40001" | "40P01") => ErrorKind::TransactionFailed,
+        Some(code) if code.starts_with("23") => ErrorKind::ConstraintViolation,
+        Some(code) if code.starts_with("42") || code.starts_with("22") => ErrorKind::InvalidQuery,
+        Some(_) if !is_lost => ErrorKind::TransactionFailed,
+        _ if is_lost => ErrorKind::L3Unavailable,
+        _ => source.kind(),
     };
-    let remedy = match kind {
-        ErrorKind::Timeout => {
+    let remedy = match (code.as_deref(), kind) {
+        (Some("55P03"), _) => {
             format!("others kept a lock in its way for {:?}; let long transactions end, then run it again", settings.patience)
         }
+        (_, ErrorKind::L3Unavailable | ErrorKind::Timeout) => "see to the server, then run it again".to_owned(),
         _ => "mend the file, or the rows, and run it again".to_owned(),
     };
-    let (said, text) = (said.unwrap_or_else(|| "the connection broke".to_owned()), beginning(next, statement));
-    let message = format!("statement {statement} of `{name}` failed, {left}: {said}; {remedy}. The statement: {text}");
-    Error::new(kind, message).with_tier(Role::Truth).with_source(Said(said))
-}
-
-fn of_kind(failure: &Failure) -> ErrorKind {
-    if failure.is_connection_loss() { ErrorKind::L3Unavailable } else { ErrorKind::TransactionFailed }
-}
-
-/// The server's words.
-#[derive(Debug)]
-struct Said(String);
-
-impl std::fmt::Display for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Said {}
-
-fn beginning(next: &PendingFile, statement: u32) -> &str {
-    let statement = next.statements.get((statement as usize).saturating_sub(1)).map_or("", String::as_str);
-    &statement[..statement.floor_char_boundary(LONGEST_TEXT)]
+    (next.refused(statement, kind, &said, &remedy).with_source(source), said)
 }
 
 fn of_log(failure: Failure) -> Error {

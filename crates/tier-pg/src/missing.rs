@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use store_core::facet::MissingIndex;
-use store_core::sql::{Dialect, create_statements, index_plans};
+use store_core::sql::{Dialect, index_plans};
 use store_core::{BoundSchema, Result};
 use tokio_postgres::Row;
 
@@ -30,15 +30,21 @@ pub(crate) async fn missing_tables(pool: &Pool, schemas: &[Arc<BoundSchema>]) ->
 
 /// The triggers without which records that the database deletes or changes by itself would stay in the caches.
 async fn unwatched(pool: &Pool, schemas: &[Arc<BoundSchema>]) -> Result<Vec<Row>> {
-    const TEXT: &str = "SELECT '_strata_watch_delete on ' || name FROM unnest($1::TEXT[], $2::TEXT[]) AS wanted (name, quoted) \
+    const TEXT: &str = "SELECT trigger || ' on ' || name FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS wanted (name, quoted, trigger) \
         WHERE to_regclass(quoted) IS NOT NULL AND NOT EXISTS \
-        (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = to_regclass(quoted) AND tgname = '_strata_watch_delete')";
-    let watched: Vec<&str> = schemas.iter().filter(|schema| triggers::are_needed(schema)).map(|schema| schema.table()).collect();
-    if watched.is_empty() {
+        (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = to_regclass(quoted) AND tgname = trigger)";
+    let (mut names, mut quoted, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    for schema in schemas {
+        for trigger in triggers::needed(schema) {
+            names.push(schema.table());
+            quoted.push(Dialect::Postgres.quote_table(schema.table()));
+            wanted.push(trigger);
+        }
+    }
+    if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let quoted: Vec<String> = watched.iter().map(|name| Dialect::Postgres.quote_table(name)).collect();
-    pool.read(TEXT, &[&watched, &quoted], Attempt::Log).await
+    pool.read(TEXT, &[&names, &quoted, &wanted], Attempt::Log).await
 }
 
 /// Refuses tables and views on the search path that lack a column.
@@ -73,9 +79,9 @@ pub(crate) async fn missing_indexes(pool: &Pool, schemas: &[Arc<BoundSchema>]) -
 }
 
 fn lacking(schema: &BoundSchema, present: &[Index]) -> Vec<MissingIndex> {
-    let statements = create_statements(Dialect::Postgres, schema).into_iter().skip(1);
-    let plans = index_plans(Dialect::Postgres, schema).into_iter().zip(statements);
-    let missing = plans.filter(|(plan, _)| !present.iter().any(|index| index.serves(plan))).map(|(plan, statement)| {
+    let plans = index_plans(Dialect::Postgres, schema).into_iter();
+    let missing = plans.filter(|plan| !present.iter().any(|index| index.serves(plan))).map(|plan| {
+        let statement = plan.create_statement(Dialect::Postgres, schema, false);
         let taken = present.iter().any(|index| index.name == plan.name);
         let statement = if taken {
             format!("DROP INDEX {}; {statement}", Dialect::Postgres.quote_table(&catalog::beside(schema, &plan.name)))

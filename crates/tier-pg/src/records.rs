@@ -1,6 +1,6 @@
 //! What migrations have done, in `_strata_migrations`.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use store_core::{DirtyMark, MigrationRecord, Result, Timestamp};
 use tokio_postgres::Row;
@@ -51,18 +51,10 @@ fn record(row: &Row) -> Result<MigrationRecord, Failure> {
     })
 }
 
-/// A record of now, without its number.
-pub(crate) fn new(schema: Option<String>, file_name: Option<String>, what: String, took: Duration) -> Result<MigrationRecord> {
-    let applied_at = Timestamp::from_system_time(SystemTime::now())?;
-    // As it is stored.
-    let took = Duration::from_micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    Ok(MigrationRecord { id: 0, schema, file_name, what, applied_at, took, checksum: None, dirty: None })
-}
-
 /// Writes a record, in the place of an earlier one of the same file, and answers it with its number. A transaction that writes is open.
 pub(crate) async fn put(lease: &Lease, record: MigrationRecord) -> Result<MigrationRecord, Failure> {
     if let Some(file) = &record.file_name {
-        lease.execute(FORGET, &[file]).await?;
+        forget(lease, file).await?;
     }
     let mark = record.dirty.as_ref();
     let took = i64::try_from(record.took.as_micros()).unwrap_or(i64::MAX);
@@ -85,6 +77,12 @@ pub(crate) async fn put(lease: &Lease, record: MigrationRecord) -> Result<Migrat
         )
         .await?;
     Ok(MigrationRecord { id: row.try_get::<_, i64>(0)?.unsigned_abs(), ..record })
+}
+
+/// Drops the record of a file. A transaction that writes is open.
+pub(crate) async fn forget(lease: &Lease, file: &str) -> Result<(), Failure> {
+    lease.execute(FORGET, &[&file]).await?;
+    Ok(())
 }
 
 /// PostgreSQL's text cannot hold the character NUL, and what is told must not keep the record from being written.

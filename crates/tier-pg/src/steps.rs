@@ -16,8 +16,7 @@ use crate::survey::{Survey, Task, Wanted, survey};
 use crate::turn::Turn;
 use crate::write::end;
 
-/// The pauses between two attempts to get the locks of a table.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between two attempts to get the locks of a table.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long what failed is looked into, for its error and to clean up.
@@ -69,7 +68,10 @@ async fn together(pool: &Pool, turn: &Turn, tasks: &[Task], settings: &Migration
             Err(failure) if gives_way(&failure) && patience.pause().await => {
                 tracing::info!(step = tasks[at].step.what, "a table is locked by others; trying again");
             }
-            Err(failure) => return Err(failed(&turn.lease, failure, &tasks[at], settings).await),
+            Err(failure) => {
+                let holders = holders_of(&turn.lease, &failure, &tasks[at]).await;
+                return Err(failed(&turn.lease, failure, &tasks[at], settings, &holders, false).await);
+            }
         }
     }
 }
@@ -92,7 +94,7 @@ async fn attempt(
         tracing::info!(schema = step.schema, step = place + 1, of = tasks.len(), "migrating: {}", step.what);
         let work = async {
             lease.batch_execute(&step.sql).await?;
-            records::put(lease, records::new(step.schema.clone(), None, step.what.clone(), begun.elapsed())?).await
+            records::put(lease, MigrationRecord::new(step.schema.clone(), step.what.clone(), begun.elapsed())?).await
         };
         records.push(within(limit, work).await?);
     }
@@ -107,23 +109,18 @@ async fn outside(pool: &Pool, turn: &Turn, task: &Task, settings: &MigrationSett
     tracing::info!(schema = step.schema, "migrating beside readers and writers: {}", step.what);
     turn.alter();
     let work = async {
-        lease.batch_execute(&session(settings)).await?;
+        // Nobody waits behind it, so it may wait longer.
+        lease.batch_execute(&session(settings.patience)).await?;
         lease.batch_execute(&step.sql).await?;
         Ok::<(), Failure>(())
     };
     if let Err(failure) = work.await {
-        if let Some(index) = task.index.as_ref().filter(|_| failure.leaves_connection_usable()) {
-            let name = task.schema.as_ref().map_or_else(|| index.name.clone(), |schema| catalog::beside(schema, &index.name));
-            let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", Dialect::Postgres.quote_table(&name));
-            let dropped = within(INQUIRY, async { Ok(lease.batch_execute(&drop).await?) }).await;
-            if let Err(failure) = dropped {
-                let error = failure.into_error(Attempt::Log);
-                tracing::warn!(%error, index = index.name, "what is left of the index stays until the next migration drops it");
-            }
-        }
-        return Err(failed(lease, failure, task, settings).await);
+        // Whoever is in the way may be gone once it is cleaned up.
+        let holders = holders_of(lease, &failure, task).await;
+        let is_left = failure.leaves_connection_usable() && !clean_up(lease, task, settings).await;
+        return Err(failed(lease, failure, task, settings, &holders, is_left).await);
     }
-    let record = records::new(step.schema.clone(), None, step.what.clone(), begun.elapsed())?;
+    let record = MigrationRecord::new(step.schema.clone(), step.what.clone(), begun.elapsed())?;
     let outcome = within(pool.limits().prepare, async {
         lease.batch_execute(&begin(pool.limits().prepare)).await?;
         let record = records::put(lease, record).await?;
@@ -134,10 +131,33 @@ async fn outside(pool: &Pool, turn: &Turn, task: &Task, settings: &MigrationSett
     end(pool, lease, outcome).await.map_err(|failure| failure.into_error(Attempt::Log))
 }
 
-/// Sets a session up for statements that are in no transaction: nobody waits behind them, so they may wait longer.
-pub(crate) fn session(settings: &MigrationSettings) -> String {
-    let patience = milliseconds(settings.patience);
-    format!("SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = {patience}; SET strata.writer = 'off'")
+/// Drops what is left of an index that was not made to its end. `false` where something stays.
+async fn clean_up(lease: &Lease, task: &Task, settings: &MigrationSettings) -> bool {
+    let Some(index) = &task.index else { return true };
+    let name = task.schema.as_ref().map_or_else(|| index.name.clone(), |schema| catalog::beside(schema, &index.name));
+    // The server gives up before the inquiry does, so that the session can still be asked.
+    let limit = milliseconds(settings.patience.min(INQUIRY / 2));
+    let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", Dialect::Postgres.quote_table(&name));
+    let dropped = within(INQUIRY, async {
+        lease.batch_execute(&format!("SET lock_timeout = {limit}")).await?;
+        Ok(lease.batch_execute(&drop).await?)
+    });
+    match dropped.await {
+        Ok(()) => true,
+        Err(failure) => {
+            let error = failure.into_error(Attempt::Log);
+            tracing::warn!(%error, index = index.name, "what is left of the index stays until the next migration drops it");
+            false
+        }
+    }
+}
+
+/// Sets a session up for statements that are in no transaction.
+pub(crate) fn session(lock_timeout: Duration) -> String {
+    let lock_timeout = milliseconds(lock_timeout);
+    format!(
+        "SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = {lock_timeout}; SET strata.writer = 'off'"
+    )
 }
 
 /// How long somebody goes on trying for locks.
@@ -147,8 +167,9 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
+    /// The first pause is as long as an attempt, so that others have the table for half of the time at least.
     pub(crate) fn new(settings: &MigrationSettings) -> Self {
-        Patience { end: Instant::now() + settings.patience, pause: FIRST_PAUSE }
+        Patience { end: Instant::now() + settings.patience, pause: settings.lock_timeout }
     }
 
     /// Lets others through. `false`, at once, where there is no time left.
@@ -158,7 +179,7 @@ impl Patience {
             return false;
         }
         tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE.max(self.pause));
         true
     }
 }
@@ -168,7 +189,8 @@ pub(crate) fn gives_way(failure: &Failure) -> bool {
     matches!(failure.code(), Some("55P03" | "40P01"))
 }
 
-async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &MigrationSettings) -> Error {
+/// The error of a step. `is_left` says whether something stays of it that the next migration takes away.
+async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &MigrationSettings, holders: &str, is_left: bool) -> Error {
     let (step, code) = (&task.step, failure.code().map(str::to_owned));
     let of_schema = |error: Error| match &task.schema {
         Some(schema) => error.with_schema(schema.name()),
@@ -177,13 +199,10 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
     let new = |kind, message: String| of_schema(Error::new(kind, message).with_tier(Role::Truth));
     match (code.as_deref(), &task.schema, &task.index) {
         (Some("55P03"), ..) => {
-            let holders = match &task.schema {
-                Some(schema) => within(INQUIRY, holders(lease, schema.table())).await.unwrap_or_default(),
-                None => String::new(),
-            };
+            let left = if is_left { "an index without use is left, which the next migration drops" } else { "nothing of it is left" };
             let message = format!(
-                "could not {} within {:?}, as others kept a lock in its way{holders}; nothing of it is left. Let long transactions end \
-                 (see `pg_stat_activity`), then migrate again, or raise `migration.patience`",
+                "could not {} within {:?}, as others kept a lock in its way{holders}; {left}. Let long transactions end (see `pg_stat_activity`), then migrate \
+                 again, or raise `migration.patience`",
                 step.what, settings.patience
             );
             new(ErrorKind::Timeout, message)
@@ -208,6 +227,13 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
                 [column] => error.with_column(*column),
                 _ => error,
             }
+        }
+        (Some("23514"), Some(schema), _) if step.sql.contains("ATTACH PARTITION") => {
+            let message = format!(
+                "could not {}: rows that belong there were written to the default partition meanwhile; migrate again, which moves them",
+                step.what
+            );
+            catalog::mismatch(schema, message).with_source(failure.into_error(Attempt::Table(schema)))
         }
         (Some("23503" | "23514"), Some(schema), _) => {
             let said = failure.into_error(Attempt::Table(schema));
@@ -242,10 +268,31 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
     }
 }
 
+/// Who kept a step from a lock, in words; nothing after another failure.
+async fn holders_of(lease: &Lease, failure: &Failure, task: &Task) -> String {
+    match &task.schema {
+        Some(schema) if failure.code() == Some("55P03") => within(INQUIRY, holders(lease, schema.table())).await.unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
 /// Who has a lock on a table, in words.
 async fn holders(lease: &Lease, table: &str) -> Result<String, Failure> {
     const TEXT: &str = "SELECT string_agg(DISTINCT pid::TEXT, ', ') FROM pg_catalog.pg_locks \
         WHERE relation = to_regclass($1::TEXT) AND granted AND pid <> pg_backend_pid()";
     let processes: Option<String> = lease.query_one(TEXT, &[&Dialect::Postgres.quote_table(table)]).await?.try_get(0)?;
     Ok(processes.map_or_else(String::new, |processes| format!(" (now the server's processes {processes})")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_have_the_table_for_as_long_as_an_attempt_takes() {
+        for lock_timeout in [Duration::from_millis(50), Duration::from_secs(2), Duration::from_secs(30)] {
+            let settings = MigrationSettings { lock_timeout, ..MigrationSettings::default() };
+            assert!(Patience::new(&settings).pause >= lock_timeout);
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use store_core::sql::{Dialect, IndexPlan, column_definition, create_statements, explain_left_column, explain_look_alike, index_plans};
+use store_core::sql::{
+    Dialect, IndexPlan, column_definition, create_statements, explain_left_column, explain_left_rule, explain_look_alike,
+    explain_nullable_column, index_plans,
+};
 use store_core::{Blocking, BoundSchema, ColumnDefinition, Drift, Error, ErrorKind, MigrationPlan, MigrationStep};
 
 use crate::catalog::{self, Index, Relation};
@@ -126,6 +129,8 @@ struct Part {
     new: Vec<Task>,
     /// What changes the table, or makes readers or writers of it wait.
     changes: Vec<Task>,
+    /// Indexes that make writers wait, in a transaction of their own: what changes the table keeps readers waiting to the end of its own.
+    indexes: Vec<Task>,
     /// What can be in no transaction.
     outside: Vec<Task>,
     /// What needs other tables, each in a transaction of its own.
@@ -144,12 +149,13 @@ pub(crate) async fn survey(lease: &Lease, wanted: Wanted<'_>) -> Result<Survey, 
         survey.refuse("strata", failure)?;
     }
     requirements::add(lease, wanted.schemas, &mut new, &mut survey).await?;
-    let (mut changes, mut outside, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changes, mut indexes, mut outside, mut last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for schema in wanted.schemas {
         match of_schema(lease, schema, wanted).await {
             Ok(part) => {
                 new.extend(part.new);
                 changes.push(part.changes);
+                indexes.push(part.indexes);
                 outside.extend(part.outside.into_iter().map(|task| vec![task]));
                 last.extend(part.last.into_iter().map(|task| vec![task]));
                 survey.drift.extend(part.drift);
@@ -157,7 +163,8 @@ pub(crate) async fn survey(lease: &Lease, wanted: Wanted<'_>) -> Result<Survey, 
             Err(failure) => survey.refuse(schema.name(), failure)?,
         }
     }
-    survey.groups = std::iter::once(new).chain(changes).chain(outside).chain(last).filter(|group| !group.is_empty()).collect();
+    let groups = std::iter::once(new).chain(changes).chain(indexes).chain(outside).chain(last);
+    survey.groups = groups.filter(|group| !group.is_empty()).collect();
     Ok(survey)
 }
 
@@ -210,14 +217,15 @@ async fn of_schema(lease: &Lease, schema: &Arc<BoundSchema>, wanted: Wanted<'_>)
 }
 
 async fn new_table(lease: &Lease, schema: &Arc<BoundSchema>) -> Result<Part, Failure> {
-    // The table, and then its indexes in the order of their plans.
-    let mut statements = create_statements(DIALECT, schema).into_iter();
     let (what, why) = (format!("make the table `{}`", schema.table()), "the model has none");
-    let create = step(Some(schema), what, why, statements.next().unwrap_or_default(), Blocking::Nobody);
+    // Its indexes follow, each as a step.
+    let sql = create_statements(DIALECT, schema).swap_remove(0);
+    let create = step(Some(schema), what, why, sql, Blocking::Nobody);
     let mut new = vec![task(Some(schema), None, create)];
     partitions::of_new_table(lease, schema, &mut new).await?;
-    for (index, sql) in index_plans(DIALECT, schema).into_iter().zip(statements) {
+    for index in index_plans(DIALECT, schema) {
         catalog::check_name_is_free(lease, schema, &index).await?;
+        let sql = index.create_statement(DIALECT, schema, false);
         new.push(index_task(schema, index, sql, Blocking::Nobody));
     }
     Ok(Part { new, ..Part::default() })
@@ -245,6 +253,12 @@ async fn old_table(lease: &Lease, schema: &Arc<BoundSchema>, relation: &Relation
     }
     partitions::of_old_table(lease, schema, relation, large_table, &mut part).await?;
     add_indexes(lease, schema, relation, large_table, &mut part).await?;
+    for column in schema.definition().columns().iter().filter(|column| !column.nullable) {
+        if present.iter().any(|present| present.name == column.name && present.is_nullable) {
+            let remedy = format!("run: ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", DIALECT.quote(column.name));
+            part.drift.push(drift(schema, column.name, explain_nullable_column(column.name, &remedy)));
+        }
+    }
     for left in present.iter().filter(|column| !catalog::is_known(schema, &column.name)) {
         part.drift.push(drift(schema, &left.name, explain_left_column(DIALECT, schema.table(), &left.name)));
     }
@@ -259,23 +273,43 @@ async fn add_indexes(
     part: &mut Part,
 ) -> Result<(), Failure> {
     let present = catalog::indexes(lease, relation.oid).await?;
-    let statements = create_statements(DIALECT, schema).into_iter().skip(1);
-    let lacking: Vec<_> = index_plans(DIALECT, schema)
-        .into_iter()
-        .zip(statements)
-        .filter(|(plan, _)| !present.iter().any(|index| index.serves(plan)))
-        .collect();
+    let plans = index_plans(DIALECT, schema);
+    for left in present.iter().filter(|index| index.is_left(schema, &plans)) {
+        let drop = match left.is_of_constraint {
+            true => format!("ALTER TABLE {} DROP CONSTRAINT {}", DIALECT.quote_table(schema.table()), DIALECT.quote(&left.name)),
+            false => format!("DROP INDEX {}", DIALECT.quote_table(&catalog::beside(schema, &left.name))),
+        };
+        part.drift.push(of_schema_drift(schema, explain_left_rule(&format!("unique index `{}`", left.name), &drop)));
+    }
+    let lacking: Vec<IndexPlan> = plans.into_iter().filter(|plan| !present.iter().any(|index| index.serves(plan))).collect();
     if lacking.is_empty() {
         return Ok(());
     }
     let is_beside = relation.is_plain_table() && catalog::estimated_rows(lease, relation.oid).await? >= large_table;
-    for (plan, sql) in lacking {
-        let holder = present.iter().find(|index| index.name == plan.name);
-        match holder {
+    for plan in lacking {
+        let sql = plan.create_statement(DIALECT, schema, is_beside);
+        match present.iter().find(|index| index.name == plan.name) {
             Some(Index { is_valid: true, .. }) => {
                 let name = DIALECT.quote_table(&catalog::beside(schema, &plan.name));
                 let message = format!("the index {name} exists and differs; run: DROP INDEX {name}; {sql}");
                 return Err(catalog::mismatch(schema, message).into());
+            }
+            Some(Index { is_being_made: true, .. }) => {
+                part.drift.push(of_schema_drift(
+                    schema,
+                    format!("the index `{}` is being made by another session; migrate again once that is done", plan.name),
+                ));
+                continue;
+            }
+            // It is valid once all partitions have it.
+            Some(_) if relation.is_divided() => {
+                let what = format!(
+                    "the index `{}` of the divided table is not on all of its partitions, and so not in force; make it on the others, and attach those \
+                     (ALTER INDEX … ATTACH PARTITION …)",
+                    plan.name
+                );
+                part.drift.push(of_schema_drift(schema, what));
+                continue;
             }
             Some(_) => {
                 let what = format!("drop what is left of the index `{}`", plan.name);
@@ -289,12 +323,11 @@ async fn add_indexes(
             None => catalog::check_name_is_free(lease, schema, &plan).await?,
         }
         if is_beside {
-            let sql = sql.replacen("INDEX IF NOT EXISTS", "INDEX CONCURRENTLY IF NOT EXISTS", 1);
             let mut task = index_task(schema, plan, sql, Blocking::Nobody);
             task.step.in_transaction = false;
             part.outside.push(task);
         } else {
-            part.changes.push(index_task(schema, plan, sql, Blocking::Writers));
+            part.indexes.push(index_task(schema, plan, sql, Blocking::Writers));
         }
     }
     Ok(())
@@ -315,5 +348,9 @@ fn step(schema: Option<&BoundSchema>, what: String, why: &str, sql: String, bloc
 }
 
 fn drift(schema: &BoundSchema, column: &str, what: String) -> Drift {
-    Drift { schema: schema.name().to_owned(), column: Some(column.to_owned()), what, is_refused: false }
+    Drift { column: Some(column.to_owned()), ..of_schema_drift(schema, what) }
+}
+
+fn of_schema_drift(schema: &BoundSchema, what: String) -> Drift {
+    Drift { schema: schema.name().to_owned(), column: None, what, is_refused: false }
 }

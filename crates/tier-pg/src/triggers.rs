@@ -15,7 +15,7 @@ use std::fmt::Write;
 
 use store_core::facet::BULK_LOG_LIMIT;
 use store_core::sql::{Dialect, VERSION_COLUMN};
-use store_core::{BoundSchema, ColumnType};
+use store_core::{BoundSchema, ColumnType, OnDelete};
 
 use crate::catalog::Relation;
 use crate::error::Failure;
@@ -177,6 +177,14 @@ pub(crate) async fn missing(
 /// Whether the database changes records of a schema that nobody wrote, so that they must reach the log whether others write or not.
 pub(crate) fn are_needed(schema: &BoundSchema) -> bool {
     schema.references().any(|(reference, _)| reference.on_delete.changes_records())
+}
+
+/// The triggers that hear of what the database does to records of a schema by itself.
+pub(crate) fn needed(schema: &BoundSchema) -> impl Iterator<Item = &'static str> {
+    let does = |what: OnDelete| schema.references().any(|(reference, _)| reference.on_delete == what);
+    let of_deletions = does(OnDelete::Cascade).then_some("_strata_watch_delete");
+    let of_changes = does(OnDelete::SetNull).then_some(["_strata_watch_row", "_strata_watch_update"]);
+    of_deletions.into_iter().chain(of_changes.into_iter().flatten())
 }
 
 /// The text form of the key of a row `r`.

@@ -15,10 +15,12 @@ pub(crate) fn check(connection: &Connection, schema: &BoundSchema, remedy: impl 
         .query_row(TEXT, [schema.table()], |row| row.get(0))
         .optional()
         .map_err(|error| error::from_sqlite(error, Origin::Own).with_schema(schema.name()))?;
-    let sql = sql.unwrap_or_default();
+    let sql = plain(&sql.unwrap_or_default());
     for plan in constraint_plans(Dialect::Sqlite, schema) {
         // Another table's new name is written into a reference to it, as SQLite spells it.
-        if sql.contains(&plan.definition) || (plan.is_reference && sql.contains(&format!("CONSTRAINT {}", quote(&plan.name)))) {
+        if sql.contains(&plain(&plan.definition))
+            || (plan.is_reference && sql.contains(&plain(&format!("CONSTRAINT {}FOREIGN", plan.name))))
+        {
             continue;
         }
         let what = if plan.is_reference { "reference" } else { "check" };
@@ -30,6 +32,16 @@ pub(crate) fn check(connection: &Connection, schema: &BoundSchema, remedy: impl 
         });
     }
     Ok(())
+}
+
+/// SQL without quotes around names and without space: a column that was renamed stands in quotes.
+fn plain(sql: &str) -> String {
+    let mut is_text = false;
+    let counts = |character: &char| {
+        is_text ^= *character == '\'';
+        is_text || !(character.is_whitespace() || *character == '"')
+    };
+    sql.chars().filter(counts).collect()
 }
 
 /// The triggers that a table lacks: their names, and the statements that make them.
@@ -50,6 +62,11 @@ pub(crate) fn missing_triggers(connection: &Connection, schema: &BoundSchema) ->
         }
     }
     Ok(missing)
+}
+
+/// The names of the triggers that a table must have.
+pub(crate) fn trigger_names(schema: &BoundSchema) -> impl Iterator<Item = String> {
+    triggers(schema).into_iter().map(|(name, _)| name)
 }
 
 fn triggers(schema: &BoundSchema) -> Vec<(String, String)> {

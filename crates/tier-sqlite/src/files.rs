@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::LogKind;
 use store_core::sql::Dialect;
-use store_core::{BoundSchema, DirtyMark, Error, ErrorKind, MigrationFile, MigrationRecord, PendingFile, Resolution, Result, Role};
+use store_core::{BoundSchema, Error, ErrorKind, MigrationFile, MigrationRecord, PendingFile, Resolution, Result, Role};
 
 use crate::commit::{draw_versions, kind_name, microseconds_before_now, transaction, write_entry};
 use crate::error::{self, Origin};
@@ -14,105 +14,162 @@ use crate::migrations::migrate;
 use crate::records;
 use crate::workers::Worker;
 
-/// As much of a statement as a mark and a message hold.
-const LONGEST_TEXT: usize = 1_000;
+/// What became of the first file that was not run yet.
+enum Next {
+    Done(MigrationRecord),
+    /// It is to be run statement by statement, and this is its first mark.
+    Outside(PendingFile, MigrationRecord),
+    /// References are enforced where it asks for the opposite, or not where it does not: within a transaction that cannot be changed.
+    OtherReferences,
+}
 
 /// Runs the first file that was not run yet; `None` if all were.
 pub(crate) fn run_next(worker: &mut Worker, files: &[MigrationFile], schemas: &[Arc<BoundSchema>]) -> Result<Option<MigrationRecord>> {
-    let mut failed: Option<(PendingFile, u32, String)> = None;
+    let mut are_enforced = true;
+    let outcome = loop {
+        match attempt(worker, files, schemas, are_enforced) {
+            Ok(None) => return Ok(None),
+            Ok(Some(Next::OtherReferences)) => {
+                are_enforced = !are_enforced;
+                worker
+                    .connection
+                    .pragma_update(None, "foreign_keys", are_enforced)
+                    .map_err(|error| error::from_sqlite(error, Origin::Own))?;
+            }
+            Ok(Some(Next::Done(record))) => break Ok(record),
+            Ok(Some(Next::Outside(next, mark))) => break run_outside(worker, &next, mark, schemas),
+            Err(error) => break Err(error),
+        }
+    };
+    // A file may have set the connection up as it likes.
+    let reopened = worker.reopen();
+    let record = outcome?;
+    reopened.map(|()| Some(record))
+}
+
+/// Chooses a file, and runs it in the same transaction if it is one, so that no two processes run it.
+fn attempt(worker: &Worker, files: &[MigrationFile], schemas: &[Arc<BoundSchema>], are_enforced: bool) -> Result<Option<Next>> {
+    let mut failed: Option<MigrationRecord> = None;
     let outcome = transaction(worker, Origin::Own, |connection| {
         // Strata's own tables alone: the files may be what makes the others fit.
         migrate(connection, &[])?;
-        let pending = MigrationFile::pending(files, &records::all(connection)?, Dialect::Sqlite)?;
+        let records = without_forgotten(connection, files)?;
+        let pending = MigrationFile::pending(files, &records, Dialect::Sqlite)?;
         let Some(next) = pending.into_iter().next() else { return Ok(None) };
         if !next.file.in_transaction() && !next.is_done {
-            return Ok(Some(Next::Outside(next)));
+            let mark = records::put(connection, next.mark(next.first, PendingFile::CUT_OFF)?)?;
+            return Ok(Some(Next::Outside(next, mark)));
         }
         let begun = Instant::now();
         if !next.is_done {
-            for (statement, number) in next.statements.iter().zip(1..) {
-                connection.execute_batch(statement).map_err(|error| {
-                    failed = Some((next.clone(), number, error.to_string()));
-                    refused(&next, number, error)
-                })?;
+            if next.statements.iter().any(|statement| ends_enforcement(statement)) == are_enforced {
+                return Ok(Some(Next::OtherReferences));
+            }
+            for (number, statement) in next.left() {
+                if let Err(error) = connection.execute_batch(statement) {
+                    failed = Some(next.mark(number, &error.to_string())?);
+                    return Err(refused(&next, number, error));
+                }
+            }
+            if !are_enforced && let Some(said) = broken_reference(connection)? {
+                failed = Some(next.mark(next.last(), &said)?);
+                let error = next.refused(0, ErrorKind::ConstraintViolation, &said, "mend the file, or the rows, and run it again");
+                return Err(error.with_retryable(false));
             }
             void(connection, schemas)?;
         }
-        done(connection, &next, begun.elapsed()).map(|record| Some(Next::Done(record)))
+        records::put(connection, next.done(begun.elapsed())?).map(|record| Some(Next::Done(record)))
     });
-    match outcome {
-        Ok(Some(Next::Done(record))) => Ok(Some(record)),
-        Ok(Some(Next::Outside(next))) => {
-            let outcome = run_outside(worker, &next, schemas);
-            // A file may have turned them off to make a table anew.
-            let restored = worker.connection.pragma_update(None, "foreign_keys", true);
-            outcome.and_then(|record| restored.map(|()| Some(record)).map_err(|error| error::from_sqlite(error, Origin::Own)))
-        }
-        Ok(None) => Ok(None),
-        Err(error) => {
-            if let Some((next, number, said)) = failed {
-                transaction(worker, Origin::Own, |connection| {
-                    migrate(connection, &[])?;
-                    mark(connection, &next, number, said, false)
-                })?;
-            }
-            Err(error)
+    if let (Err(_), Some(mark)) = (&outcome, failed) {
+        let marked = transaction(worker, Origin::Own, |connection| {
+            migrate(connection, &[])?;
+            without_forgotten(connection, files)?;
+            keep_mark(connection, mark)
+        });
+        if let Err(error) = marked {
+            tracing::warn!(%error, "the failure of an SQL file cannot be recorded");
         }
     }
+    outcome
 }
 
-enum Next {
-    Done(MigrationRecord),
-    Outside(PendingFile),
+/// The records, those of failures of files that are gone dropped.
+fn without_forgotten(connection: &Connection, files: &[MigrationFile]) -> Result<Vec<MigrationRecord>> {
+    let records = records::all(connection)?;
+    for file in MigrationFile::forgotten(files, &records) {
+        records::forget(connection, file)?;
+    }
+    Ok(records)
+}
+
+/// Writes the mark of a file that failed, unless another process has run it since.
+fn keep_mark(connection: &Connection, mark: MigrationRecord) -> Result<()> {
+    let is_pending = |record: &MigrationRecord| record.dirty.as_ref().is_some_and(|mark| !mark.blocks);
+    if records::all(connection)?.iter().filter(|record| record.file_name == mark.file_name).all(is_pending) {
+        records::put(connection, mark)?;
+    }
+    Ok(())
+}
+
+/// Whether a statement stops SQLite from enforcing references, which it ignores without a word within a transaction.
+fn ends_enforcement(statement: &str) -> bool {
+    let plain: String = statement.chars().filter(|character| !character.is_whitespace()).collect::<String>().to_ascii_lowercase();
+    let value = plain.strip_prefix("pragmaforeign_keys").and_then(|rest| rest.strip_prefix(['=', '(']));
+    value.is_some_and(|value| matches!(value.trim_matches([')', '\'', '"']), "off" | "0" | "false" | "no"))
+}
+
+/// A reference of some row to nothing, in words.
+fn broken_reference(connection: &Connection) -> Result<Option<String>> {
+    let said = |row: &rusqlite::Row<'_>| {
+        let (table, target): (String, String) = (row.get(0)?, row.get(2)?);
+        Ok(format!("rows of `{table}` refer to rows of `{target}` that are not there (`PRAGMA foreign_key_check` lists them)"))
+    };
+    connection.query_row("PRAGMA foreign_key_check", [], said).optional().map_err(|error| error::from_sqlite(error, Origin::Own))
 }
 
 /// Runs each statement by itself. The mark of a statement stands before it runs, for whoever finds the process gone.
-fn run_outside(worker: &Worker, next: &PendingFile, schemas: &[Arc<BoundSchema>]) -> Result<MigrationRecord> {
+fn run_outside(worker: &Worker, next: &PendingFile, mut mark: MigrationRecord, schemas: &[Arc<BoundSchema>]) -> Result<MigrationRecord> {
     let begun = Instant::now();
-    for (statement, number) in next.statements.iter().zip(1..).skip((next.first as usize).saturating_sub(1)) {
-        let cut_off = "it was begun and nobody has seen its end: it was cut off, or another process is still at it".to_owned();
-        transaction(worker, Origin::Own, |connection| mark(connection, next, number, cut_off, true))?;
+    let replace = |mark: &MigrationRecord, record: MigrationRecord, has_written: bool| {
+        transaction(worker, Origin::Own, |connection| {
+            if !records::all(connection)?.contains(mark) {
+                return Err(taken_over(next));
+            }
+            if has_written {
+                void(connection, schemas)?;
+            }
+            records::put(connection, record)
+        })
+    };
+    for (number, statement) in next.left() {
+        if number > next.first {
+            mark = replace(&mark, next.mark(number, PendingFile::CUT_OFF)?, false)?;
+        }
         tracing::info!(file = next.file.name(), statement = number, of = next.statements.len(), "running a statement of an SQL file");
         if let Err(error) = worker.connection.execute_batch(statement) {
             if !worker.connection.is_autocommit() {
                 let _ = worker.connection.execute_batch("ROLLBACK");
             }
-            transaction(worker, Origin::Own, |connection| {
-                void(connection, schemas)?;
-                mark(connection, next, number, error.to_string(), true)
-            })?;
+            replace(&mark, next.mark(number, &error.to_string())?, true)?;
             return Err(refused(next, number, error));
         }
     }
-    transaction(worker, Origin::Own, |connection| {
-        void(connection, schemas)?;
-        done(connection, next, begun.elapsed())
-    })
+    replace(&mark, next.done(begun.elapsed())?, true)
+}
+
+fn taken_over(next: &PendingFile) -> Error {
+    let message = format!(
+        "`{}` was resolved by somebody else while this process was at it; see in `migration_status` how far it is, and let one process run it at a time",
+        next.file.name()
+    );
+    Error::new(ErrorKind::SchemaMismatch, message).with_tier(Role::Truth)
 }
 
 /// Says how a file goes on, within a transaction that writes.
 pub(crate) fn resolve(connection: &Connection, file: &str, resolution: Resolution, schemas: &[Arc<BoundSchema>]) -> Result<()> {
-    let record = records::all(connection)?.into_iter().find(|record| record.file_name.as_deref() == Some(file));
-    let Some(mut record) = record.filter(|record| record.dirty.is_some()) else {
-        let message = format!("`{file}` is no SQL file that stopped in its middle; `migration_status` names those");
-        return Err(Error::new(ErrorKind::InvalidConfig, message).with_tier(Role::Truth));
-    };
-    record.resolve(resolution);
+    let record = MigrationRecord::resolved(records::all(connection)?, file, resolution)?;
     records::put(connection, record)?;
     void(connection, schemas)
-}
-
-fn done(connection: &Connection, next: &PendingFile, took: Duration) -> Result<MigrationRecord> {
-    let record = records::new(None, Some(next.file.name().to_owned()), next.file.description().to_owned(), took)?;
-    records::put(connection, MigrationRecord { checksum: Some(next.file.checksum()), ..record })
-}
-
-fn mark(connection: &Connection, next: &PendingFile, statement: u32, error: String, blocks: bool) -> Result<()> {
-    let record = records::new(None, Some(next.file.name().to_owned()), next.file.description().to_owned(), Duration::ZERO)?;
-    let text = beginning(&next.statements[statement as usize - 1]).to_owned();
-    let done = blocks.then(|| next.checksum_before(statement));
-    let dirty = Some(DirtyMark { statement, text, error, blocks, done });
-    records::put(connection, MigrationRecord { checksum: Some(next.file.checksum()), dirty, ..record }).map(drop)
 }
 
 /// Has every instance drop its copies of the schemas.
@@ -128,25 +185,44 @@ fn void(connection: &Connection, schemas: &[Arc<BoundSchema>]) -> Result<()> {
 }
 
 fn refused(next: &PendingFile, number: u32, error: rusqlite::Error) -> Error {
-    let (name, statement) = (next.file.name(), beginning(&next.statements[number as usize - 1]));
-    let left = if next.file.in_transaction() { "nothing of the file is left" } else { "what stands in front of it took effect" };
-    let message = format!(
-        "statement {number} of `{name}` failed, {left}: {error}; mend the file, or the rows, and run it again. The statement: {statement}"
-    );
-    let kind = match error.sqlite_error_code() {
+    let (code, said) = (error.sqlite_error_code(), error.to_string());
+    let mapped = error::from_sqlite(error, Origin::Own);
+    let kind = match code {
         Some(rusqlite::ErrorCode::ConstraintViolation) => ErrorKind::ConstraintViolation,
         Some(rusqlite::ErrorCode::Unknown) | None => ErrorKind::InvalidQuery,
-        Some(_) => error::from_sqlite(error_again(&error), Origin::Own).kind(),
+        Some(_) => mapped.kind(),
     };
-    Error::new(kind, message).with_retryable(false).with_tier(Role::Truth).with_source(error)
+    next.refused(number, kind, &said, "mend the file, or the rows, and run it again").with_retryable(false).with_source(mapped)
 }
 
-/// The error's code alone: errors of SQLite cannot be cloned.
-fn error_again(error: &rusqlite::Error) -> rusqlite::Error {
-    let code = error.sqlite_error().map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code);
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn beginning(statement: &str) -> &str {
-    &statement[..statement.floor_char_boundary(LONGEST_TEXT)]
+    #[test]
+    fn a_failure_takes_the_place_of_no_success() {
+        let connection = Connection::open_in_memory().unwrap();
+        migrate(&connection, &[]).unwrap();
+        let file = MigrationFile::new("1_notes.sql", "SELECT 1").unwrap();
+        let pending = MigrationFile::pending(&[file], &[], Dialect::Sqlite).unwrap();
+        let failed = || pending[0].mark(1, "no").unwrap();
+        let of_file = || records::all(&connection).unwrap().into_iter().filter(|record| record.file_name.is_some()).collect::<Vec<_>>();
+        for _ in 0..2 {
+            keep_mark(&connection, failed()).unwrap();
+            assert!(of_file().len() == 1 && !of_file()[0].is_applied());
+        }
+        let done = records::put(&connection, pending[0].done(Duration::ZERO).unwrap()).unwrap();
+        keep_mark(&connection, failed()).unwrap();
+        assert_eq!(of_file(), [done]);
+    }
+
+    #[test]
+    fn the_pragma_is_known_as_sqlite_knows_it() {
+        for ends in ["PRAGMA foreign_keys=OFF", "pragma foreign_keys = 0", "PRAGMA foreign_keys(no)", "PRAGMA foreign_keys = 'false'"] {
+            assert!(ends_enforcement(ends), "{ends}");
+        }
+        for keeps in ["PRAGMA foreign_keys = ON", "PRAGMA foreign_keys", "PRAGMA foreign_key_check", "SELECT 'PRAGMA foreign_keys = OFF'"] {
+            assert!(!ends_enforcement(keeps), "{keeps}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
-use store_core::sql::{Dialect, IndexPlan, create_statements, index_plans};
+use store_core::sql::{Dialect, IndexPlan, index_plans};
 use store_core::{BoundSchema, Result};
 
 use crate::error::{self, Origin};
@@ -40,11 +40,10 @@ pub(crate) fn missing(connection: &Connection, schema: &BoundSchema) -> Result<V
         return Ok(Vec::new());
     }
     let present = indexes(connection, schema).map_err(from_sqlite)?;
-    let statements = create_statements(Dialect::Sqlite, schema).into_iter().skip(1);
-    let plans = index_plans(Dialect::Sqlite, schema).into_iter().zip(statements);
-    let lacking = plans.filter(|(plan, _)| !present.iter().any(|index| index.serves(plan)));
+    let plans = index_plans(Dialect::Sqlite, schema).into_iter();
     let mut missing = Vec::new();
-    for (plan, statement) in lacking {
+    for plan in plans.filter(|plan| !present.iter().any(|index| index.serves(plan))) {
+        let statement = plan.create_statement(Dialect::Sqlite, schema, false);
         let is_here = present.iter().any(|index| index.name.eq_ignore_ascii_case(&plan.name));
         let statement = if is_here {
             format!("DROP INDEX {}; {statement}", quote(&plan.name))
@@ -54,6 +53,18 @@ pub(crate) fn missing(connection: &Connection, schema: &BoundSchema) -> Result<V
         missing.push(MissingIndex { schema: schema.definition().name(), plan, statement });
     }
     Ok(missing)
+}
+
+/// The unique indexes of names that Strata makes up, of which the model has none like them any more.
+pub(crate) fn left(connection: &Connection, schema: &BoundSchema) -> Result<Vec<String>> {
+    let present = indexes(connection, schema).map_err(|error| error::from_sqlite(error, Origin::Own).with_schema(schema.name()))?;
+    let plans = index_plans(Dialect::Sqlite, schema);
+    let table = format!("{}_", schema.table());
+    let is_left = |index: &Index| {
+        let is_wanted = |plan: &IndexPlan| plan.name == index.name || index.serves(plan);
+        index.is_unique && index.name.strip_prefix(&table).is_some_and(|rest| rest.contains("_key")) && !plans.iter().any(is_wanted)
+    };
+    Ok(present.into_iter().filter(is_left).map(|index| index.name).collect())
 }
 
 /// What has a name: whether an `index`, a `table` or another thing, and its table.

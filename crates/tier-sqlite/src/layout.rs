@@ -6,11 +6,13 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
 use store_core::sql::{
-    Dialect, VERSION_COLUMN, create_statements, explain_missing_column, explain_needed_value, explain_view_column, index_plans,
+    Dialect, VERSION_COLUMN, create_statements, explain_missing_column, explain_needed_value, explain_plain_column, explain_view_column,
+    index_plans,
 };
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
 use crate::commit::{FORMAT, OWN_NAMES};
+use crate::constraints;
 use crate::error::{self, Origin};
 use crate::indexes;
 use crate::plan::quote;
@@ -24,17 +26,27 @@ pub(crate) fn wanted_tables(schemas: &[Arc<BoundSchema>]) -> Vec<String> {
     OWN_NAMES.into_iter().chain(schemas.iter().map(|schema| schema.table())).map(str::to_owned).collect()
 }
 
-/// Those of the tables that the file lacks.
-pub(crate) fn missing_tables(worker: &Worker, wanted: Vec<String>) -> Result<Vec<String>> {
+/// Those of the tables that the file lacks, and the triggers without which records that the database deletes or changes by itself would stay in the caches.
+pub(crate) fn missing_tables(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
     let from_sqlite = |error| error::from_sqlite(error, Origin::Own);
     let mut present = worker
         .connection
-        .prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')")
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view', 'trigger')")
         .map_err(from_sqlite)?;
     let mut missing = Vec::new();
-    for table in wanted {
+    for table in wanted_tables(schemas) {
         if !present.exists([&table]).map_err(from_sqlite)? {
             missing.push(table);
+        }
+    }
+    for schema in schemas {
+        if missing.iter().any(|table| table == schema.table()) {
+            continue;
+        }
+        for trigger in constraints::trigger_names(schema) {
+            if !present.exists([&trigger]).map_err(from_sqlite)? {
+                missing.push(format!("{trigger} on {}", schema.table()));
+            }
         }
     }
     Ok(missing)
@@ -203,11 +215,14 @@ fn check_types(found: &[Found], schema: &BoundSchema) -> Result<()> {
     for wanted in schema.definition().columns().iter().chain([&version]) {
         let (name, type_name) = (wanted.name, Dialect::Sqlite.type_name(wanted.column_type));
         if let Some(column) = found.iter().find(|column| column.name.eq_ignore_ascii_case(name) && !column.is_of_type(type_name)) {
-            let reason = format!(
-                "the column `{name}` has the type {} where the schema needs {type_name}, which SQLite cannot change in place; {}",
-                if column.type_name.is_empty() { "ANY" } else { &column.type_name },
-                rebuilding(found, schema),
-            );
+            let present = if column.type_name.is_empty() { "ANY" } else { &column.type_name };
+            let reason = match wanted.encryption {
+                Some(_) => explain_plain_column(name, present),
+                None => format!(
+                    "the column `{name}` has the type {present} where the schema needs {type_name}, which SQLite cannot change in place; {}",
+                    rebuilding(found, schema),
+                ),
+            };
             return Err(mismatch(schema, reason).with_column(name));
         }
     }
@@ -248,6 +263,11 @@ fn check_nullable(found: &[Found], schema: &BoundSchema) -> Result<()> {
         rebuilding(found, schema),
     );
     Err(mismatch(schema, reason).with_column(wanted.name))
+}
+
+/// Whether the table's column of a name may be NULL.
+pub(crate) fn may_be_null(found: &[Found], wanted: &ColumnDefinition) -> bool {
+    found.iter().any(|column| column.name.eq_ignore_ascii_case(wanted.name) && column.is_nullable)
 }
 
 fn check_key(found: &[Found], schema: &BoundSchema) -> Result<()> {

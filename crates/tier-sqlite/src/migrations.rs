@@ -65,11 +65,11 @@ impl Migrations for SqliteTier {
     }
 
     async fn missing_tables(&self, schemas: &[Arc<BoundSchema>]) -> Result<Vec<String>> {
-        let wanted = layout::wanted_tables(schemas);
         if self.is_unmade() {
-            return Ok(wanted);
+            return Ok(layout::wanted_tables(schemas));
         }
-        self.readers().run(move |worker| layout::missing_tables(worker, wanted)).await
+        let schemas = schemas.to_vec();
+        self.readers().run(move |worker| layout::missing_tables(worker, &schemas)).await
     }
 
     async fn check_columns(&self, schemas: &[Arc<BoundSchema>]) -> Result<()> {
@@ -94,7 +94,7 @@ pub(crate) fn migrate(connection: &Connection, schemas: &[Arc<BoundSchema>]) -> 
         let begun = Instant::now();
         connection.execute_batch(&step.sql).map_err(|error| survey::failed(connection, error, &step, schemas))?;
         tracing::info!(schema = step.schema, "migrated: {}", step.what);
-        report.applied.push(records::put(connection, records::new(step.schema, None, step.what, begun.elapsed())?)?);
+        report.applied.push(records::put(connection, MigrationRecord::new(step.schema, step.what, begun.elapsed())?)?);
     }
     Ok(report)
 }

@@ -6,7 +6,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use store_core::{DirtyMark, MigrationRecord, Result, Timestamp};
 
-use crate::commit::{MIGRATIONS, microseconds_before_now};
+use crate::commit::MIGRATIONS;
 use crate::error::{self, Origin};
 use crate::layout;
 
@@ -48,19 +48,11 @@ fn record(row: &Row<'_>) -> rusqlite::Result<MigrationRecord> {
     })
 }
 
-/// A record of now, without its number.
-pub(crate) fn new(schema: Option<String>, file_name: Option<String>, what: String, took: Duration) -> Result<MigrationRecord> {
-    let applied_at = Timestamp::from_microseconds(microseconds_before_now(Duration::ZERO))?;
-    // As it is stored.
-    let took = Duration::from_micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    Ok(MigrationRecord { id: 0, schema, file_name, what, applied_at, took, checksum: None, dirty: None })
-}
-
 /// Writes a record, in the place of an earlier one of the same file, and answers it with its number.
 pub(crate) fn put(connection: &Connection, record: MigrationRecord) -> Result<MigrationRecord> {
     let from_sqlite = |error| error::from_sqlite(error, Origin::Own);
     if let Some(file) = &record.file_name {
-        connection.execute(&format!("DELETE FROM \"{MIGRATIONS}\" WHERE file = ?1"), [file]).map_err(from_sqlite)?;
+        forget(connection, file)?;
     }
     let mark = record.dirty.as_ref();
     let values = params![
@@ -82,4 +74,10 @@ pub(crate) fn put(connection: &Connection, record: MigrationRecord) -> Result<Mi
     );
     let id: i64 = connection.query_row(&text, values, |row| row.get(0)).map_err(from_sqlite)?;
     Ok(MigrationRecord { id: id.unsigned_abs(), ..record })
+}
+
+/// Drops the record of a file.
+pub(crate) fn forget(connection: &Connection, file: &str) -> Result<()> {
+    let forgotten = connection.execute(&format!("DELETE FROM \"{MIGRATIONS}\" WHERE file = ?1"), [file]);
+    forgotten.map(drop).map_err(|error| error::from_sqlite(error, Origin::Own))
 }

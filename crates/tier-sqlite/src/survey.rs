@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 use store_core::sql::{
-    Dialect, IndexPlan, column_definition, create_statements, duplicates, explain_left_column, explain_look_alike, explain_taken_name,
-    index_plans,
+    Dialect, IndexPlan, column_definition, create_statements, duplicates, explain_left_column, explain_left_rule, explain_look_alike,
+    explain_nullable_column, explain_taken_name, index_plans,
 };
 use store_core::{Blocking, BoundSchema, ColumnDefinition, Drift, Error, ErrorKind, MigrationPlan, MigrationStep, Result};
 
@@ -97,13 +97,14 @@ fn with_triggers(connection: &Connection, schema: &BoundSchema, mut plan: Migrat
 }
 
 fn new_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationPlan> {
-    let mut statements = create_statements(Dialect::Sqlite, schema).into_iter();
+    let sql = create_statements(Dialect::Sqlite, schema).swap_remove(0);
     let (what, why) = (format!("make the table `{}`", schema.table()), "the model has none");
     let mut plan = MigrationPlan::default();
-    plan.steps.push(step(Some(schema), what, why, statements.next().unwrap_or_default(), Blocking::Nobody));
-    for (index, statement) in index_plans(Dialect::Sqlite, schema).into_iter().zip(statements) {
+    plan.steps.push(step(Some(schema), what, why, sql, Blocking::Nobody));
+    for index in index_plans(Dialect::Sqlite, schema) {
         check_name(connection, schema, &index)?;
-        plan.steps.push(index_step(schema, &index, statement, Blocking::Nobody));
+        let sql = index.create_statement(Dialect::Sqlite, schema, false);
+        plan.steps.push(index_step(schema, &index, sql, Blocking::Nobody));
     }
     Ok(plan)
 }
@@ -135,6 +136,16 @@ fn old_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationP
         }
         check_name(connection, schema, &index.plan)?;
         plan.steps.push(index_step(schema, &index.plan, index.statement, Blocking::Writers));
+    }
+    for column in schema.definition().columns().iter().filter(|column| !column.nullable && !column.is_key) {
+        if layout::may_be_null(&found, column) {
+            let remedy = layout::rebuilding(&found, schema);
+            plan.drift.push(drift(schema, column.name, explain_nullable_column(column.name, &remedy)));
+        }
+    }
+    for name in indexes::left(connection, schema)? {
+        let what = explain_left_rule(&format!("unique index `{name}`"), &format!("DROP INDEX {}", quote(&name)));
+        plan.drift.push(Drift { schema: schema.name().to_owned(), column: None, what, is_refused: false });
     }
     for left in layout::left_over(&found, schema) {
         plan.drift.push(drift(schema, &left.name, explain_left_column(Dialect::Sqlite, schema.table(), &left.name)));

@@ -352,6 +352,12 @@ impl Worker {
         }
     }
 
+    /// Takes a new connection, set up as all are.
+    pub(crate) fn reopen(&mut self) -> Result<()> {
+        self.connection = connection::open(&self.shared.config, self.shared.purpose)?;
+        self.file.check()
+    }
+
     /// How long a write waits for another process's lock.
     pub(crate) fn busy_timeout(&self) -> Duration {
         self.shared.config.busy_timeout

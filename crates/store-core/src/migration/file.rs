@@ -5,6 +5,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::pending::PendingFile;
 use super::record::MigrationRecord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{Dialect, script_statements};
@@ -30,36 +31,6 @@ pub struct MigrationFile {
     name: String,
     sql: String,
     in_transaction: bool,
-}
-
-/// An SQL file that is to be run, and from where.
-///
-/// ```
-/// use store_core::sql::Dialect;
-/// use store_core::{MigrationFile, PendingFile};
-///
-/// let file = MigrationFile::new("1_notes.sql", "INSERT INTO note VALUES (1); INSERT INTO note VALUES (2)")?;
-/// let pending: Vec<PendingFile> = MigrationFile::pending(&[file], &[], Dialect::Sqlite)?;
-/// assert_eq!((pending[0].statements.len(), pending[0].first), (2, 1));
-/// # Ok::<(), store_core::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingFile {
-    /// The file.
-    pub file: MigrationFile,
-    /// All its statements.
-    pub statements: Vec<String>,
-    /// The number of the first one to run, from 1.
-    pub first: u32,
-    /// Whether it was resolved as applied, so that only its checksum is to be kept.
-    pub is_done: bool,
-}
-
-impl PendingFile {
-    /// The checksum of the statements in front of one, by its number from 1.
-    pub fn checksum_before(&self, statement: u32) -> String {
-        checksum(&self.statements[..(statement as usize).saturating_sub(1).min(self.statements.len())].join("\0"))
-    }
 }
 
 impl MigrationFile {
@@ -157,6 +128,15 @@ impl MigrationFile {
         checksum(&self.sql)
     }
 
+    /// The names of files that failed, of which nothing is left in the database but a mark, and nothing in the directory: these marks may go.
+    pub fn forgotten<'a>(files: &[Self], records: &'a [MigrationRecord]) -> Vec<&'a str> {
+        let is_forgotten = |record: &&MigrationRecord| {
+            let is_whole = record.dirty.as_ref().is_some_and(|mark| !mark.blocks && mark.done.is_none());
+            is_whole && !files.iter().any(|file| record.file_name.as_ref() == Some(&file.name))
+        };
+        records.iter().filter(is_forgotten).filter_map(|record| record.file_name.as_deref()).collect()
+    }
+
     /// The files that are still to be run, held against what the database says was done.
     ///
     /// # Errors
@@ -243,7 +223,7 @@ fn transaction_word(statement: &str) -> Option<&str> {
     (is_one && !is_savepoint).then_some(statement)
 }
 
-fn checksum(text: &str) -> String {
+pub(super) fn checksum(text: &str) -> String {
     format!("xxh3:{:032x}", xxh3_128(text.as_bytes()))
 }
 

@@ -71,8 +71,8 @@ impl Migrator {
     ///
     /// # Errors
     ///
-    /// [`SchemaMismatch`](ErrorKind::SchemaMismatch), before the first step, for a table that no addition makes fit, and for rows that break a new unique
-    /// index; [`Timeout`](ErrorKind::Timeout) where another migrator or a lock was waited for in vain; [`AccessDenied`](ErrorKind::AccessDenied) with the
+    /// [`SchemaMismatch`](ErrorKind::SchemaMismatch), before the first step, for a table that no addition makes fit, and, once the steps in front of it are done,
+    /// for rows that break a new unique index; [`Timeout`](ErrorKind::Timeout) where another migrator or a lock was waited for in vain; [`AccessDenied`](ErrorKind::AccessDenied) with the
     /// statement that needs a right which is missing.
     pub async fn migrate(&self) -> Result<MigrationReport> {
         told(self.migrations.migrate(&self.schemas, &self.settings).await, "migrate")

@@ -64,7 +64,11 @@ impl fmt::Display for MigrationStep {
         let MigrationStep { schema, what, why, sql, blocking, in_transaction } = self;
         let outside = if *in_transaction { "" } else { ", outside of a transaction" };
         let comment = format!("{}: {what}: {why} ({blocking}{outside})", schema.as_deref().unwrap_or("strata"));
-        write!(f, "{}\n{};", commented(&comment), sql.trim_end().trim_end_matches(';'))
+        let sql = sql.trim_end().trim_end_matches(';');
+        // By hand too it is done as a whole or not at all.
+        let is_whole = !in_transaction || !sql.contains(';');
+        let (begin, commit) = if is_whole { ("", "") } else { ("BEGIN;\n", "\nCOMMIT;") };
+        write!(f, "{}\n{begin}{sql};{commit}", commented(&comment))
     }
 }
 
@@ -165,5 +169,17 @@ mod tests {
         assert_eq!(text.lines().filter(|line| !line.starts_with("-- ")).collect::<Vec<_>>(), ["CREATE TABLE a (b INT);"]);
         assert!(text.ends_with("-- refused: a: other key"), "{text}");
         assert!(!plan.is_empty() && plan.is_refused());
+    }
+
+    #[test]
+    fn a_step_of_several_statements_is_one_transaction() {
+        let step = |sql: &str, in_transaction| {
+            let (what, why) = ("move rows".to_owned(), "why".to_owned());
+            let step = MigrationStep { schema: None, what, why, sql: sql.to_owned(), blocking: Blocking::Briefly, in_transaction };
+            step.to_string().split_once('\n').unwrap().1.to_owned()
+        };
+        assert_eq!(step("LOCK TABLE a; DELETE FROM a;", true), "BEGIN;\nLOCK TABLE a; DELETE FROM a;\nCOMMIT;");
+        assert_eq!(step("DELETE FROM a", true), "DELETE FROM a;");
+        assert_eq!(step("VACUUM a", false), "VACUUM a;");
     }
 }

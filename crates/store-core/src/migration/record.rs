@@ -1,8 +1,10 @@
 //! What migrations have done.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::plan::Drift;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tier::Role;
 use crate::timestamp::Timestamp;
 
 /// Where an SQL file failed, or was cut off.
@@ -67,20 +69,43 @@ pub struct MigrationRecord {
 }
 
 impl MigrationRecord {
+    /// The record of what was done now, which has no number yet.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue`](ErrorKind::InvalidValue) where the system's clock stands outside of what a time can be.
+    pub fn new(schema: Option<String>, what: String, took: Duration) -> Result<Self> {
+        // To the microsecond, as it is stored.
+        let took = Duration::from_micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let applied_at = Timestamp::from_system_time(SystemTime::now())?;
+        Ok(MigrationRecord { id: 0, schema, file_name: None, what, applied_at, took, checksum: None, dirty: None })
+    }
+
     /// Whether it was done to its end.
     pub fn is_applied(&self) -> bool {
         self.dirty.is_none()
     }
 
-    /// Changes the record of a file that stopped in its middle as somebody decided.
-    pub fn resolve(&mut self, resolution: Resolution) {
-        match (resolution, &mut self.dirty) {
+    /// The record of a file that stopped in its middle, among those of a database, changed as somebody decided.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) if the file is not one of these. One that is a single transaction never is: nothing of it is left.
+    pub fn resolved(records: Vec<Self>, file: &str, resolution: Resolution) -> Result<Self> {
+        let is_stopped = |record: &Self| record.dirty.as_ref().is_some_and(|mark| mark.blocks || mark.done.is_some());
+        let record = records.into_iter().find(|record| record.file_name.as_deref() == Some(file) && is_stopped(record));
+        let Some(mut record) = record else {
+            let message = format!("`{file}` is no SQL file that stopped in its middle; `migration_status` names those");
+            return Err(Error::new(ErrorKind::InvalidConfig, message).with_tier(Role::Truth));
+        };
+        match (resolution, &mut record.dirty) {
             (Resolution::Resume, Some(mark)) => mark.blocks = false,
             (Resolution::Restart, Some(mark)) => (mark.blocks, mark.done) = (false, None),
             // The file may be changed to what was done, so that its next checksum is the one to keep.
-            (Resolution::Applied, dirty) => (*dirty, self.checksum) = (None, None),
+            (Resolution::Applied, dirty) => (*dirty, record.checksum) = (None, None),
             (_, None) => {}
         }
+        Ok(record)
     }
 }
 

@@ -14,7 +14,8 @@ use std::time::Duration;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationSettings {
-    /// How long a migration waits while another process migrates the same database. SQLite waits for its busy time-out instead. Default: 30 seconds.
+    /// How long a migration waits while another process migrates the same database. It should be longer than
+    /// [`patience`](Self::patience), or else whoever waits gives up before who migrates does. SQLite waits for its busy time-out instead. Default: 2 minutes.
     pub migrator_wait: Duration,
     /// How long one statement waits for the lock of a table: as long as it waits, so does every reader and writer that comes after it. Then it is taken back,
     /// and tried again after a pause. Default: 2 seconds. SQLite has no such locks.
@@ -32,11 +33,22 @@ pub struct MigrationSettings {
 impl Default for MigrationSettings {
     fn default() -> Self {
         MigrationSettings {
-            migrator_wait: Duration::from_secs(30),
+            migrator_wait: Duration::from_secs(120),
             lock_timeout: Duration::from_secs(2),
             patience: Duration::from_secs(60),
             large_table: 100_000,
             partition_upkeep: Duration::from_secs(3_600),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_outlasts_who_migrates() {
+        let settings = MigrationSettings::default();
+        assert!(settings.migrator_wait > settings.patience);
     }
 }

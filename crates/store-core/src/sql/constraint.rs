@@ -60,12 +60,6 @@ impl ConstraintPlan {
             if validated { "" } else { " NOT VALID" }
         )
     }
-
-    /// The statement that holds it against the rows of a table of PostgreSQL, which may be written meanwhile.
-    pub fn validate_statement(&self, schema: &BoundSchema) -> String {
-        let dialect = Dialect::Postgres;
-        format!("ALTER TABLE {} VALIDATE CONSTRAINT {}", dialect.quote_table(schema.table()), dialect.quote(&self.name))
-    }
 }
 
 /// Every check and reference of a schema, the checks first.

@@ -51,7 +51,7 @@ pub fn create_statements(dialect: Dialect, schema: &BoundSchema) -> Vec<String> 
     }
 
     let mut statements = vec![table];
-    statements.extend(index_plans(dialect, schema).iter().map(|index| index.create_statement(dialect, schema)));
+    statements.extend(index_plans(dialect, schema).iter().map(|index| index.create_statement(dialect, schema, false)));
     statements
 }
 
@@ -244,9 +244,28 @@ pub fn explain_needed_value(
     old_names: &[&str],
     others: &[&str],
 ) -> String {
+    if column.encryption.is_some() {
+        return "there are rows, and nobody but the store can write what they are to hold in it, as the column is encrypted: make the field an `Option`; where it \
+                replaces another, let the program set it from that one before you drop it, as docs/encryption.md says"
+            .to_owned();
+    }
     let explanation = explain_missing_column(dialect, schema, column, old_names, others);
     format!(
         "there are rows, and nothing says what they are to hold in it: give the field a default (`#[schema(default = …)]`) or make it an `Option`; else: {explanation}"
+    )
+}
+
+/// Says of a column whose field is encrypted, and which has another type than ciphertexts, how its values are moved: no statement can encrypt them.
+///
+/// ```
+/// use store_core::sql::explain_plain_column;
+///
+/// assert!(explain_plain_column("email", "text").starts_with("the column `email` has the type text, and the model's is encrypted"));
+/// ```
+pub fn explain_plain_column(column: &str, found: &str) -> String {
+    format!(
+        "the column `{column}` has the type {found}, and the model's is encrypted, which nobody but the store can fill; give the encrypted field another name and make \
+         it an `Option`, let the program set it from this column, then drop this one, as docs/encryption.md says"
     )
 }
 
@@ -277,6 +296,32 @@ pub fn explain_left_column(dialect: Dialect, table: &str, column: &str) -> Strin
     format!(
         "the table has the column {column}, which the model lacks; it stays as it is, until nothing needs it any more and you run: ALTER TABLE {table} DROP COLUMN {column}"
     )
+}
+
+/// Says of a column that may be NULL, where the model's may not, what becomes of rows that hold it.
+///
+/// ```
+/// use store_core::sql::explain_nullable_column;
+///
+/// let explanation = explain_nullable_column("level", "run: ALTER TABLE player ALTER COLUMN level SET NOT NULL");
+/// assert!(explanation.ends_with("run: ALTER TABLE player ALTER COLUMN level SET NOT NULL"));
+/// ```
+pub fn explain_nullable_column(column: &str, remedy: &str) -> String {
+    format!(
+        "the column `{column}` may be NULL where the model's may not, and a row that holds NULL there cannot be read; give such rows a value, then {remedy}"
+    )
+}
+
+/// Says of a unique index or a reference that a table has and the model had that it is still in force. `what` names it, and `statement` drops it.
+///
+/// ```
+/// use store_core::sql::explain_left_rule;
+///
+/// let explanation = explain_left_rule("unique index `player_name_key`", "DROP INDEX player_name_key");
+/// assert!(explanation.starts_with("the table has the unique index `player_name_key`, which the model lacks"));
+/// ```
+pub fn explain_left_rule(what: &str, statement: &str) -> String {
+    format!("the table has the {what}, which the model lacks; it still refuses writes that break it, until you run: {statement}")
 }
 
 /// The query for the text forms of the keys of two rows, by which a unique index could not be made.

@@ -58,8 +58,8 @@ impl IndexPlan {
         self.kind == IndexKind::BTree && self.include.is_empty() && self.condition.is_none()
     }
 
-    /// The statement that makes it if nothing has its name.
-    pub fn create_statement(&self, dialect: Dialect, schema: &BoundSchema) -> String {
+    /// The statement that makes it if nothing has its name; `beside_writers`, which PostgreSQL alone knows, in no transaction and without blocking them.
+    pub fn create_statement(&self, dialect: Dialect, schema: &BoundSchema, beside_writers: bool) -> String {
         let list = |columns: &[&str]| columns.iter().map(|column| dialect.quote(column)).collect::<Vec<_>>().join(", ");
         let (method, class) = match self.kind {
             IndexKind::BTree => ("", ""),
@@ -68,8 +68,9 @@ impl IndexPlan {
         };
         let columns: Vec<String> = self.columns.iter().map(|column| format!("{}{class}", dialect.quote(column))).collect();
         let mut sql = format!(
-            "CREATE {}INDEX IF NOT EXISTS {} ON {}{method} ({})",
+            "CREATE {}INDEX {}IF NOT EXISTS {} ON {}{method} ({})",
             if self.unique { "UNIQUE " } else { "" },
+            if beside_writers { "CONCURRENTLY " } else { "" },
             dialect.quote(&self.name),
             dialect.quote_table(schema.table()),
             columns.join(", ")

@@ -53,32 +53,6 @@ impl PartitionPlan {
         let (table, parent) = (DIALECT.quote_table(&self.table), DIALECT.quote_table(schema.table()));
         format!("CREATE TABLE {table} PARTITION OF {parent} {}", self.bound)
     }
-
-    /// The statements that make it, empty, beside readers and writers of the other partitions: run as one transaction.
-    pub fn attach_statements(&self, schema: &BoundSchema) -> Vec<String> {
-        let (table, parent) = (DIALECT.quote_table(&self.table), DIALECT.quote_table(schema.table()));
-        vec![
-            format!("CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"),
-            format!("ALTER TABLE {parent} ATTACH PARTITION {table} {}", self.bound),
-        ]
-    }
-
-    /// The statements that make it of rows that lie in the default partition, by all columns of the table: run as one transaction, which keeps others from both
-    /// partitions meanwhile.
-    pub fn move_statements(&self, schema: &BoundSchema, default: &str, columns: &[String]) -> Vec<String> {
-        let (table, default) = (DIALECT.quote_table(&self.table), DIALECT.quote_table(default));
-        let condition = self.condition.as_deref().unwrap_or("FALSE");
-        let columns = columns.iter().map(|name| DIALECT.quote(name)).collect::<Vec<_>>().join(", ");
-        let mut statements = self.attach_statements(schema);
-        statements.insert(0, format!("LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE"));
-        statements.insert(
-            2,
-            format!(
-                "WITH moved AS (DELETE FROM ONLY {default} WHERE {condition} RETURNING *) INSERT INTO {table} ({columns}) SELECT {columns} FROM moved"
-            ),
-        );
-        statements
-    }
 }
 
 const DEFAULT: &str = "DEFAULT";

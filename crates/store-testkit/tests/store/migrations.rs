@@ -4,6 +4,7 @@ mod cut_off;
 mod files;
 mod layouts;
 mod postgres;
+mod sqlite;
 mod stopped;
 
 use strata::facet::NoNear;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use store_core::sql::{ConstraintPlan, constraint_plans};
-use store_core::{Blocking, BoundSchema, Drift};
+use store_core::sql::{ConstraintPlan, constraint_plans, explain_left_rule};
+use store_core::{Blocking, BoundSchema, MigrationStep};
 
-use super::{DIALECT, Part, step, task};
+use super::{DIALECT, Part, of_schema_drift, step, task};
 use crate::catalog::{Relation, mismatch};
 use crate::error::Failure;
 use crate::pool::Lease;
@@ -36,8 +36,10 @@ pub(super) async fn add(lease: &Lease, schema: &Arc<BoundSchema>, relation: Opti
         let what = format!("add the {} `{}`", if plan.is_reference { "reference" } else { "check" }, plan.name);
         let validate = || {
             let what = format!("hold the rows against `{}`", plan.name);
-            let sql = plan.validate_statement(schema);
-            task(Some(schema), None, step(Some(schema), what, "the model asks for it", sql, Blocking::Nobody))
+            let sql = format!("ALTER TABLE {} VALIDATE CONSTRAINT {}", DIALECT.quote_table(schema.table()), DIALECT.quote(&plan.name));
+            let step = step(Some(schema), what, "the model asks for it", sql, Blocking::Nobody);
+            // How long it takes is up to the rows.
+            task(Some(schema), None, MigrationStep { in_transaction: false, ..step })
         };
         let of_model = |sql, blocking| task(Some(schema), None, step(Some(schema), what.clone(), "the model asks for it", sql, blocking));
         match (found, relation) {
@@ -61,18 +63,11 @@ pub(super) async fn add(lease: &Lease, schema: &Arc<BoundSchema>, relation: Opti
             }
         }
     }
-    part.drift.extend(present.iter().filter(|constraint| is_left(schema, &plans, constraint)).map(|left| Drift {
-        schema: schema.name().to_owned(),
-        column: None,
-        what: format!(
-            "the table has the check `{}`, which the model had with another condition or in another place; it is still in force, until you run: ALTER TABLE {} \
-             DROP CONSTRAINT {}",
-            left.name,
-            DIALECT.quote_table(schema.table()),
-            DIALECT.quote(&left.name)
-        ),
-        is_refused: false,
-    }));
+    for left in present.iter().filter(|constraint| is_left(schema, &plans, constraint)) {
+        let drop = format!("ALTER TABLE {} DROP CONSTRAINT {}", DIALECT.quote_table(schema.table()), DIALECT.quote(&left.name));
+        let kind = if left.is_reference { "reference" } else { "check" };
+        part.drift.push(of_schema_drift(schema, explain_left_rule(&format!("{kind} `{}`", left.name), &drop)));
+    }
     Ok(())
 }
 
@@ -85,12 +80,17 @@ fn is_as_planned(constraint: &Present, plan: &ConstraintPlan) -> bool {
     constraint.columns == plan.columns && constraint.target.as_deref().is_some_and(|target| is_wanted(&plain(target)))
 }
 
-/// Whether a check of a name that Strata makes up is none of the model's.
+/// Whether a constraint of a name that Strata makes up is none of the model's.
 fn is_left(schema: &BoundSchema, plans: &[ConstraintPlan], constraint: &Present) -> bool {
     let (_, table) = DIALECT.split_table(schema.table());
     let is_hash = |text: &str| text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let made_up = constraint.name.rsplit_once("_check_").is_some_and(|(stem, hash)| stem.starts_with(table) && is_hash(hash));
-    !constraint.is_reference && made_up && !plans.iter().any(|plan| plan.name == constraint.name)
+    let is_made_up = match constraint.is_reference {
+        true => constraint.name.starts_with(table) && constraint.name.ends_with("_fkey"),
+        false => made_up,
+    };
+    let is_wanted = |plan: &ConstraintPlan| plan.name == constraint.name || (plan.is_reference && is_as_planned(constraint, plan));
+    is_made_up && !plans.iter().any(is_wanted)
 }
 
 async fn constraints(lease: &Lease, table: u32) -> Result<Vec<Present>, Failure> {

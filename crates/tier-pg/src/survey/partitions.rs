@@ -48,15 +48,35 @@ impl Present {
         if plan.is_default() || self.is_default() {
             return Ok(plan.is_default() && self.is_default());
         }
-        let items = |bound: &str| -> Vec<String> {
-            let list = bound.split_once('(').map_or("", |(_, list)| list).trim_end_matches(')');
-            list.split(", ").map(str::to_lowercase).collect()
-        };
         let (own, planned) = (items(&self.bound), items(&plan.bound));
-        // A list names its values in any case; of a hash both numbers count.
+        // Of a hash both numbers count.
         let is_hash = plan.bound.contains("MODULUS");
         Ok(if is_hash { own == planned } else { planned.iter().all(|value| own.contains(value)) })
     }
+}
+
+/// What stands in the parentheses of a bound, so that items that mean the same are equal. PostgreSQL quotes some numbers, and has its own mind about the case of
+/// booleans; of text both are as they are written.
+fn items(bound: &str) -> Vec<String> {
+    let list = bound.split_once('(').and_then(|(_, list)| list.strip_suffix(')')).unwrap_or_default();
+    let (mut items, mut is_quoted) = (vec![String::new()], false);
+    for character in list.chars() {
+        is_quoted ^= character == '\'';
+        match items.last_mut() {
+            Some(item) if is_quoted || !matches!(character, ',' | ' ') => item.push(character),
+            _ if character == ',' => items.push(String::new()),
+            _ => {}
+        }
+    }
+    let plain = |item: String| {
+        let bare = item.trim_matches('\'');
+        match bare.parse::<f64>() {
+            Ok(_) => bare.to_owned(),
+            Err(_) if bare.len() == item.len() => item.to_lowercase(),
+            Err(_) => item,
+        }
+    };
+    items.into_iter().map(plain).collect()
 }
 
 fn now() -> Timestamp {
@@ -120,15 +140,15 @@ pub(super) async fn of_old_table(
         }
         check_name(lease, schema, &plan).await?;
         let Some(default) = default.filter(|_| plan.condition.is_some()) else {
-            part.changes.push(partition(schema, &plan, plan.attach_statements(schema).join("; "), Blocking::Briefly));
+            part.changes.push(partition(schema, &plan, attach_statements(&plan, schema).join("; "), Blocking::Briefly));
             continue;
         };
-        let statements = plan.move_statements(schema, &default.name, &columns(lease, relation.oid).await?);
+        let statements = move_statements(&plan, schema, &default.name, &columns(lease, relation.oid).await?);
         // PostgreSQL reads the default partition to its end before it lets another one be.
         let is_large = catalog::estimated_rows(lease, default.oid).await? >= large_table;
         let waiting = if is_large { MOST_MOVED + 1 } else { waiting(lease, &plan, &default.name).await? };
         match waiting {
-            0 => part.changes.push(partition(schema, &plan, plan.attach_statements(schema).join("; "), Blocking::Briefly)),
+            0 => part.changes.push(partition(schema, &plan, attach_statements(&plan, schema).join("; "), Blocking::Briefly)),
             1..=MOST_MOVED => part.changes.push(partition(schema, &plan, statements.join("; "), Blocking::Briefly)),
             _ => told(format!(
                 "the partition `{}` is not made, as the default partition `{}` holds too many rows to keep others from it meanwhile; its rows go there until, at a \
@@ -156,11 +176,35 @@ fn partition(schema: &Arc<BoundSchema>, plan: &PartitionPlan, sql: String, block
     task(Some(schema), None, step(Some(schema), what, "the model divides its table", sql, blocking))
 }
 
+/// The statements that make a partition, empty, beside readers and writers of the other partitions: run as one transaction.
+fn attach_statements(plan: &PartitionPlan, schema: &BoundSchema) -> Vec<String> {
+    let (table, parent) = (DIALECT.quote_table(&plan.table), DIALECT.quote_table(schema.table()));
+    vec![
+        format!("CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"),
+        format!("ALTER TABLE {parent} ATTACH PARTITION {table} {}", plan.bound),
+    ]
+}
+
+/// The statements that make a partition of rows that lie in the default one, by all columns of the table: run as one transaction, which keeps others from both
+/// partitions meanwhile.
+fn move_statements(plan: &PartitionPlan, schema: &BoundSchema, default: &str, columns: &[String]) -> Vec<String> {
+    let (table, default) = (DIALECT.quote_table(&plan.table), DIALECT.quote_table(default));
+    let condition = plan.condition.as_deref().unwrap_or("FALSE");
+    let columns = columns.iter().map(|name| DIALECT.quote(name)).collect::<Vec<_>>().join(", ");
+    let mut statements = attach_statements(plan, schema);
+    statements.insert(0, format!("LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE"));
+    statements.insert(
+        2,
+        format!("WITH moved AS (DELETE FROM ONLY {default} WHERE {condition} RETURNING *) INSERT INTO {table} ({columns}) SELECT {columns} FROM moved"),
+    );
+    statements
+}
+
 async fn check_name(lease: &Lease, schema: &BoundSchema, plan: &PartitionPlan) -> Result<(), Failure> {
     if catalog::relation(lease, &plan.table).await?.is_none() {
         return Ok(());
     }
-    let message = format!("the partition `{0}` cannot be made, as something else has its name; rename that, or drop it: `{0}`", plan.table);
+    let message = format!("the partition `{0}` cannot be made, as something else has the name `{0}`; give that another name", plan.table);
     Err(mismatch(schema, message).into())
 }
 

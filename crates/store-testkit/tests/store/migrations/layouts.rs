@@ -174,3 +174,33 @@ async fn a_store_that_may_make_nothing_migrates_when_it_is_told_to() {
         assert_eq!(store.migrate().await.unwrap_err().kind(), ErrorKind::Closed);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_model_no_longer_has_is_told_of() {
+    for database in Database::all().await {
+        filled(&database).await.close().await.unwrap();
+        let third = database.migrator::<third::Hero>().await;
+        third.migrate().await.unwrap();
+        third.close().await.unwrap();
+        let (nullable, columns) = match database {
+            Database::Sqlite(_) => ("TEXT", "INTEGER"),
+            Database::Postgres(_) => ("TEXT", "BIGINT"),
+        };
+        database
+            .run(&format!("CREATE TABLE loose (id {columns} NOT NULL PRIMARY KEY, name {nullable}, _version {columns} NOT NULL DEFAULT 0)"))
+            .await;
+        let migrator = database.builder().await.schema::<first::Hero>().schema::<Loose>().migrator().unwrap();
+        let plan = migrator.plan().await.unwrap();
+        let told = |part: &str| plan.drift.iter().any(|drift| !drift.is_refused && drift.what.contains(part));
+        assert!(told("the unique index `hero_name_key`, which the model lacks"), "{plan}");
+        assert!(told("the column `name` may be NULL where the model's may not"), "{plan}");
+        migrator.close().await.unwrap();
+    }
+}
+
+#[derive(strata::Schema)]
+struct Loose {
+    #[schema(primary_key)]
+    id: i64,
+    name: String,
+}

@@ -241,3 +241,91 @@ async fn extensions_are_made_where_the_server_has_them() {
         migrator.close().await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_wait_for_new_columns_and_not_for_indexes() {
+    let (database, _) = postgres().await;
+    filled(&database).await.close().await.unwrap();
+    database.run("INSERT INTO hero (id, name) VALUES (9, 'hero 1')").await;
+    let migrator = database.migrator::<third::Hero>().await;
+    migrator.migrate().await.unwrap_err();
+    let columns =
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = 'hero'::REGCLASS AND attname IN ('level', 'region', 'active', 'title')";
+    assert_eq!(number(&client(&database).await, columns).await, 4, "the locks on the table went with the columns");
+    migrator.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_without_a_transaction_gives_way_too() {
+    let (database, _) = postgres().await;
+    let store = filled(&database).await;
+    let (holder, files) = (client(&database).await, tempfile::tempdir().unwrap());
+    write(files.path(), &[("1_alter.sql", "-- strata: no transaction\nALTER TABLE hero ADD COLUMN extra INT")]);
+    let migrator = database.migrator_with::<first::Hero>(hasty).await;
+    holder.batch_execute("BEGIN; SELECT * FROM hero").await.unwrap();
+    let (of_task, directory) = (migrator.clone(), files.path().to_owned());
+    let migration = tokio::spawn(async move { of_task.migrate_from(directory).await });
+    let mut longest = Duration::ZERO;
+    while !migration.is_finished() {
+        let begun = Instant::now();
+        store.collection().unwrap().set(first(1)).await.unwrap();
+        longest = longest.max(begun.elapsed());
+    }
+    let error = migration.await.unwrap().unwrap_err();
+    assert_told(&error, ErrorKind::Timeout, &["statement 1 of `1_alter.sql`", "others kept a lock in its way"]);
+    assert!(longest < Duration::from_millis(1_500), "the longest write took {longest:?}");
+    holder.batch_execute("COMMIT").await.unwrap();
+    migrator.resolve("1_alter.sql", Resolution::Resume).await.unwrap();
+    migrator.migrate_from(files.path()).await.unwrap();
+    migrator.close().await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_commit_refuses_is_told_of_the_transaction() {
+    let (database, _) = postgres().await;
+    filled(&database).await.close().await.unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let deferred =
+        "CREATE TABLE item (hero BIGINT REFERENCES hero (id) DEFERRABLE INITIALLY DEFERRED); INSERT INTO item VALUES (99); SELECT 1";
+    write(files.path(), &[("1_item.sql", deferred)]);
+    let migrator = database.migrator::<first::Hero>().await;
+    let error = migrator.migrate_from(files.path()).await.unwrap_err();
+    assert_told(&error, ErrorKind::ConstraintViolation, &["the transaction of `1_item.sql` failed, nothing of the file is left"]);
+    migrator.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_cannot_be_cleaned_up_is_said_to_be_left() {
+    let (database, _) = postgres().await;
+    filled(&database).await.close().await.unwrap();
+    database.migrator_with::<third::Hero>(|_| {}).await.migrate().await.unwrap();
+    let (holder, other) = (client(&database).await, client(&database).await);
+    database.run("DROP INDEX hero_name_key").await;
+    holder.batch_execute("BEGIN; INSERT INTO hero (id, name) VALUES (8, 'eight')").await.unwrap();
+    let migrator = database
+        .migrator_with::<third::Hero>(|settings| {
+            settings.migration.large_table = 0;
+            settings.migration.patience = Duration::from_millis(300);
+        })
+        .await;
+    let error = migrator.migrate().await.unwrap_err();
+    let process = number(&holder, "SELECT pg_backend_pid()::BIGINT").await;
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(error.to_string().contains("an index without use is left") && error.to_string().contains(&process.to_string()), "{error}");
+    assert_eq!(number(&other, "SELECT count(*) FROM pg_index WHERE NOT indisvalid").await, 1);
+
+    // One in the making is no leftover.
+    holder.batch_execute("COMMIT").await.unwrap();
+    database.run("DROP INDEX hero_name_key").await;
+    holder.batch_execute("BEGIN; INSERT INTO hero (id, name) VALUES (9, 'nine')").await.unwrap();
+    let making = tokio::spawn(async move { other.batch_execute("CREATE UNIQUE INDEX CONCURRENTLY hero_name_key ON hero (name)").await });
+    let watcher = client(&database).await;
+    until(&watcher, "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND index_relid <> 0").await;
+    let plan = migrator.plan().await.unwrap();
+    assert!(plan.steps.is_empty() && plan.drift[0].what.contains("`hero_name_key` is being made by another session"), "{plan}");
+    holder.batch_execute("COMMIT").await.unwrap();
+    making.await.unwrap().unwrap();
+    assert!(migrator.plan().await.unwrap().is_empty());
+    migrator.close().await.unwrap();
+}

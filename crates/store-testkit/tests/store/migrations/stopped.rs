@@ -42,6 +42,14 @@ async fn a_file_that_is_one_transaction_leaves_a_mark_alone() {
             assert!(mark.error.to_lowercase().contains("unique"), "{mark:?}");
         }
         assert_eq!(names(&database).await, ["hero 1", "hero 2"]);
+        let error = migrator.resolve("1_spoiled.sql", Resolution::Applied).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "there is nothing to decide: {error}");
+
+        // Under another name it is another file.
+        std::fs::rename(files.path().join("1_spoiled.sql"), files.path().join("1_bad.sql")).unwrap();
+        migrator.migrate_from(files.path()).await.unwrap_err();
+        assert_eq!((mark(&migrator, "1_spoiled.sql").await, mark(&migrator, "1_bad.sql").await.is_some()), (None, true));
+        std::fs::rename(files.path().join("1_bad.sql"), files.path().join("1_spoiled.sql")).unwrap();
 
         write(files.path(), &[("1_spoiled.sql", "UPDATE hero SET name = 'x' WHERE id = 1")]);
         assert_eq!(migrator.migrate_from(files.path()).await.unwrap().applied.len(), 2);

@@ -38,6 +38,24 @@ struct Hashed {
     level: i64,
 }
 
+/// Numbers that PostgreSQL quotes in a partition's bound.
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(partition_by(list(shard), values = [1, -2]))]
+struct Sharded {
+    #[schema(primary_key)]
+    shard: i64,
+    #[schema(primary_key)]
+    id: i64,
+}
+
+/// Texts that differ in case alone.
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(partition_by(list(zone), values = ["eu", "EU", "a, b"]))]
+struct Zoned {
+    #[schema(primary_key)]
+    zone: String,
+}
+
 /// So many days from today, at a microsecond that no calendar rounds to.
 fn on_day(days: i64) -> Timestamp {
     let today = Timestamp::from_system_time(SystemTime::now()).unwrap().as_microseconds().div_euclid(DAY);
@@ -172,6 +190,36 @@ struct PlainEvent {
     #[schema(primary_key)]
     id: i64,
     kind: String,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_s_partition_is_known_again() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    let build = async || truth.builder().await.schema::<Sharded>().schema::<Zoned>().build().await.unwrap();
+    build().await.close().await.unwrap();
+    let store = build().await;
+    assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do");
+
+    truth.run("DROP TABLE \"zoned_is_EU\"").await.unwrap();
+    let plan = store.plan().await.unwrap();
+    assert!(plan.steps.len() == 1 && plan.steps[0].sql.contains("('EU')"), "{plan}");
+    truth.run("CREATE TABLE \"zoned_is_EU\" (id INT)").await.unwrap();
+    let error = store.migrate().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
+    assert!(error.to_string().contains("give that another name") && !error.to_string().contains("drop"), "{error}");
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_of_some_partitions_is_told_of_and_kept() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
+    truth.run("DROP INDEX event_kind_at_idx; CREATE INDEX event_kind_at_idx ON ONLY event (kind, at)").await.unwrap();
+    let plan = store.plan().await.unwrap();
+    assert!(plan.steps.is_empty() && plan.drift[0].what.contains("`event_kind_at_idx` of the divided table is not on all"), "{plan}");
+    store.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,99 @@
+//! What a file that several processes open asks for.
+
+use strata::{ErrorKind, Resolution};
+use tempfile::TempDir;
+
+use super::files::{assert_told, write};
+use super::{Database, filled, first};
+
+/// Heroes, and what goes with them.
+async fn database() -> (Database, TempDir) {
+    let database = Database::Sqlite(tempfile::tempdir().unwrap());
+    filled(&database).await.close().await.unwrap();
+    database.run("CREATE TABLE item (id INTEGER PRIMARY KEY, hero INTEGER REFERENCES hero (id) ON DELETE CASCADE)").await;
+    database.run("INSERT INTO item VALUES (1, 1), (2, 2)").await;
+    (database, tempfile::tempdir().unwrap())
+}
+
+fn items(database: &Database) -> i64 {
+    let Database::Sqlite(directory) = database else { unreachable!("it is SQLite") };
+    let file = rusqlite::Connection::open(directory.path().join("store.db")).unwrap();
+    file.query_row("SELECT count(*) FROM item", [], |row| row.get(0)).unwrap()
+}
+
+const ANEW: &str = "PRAGMA foreign_keys = OFF;
+CREATE TABLE made (id INTEGER PRIMARY KEY, name TEXT NOT NULL, _version INTEGER NOT NULL DEFAULT 0) STRICT;
+INSERT INTO made SELECT id, name, _version FROM hero;
+DROP TABLE hero;
+ALTER TABLE made RENAME TO hero;
+PRAGMA foreign_keys = ON;";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_made_anew_keeps_what_refers_to_it() {
+    let (database, files) = database().await;
+    let migrator = database.migrator::<first::Hero>().await;
+    let spoiled = ANEW.replace("FROM hero", "FROM hero WHERE id <> 2");
+    write(files.path(), &[("1_anew.sql", &spoiled)]);
+    let error = migrator.migrate_from(files.path()).await.unwrap_err();
+    assert_told(&error, ErrorKind::ConstraintViolation, &["nothing of the file is left", "rows of `item` refer to rows of `hero`"]);
+    assert_eq!(items(&database), 2);
+
+    // The next one is run with references in force.
+    write(files.path(), &[("1_anew.sql", ANEW), ("2_less.sql", "DELETE FROM hero WHERE id = 2")]);
+    migrator.migrate_from(files.path()).await.unwrap();
+    assert_eq!(items(&database), 1);
+    migrator.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_leaves_no_settings_behind() {
+    let (database, files) = database().await;
+    let migrator = database.migrator::<first::Hero>().await;
+    let temporary = "CREATE TEMP TRIGGER spoil AFTER UPDATE ON hero BEGIN DELETE FROM item; END";
+    write(files.path(), &[("1_temporary.sql", temporary), ("2_update.sql", "UPDATE hero SET name = name || '+'")]);
+    migrator.migrate_from(files.path()).await.unwrap();
+    assert_eq!(items(&database), 2);
+    migrator.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_left_to_who_took_it_over() {
+    let (database, files) = database().await;
+    let migrator = database.migrator::<first::Hero>().await;
+    // As another process would that was told to restart it.
+    let taken =
+        "-- strata: no transaction\nUPDATE _strata_migrations SET applied_at = applied_at + 1 WHERE file = '1_taken.sql'; DELETE FROM item";
+    write(files.path(), &[("1_taken.sql", taken)]);
+    let error = migrator.migrate_from(files.path()).await.unwrap_err();
+    assert_told(&error, ErrorKind::SchemaMismatch, &["`1_taken.sql` was resolved by somebody else"]);
+    assert_eq!(items(&database), 2);
+    migrator.resolve("1_taken.sql", Resolution::Applied).await.unwrap();
+    migrator.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_file_without_a_transaction_is_run_by_one_process() {
+    for round in 0..5 {
+        let (database, files) = database().await;
+        write(files.path(), &[("1_name.sql", "-- strata: no transaction\nINSERT INTO item (hero) VALUES (1)")]);
+        let mut runs = Vec::new();
+        for _ in 0..6 {
+            let (migrator, directory) = (database.migrator::<first::Hero>().await, files.path().to_owned());
+            runs.push(tokio::spawn(async move {
+                let outcome = migrator.migrate_from(directory).await;
+                migrator.close().await.unwrap();
+                outcome
+            }));
+        }
+        for run in runs {
+            if let Err(error) = run.await.unwrap() {
+                assert_told(
+                    &error,
+                    ErrorKind::SchemaMismatch,
+                    &["`1_name.sql` stopped at its statement 1", "another process is still at it"],
+                );
+            }
+        }
+        assert_eq!(items(&database), 3, "in round {round}");
+    }
+}
