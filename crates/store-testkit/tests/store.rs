@@ -29,6 +29,7 @@ mod store {
     mod outside_writers;
     mod pages;
     mod pools;
+    mod processes;
     mod queries;
     mod records;
     mod redis_faults;

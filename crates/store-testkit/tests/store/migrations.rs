@@ -2,6 +2,7 @@
 
 mod cut_off;
 mod files;
+mod killed;
 mod layouts;
 mod postgres;
 mod sqlite;

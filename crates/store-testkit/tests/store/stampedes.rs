@@ -1,7 +1,5 @@
 //! A thousand readers of one cold key, spread over four processes.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +11,7 @@ use strata::{BoundSchema, Collection, Schema, Store, Tier};
 
 use super::coherence::until;
 use super::models::{City, city};
+use super::processes::{Process, answer, wait_for_go};
 use super::stacks::postgres;
 
 /// Names the servers to the processes that are there to run [`reader`]: Redis and PostgreSQL, a space between.
@@ -36,11 +35,6 @@ async fn open(redis: &str, postgres: &str) -> Store {
     builder.build().await.unwrap()
 }
 
-fn answer(text: &str) {
-    let mut output = std::io::stdout().lock();
-    writeln!(output, "answer: {text}").and_then(|()| output.flush()).unwrap();
-}
-
 /// Not a test of its own: one of the processes of the tests below. It reads when it is told to, and answers how often it asked the truth.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reader() {
@@ -48,8 +42,7 @@ async fn reader() {
     let (redis, postgres) = servers.split_once(' ').unwrap();
     let store = open(redis, postgres).await;
     let cities: Collection<City> = store.collection().unwrap();
-    answer("ready");
-    std::io::stdin().read_line(&mut String::new()).unwrap();
+    wait_for_go();
     let readers: Vec<_> = (0..READERS)
         .map(|_| {
             let cities = cities.clone();
@@ -63,53 +56,12 @@ async fn reader() {
     answer(&(stats.l3_hits + stats.l3_misses).to_string());
 }
 
-struct Reader {
-    process: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl Reader {
-    fn start(redis: &str, postgres: &str) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "store::stampedes::reader", "--nocapture"])
-            .env(SERVERS, format!("{redis} {postgres}"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap());
-        Reader { process, lines }
-    }
-
-    fn answer(&mut self) -> String {
-        loop {
-            let mut line = String::new();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the process has ended");
-            // The test harness writes its own lines, some without an end.
-            if let Some((_, answer)) = line.split_once("answer: ") {
-                return answer.trim().to_owned();
-            }
-        }
-    }
-
-    fn go(&mut self) {
-        writeln!(self.process.stdin.as_mut().unwrap(), "go").unwrap();
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 /// How often each process asks the truth.
 fn stampede(redis: &str, postgres: &str) -> Vec<u64> {
-    let mut readers: Vec<Reader> = (0..PROCESSES).map(|_| Reader::start(redis, postgres)).collect();
-    readers.iter_mut().for_each(|reader| assert_eq!(reader.answer(), "ready"));
-    readers.iter_mut().for_each(Reader::go);
-    let reads = readers.iter_mut().map(|reader| reader.answer().parse().unwrap()).collect();
+    let servers = format!("{redis} {postgres}");
+    let mut readers: Vec<_> = (0..PROCESSES).map(|_| Process::start("store::stampedes::reader", &[(SERVERS, &servers)])).collect();
+    readers.iter_mut().for_each(Process::go);
+    let reads = readers.iter_mut().map(|reader| reader.answer().expect("the reader ends well").parse().unwrap()).collect();
     println!("{PROCESSES} processes of {READERS} readers each read the truth so often: {reads:?}");
     reads
 }
