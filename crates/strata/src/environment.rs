@@ -14,7 +14,9 @@ mod variables;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{Acknowledge, Codec, Eviction, PostcardCodec, Result, Settings, Store, StoreBuilder, UpgradePolicy, WriteMode};
+use store_core::{
+    Acknowledge, Codec, Eviction, MigrationSettings, PostcardCodec, Result, Settings, Store, StoreBuilder, UpgradePolicy, WriteMode,
+};
 use tier_mem::MemTier;
 use variables::invalid;
 
@@ -86,6 +88,7 @@ fn settings(variables: &mut Variables) -> Result<Settings> {
     let policies = [("on_read", UpgradePolicy::OnRead), ("write_back", UpgradePolicy::WriteBack)];
     settings.upgrade_policy = variables.choice("STRATA_UPGRADE_POLICY", &policies)?.unwrap_or(settings.upgrade_policy);
     write_behind(variables, &mut settings)?;
+    migration(variables, &mut settings.migration)?;
     settings.query_max_entries =
         variables.within("STRATA_QUERY_MAX_ENTRIES", 1.., "a whole number from 1 up")?.unwrap_or(settings.query_max_entries);
     settings.query_max_rows =
@@ -136,6 +139,15 @@ fn write_behind(variables: &mut Variables, settings: &mut Settings) -> Result<()
         variables.within("STRATA_WRITE_BEHIND_JOURNAL_BYTES", 4_096.., "a whole number from 4096 up")?.unwrap_or(behind.journal_bytes);
     let levels = [("memory", Acknowledge::Memory), ("journal", Acknowledge::Journal), ("truth", Acknowledge::Truth)];
     behind.acknowledge = variables.choice("STRATA_WRITE_BEHIND_ACKNOWLEDGE", &levels)?.unwrap_or(behind.acknowledge);
+    Ok(())
+}
+
+fn migration(variables: &mut Variables, migration: &mut MigrationSettings) -> Result<()> {
+    migration.migrator_wait = variables.duration("STRATA_MIGRATION_MIGRATOR_WAIT")?.unwrap_or(migration.migrator_wait);
+    migration.lock_timeout = variables.duration("STRATA_MIGRATION_LOCK_TIMEOUT")?.unwrap_or(migration.lock_timeout);
+    migration.patience = variables.duration("STRATA_MIGRATION_PATIENCE")?.unwrap_or(migration.patience);
+    migration.large_table = variables.parse("STRATA_MIGRATION_LARGE_TABLE", "a whole number")?.unwrap_or(migration.large_table);
+    migration.partition_upkeep = variables.duration("STRATA_MIGRATION_PARTITION_UPKEEP")?.unwrap_or(migration.partition_upkeep);
     Ok(())
 }
 

@@ -43,4 +43,5 @@ mod wakes;
 mod write;
 
 pub use config::{PgConfig, SslMode};
+pub use migrations::own_statements;
 pub use tier::PgTier;

@@ -8,9 +8,19 @@ use store_core::{BoundSchema, MigrationFile, MigrationPlan, MigrationRecord, Mig
 
 use crate::error::Attempt;
 use crate::pool::within;
-use crate::survey::Wanted;
+use crate::survey::{MIGRATIONS, OWN, Wanted};
 use crate::tier::PgTier;
 use crate::{files, missing, records, steps};
+
+/// The statements that make Strata's own sequence and tables, which a migration makes before those of the models. They are made in the first schema of the search
+/// path.
+///
+/// ```
+/// assert!(tier_pg::own_statements().any(|statement| statement.starts_with("CREATE SEQUENCE _strata_version")));
+/// ```
+pub fn own_statements() -> impl Iterator<Item = &'static str> {
+    std::iter::once(MIGRATIONS).chain(OWN).map(|(_, statements)| statements)
+}
 
 impl PgTier {
     fn wanted<'a>(&'a self, schemas: &'a [Arc<BoundSchema>], settings: &MigrationSettings) -> Wanted<'a> {

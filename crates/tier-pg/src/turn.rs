@@ -85,7 +85,7 @@ async fn holder(lease: &Lease) -> Result<String, Failure> {
 
 fn waited_in_vain(settings: &MigrationSettings, holder: &str) -> Error {
     let message = format!(
-        "another process still migrates this database after {:?}{holder}; wait for its end and try again, or raise `migration.migrator_wait`",
+        "another process still migrates this database after {:?}{holder}; wait for its end and try again, or raise `migration.migrator_wait` (STRATA_MIGRATION_MIGRATOR_WAIT)",
         settings.migrator_wait
     );
     Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth)

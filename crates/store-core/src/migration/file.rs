@@ -211,7 +211,7 @@ fn missing(name: &str, files: &[MigrationFile]) -> Error {
 fn stopped(name: &str, statement: u32, error: &str) -> Error {
     mismatch(format!(
         "`{name}` stopped at its statement {statement} ({error}), and what stands in front of it took effect; mend the file or the database, then say how to go \
-         on by `resolve_migration(\"{name}\", …)`: `Resume`, `Restart` or `Applied`"
+         on by `resolve_migration(\"{name}\", …)`: `Resume`, `Restart` or `Applied`; on the command line by `migrate --resume {name}`, `--restart` or `--applied`"
     ))
 }
 

@@ -102,7 +102,7 @@ impl fmt::Display for Drift {
 
 /// What [`migrate`](crate::Store::migrate) would do, and what it would tell. Making it changes nothing.
 ///
-/// Its `Display` form is SQL to be run by hand, with comments; `nothing to do` where there is no step.
+/// Its `Display` form is SQL to be run by hand, with comments. Where there is no step and nothing is refused, its first line is `nothing to do`.
 ///
 /// ```
 /// use store_core::MigrationPlan;
@@ -135,9 +135,7 @@ impl fmt::Display for MigrationPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.steps.iter().map(MigrationStep::to_string).collect();
         if self.is_empty() {
-            let nothing = "nothing to do";
-            // As a comment where comments follow.
-            parts.push(if self.drift.is_empty() { nothing.to_owned() } else { commented(nothing) });
+            parts.push("nothing to do".to_owned());
         }
         parts.extend(self.drift.iter().map(|drift| commented(&drift.to_string())));
         f.write_str(&parts.join("\n"))
@@ -169,6 +167,9 @@ mod tests {
         assert_eq!(text.lines().filter(|line| !line.starts_with("-- ")).collect::<Vec<_>>(), ["CREATE TABLE a (b INT);"]);
         assert!(text.ends_with("-- refused: a: other key"), "{text}");
         assert!(!plan.is_empty() && plan.is_refused());
+
+        let drift = Drift { schema: "a".into(), column: None, what: "a column more".into(), is_refused: false };
+        assert_eq!(MigrationPlan { steps: Vec::new(), drift: vec![drift] }.to_string(), "nothing to do\n-- a: a column more");
     }
 
     #[test]

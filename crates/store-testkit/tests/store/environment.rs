@@ -127,6 +127,11 @@ fn every_setting_has_a_variable() {
         ("STRATA_RETRIES", "4"),
         ("STRATA_UPDATE_RETRIES", "30"),
         ("STRATA_CREATE_TABLES", "false"),
+        ("STRATA_MIGRATION_MIGRATOR_WAIT", "31s"),
+        ("STRATA_MIGRATION_LOCK_TIMEOUT", "32s"),
+        ("STRATA_MIGRATION_PATIENCE", "33s"),
+        ("STRATA_MIGRATION_LARGE_TABLE", "34"),
+        ("STRATA_MIGRATION_PARTITION_UPKEEP", "35s"),
         ("STRATA_CODEC", "postcard"),
         ("STRATA_TEST_ANYTHING", "is not looked at"),
     ]);
@@ -160,6 +165,7 @@ fn every_setting_has_a_variable() {
         "retries: 4",
         "update_retries: 30",
         "create_tables: false",
+        "migration: MigrationSettings { migrator_wait: 31s, lock_timeout: 32s, patience: 33s, large_table: 34, partition_upkeep: 35s }",
         "codec: Postcard",
     ];
     check(&printed, &settings);
@@ -237,8 +243,10 @@ async fn servers_are_taken_from_their_variables() {
         ("STRATA_REDIS_POOL_SIZE", "3"),
         ("DATABASE_URL", &database.url()),
         ("STRATA_PG_MAX_CONNECTIONS", "7"),
+        ("STRATA_PG_EXTENSIONS", "pg_trgm, intarray"),
+        ("STRATA_PG_PREPARE_TIMEOUT", "77s"),
     ]);
-    check(&printed, &["connections: 3", "max_connections: 7", "ping: Ok", "done: ", "\"memory\", \"redis\", \"postgres"]);
+    check(&printed, &["connections: 3", "max_connections: 7", "prepare: 77s", "ping: Ok", "done: ", "\"memory\", \"redis\", \"postgres"]);
 }
 
 #[test]

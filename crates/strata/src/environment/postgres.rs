@@ -15,6 +15,8 @@ pub(super) struct PgVariables {
     connect_timeout: Option<Duration>,
     acquire_timeout: Option<Duration>,
     statement_timeout: Option<Duration>,
+    prepare_timeout: Option<Duration>,
+    extensions: Option<String>,
     read_replicas: Option<String>,
     max_replica_lag: Option<Option<Duration>>,
     outside_writers: Option<bool>,
@@ -29,6 +31,8 @@ pub(super) fn take(variables: &mut Variables) -> Result<PgVariables> {
         connect_timeout: variables.duration("STRATA_PG_CONNECT_TIMEOUT")?,
         acquire_timeout: variables.duration("STRATA_PG_ACQUIRE_TIMEOUT")?,
         statement_timeout: variables.duration("STRATA_PG_STATEMENT_TIMEOUT")?,
+        prepare_timeout: variables.duration("STRATA_PG_PREPARE_TIMEOUT")?,
+        extensions: variables.take("STRATA_PG_EXTENSIONS"),
         read_replicas: variables.take("STRATA_PG_READ_REPLICA_URL"),
         max_replica_lag: variables.lifetime("STRATA_PG_MAX_REPLICA_LAG")?,
         outside_writers: variables.parse("STRATA_PG_OUTSIDE_WRITERS", "`true` or `false`")?,
@@ -63,6 +67,12 @@ impl PgVariables {
         }
         if let Some(limit) = self.statement_timeout {
             config = config.with_statement_timeout(limit);
+        }
+        if let Some(limit) = self.prepare_timeout {
+            config = config.with_prepare_timeout(limit);
+        }
+        for extension in self.extensions.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty()) {
+            config = config.with_extension(extension);
         }
         if let Some(watched) = self.outside_writers {
             config = config.with_outside_writers(watched);

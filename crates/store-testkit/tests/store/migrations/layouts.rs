@@ -59,7 +59,7 @@ async fn each_layout_becomes_the_newest_with_its_rows() {
         assert_eq!(report.drift, plan.drift);
         assert!(newest.migrate().await.unwrap().is_empty());
         let plan = newest.plan().await.unwrap();
-        assert!(plan.is_empty() && plan.to_string().starts_with("-- nothing to do"), "{plan}");
+        assert!(plan.is_empty() && plan.to_string().starts_with("nothing to do\n-- "), "{plan}");
 
         old.collection().unwrap().set(first(4)).await.unwrap();
         old.close().await.unwrap();

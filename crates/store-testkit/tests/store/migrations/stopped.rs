@@ -89,7 +89,11 @@ async fn a_file_without_a_transaction_stops_all_until_somebody_decides() {
             let mended = STOPPED.replace("INSERT INTO hero (id, name) VALUES (1, 'twice')", "SELECT 1");
             write(files.path(), &[("1_stopped.sql", &mended)]);
             let error = migrator.migrate_from(files.path()).await.unwrap_err();
-            assert_told(&error, ErrorKind::SchemaMismatch, &["`1_stopped.sql` stopped at its statement 2", "resolve_migration"]);
+            assert_told(
+                &error,
+                ErrorKind::SchemaMismatch,
+                &["`1_stopped.sql` stopped at its statement 2", "resolve_migration", "`migrate --resume 1_stopped.sql`"],
+            );
 
             let error = migrator.resolve("2_next.sql", resolution).await.unwrap_err();
             assert_eq!((error.kind(), error.operation()), (ErrorKind::InvalidConfig, Some("resolve_migration")), "{error}");
