@@ -9,6 +9,7 @@ use strata::sql::Dialect;
 use strata::{Resolution, Role};
 
 use crate::model::Search;
+use crate::output::Failure;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, or yes; 1 failed; 2 wrong command line; 3 no (no such record, something to migrate, a problem found).\n\
     The servers are those of DATABASE_URL (postgres://… or sqlite:FILE) and REDIS_URL; STRATA_… variables are as for the program itself.";
@@ -31,18 +32,51 @@ pub(crate) struct Servers {
 #[derive(Debug)]
 pub(crate) enum Task {
     Schemas,
-    Dump { schema: Option<String>, dialect: Option<Dialect> },
+    Dump {
+        schema: Option<String>,
+        dialect: Option<Dialect>,
+    },
     Doctor,
     Migrate(Migration),
-    Get { schema: String, key: String, role: Option<Role> },
-    Set { schema: String, record: Option<String> },
-    Delete { schema: String, keys: Vec<String> },
-    Search { schema: String, search: Search },
-    Count { schema: String, search: Search },
-    Invalidate { schema: String, what: Invalidated },
-    Warm { schema: String, limit: Option<u64> },
+    Get {
+        schema: String,
+        key: String,
+        role: Option<Role>,
+    },
+    Set {
+        schema: String,
+        record: Option<String>,
+    },
+    Delete {
+        schema: String,
+        keys: Vec<String>,
+    },
+    Search {
+        schema: String,
+        search: Search,
+    },
+    Count {
+        schema: String,
+        search: Search,
+    },
+    Invalidate {
+        schema: String,
+        what: Invalidated,
+    },
+    Warm {
+        schema: String,
+        limit: Option<u64>,
+    },
+    #[cfg(feature = "encryption")]
+    Reencrypt {
+        schema: String,
+        everything: bool,
+    },
     Flush,
-    Letters { schema: Option<String>, letters: Letters },
+    Letters {
+        schema: Option<String>,
+        letters: Letters,
+    },
 }
 
 #[derive(Debug)]
@@ -52,6 +86,7 @@ pub(crate) enum Migration {
         files: Option<PathBuf>,
     },
     Plan {
+        files: Option<PathBuf>,
         is_check: bool,
     },
     Status,
@@ -105,6 +140,8 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Argument
             Task::Invalidate { schema: schema(given), what }
         }
         Some(("warm", given)) => Task::Warm { schema: schema(given), limit: number(given, "limit") },
+        #[cfg(feature = "encryption")]
+        Some(("reencrypt", given)) => Task::Reencrypt { schema: schema(given), everything: given.get_flag("everything") },
         Some(("migrate", given)) => Task::Migrate(migration(given)),
         Some(("flush", _)) => Task::Flush,
         Some(("dead-letters", of_letters)) => {
@@ -121,12 +158,28 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Argument
     Ok(Arguments { servers, is_json, task })
 }
 
+/// Whether JSON is asked for by words that cannot be read.
+pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
+    words.iter().take_while(|word| *word != "--").any(|word| word == "--json")
+}
+
+/// What a command line is refused for.
+pub(crate) fn refusal(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned())
+}
+
 /// How many dead letters are listed unless told otherwise.
 const LETTERS: u64 = 100;
 
 fn command() -> Command {
     let schema = || Arg::new("schema").value_name("SCHEMA").required(true).help("The schema's name");
-    let keys = || Arg::new("key").value_name("KEY").action(ArgAction::Append).help("A key as text; the parts of a tuple are joined by `:`");
+    let key = || {
+        let arg = Arg::new("key").value_name("KEY");
+        arg.help("A key as text; the parts of a tuple are joined by `:`. One that begins with a hyphen and is no number stands behind `--`")
+    };
+    // Hyphens as such would make keys of the options that follow.
+    let keys = || key().action(ArgAction::Append).allow_negative_numbers(true);
     let limit = || Arg::new("limit").long("limit").value_name("N").value_parser(value_parser!(u64));
     let condition = || {
         [
@@ -180,21 +233,21 @@ fn command() -> Command {
                         .action(ArgAction::SetTrue)
                         .help("As --plan, and exit with 3 if there is something to do"),
                     Arg::new("status").long("status").action(ArgAction::SetTrue).help("Only print what was done, and when"),
-                    Arg::new("from").long("from").value_name("DIR").help("First run the SQL files NNN_description.sql of a directory"),
+                    Arg::new("from")
+                        .long("from")
+                        .value_name("DIR")
+                        .conflicts_with_all(["status", "resume", "restart", "applied"])
+                        .help("The SQL files NNN_description.sql of a directory first"),
                     Arg::new("resume").long("resume").value_name("FILE").help("A file that failed goes on at the statement that did"),
                     Arg::new("restart").long("restart").value_name("FILE").help("A file that failed is run again from its first statement"),
                     Arg::new("applied").long("applied").value_name("FILE").help("A file that failed counts as done"),
                 ])
-                .group(ArgGroup::new("what").args(["plan", "check", "status", "from", "resume", "restart", "applied"]).multiple(false)),
+                .group(ArgGroup::new("what").args(["plan", "check", "status", "resume", "restart", "applied"]).multiple(false)),
         )
         .subcommand(
             Command::new("get").about("Prints a record").args([
                 schema(),
-                Arg::new("key")
-                    .value_name("KEY")
-                    .required(true)
-                    .allow_hyphen_values(true)
-                    .help("The key as text; the parts of a tuple are joined by `:`"),
+                key().required(true).allow_hyphen_values(true),
                 Arg::new("tier")
                     .long("tier")
                     .value_parser(PossibleValuesParser::new(["shared", "truth"]))
@@ -230,6 +283,7 @@ fn command() -> Command {
                 .about("Brings records from the truth into the shared tier")
                 .args([schema(), limit().help("At most so many")]),
         )
+        .subcommands(reencrypt(schema()))
         .subcommand(Command::new("flush").about(
             "Brings the writes that a program left in its journal, STRATA_JOURNAL, to the truth; the program must not run meanwhile",
         ))
@@ -241,6 +295,14 @@ fn command() -> Command {
                 .subcommand(Command::new("retry").about("Writes what they hold, and removes them").arg(letter()))
                 .subcommand(Command::new("remove").about("Removes them, and what they hold, for good").arg(letter())),
         )
+}
+
+/// What only a build with encryption does.
+fn reencrypt(schema: Arg) -> Option<Command> {
+    let everything = Arg::new("everything").long("everything").action(ArgAction::SetTrue);
+    let everything = everything.help("Also those of the key that encrypts now: for a new key of blind indexes");
+    let command = Command::new("reencrypt").about("Encrypts records anew with the key that encrypts now, where they are not");
+    cfg!(feature = "encryption").then(|| command.args([schema, everything]))
 }
 
 fn text(matches: &ArgMatches, name: &str) -> Option<String> {
@@ -276,11 +338,12 @@ fn search(matches: &ArgMatches) -> Search {
 fn migration(matches: &ArgMatches) -> Migration {
     let resolutions = [("resume", Resolution::Resume), ("restart", Resolution::Restart), ("applied", Resolution::Applied)];
     let resolved = resolutions.into_iter().find_map(|(name, resolution)| Some((text(matches, name)?, resolution)));
+    let files = text(matches, "from").map(PathBuf::from);
     match resolved {
         Some((file, resolution)) => Migration::Resolve { file, resolution },
         None if matches.get_flag("status") => Migration::Status,
-        None if matches.get_flag("plan") || matches.get_flag("check") => Migration::Plan { is_check: matches.get_flag("check") },
-        None => Migration::Run { files: text(matches, "from").map(PathBuf::from) },
+        None if matches.get_flag("plan") || matches.get_flag("check") => Migration::Plan { files, is_check: matches.get_flag("check") },
+        None => Migration::Run { files },
     }
 }
 
@@ -327,6 +390,8 @@ mod tests {
             "x dead-letters retry",
             "x sarch city",
             "x search city --limit many",
+            "x migrate --from d --status",
+            "x migrate --plan --check",
         ] {
             assert!(read(line).unwrap_err().use_stderr(), "{line}");
         }
@@ -334,8 +399,23 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_told_as_it_was_asked_for() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(asks_for_json(&words("x sarch --json")) && !asks_for_json(&words("x get city -- --json")));
+        let Failure::Usage(text) = refusal(&read("x sarch city --json").unwrap_err()) else { panic!() };
+        assert!(text.starts_with("unrecognized subcommand"), "{text}");
+    }
+
+    #[test]
     fn negative_keys_are_keys() {
-        let Task::Get { key, .. } = read("x get city -7").unwrap().task else { panic!() };
-        assert_eq!(key, "-7");
+        for (line, wanted) in [("-7", "-7"), ("-7 --json", "-7"), ("--json -- -a", "-a")] {
+            let Task::Get { key, .. } = read(&format!("x get city {line}")).unwrap().task else { panic!("{line}") };
+            let Task::Delete { keys, .. } = read(&format!("x delete city {line}")).unwrap().task else { panic!("{line}") };
+            let invalidated = read(&format!("x invalidate city {line}")).unwrap().task;
+            let Task::Invalidate { what: Invalidated::Keys(invalidated), .. } = invalidated else { panic!("{line}") };
+            assert_eq!((key.as_str(), keys, invalidated), (wanted, vec![wanted.to_owned()], vec![wanted.to_owned()]));
+        }
+        let Task::Delete { keys, .. } = read("x delete city 1 -7 -8").unwrap().task else { panic!() };
+        assert_eq!(keys, ["1", "-7", "-8"]);
     }
 }

@@ -25,7 +25,7 @@ async fn perform(registry: &Registry, arguments: &Arguments, output: &Output) ->
     let model = |name: &str| registry.model(name).map_err(Failure::Usage);
     match &arguments.task {
         Task::Schemas => return Ok(schemas::list(registry, output)),
-        Task::Dump { schema, dialect } => return schemas::dump(registry, schema.as_deref(), *dialect, &arguments.servers, output),
+        Task::Dump { schema, dialect } => return schemas::dump(registry, schema.as_deref(), *dialect, &arguments.servers, output).await,
         Task::Doctor => return doctor::examine(registry, &arguments.servers, output).await,
         Task::Migrate(migration) => return migrate::migrate(registry, migration, &arguments.servers, output).await,
         Task::Flush => return letters::flush(registry, &arguments.servers, output).await,
@@ -37,6 +37,8 @@ async fn perform(registry: &Registry, arguments: &Arguments, output: &Output) ->
         | Task::Count { schema, .. }
         | Task::Invalidate { schema, .. }
         | Task::Warm { schema, .. } => drop(model(schema)?),
+        #[cfg(feature = "encryption")]
+        Task::Reencrypt { schema, .. } => drop(model(schema)?),
         Task::Letters { schema, .. } => drop(schema.as_deref().map(model).transpose()?),
     }
     let records = match &arguments.task {
@@ -52,6 +54,8 @@ async fn perform(registry: &Registry, arguments: &Arguments, output: &Output) ->
         Task::Count { schema, search } => data::count(model(schema)?, &store, search, output).await,
         Task::Invalidate { schema, what } => invalidate(registry, &store, schema, what).await,
         Task::Warm { schema, limit } => data::warm(model(schema)?, &store, *limit, output).await,
+        #[cfg(feature = "encryption")]
+        Task::Reencrypt { schema, everything } => data::reencrypt(model(schema)?, &store, *everything, output).await,
         Task::Letters { schema, letters } => letters::letters(&store, schema.as_deref(), letters, output).await,
         Task::Schemas | Task::Dump { .. } | Task::Doctor | Task::Migrate(_) | Task::Flush => Ok(Answer::Yes),
     };

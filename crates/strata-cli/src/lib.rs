@@ -26,7 +26,7 @@
 //! | 0 | it was done, or the answer is yes |
 //! | 1 | it failed; the error says why |
 //! | 2 | the command line is wrong |
-//! | 3 | the answer is no: no such record, something to migrate for `--check`, a problem found by `doctor` |
+//! | 3 | the answer is no: no such record, something to migrate for `--check`, a problem found by `doctor`, a record that `reencrypt` could not decrypt |
 
 mod arguments;
 mod commands;
@@ -34,6 +34,7 @@ mod environment;
 mod json;
 mod model;
 mod output;
+mod progress;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -71,8 +72,12 @@ pub fn main(registry: Registry) -> ExitCode {
 /// assert_eq!(run(Registry::new().schema::<City>(), dump.map(Into::into)), ExitCode::SUCCESS);
 /// ```
 pub fn run(registry: Registry, words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match arguments::read(words) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let arguments = match arguments::read(words.clone()) {
         Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && arguments::asks_for_json(&words) => {
+            return ExitCode::from(Output::standard(true).fail(&arguments::refusal(&error)));
+        }
         Err(error) => {
             // Help goes to the standard output, and is no error.
             let _ = error.print();

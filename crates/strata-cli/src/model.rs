@@ -1,13 +1,17 @@
 //! What the commands do with a model whose type they do not know.
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use serde_json::Value as Json;
+#[cfg(feature = "encryption")]
+use strata::ReencryptProgress;
 use strata::mem::MemTier;
-use strata::{AsKey, Collection, Error, ErrorKind, Key, Query, Result, Role, Schema, SchemaDefinition, Store, StoreBuilder};
+use strata::{
+    AsKey, BoundSchema, Collection, Error, ErrorKind, Key, Query, Result, Role, Schema, SchemaDefinition, SchemaOptions, Store,
+    StoreBuilder,
+};
 
 use crate::json;
 
@@ -34,6 +38,8 @@ pub(crate) struct Shown {
 pub(crate) trait Model: Send + Sync {
     fn definition(&self) -> &'static SchemaDefinition;
     fn add_to(&self, builder: StoreBuilder<MemTier>) -> StoreBuilder<MemTier>;
+    /// With the table that its options name; `None` where it has none.
+    fn bound(&self) -> Option<BoundSchema>;
     /// Reads past the caches unless a nearer tier is named.
     async fn get(&self, store: &Store, key: &str, role: Option<Role>) -> Result<Option<Shown>>;
     async fn set(&self, store: &Store, records: &[Json]) -> Result<Vec<u64>>;
@@ -45,6 +51,13 @@ pub(crate) trait Model: Send + Sync {
     async fn invalidate_tag(&self, store: &Store, tag: &str) -> Result<()>;
     async fn invalidate_all(&self, store: &Store) -> Result<()>;
     async fn warm(&self, store: &Store, limit: Option<u64>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<u64>;
+    #[cfg(feature = "encryption")]
+    async fn reencrypt(
+        &self,
+        store: &Store,
+        everything: bool,
+        progress: &mut (dyn FnMut(ReencryptProgress) + Send),
+    ) -> Result<ReencryptProgress>;
 }
 
 /// A key of whatever type, to look up by.
@@ -56,11 +69,13 @@ impl<K: Key> AsKey<K> for ByKey<'_, K> {
     }
 }
 
-pub(crate) struct Typed<T>(PhantomData<fn() -> T>);
+pub(crate) struct Typed<T: Schema> {
+    change: Box<dyn Fn(&mut SchemaOptions<T>) + Send + Sync>,
+}
 
 impl<T: Schema> Typed<T> {
-    pub(crate) fn new() -> Self {
-        Typed(PhantomData)
+    pub(crate) fn new(change: impl Fn(&mut SchemaOptions<T>) + Send + Sync + 'static) -> Self {
+        Typed { change: Box::new(change) }
     }
 
     fn collection(store: &Store) -> Result<Collection<T>> {
@@ -109,7 +124,19 @@ impl<T: Schema> Model for Typed<T> {
     }
 
     fn add_to(&self, builder: StoreBuilder<MemTier>) -> StoreBuilder<MemTier> {
-        builder.schema::<T>()
+        builder.schema_with::<T>(|options| (self.change)(options))
+    }
+
+    fn bound(&self) -> Option<BoundSchema> {
+        let mut policies = None;
+        let _ = Store::builder().schema_with::<T>(|options| {
+            (self.change)(options);
+            policies = Some(options.policies.clone());
+        });
+        let policies = policies.filter(|policies| !policies.cache_only)?;
+        let name = T::definition().name();
+        let bound = BoundSchema::standalone(T::definition());
+        Some(bound.with_names(policies.truth.table.as_deref().unwrap_or(name), policies.shared.key_prefix.as_deref().unwrap_or(name)))
     }
 
     async fn get(&self, store: &Store, key: &str, role: Option<Role>) -> Result<Option<Shown>> {
@@ -161,5 +188,17 @@ impl<T: Schema> Model for Typed<T> {
 
     async fn warm(&self, store: &Store, limit: Option<u64>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<u64> {
         Self::collection(store)?.warm_with(limit, |warmed| progress(warmed.loaded)).await
+    }
+
+    #[cfg(feature = "encryption")]
+    async fn reencrypt(
+        &self,
+        store: &Store,
+        everything: bool,
+        progress: &mut (dyn FnMut(ReencryptProgress) + Send),
+    ) -> Result<ReencryptProgress> {
+        let collection = Self::collection(store)?;
+        let job = collection.reencrypt().on_progress(progress);
+        if everything { job.everything().run().await } else { job.run().await }
     }
 }

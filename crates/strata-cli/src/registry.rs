@@ -1,6 +1,6 @@
 //! The models that a command line knows.
 
-use strata::{Schema, StoreBuilder, mem::MemTier};
+use strata::{Schema, SchemaOptions, StoreBuilder, mem::MemTier};
 
 use crate::model::{Model, Typed};
 
@@ -23,6 +23,7 @@ use crate::model::{Model, Typed};
 #[derive(Default)]
 pub struct Registry {
     models: Vec<Box<dyn Model>>,
+    changes: Vec<Box<dyn Fn(StoreBuilder<MemTier>) -> StoreBuilder<MemTier> + Send + Sync>>,
 }
 
 impl Registry {
@@ -31,10 +32,46 @@ impl Registry {
         Registry::default()
     }
 
-    /// Adds a model.
+    /// Adds a model, with the policies that it declares.
     #[must_use]
-    pub fn schema<T: Schema>(mut self) -> Self {
-        self.models.push(Box::new(Typed::<T>::new()));
+    pub fn schema<T: Schema>(self) -> Self {
+        self.schema_with::<T>(|_| {})
+    }
+
+    /// Adds a model whose policies the program changes, as [`StoreBuilder::schema_with`] does: give both the same function, or the commands work on another table
+    /// than the program.
+    ///
+    /// ```
+    /// # use strata::prelude::*;
+    /// # #[derive(Schema)] struct City { #[schema(primary_key)] id: i64, name: String }
+    /// use strata::SchemaOptions;
+    /// use strata_cli::Registry;
+    ///
+    /// fn city(options: &mut SchemaOptions<City>) {
+    ///     options.policies.truth.table = Some("geo_city".into());
+    /// }
+    ///
+    /// let registry = Registry::new().schema_with::<City>(city);
+    /// ```
+    #[must_use]
+    pub fn schema_with<T: Schema>(mut self, change: impl Fn(&mut SchemaOptions<T>) + Send + Sync + 'static) -> Self {
+        self.models.push(Box::new(Typed::new(change)));
+        self
+    }
+
+    /// Changes the builder of every store that a command opens: settings, keys from elsewhere than the environment. It is given one with the servers of the
+    /// environment and all models. Whatever it says, only `migrate` makes tables, and writes wait for the truth.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use strata_cli::Registry;
+    ///
+    /// let patient = |settings: &mut strata::Settings| settings.migration.patience = Duration::from_secs(600);
+    /// let registry = Registry::new().builder(move |builder| builder.configure(patient));
+    /// ```
+    #[must_use]
+    pub fn builder(mut self, change: impl Fn(StoreBuilder<MemTier>) -> StoreBuilder<MemTier> + Send + Sync + 'static) -> Self {
+        self.changes.push(Box::new(change));
         self
     }
 
@@ -55,9 +92,10 @@ impl Registry {
         })
     }
 
-    /// Gives all models to a builder.
+    /// Gives all models to a builder, and changes it as the program does.
     pub(crate) fn add_to(&self, builder: StoreBuilder<MemTier>) -> StoreBuilder<MemTier> {
-        self.models.iter().fold(builder, |builder, model| model.add_to(builder))
+        let builder = self.models.iter().fold(builder, |builder, model| model.add_to(builder));
+        self.changes.iter().fold(builder, |builder, change| change(builder))
     }
 }
 

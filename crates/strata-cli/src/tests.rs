@@ -1,5 +1,7 @@
 //! Commands as they are typed, on SQLite.
 
+mod postgres;
+
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -9,6 +11,7 @@ use strata::prelude::*;
 use strata::sqlite::SqliteTier;
 use tempfile::TempDir;
 
+use crate::arguments::Arguments;
 use crate::output::Output;
 use crate::{Registry, arguments, commands};
 
@@ -65,10 +68,7 @@ impl Bench {
         let url = format!("sqlite:{}", self.path().display());
         let words = ["manage", "--redis-url", "", "--database-url", &url].into_iter().chain(words.iter().copied()).map(OsString::from);
         let arguments = arguments::read(words).unwrap();
-        let (answers, errors) = (Printed::default(), Printed::default());
-        let output = Output::new(arguments.is_json, answers.clone(), errors.clone());
-        let code = commands::run(&Registry::new().schema::<Player>(), &arguments, &output).await;
-        (code, answers.text(), errors.text())
+        run(Registry::new().schema::<Player>(), &arguments).await
     }
 
     async fn json(&self, words: &[&str]) -> Vec<Json> {
@@ -76,6 +76,14 @@ impl Bench {
         assert_eq!(code, 0, "{errors}");
         answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// The exit code, what was printed, and what went wrong.
+async fn run(registry: Registry, arguments: &Arguments) -> (u8, String, String) {
+    let (answers, errors) = (Printed::default(), Printed::default());
+    let output = Output::new(arguments.is_json, answers.clone(), errors.clone());
+    let code = commands::run(&registry, arguments, &output).await;
+    (code, answers.text(), errors.text())
 }
 
 #[tokio::test]
@@ -148,7 +156,14 @@ async fn a_database_is_migrated_and_tells_of_it() {
     std::fs::create_dir(&files).unwrap();
     std::fs::write(files.join("001_fill.sql"), "INSERT INTO player (id, username, notes) VALUES ('z', 'zoe', '');").unwrap();
     let from = files.to_str().unwrap();
+    let (code, answers, _) = bench.run(&["migrate", "--check", "--from", from]).await;
+    assert_eq!(code, 3, "{answers}");
+    assert!(answers.starts_with("-- 001_fill.sql") && answers.contains("INSERT INTO player") && !answers.contains("nothing"), "{answers}");
+    assert_eq!(bench.json(&["migrate", "--plan", "--from", from]).await[0]["file"], "001_fill.sql");
     assert_eq!(bench.json(&["migrate", "--from", from]).await[0]["file"], "001_fill.sql");
+    for words in [&["migrate", "--from", from][..], &["migrate", "--check", "--from", from]] {
+        assert_eq!(bench.run(words).await, (0, "nothing to do\n".to_owned(), String::new()), "{words:?}");
+    }
     assert_eq!(bench.json(&["get", "player", "z"]).await[0]["record"]["level"], 1);
     assert!(bench.json(&["migrate", "--status"]).await.iter().any(|record| record["file"] == "001_fill.sql"));
     std::fs::write(files.join("001_fill.sql"), "DELETE FROM player").unwrap();
@@ -161,9 +176,84 @@ async fn a_database_is_migrated_and_tells_of_it() {
 async fn the_tables_are_dumped_in_either_dialect() {
     let bench = Bench::new().await;
     let sqlite = bench.run(&["schema", "dump"]).await.1;
-    assert!(sqlite.contains("STRICT") && sqlite.contains("CREATE UNIQUE INDEX"), "{sqlite}");
+    assert!(sqlite.contains("STRICT") && sqlite.contains("CREATE UNIQUE INDEX") && sqlite.contains("_strata_migrations"), "{sqlite}");
     let postgres = bench.run(&["schema", "dump", "player", "--dialect", "postgres"]).await.1;
-    assert!(postgres.contains("BIGINT") && !postgres.contains("STRICT"), "{postgres}");
+    assert!(postgres.contains("BIGINT") && !postgres.contains("STRICT") && !postgres.contains("_strata_log"), "{postgres}");
+    let postgres = bench.run(&["schema", "dump", "--dialect", "postgres"]).await.1;
+    assert!(postgres.starts_with("CREATE TABLE _strata_migrations") && postgres.contains("CREATE SEQUENCE _strata_version"), "{postgres}");
     assert_eq!(bench.json(&["schema", "list"]).await, [json!({"schema": "player", "columns": ["id", "username", "level", "notes"]})]);
     assert_eq!(bench.json(&["dead-letters", "list"]).await, [Json::Null; 0]);
+}
+
+/// What is dumped, run by hand, leaves a migration nothing to do: with the table that the program names, and what references need.
+#[tokio::test]
+async fn a_dump_makes_all_that_the_program_needs() {
+    #[derive(Schema)]
+    struct Guild {
+        #[schema(primary_key)]
+        id: i64,
+    }
+
+    #[derive(Schema)]
+    struct Member {
+        #[schema(primary_key)]
+        id: i64,
+        #[schema(references(Guild::id, on_delete = "cascade"))]
+        guild: i64,
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let registry = || {
+        let registry = Registry::new().schema_with::<Guild>(|options| options.policies.truth.table = Some("guilds".to_owned()));
+        registry.schema::<Member>().builder(|builder| builder.configure(|settings| settings.create_tables = true))
+    };
+    let file = directory.path().join("game.db");
+    let url = format!("sqlite:{}", file.display());
+    let read = |words: &[&str]| {
+        let words = ["manage", "--redis-url", "", "--database-url", &url].into_iter().chain(words.iter().copied()).map(OsString::from);
+        arguments::read(words).unwrap()
+    };
+    let (code, sqlite, errors) = run(registry(), &read(&["schema", "dump"])).await;
+    assert!(code == 0 && sqlite.contains("\"guilds\"") && !file.exists(), "{sqlite}{errors}");
+    assert_eq!(run(registry(), &read(&["migrate", "--check"])).await.0, 3);
+    rusqlite::Connection::open(&file).unwrap().execute_batch(&sqlite).unwrap();
+    assert_eq!(run(registry(), &read(&["migrate", "--check"])).await, (0, "nothing to do\n".to_owned(), String::new()));
+    let postgres = run(registry(), &read(&["schema", "dump", "--dialect", "postgres"])).await.1;
+    assert!(postgres.contains("REFERENCES \"guilds\""), "{postgres}");
+}
+
+#[cfg(feature = "encryption")]
+#[tokio::test]
+async fn records_are_encrypted_anew() {
+    use strata::KeyRing;
+
+    #[derive(Schema)]
+    struct Letter {
+        #[schema(primary_key)]
+        id: i64,
+        #[schema(encrypted)]
+        text: String,
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("letters.db").display());
+    let (old, new) = ("11".repeat(32), "22".repeat(32));
+    let run = async |keys: String, words: &[&str]| {
+        let words = ["manage", "--redis-url", "", "--database-url", &url].into_iter().chain(words.iter().copied()).map(OsString::from);
+        let with_keys = move |builder: strata::StoreBuilder<strata::mem::MemTier>| builder.encryption(keys.parse::<KeyRing>().unwrap());
+        run(Registry::new().schema::<Letter>().builder(with_keys), &arguments::read(words).unwrap()).await
+    };
+    let (code, _, errors) = run(format!("1={old}"), &["migrate"]).await;
+    assert_eq!(code, 0, "{errors}");
+    let file = SqliteTier::open(directory.path().join("letters.db")).await.unwrap();
+    let store =
+        Store::builder().tier(file).encryption(format!("1={old}").parse::<KeyRing>().unwrap()).schema::<Letter>().build().await.unwrap();
+    store.collection().unwrap().set_many((1..=2).map(|id| Letter { id, text: "a".to_owned() })).await.unwrap();
+    store.close().await.unwrap();
+    let (code, answers, errors) = run(format!("2={new},1={old}"), &["reencrypt", "letter"]).await;
+    assert_eq!((code, answers.as_str()), (0, "2 of 2 records are encrypted with key 2\n"), "{errors}");
+    assert!(errors.starts_with("0 of 2 records are encrypted"), "the progress is told where there is no terminal: {errors}");
+    let (code, answers, errors) = run(format!("2={new}"), &["reencrypt", "letter", "--everything", "--json"]).await;
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert_eq!(serde_json::from_str::<Json>(&answers).unwrap()["key"], 2);
 }

@@ -2,12 +2,12 @@
 
 use std::io::Read;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 use strata::{Role, Store};
 
 use crate::model::{Model, Search};
 use crate::output::{Answer, Failure, Output};
+use crate::progress::Progress;
 
 pub(super) async fn get(model: &dyn Model, store: &Store, key: &str, role: Option<Role>, output: &Output) -> Result<Answer, Failure> {
     let Some(found) = model.get(store, key, role).await? else {
@@ -65,13 +65,31 @@ pub(super) async fn count(model: &dyn Model, store: &Store, search: &Search, out
 }
 
 pub(super) async fn warm(model: &dyn Model, store: &Store, limit: Option<u64>, output: &Output) -> Result<Answer, Failure> {
-    let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} records, {per_sec}") {
-        bar.set_style(style);
-    }
-    let warmed = model.warm(store, limit, &mut |loaded| bar.set_position(loaded)).await;
-    bar.finish_and_clear();
+    let mut progress = Progress::new("records are in the caches", output);
+    let warmed = model.warm(store, limit, &mut |loaded| progress.at(loaded, limit)).await;
+    drop(progress);
     let warmed = warmed?;
     output.show(|| format!("{warmed} records are in the caches"), || json!({ "warmed": warmed }));
     Ok(Answer::Yes)
+}
+
+/// The answer is no where a record could not be decrypted.
+#[cfg(feature = "encryption")]
+pub(super) async fn reencrypt(model: &dyn Model, store: &Store, everything: bool, output: &Output) -> Result<Answer, Failure> {
+    let mut progress = Progress::new("records are encrypted with the key that encrypts now", output);
+    let reached = model.reencrypt(store, everything, &mut |reached| progress.at(reached.done, Some(reached.total))).await;
+    drop(progress);
+    let reached = reached?;
+    output.show(
+        || {
+            let unreadable = if reached.unreadable > 0 {
+                format!("; {} cannot be decrypted, and stay as they are", reached.unreadable)
+            } else {
+                String::new()
+            };
+            format!("{} of {} records are encrypted with key {}{unreadable}", reached.done, reached.total, reached.key)
+        },
+        || json!({ "done": reached.done, "total": reached.total, "unreadable": reached.unreadable, "key": reached.key }),
+    );
+    Ok(if reached.is_complete() { Answer::Yes } else { Answer::No })
 }

@@ -13,7 +13,7 @@ const OF_TRUTH: [&str; 2] = ["DATABASE_URL", "STRATA_PG_"];
 const OF_SHARED: [&str; 2] = ["REDIS_URL", "STRATA_REDIS_"];
 
 pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Output) -> Result<Answer, Failure> {
-    let variables = environment::variables(servers);
+    let variables = environment::variables(servers)?;
     let is_set = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
     if !is_set("DATABASE_URL") && !is_set("REDIS_URL") {
         return Err(Failure::Usage("neither DATABASE_URL nor REDIS_URL is set; set them as for the program".to_owned()));
@@ -56,7 +56,7 @@ async fn of_tables(registry: &Registry, servers: &Servers) -> Finding {
         Ok(plan) if plan.is_empty() => Finding::fine("tables are as the models want them"),
         Ok(plan) => Finding::problem(format!("tables lack what the models want, in {} steps", plan.steps.len()), "`migrate`"),
         Err(Failure::Store(error)) => unreachable(&error),
-        Err(Failure::Usage(text) | Failure::Io(text)) => Finding::problem(text, "see above"),
+        Err(Failure::Usage(text) | Failure::Io(text)) => Finding::problem(text, "`migrate --plan` shows it in full"),
     }
 }
 

@@ -13,11 +13,11 @@ use crate::registry::Registry;
 const PORTION: u64 = 100;
 
 pub(super) async fn flush(registry: &Registry, servers: &Servers, output: &Output) -> Result<Answer, Failure> {
-    if environment::journal().is_none() {
+    if !environment::has_journal(servers)? {
         return Err(Failure::Usage("STRATA_JOURNAL is not set; set it to the directory of the program's journal".to_owned()));
     }
-    let builder = Store::from_variables(environment::variables(servers)).await?.configure(|settings| settings.create_tables = false);
-    let store = registry.add_to(builder).build().await?;
+    let builder = registry.add_to(Store::from_variables(environment::variables(servers)?).await?);
+    let store = builder.configure(|settings| settings.create_tables = false).build().await?;
     let left = store.stats().dirty_entries;
     let flushed = store.flush().await;
     let closed = store.close().await;
@@ -42,7 +42,8 @@ pub(super) async fn letters(store: &Store, schema: Option<&str>, letters: &Lette
             for name in names {
                 let letter = find(store, name).await?;
                 let removed = store.dead_letters().remove(&letter).await?;
-                output.show(|| format!("{name} is removed"), || json!({ "letter": name, "removed": removed }));
+                let text = if removed { "is removed" } else { "was gone already" };
+                output.show(|| format!("{name} {text}"), || json!({ "letter": name, "removed": removed }));
             }
             Ok(Answer::Yes)
         }

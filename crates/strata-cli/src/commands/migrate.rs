@@ -1,7 +1,10 @@
 //! Bringing the database to the models' layout.
 
+use std::path::PathBuf;
+
 use serde_json::{Value as Json, json};
-use strata::{Drift, MigrationRecord, MigrationReport, Migrator};
+use strata::sql::Dialect;
+use strata::{Drift, Error, ErrorKind, MigrationFile, MigrationRecord, MigrationReport, Migrator, PendingFile};
 
 use crate::arguments::{Migration, Servers};
 use crate::environment;
@@ -11,16 +14,22 @@ use crate::registry::Registry;
 
 pub(super) async fn migrate(registry: &Registry, migration: &Migration, servers: &Servers, output: &Output) -> Result<Answer, Failure> {
     let migrator = environment::builder(registry, servers).await?.migrator()?;
-    let answered = perform(&migrator, migration, output).await;
+    let answered = perform(&migrator, migration, environment::dialect(servers)?, output).await;
     let closed = migrator.close().await;
     let answer = answered?;
     closed?;
     Ok(answer)
 }
 
-async fn perform(migrator: &Migrator, migration: &Migration, output: &Output) -> Result<Answer, Failure> {
+async fn perform(migrator: &Migrator, migration: &Migration, dialect: Dialect, output: &Output) -> Result<Answer, Failure> {
     match migration {
-        Migration::Plan { is_check } => plan(migrator, *is_check, output).await,
+        Migration::Plan { files, is_check } => {
+            let pending = match files {
+                Some(directory) => pending(migrator, directory.clone(), dialect).await?,
+                None => Vec::new(),
+            };
+            plan(migrator, &pending, *is_check, output).await
+        }
         Migration::Status => status(migrator, output).await,
         Migration::Resolve { file, resolution } => {
             migrator.resolve(file, *resolution).await?;
@@ -28,23 +37,45 @@ async fn perform(migrator: &Migrator, migration: &Migration, output: &Output) ->
             Ok(Answer::Yes)
         }
         Migration::Run { files } => {
+            let mut is_idle = true;
             if let Some(directory) = files {
-                report(&migrator.migrate_from(directory).await?, output)?;
+                let done = migrator.migrate_from(directory).await?;
+                is_idle = done.is_empty();
+                report(&done, output)?;
             }
             let done = migrator.migrate().await?;
-            report(&done, output)?;
-            if done.is_empty() && files.is_none() {
+            if is_idle && done.is_empty() {
                 output.tell("nothing to do");
             }
+            report(&done, output)?;
             Ok(Answer::Yes)
         }
     }
 }
 
+/// The files that are still to be run. One that somebody resolved as applied only waits for its checksum.
+async fn pending(migrator: &Migrator, directory: PathBuf, dialect: Dialect) -> Result<Vec<PendingFile>, Failure> {
+    let records = migrator.status().await?;
+    let find = move || MigrationFile::pending(&MigrationFile::read_directory(directory)?, &records, dialect);
+    let found = tokio::task::spawn_blocking(find).await;
+    let mut found = found.map_err(|error| Error::new(ErrorKind::Internal, "the files could not be read").with_source(error))??;
+    found.retain(|file| !file.is_done);
+    Ok(found)
+}
+
 /// `is_check`: whether the answer is no where there is something to do.
-async fn plan(migrator: &Migrator, is_check: bool, output: &Output) -> Result<Answer, Failure> {
+async fn plan(migrator: &Migrator, pending: &[PendingFile], is_check: bool, output: &Output) -> Result<Answer, Failure> {
     let plan = migrator.plan().await?;
-    output.tell(&plan.to_string());
+    for PendingFile { file, statements, first, .. } in pending {
+        let left = &statements[(*first as usize).saturating_sub(1).min(statements.len())..];
+        output.show(
+            || format!("-- {}, from its statement {first} on\n{};", file.name(), left.join(";\n")),
+            || json!({ "file": file.name(), "first": first, "statements": left, "in_transaction": file.in_transaction() }),
+        );
+    }
+    if pending.is_empty() || !plan.is_empty() {
+        output.tell(&plan.to_string());
+    }
     for step in &plan.steps {
         output.script(|| {
             json!({
@@ -56,7 +87,7 @@ async fn plan(migrator: &Migrator, is_check: bool, output: &Output) -> Result<An
     for drift in &plan.drift {
         output.script(|| of_drift(drift));
     }
-    Ok(if is_check && !plan.is_empty() { Answer::No } else { Answer::Yes })
+    Ok(if is_check && !(plan.is_empty() && pending.is_empty()) { Answer::No } else { Answer::Yes })
 }
 
 async fn status(migrator: &Migrator, output: &Output) -> Result<Answer, Failure> {
