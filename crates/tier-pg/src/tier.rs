@@ -126,7 +126,7 @@ impl Tier for PgTier {
     }
 
     async fn diagnose(&self) -> Vec<Finding> {
-        diagnosis::diagnose(&self.primary).await
+        diagnosis::diagnose(&self.primary, self.replicas.health()).await
     }
 
     async fn close(&self) -> Result<()> {
