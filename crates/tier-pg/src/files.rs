@@ -158,14 +158,13 @@ impl Runner<'_> {
     async fn run_statement(&self, next: &PendingFile, statement: &str) -> Result<(), Failure> {
         let [briefly, patiently] = [self.settings.lock_timeout, self.settings.patience].map(milliseconds);
         // It waits for the transactions of others, and nobody waits behind it. After a time-out something stays that serves nobody.
-        let is_beside = statement.split(|character: char| !character.is_alphabetic()).any(|word| word.eq_ignore_ascii_case("CONCURRENTLY"));
-        if is_beside {
+        if has_word(statement, "CONCURRENTLY") {
             self.set_lock_timeout(briefly, patiently).await?;
             self.lease().batch_execute(statement).await?;
             return self.set_lock_timeout(patiently, briefly).await;
         }
-        // A procedure may have committed a part of its work.
-        let may_repeat = !statement.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("CALL"));
+        // A procedure or a block may have committed a part of its work.
+        let may_repeat = !has_word(statement, "CALL") && !has_word(statement, "DO");
         let mut patience = Patience::new(self.settings);
         loop {
             match self.lease().batch_execute(statement).await.map_err(Failure::from) {
@@ -266,4 +265,9 @@ fn refused(next: &PendingFile, statement: u32, failure: Failure, settings: &Migr
 
 fn of_log(failure: Failure) -> Error {
     failure.into_error(Attempt::Log)
+}
+
+/// Whether a statement has a keyword, or something of that name: who asks must be on the safe side with `true`.
+fn has_word(statement: &str, keyword: &str) -> bool {
+    statement.split(|character: char| !character.is_alphanumeric() && character != '_').any(|word| word.eq_ignore_ascii_case(keyword))
 }
