@@ -41,17 +41,25 @@ pub(crate) fn time_text(time: Timestamp) -> Result<String> {
 pub(crate) fn row(definition: &SchemaDefinition, object: &Json) -> Result<Row<'static>> {
     let refuse = |message: String| Error::new(ErrorKind::InvalidValue, message).with_schema(definition.name());
     let Json::Object(object) = object else { return Err(refuse("a record is a JSON object with the columns' names".to_owned())) };
-    if let Some(unknown) = object.keys().find(|name| definition.position(name).is_none()) {
-        let known: Vec<_> = definition.columns().iter().map(|column| column.name).collect();
+    let fields = || definition.columns().iter().filter(|column| column.blind_of.is_none());
+    if let Some(unknown) = object.keys().find(|name| fields().all(|column| column.name != name.as_str())) {
+        let known: Vec<_> = fields().map(|column| column.name).collect();
         return Err(refuse(format!("there is no column `{}`; the columns are {}", unknown.escape_debug(), known.join(", "))));
     }
     let columns = definition.columns().iter();
     columns
         .map(|column| match object.get(column.name) {
-            Some(value) => read(column.column_type, value).map_err(|error| of_column(error, definition, column)),
+            // The store fills it.
+            None if column.blind_of.is_some() => Ok(Value::Unset),
+            Some(value) => read(plain_type(column), value).map_err(|error| of_column(error, definition, column)),
             None => absent(column).ok_or_else(|| refuse(format!("the record lacks `{}`, which has no default", column.name))),
         })
         .collect()
+}
+
+/// What the field holds: models have encrypted ones in plain.
+fn plain_type(column: &ColumnDefinition) -> ColumnType {
+    column.encryption.map_or(column.column_type, |encryption| encryption.plain_type)
 }
 
 fn absent(column: &ColumnDefinition) -> Option<Value<'static>> {

@@ -70,8 +70,11 @@ impl<K: Key> AsKey<K> for ByKey<'_, K> {
 }
 
 pub(crate) struct Typed<T: Schema> {
-    change: Box<dyn Fn(&mut SchemaOptions<T>) + Send + Sync>,
+    change: Change<T>,
 }
+
+/// How a program sets a model's options.
+type Change<T> = Box<dyn Fn(&mut SchemaOptions<T>) + Send + Sync>;
 
 impl<T: Schema> Typed<T> {
     pub(crate) fn new(change: impl Fn(&mut SchemaOptions<T>) + Send + Sync + 'static) -> Self {

@@ -23,8 +23,11 @@ use crate::model::{Model, Typed};
 #[derive(Default)]
 pub struct Registry {
     models: Vec<Box<dyn Model>>,
-    changes: Vec<Box<dyn Fn(StoreBuilder<MemTier>) -> StoreBuilder<MemTier> + Send + Sync>>,
+    changes: Vec<Change>,
 }
+
+/// How a program makes its builder ready.
+type Change = Box<dyn Fn(StoreBuilder<MemTier>) -> StoreBuilder<MemTier> + Send + Sync>;
 
 impl Registry {
     /// One without models.

@@ -224,7 +224,7 @@ async fn a_dump_makes_all_that_the_program_needs() {
 
 #[cfg(feature = "encryption")]
 #[tokio::test]
-async fn records_are_encrypted_anew() {
+async fn encrypted_fields_are_read_written_and_encrypted_anew() {
     use strata::KeyRing;
 
     #[derive(Schema)]
@@ -233,6 +233,8 @@ async fn records_are_encrypted_anew() {
         id: i64,
         #[schema(encrypted)]
         text: String,
+        #[schema(encrypted, index)]
+        title: Option<String>,
     }
 
     let directory = tempfile::tempdir().unwrap();
@@ -245,11 +247,17 @@ async fn records_are_encrypted_anew() {
     };
     let (code, _, errors) = run(format!("1={old}"), &["migrate"]).await;
     assert_eq!(code, 0, "{errors}");
-    let file = SqliteTier::open(directory.path().join("letters.db")).await.unwrap();
-    let store =
-        Store::builder().tier(file).encryption(format!("1={old}").parse::<KeyRing>().unwrap()).schema::<Letter>().build().await.unwrap();
-    store.collection().unwrap().set_many((1..=2).map(|id| Letter { id, text: "a".to_owned() })).await.unwrap();
-    store.close().await.unwrap();
+    for id in 1..=2 {
+        let letter = format!("{{\"id\":{id},\"text\":\"a\",\"title\":\"b\"}}");
+        let (code, _, errors) = run(format!("1={old}"), &["set", "letter", &letter]).await;
+        assert_eq!(code, 0, "{errors}");
+    }
+    let (code, answers, errors) = run(format!("1={old}"), &["get", "letter", "1", "--json"]).await;
+    let shown = serde_json::from_str::<Json>(&answers).unwrap();
+    assert_eq!((code, &shown["record"]), (0, &serde_json::json!({ "id": 1, "text": "a", "title": "b" })), "{answers}{errors}");
+    let (code, _, errors) =
+        run(format!("1={old}"), &["set", "letter", "{\"id\":3,\"text\":\"a\",\"title\":\"b\",\"title_blind\":null}"]).await;
+    assert!(code != 0 && errors.contains("no column `title_blind`; the columns are id, text, title"), "{errors}");
     let (code, answers, errors) = run(format!("2={new},1={old}"), &["reencrypt", "letter"]).await;
     assert_eq!((code, answers.as_str()), (0, "2 of 2 records are encrypted with key 2\n"), "{errors}");
     assert!(errors.starts_with("0 of 2 records are encrypted"), "the progress is told where there is no terminal: {errors}");

@@ -198,7 +198,7 @@ mod tests {
             ),
         ] {
             let schema = schema(vec![index]).with_names("game.t", "t");
-            let made = |dialect| index_plans(dialect, &schema).first().map(|plan| plan.create_statement(dialect, &schema));
+            let made = |dialect| index_plans(dialect, &schema).first().map(|plan| plan.create_statement(dialect, &schema, false));
             assert_eq!(made(Dialect::Postgres).as_deref(), Some(postgres));
             assert_eq!(made(Dialect::Sqlite).as_deref(), sqlite);
         }

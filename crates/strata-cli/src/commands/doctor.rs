@@ -26,13 +26,16 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
         let own = variables.iter().filter(|(name, _)| !others.iter().any(|other| name.starts_with(other)));
         let own = own.map(|(name, value)| (name.clone(), value.clone()));
         let diagnosis = match Store::from_variables(own).await {
-            Ok(builder) => registry.add_to(builder).diagnose().await.into_iter().find(|diagnosis| diagnosis.role == role),
+            Ok(builder) => {
+                let mut found = registry.add_to(builder).diagnose().await.into_iter().find(|diagnosis| diagnosis.role == role);
+                if let Some(diagnosis) = found.as_mut().filter(|_| role == Role::Truth) {
+                    diagnosis.findings.push(of_tables(registry, servers).await);
+                }
+                found
+            }
             Err(error) => Some(Diagnosis { role, name: wanted[0].to_owned(), findings: vec![unreachable(&error)] }),
         };
-        if let Some(mut diagnosis) = diagnosis {
-            if role == Role::Truth && diagnosis.weight() != Weight::Problem {
-                diagnosis.findings.push(of_tables(registry, servers).await);
-            }
+        if let Some(diagnosis) = diagnosis {
             worst = worst.max(diagnosis.weight());
             show(&diagnosis, output);
         }

@@ -128,7 +128,7 @@ async fn content(database: &Database) -> Vec<String> {
             let mut content = Vec::new();
             for query in ["SELECT type, name, sql FROM sqlite_schema ORDER BY type, name", "SELECT * FROM hero ORDER BY id"] {
                 let mut statement = file.prepare(query).unwrap();
-                let names: Vec<_> = statement.column_names().into_iter().map(str::to_owned).collect();
+                let names: Vec<_> = statement.column_names().map(str::to_owned).collect();
                 let mut rows = statement.query([]).unwrap();
                 while let Some(row) = rows.next().unwrap() {
                     let parts = names.iter().enumerate().filter(|(_, name)| *name != "_version");
