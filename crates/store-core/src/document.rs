@@ -18,7 +18,7 @@ thread_local! {
 
 /// A type that is nested in a column as JSON and whose form has versions. Derive it, and wrap the field's type in [`Versioned`].
 ///
-/// The document holds its version in `_v`; one without has version 0.
+/// The document holds its version in `_v`; one without has version 0. So the type has no field of that name, nor may what it flattens.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -184,15 +184,28 @@ impl<'de, D: Document> Deserialize<'de> for Versioned<D> {
     }
 }
 
-/// Whether a document in `before` has another version than in `after`, which is the same upgraded.
+/// Whether a document in `before` has another version than in `after`, which is the same upgraded, or stands elsewhere.
 pub(crate) fn differs(before: &serde_json::Value, after: &serde_json::Value) -> bool {
     use serde_json::Value;
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
             before.get(VERSION) != after.get(VERSION)
-                || after.iter().any(|(name, after)| before.get(name).is_some_and(|before| differs(before, after)))
+                || before.iter().any(|(name, before)| after.get(name).map_or_else(|| has_version(before), |after| differs(before, after)))
+                || after.iter().any(|(name, after)| !before.contains_key(name) && has_version(after))
         }
-        (Value::Array(before), Value::Array(after)) => before.iter().zip(after).any(|(before, after)| differs(before, after)),
+        (Value::Array(before), Value::Array(after)) => {
+            let common = before.len().min(after.len());
+            before.iter().zip(after).any(|(before, after)| differs(before, after))
+                || before[common..].iter().chain(&after[common..]).any(has_version)
+        }
+        _ => has_version(before) || has_version(after),
+    }
+}
+
+fn has_version(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(fields) => fields.contains_key(VERSION) || fields.values().any(has_version),
+        serde_json::Value::Array(items) => items.iter().any(has_version),
         _ => false,
     }
 }

@@ -158,7 +158,7 @@ impl<T: Schema> Pipeline<T> {
             .map(move |row| {
                 let row = row.map_err(|error| pipeline.report("stream", error))?.row;
                 let key = pipeline.key_values(&row);
-                let model = pipeline.model(row, view).map(Arc::new);
+                let model = pipeline.read_model(row, view).map(Arc::new);
                 model
                     .inspect(|model| pipeline.after_get([&**model]))
                     .map_err(|error| pipeline.report("stream", named_by_values(error, &key)))

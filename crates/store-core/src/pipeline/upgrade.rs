@@ -36,6 +36,26 @@ pub(super) struct OlderVersions<T: Schema> {
     busy: Mutex<HashSet<String>>,
 }
 
+/// A key that is being written back. It is free again when this is dropped, however the work ends.
+struct Busy<T: Schema> {
+    pipeline: Arc<Pipeline<T>>,
+    key: String,
+}
+
+impl<T: Schema> Busy<T> {
+    /// `None` while the key is being written back already.
+    fn begin(pipeline: Arc<Pipeline<T>>, key: String) -> Option<Self> {
+        let is_free = pipeline.older.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        is_free.then(|| Busy { pipeline, key })
+    }
+}
+
+impl<T: Schema> Drop for Busy<T> {
+    fn drop(&mut self) {
+        self.pipeline.older.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
 /// An older version of a model.
 pub(super) struct Layout<T> {
     fingerprint: u64,
@@ -169,13 +189,10 @@ impl<T: Schema> Pipeline<T> {
         let Some(pipeline) = self.older.pipeline.get().and_then(Weak::upgrade) else { return };
         let Ok(turn) = Arc::clone(&self.older.turns).try_acquire_owned() else { return };
         let Some(pass) = self.shared.writes.enter() else { return };
-        if !self.older.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
-            return;
-        }
+        let Some(busy) = Busy::begin(pipeline, key) else { return };
         let work = async move {
             let _held = (turn, pass);
-            pipeline.write_back_now(&key, is_row).await;
-            pipeline.older.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            busy.pipeline.write_back_now(&busy.key, is_row).await;
         };
         drop(spawn(self.shared.life.runtime(), work));
     }
@@ -207,7 +224,10 @@ impl<T: Schema> Pipeline<T> {
         let Backing::Tables { tables, .. } = &self.backing else { return Ok(false) };
         let key = T::Key::from_text(key)?;
         let values: Row<'_> = <T::Key as Key>::to_values(std::borrow::Borrow::borrow(&key))?;
-        let Some(stored) = tables.get_many(&self.schema, &[values]).await?.into_iter().next().flatten() else { return Ok(false) };
+        let permit = self.truth_permit().await;
+        let found = tables.get_many(&self.schema, &[values]).await?.into_iter().next().flatten();
+        drop(permit);
+        let Some(stored) = found else { return Ok(false) };
         let Some(upgraded) = self.with_documents_upgraded(&stored.row)? else { return Ok(false) };
         let definition = self.schema.definition();
         // What the row says besides, and its times, stay.
@@ -216,6 +236,7 @@ impl<T: Schema> Pipeline<T> {
                 if definition.columns()[position].is_key || value != before { value } else { Value::Unset }
             });
         let row: Row<'static> = kept.collect();
+        let _turn = self.shared.truth_writes.tables.acquire().await;
         Ok(tables.put_if(&self.schema, &row, Condition::Version(stored.version)).await?.is_some())
     }
 
@@ -243,11 +264,12 @@ impl<T: Schema> Pipeline<T> {
             return Ok(records.replace(&self.schema, &[(texts[0].clone(), record)]).await?.into_iter().any(|done| done));
         }
         let seen = Seen::Record(EncodedRecord { payload: Vec::new().into(), ..present });
+        let _turn = self.shared.truth_writes.records.acquire().await;
         let put = PutOver { key: texts[0].clone(), seen, record };
         Ok(records.put_over(&self.schema, &[put]).await?.into_iter().flatten().next().is_some())
     }
 
-    /// A row with the columns that hold an older document upgraded, as tiers hold it; `None` if there is no such column.
+    /// A row with the columns that hold an older document upgraded, as tiers hold it; `None` if that changes none.
     fn with_documents_upgraded(&self, row: &Row<'static>) -> Result<Option<Row<'static>>> {
         let open = self.opened(row.clone())?;
         let (model, is_upgraded) = document::watch(|| self.read_open(|| T::from_row(open.clone())));
@@ -266,7 +288,11 @@ impl<T: Schema> Pipeline<T> {
             _ if column.is_key => before.clone(),
             _ => Value::Unset,
         });
-        let changed = self.sealed(changed.collect())?;
+        let changed: Row<'static> = changed.collect();
+        if changed.iter().zip(columns).all(|(value, column)| column.is_key || matches!(value, Value::Unset)) {
+            return Ok(None);
+        }
+        let changed = self.sealed(changed)?;
         let kept = |(value, stored): (Value<'static>, &Value<'static>)| if matches!(value, Value::Unset) { stored.clone() } else { value };
         Ok(Some(changed.into_iter().zip(row).map(kept).collect()))
     }

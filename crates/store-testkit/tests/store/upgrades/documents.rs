@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use strata::{Collection, Document, ErrorKind, Schema, Store, StoreBuilder, Upgrade, UpgradeError, UpgradePolicy, Versioned};
+use strata::{Collection, Document, ErrorKind, Query, Schema, Store, StoreBuilder, Upgrade, UpgradeError, UpgradePolicy, Versioned};
 
 use super::super::coherence::until;
 use super::super::stacks::{open_sqlite, postgres, sqlite};
@@ -117,6 +118,9 @@ async fn each_version_is_read(bench: Bench) {
     let third = knights.get(3).await.unwrap().unwrap();
     assert_eq!((&third.kit, &third.squires), (&kit(&[("axe", 7)]), &Some(vec![kit(&[("cap", 1)]), kit(&[("hat", 3)])])));
     assert_eq!((store.stats().upgrades, store.stats().upgrades_written), (3, 0));
+    let streamed: Vec<_> = knights.stream(Query::new().order_by(Knight::id())).unwrap().try_collect().await.unwrap();
+    assert_eq!((streamed.len(), &streamed[2].kit), (3, &kit(&[("axe", 7)])));
+    assert_eq!(store.stats().upgrades, 6, "each read that meets something old counts");
     let stored = rows.get(3).await.unwrap().unwrap();
     assert_eq!(stored.squires, Some(squires), "in memory alone");
 
@@ -155,6 +159,54 @@ async fn upgraded_documents_are_written_back_alone(bench: Bench) {
     let now = knights.get_record(1).await.unwrap().unwrap();
     assert!(now.version() > version, "it is a write");
     assert_eq!((store.stats().upgrades, store.stats().errors), (1, 0));
+}
+
+/// What holds documents under a name of before, and one that is not written any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Pack {
+    #[serde(alias = "old")]
+    new: Versioned<Kit>,
+    #[serde(default, skip_serializing)]
+    gone: Option<Versioned<Kit>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(name = "knight")]
+struct Packed {
+    #[schema(primary_key)]
+    id: i64,
+    level: i64,
+    kit: Versioned<Kit>,
+    squires: Option<Vec<Versioned<Kit>>>,
+    other: Pack,
+    #[schema(auto_now)]
+    updated_at: SystemTime,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_under_another_name_is_written_back_once_and_one_that_is_not_written_never() {
+    let (directory, tier) = sqlite().await;
+    let plain = Store::builder().tier(open_sqlite(&directory).await).schema::<Raw>().build().await.unwrap();
+    let rows = plain.collection::<Raw>().unwrap();
+    let newest = serde_json::json!({"_v": 2, "items": [["axe", 1]]});
+    let with = |id, other| Raw { other, ..raw(id, newest.clone(), None) };
+    rows.set(with(1, serde_json::json!({"old": {"item": "axe"}}))).await.unwrap();
+    let unwritten = with(2, serde_json::json!({"new": newest, "gone": {"item": "bow"}}));
+    let version = rows.set(unwritten.clone()).await.unwrap().version();
+
+    let builder = Store::builder().tier(tier).schema::<Packed>().upgrade_policy(UpgradePolicy::WriteBack);
+    let store = builder.build().await.unwrap();
+    let packs = store.collection::<Packed>().unwrap();
+    packs.get(2).await.unwrap();
+    packs.get(1).await.unwrap();
+    until("the document is written back", async || store.stats().upgrades_written == 1).await;
+    assert_eq!(rows.get(1).await.unwrap().unwrap().other, serde_json::json!({"new": newest}));
+    packs.get(1).await.unwrap();
+    assert_eq!(store.stats().upgrades, 2, "it is none of before any more");
+    // What is under way ends first.
+    store.close().await.unwrap();
+    let after = rows.get_record(2).await.unwrap().unwrap();
+    assert_eq!((after.version(), &**after.model()), (version, &unwritten));
 }
 
 /// Each update counts one up, and each reset brings the old document back.
