@@ -57,6 +57,8 @@ struct State {
     /// How far it had come when it was asked last, or further.
     position: Option<Position>,
     last_error: Option<String>,
+    /// It answered when it was asked last, and did not say how far it has come.
+    is_no_standby: bool,
 }
 
 /// A replica that a read was given to. It counts as busy with it until this is dropped.
@@ -159,7 +161,7 @@ impl Replica {
     fn rest(&self, error: &Error) {
         let was_resting = {
             let mut state = self.state();
-            state.last_error = Some(error.to_string());
+            (state.last_error, state.is_no_standby) = (Some(error.to_string()), false);
             state.rests_until.replace(Instant::now() + REST).is_some()
         };
         if was_resting {
@@ -173,6 +175,12 @@ impl Replica {
     fn is_fit(&self, max_lag: Option<Duration>) -> bool {
         let state = self.state();
         state.rests_until.is_none() && max_lag.is_none_or(|max_lag| state.lag().is_some_and(|lag| lag <= max_lag))
+    }
+
+    /// How far behind it is at most, if it is a standby that answers.
+    fn known_lag(&self) -> Option<Duration> {
+        let state = self.state();
+        if state.rests_until.is_none() && state.position.is_some() { Some(state.lag().unwrap_or(Duration::MAX)) } else { None }
     }
 
     fn outstanding(&self) -> usize {

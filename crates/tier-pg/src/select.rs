@@ -32,7 +32,17 @@ pub(crate) fn select(tier: Arc<PgTier>, schema: Arc<BoundSchema>, select: Select
         };
         let (first, reader) = match opened {
             Some(answer) => answer?,
-            None => open(tier.primary(), &schema, &statement, None, None).await?.unwrap_or_default(),
+            None => match open(tier.primary(), &schema, &statement, None, None).await {
+                Err(error) => match tier.late_replica(select.from_primary, select.after.as_ref(), &error) {
+                    Some(replica) => {
+                        let replica = Arc::new(replica);
+                        let answer = open(replica.pool(), &schema, &statement, None, Some(&replica)).await;
+                        replica.judge(answer, None).unwrap_or(Err(error))?
+                    }
+                    None => return Err(error),
+                },
+                answer => answer?.unwrap_or_default(),
+            },
         };
         let rest = stream::try_unfold(reader, async |reader| match reader {
             Some(reader) => Ok(reader.advance().await?.map(|(row, reader)| (row, Some(reader)))),
@@ -54,7 +64,16 @@ pub(crate) async fn count(tier: &PgTier, schema: &BoundSchema, count: &Count) ->
     };
     let rows = match counted {
         Some(answer) => answer?,
-        None => tier.primary().read(&statement.sql, &params, attempt).await?,
+        None => match tier.primary().read(&statement.sql, &params, attempt).await {
+            Err(error) => match tier.late_replica(count.from_primary, count.after.as_ref(), &error) {
+                Some(replica) => {
+                    let answer = replica.read(&statement.sql, &params, attempt, None).await;
+                    replica.judge(answer, None).unwrap_or(Err(error))?
+                }
+                None => return Err(error),
+            },
+            answer => answer?,
+        },
     };
     let counted: i64 = match rows.first() {
         Some(row) => row.try_get(0).map_err(|error| Failure::from(error).into_error(attempt))?,

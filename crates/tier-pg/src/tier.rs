@@ -8,7 +8,7 @@ use futures_core::stream::BoxStream;
 use store_core::facet::{
     Begin, Condition, Count, Heard, Log, LogBatch, LogCursor, LogEntry, Select, Tables, Touched, Transaction, Wake, Wakes,
 };
-use store_core::{BoundSchema, Facets, Filter, Finding, ReplicaHealth, Result, Role, Row, StoredRow, Tier, Version};
+use store_core::{BoundSchema, Error, ErrorKind, Facets, Filter, Finding, ReplicaHealth, Result, Role, Row, StoredRow, Tier, Version};
 
 use crate::closing::Closing;
 use crate::config::{Extras, PgConfig};
@@ -90,6 +90,12 @@ impl PgTier {
             Some(place) => Some(Replayed::parse(place)?),
         };
         Some((self.replicas.choose(replayed)?, replayed))
+    }
+
+    /// A replica for a read that may be of any age, now that the primary is away.
+    pub(crate) fn late_replica(&self, from_primary: bool, after: Option<&LogCursor>, error: &Error) -> Option<Chosen> {
+        let is_away = error.kind() == ErrorKind::L3Unavailable;
+        if is_away && !from_primary && after.is_none() { self.replicas.choose_late() } else { None }
     }
 }
 

@@ -205,6 +205,10 @@ fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
         check(&printed, &["refused: InvalidConfig", name, said]);
         assert!(!printed.contains("hunter2"), "{printed}");
     }
+    let list = "postgres://localhost/x, postgres://hunter2@localhost/y?sslmode=perhaps,";
+    let printed = with_text(&[("STRATA_PG_READ_REPLICA_URL", list), ("DATABASE_URL", "postgres://localhost/x")]);
+    check(&printed, &["refused: InvalidConfig", "STRATA_PG_READ_REPLICA_URL has a URL that cannot be used", "sslmode"]);
+    assert!(!printed.contains("hunter2"), "{printed}");
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;

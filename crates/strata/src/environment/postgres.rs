@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::Result;
+use store_core::{Error, Result};
 use tier_pg::PgConfig;
 
 use super::variables::{Variables, invalid};
@@ -78,7 +78,8 @@ impl PgVariables {
             config = config.with_outside_writers(watched);
         }
         for url in self.read_replicas.iter().flat_map(|list| urls(list)) {
-            config = config.with_read_replica(&url)?;
+            let said = |error: Error| invalid("STRATA_PG_READ_REPLICA_URL", &format!("has a URL that cannot be used: {error}"));
+            config = config.with_read_replica(&url).map_err(said)?;
         }
         if let Some(lag) = self.max_replica_lag {
             config = config.with_max_replica_lag(lag);
@@ -90,7 +91,7 @@ impl PgVariables {
 /// The URLs of a list. A comma may also part the hosts of one URL: the next URL begins with its scheme.
 fn urls(list: &str) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
-    for part in list.split(',') {
+    for part in list.split(',').filter(|part| !part.trim().is_empty()) {
         match urls.last_mut() {
             Some(url) if !part.trim_start().starts_with("postgres") || !part.contains("://") => {
                 url.push(',');
@@ -113,6 +114,7 @@ mod tests {
             urls("postgres://a:1,b:2/x, postgresql://c/x,postgres://d,e"),
             ["postgres://a:1,b:2/x", "postgresql://c/x", "postgres://d,e"]
         );
+        assert_eq!(urls("postgres://a/x, ,postgres://b/y,"), ["postgres://a/x", "postgres://b/y"]);
         assert_eq!(urls("nonsense,x"), ["nonsense,x"]);
     }
 }

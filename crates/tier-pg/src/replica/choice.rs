@@ -58,6 +58,12 @@ impl Replicas {
         chosen.map(Chosen::new)
     }
 
+    /// The standby that is least behind of those that answer, however late it is.
+    pub(crate) fn choose_late(&self) -> Option<Chosen> {
+        let known = self.all.iter().filter_map(|replica| Some((replica.known_lag()?, replica)));
+        known.min_by_key(|(lag, _)| *lag).map(|(_, replica)| Chosen::new(replica))
+    }
+
     pub(crate) fn health(&self) -> Vec<ReplicaHealth> {
         self.all.iter().map(|replica| replica.health(self.max_lag)).collect()
     }

@@ -99,7 +99,11 @@ impl Replica {
     /// Asks whether the replica answers, and which of the primary's places it has replayed. `seen` are those that it had not, oldest first.
     async fn look(&self, samples: Option<&Samples>, seen: &mut VecDeque<Sample>) {
         if let Some(samples) = samples {
-            if let Some(sample) = samples.newest().await
+            let (sample, refusal) = samples.newest().await;
+            if let Some(refusal) = refusal {
+                self.state().last_error = Some(refusal);
+            }
+            if let Some(sample) = sample
                 && seen.back().is_none_or(|last| last.taken < sample.taken)
             {
                 seen.push_back(sample);
@@ -119,23 +123,27 @@ impl Replica {
         if state.rests_until.take().is_some() {
             tracing::info!(replica = self.pool.connector().addresses(), "a read replica answers again");
         }
-        if samples.is_some() && position.is_none() && (state.position.is_some() || state.last_error.is_none()) {
+        let was_no_standby = std::mem::replace(&mut state.is_no_standby, samples.is_some() && position.is_none());
+        if state.is_no_standby && !was_no_standby {
             let message = "the server does not say how far it has replayed its primary's WAL: it is no standby, or no longer";
             tracing::warn!(replica = self.pool.connector().addresses(), "{message}; it is given no reads while its lag is bounded");
             (state.last_error, state.reflects) = (Some(message.to_owned()), None);
         }
         state.position = position;
         if let Some(position) = position {
-            while let Some(sample) = seen.front().filter(|sample| position.holds(sample.position)) {
-                state.reflects = state.reflects.max(Some(sample.taken));
-                seen.pop_front();
-            }
+            state.reflects = state.reflects.max(reflected(seen, position));
         }
     }
 
     fn is_left_alone(&self) -> bool {
         self.state().rests_until.is_some_and(|until| Instant::now() < until)
     }
+}
+
+/// When the newest of the places was taken that lies within this one. It goes, with those before it: one on a timeline that is over is met by none.
+fn reflected(seen: &mut VecDeque<Sample>, position: Position) -> Option<Instant> {
+    let last = seen.iter().rposition(|sample| position.holds(sample.position))?;
+    seen.drain(..=last).next_back().map(|sample| sample.taken)
 }
 
 /// Looks at a replica again and again. It ends when it is aborted.
@@ -185,33 +193,67 @@ struct Sample {
 pub(super) struct Samples {
     primary: Arc<Pool>,
     max_lag: Duration,
-    newest: Mutex<Option<Sample>>,
+    newest: Mutex<Sampled>,
+}
+
+/// What the primary said last.
+#[derive(Debug, Default)]
+struct Sampled {
+    sample: Option<Sample>,
+    /// Why it did not say where it is, if it did not.
+    refusal: Option<String>,
 }
 
 impl Samples {
     pub(super) fn new(primary: Arc<Pool>, max_lag: Duration) -> Self {
-        Samples { primary, max_lag, newest: Mutex::new(None) }
+        Samples { primary, max_lag, newest: Mutex::default() }
     }
 
     fn every(&self) -> Duration {
         (self.max_lag / TIMES).clamp(SHORTEST, EVERY)
     }
 
-    /// A place of just now, or the last one that was known while the primary does not answer.
-    async fn newest(&self) -> Option<Sample> {
+    /// A place of just now, or the last one that was known and why, while the primary does not answer.
+    async fn newest(&self) -> (Option<Sample>, Option<String>) {
         let mut newest = self.newest.lock().await;
-        if newest.is_none_or(|sample| sample.taken.elapsed() >= self.every() / 2) {
+        if newest.sample.is_none_or(|sample| sample.taken.elapsed() >= self.every() / 2) {
             let taken = Instant::now();
             match self.primary.read(SAMPLE, &[], Attempt::Log).await {
                 Ok(rows) => {
                     let position = rows.first().and_then(|row| Position::read(row).ok().flatten());
-                    *newest = position.map(|position| Sample { taken, position }).or(*newest);
+                    let sample = position.map(|position| Sample { taken, position }).or(newest.sample);
+                    *newest = Sampled { sample, refusal: None };
                 }
+                // The pool is in use, which says nothing of the server.
+                Err(error) if error.is_shortage() => {}
                 Err(error) => {
-                    tracing::debug!(%error, "the primary does not tell how far its WAL has come; the lag of replicas is not known")
+                    if newest.refusal.is_none() {
+                        tracing::warn!(%error, "the primary does not tell how far its WAL has come; the lag of replicas is not known");
+                    }
+                    newest.refusal = Some(format!("the primary does not tell how far its WAL has come: {error}"));
                 }
             }
         }
-        *newest
+        (newest.sample, newest.refusal.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_on_a_timeline_that_is_over_hides_none_that_came_later() {
+        let begin = Instant::now();
+        let sample = |milliseconds, timeline, lsn| Sample {
+            taken: begin + Duration::from_millis(milliseconds),
+            position: Position { log: 1, timeline, lsn },
+        };
+        let mut seen = VecDeque::from([sample(0, 1, 90), sample(1, 2, 60), sample(2, 2, 70), sample(3, 2, 80)]);
+        let position = |lsn| Position { log: 1, timeline: 2, lsn };
+        assert_eq!(reflected(&mut seen, position(59)), None);
+        assert_eq!(reflected(&mut seen, position(75)), Some(begin + Duration::from_millis(2)));
+        assert_eq!(seen.len(), 1);
+        assert_eq!(reflected(&mut seen, position(80)), Some(begin + Duration::from_millis(3)));
     }
 }

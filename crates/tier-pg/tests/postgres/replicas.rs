@@ -9,7 +9,7 @@ use store_testkit::servers::{PostgresOptions, PostgresServer};
 use tier_pg::{PgConfig, PgTier};
 
 use crate::database::wait_until;
-use crate::table::{account, put, raw, row};
+use crate::table::{account, ids, put, raw, row};
 
 /// A primary with two standbys, and a tier on them.
 struct Bench {
@@ -172,6 +172,45 @@ async fn an_idle_primary_makes_no_replica_late_and_a_lost_one_does() {
     let promoted = bench.health(1);
     assert!(promoted.last_error.unwrap().contains("no standby"));
 
+    // What may be of any age is answered by the standby that is left, however late it is.
+    let place = bench.tier.end().await.unwrap();
     bench.primary.kill().unwrap();
-    assert!(bench.answers(&bench.primary, None).await.is_err());
+    assert!(bench.answers(&bench.replicas[0], None).await.unwrap());
+    assert_eq!(ids(&bench.tier, "TRUE", vec![]).await.unwrap(), [1]);
+    assert!(bench.answers(&bench.replicas[0], Some(&place)).await.is_err());
+    let of_primary = Count { from_primary: true, ..Count::default() };
+    assert!(bench.tier.count(&account(), of_primary).await.is_err());
+}
+
+/// Its reason is told though it was away for another one before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_no_standby_is_given_no_reads() {
+    let primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    let mut other = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    other.kill().unwrap();
+    let config = PgConfig::from_url(&primary.url()).unwrap().with_read_replica(&other.url()).unwrap();
+    let tier = PgTier::connect(config.with_connect_timeout(Duration::from_secs(1))).await.unwrap();
+    tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
+    put(&tier, row(1)).await.unwrap();
+    let reason = || tier.replicas()[0].last_error.clone().unwrap();
+    assert!(!reason().contains("no standby"));
+    other.restart().unwrap();
+    wait_until("the reason", async || reason().contains("no standby")).await;
+    assert!(!tier.replicas()[0].is_used);
+    assert_eq!(tier.count(&account(), Count::default()).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_does_not_tell_its_place_is_told_of() {
+    let primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    let replica = primary.start_replica().unwrap();
+    primary.query("REVOKE EXECUTE ON FUNCTION pg_current_wal_flush_lsn() FROM PUBLIC").unwrap();
+    primary.query("CREATE ROLE app LOGIN").unwrap();
+    let has_role = async || replica.query("SELECT count(*) FROM pg_roles WHERE rolname = 'app'").is_ok_and(|count| count.trim() == "1");
+    wait_until("the standby's role", has_role).await;
+    let of_app = |server: &PostgresServer| format!("postgres://app@127.0.0.1:{}/postgres", server.port());
+    let config = PgConfig::from_url(&of_app(&primary)).unwrap().with_read_replica(&of_app(&replica)).unwrap();
+    let tier = PgTier::connect(config).await.unwrap();
+    let health = tier.replicas().remove(0);
+    assert!(!health.is_used && health.last_error.as_ref().unwrap().contains("the primary does not tell"), "{health:?}");
 }
