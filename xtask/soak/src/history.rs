@@ -29,9 +29,12 @@ static LATE: AtomicU64 = AtomicU64::new(0);
 static LATEST: AtomicU64 = AtomicU64::new(0);
 
 /// When a read begins, from which its bound counts: that is now, but where the machine has stood still and its clock has not ticked since, what the store can
-/// know of the time.
-pub(crate) fn read_begins() -> u64 {
+/// know of the time. A read of the latest has no bound to count.
+pub(crate) fn read_begins(promise: Promise) -> u64 {
     let now = now();
+    if promise == Promise::Latest {
+        return now;
+    }
     let tick = 2 * nanoseconds(rustix::time::clock_getres(ClockId::MonotonicCoarse));
     let known = nanoseconds(rustix::time::clock_gettime(ClockId::MonotonicCoarse)) + tick;
     if known < now {

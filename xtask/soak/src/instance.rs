@@ -96,7 +96,7 @@ impl Instance {
     }
 
     pub(crate) async fn read(&self, key: u64, promise: Promise) -> Result<()> {
-        let began = read_begins();
+        let began = read_begins(promise);
         match promised(&self.items, promise).read(key as i64).await {
             Ok(answer) => self.note(key, answer.as_ref().map(|answer| &answer.record), began, promise),
             Err(_) => self.fail().await,
@@ -105,7 +105,7 @@ impl Instance {
 
     /// Reads past memory.
     pub(crate) async fn read_shared(&self, keys: &[u64]) -> Result<()> {
-        let began = read_begins();
+        let began = read_begins(Promise::Bounded);
         match self.items.from(Role::Shared).get_many(keys.iter().map(|key| *key as i64)).await {
             Ok(records) => keys.iter().zip(records).try_for_each(|(key, record)| self.note(*key, record.as_ref(), began, Promise::Bounded)),
             Err(_) => self.fail().await,
@@ -114,7 +114,7 @@ impl Instance {
 
     /// A search answers from the truth, and its side effect is on memory.
     pub(crate) async fn search(&self, query: Query<Item>) -> Result<()> {
-        let began = read_begins();
+        let began = read_begins(Promise::Bounded);
         match self.items.search(query).await {
             Ok(found) => found.iter().try_for_each(|item| {
                 let (key, number) = (item.id.unsigned_abs(), item.number.unsigned_abs());
@@ -125,7 +125,7 @@ impl Instance {
     }
 
     pub(crate) async fn read_tagged(&self, items: &Collection<Tagged>, key: u64, promise: Promise) -> Result<()> {
-        let began = read_begins();
+        let began = read_begins(promise);
         match promised(items, promise).get(key as i64).await {
             Ok(found) => self.note_number(Kind::Tagged, key, found.map(|found| found.number), began, promise),
             Err(_) => self.fail().await,
@@ -134,7 +134,7 @@ impl Instance {
 
     /// Reads past memory.
     pub(crate) async fn read_tagged_shared(&self, items: &Collection<Tagged>, keys: &[u64]) -> Result<()> {
-        let began = read_begins();
+        let began = read_begins(Promise::Bounded);
         match items.from(Role::Shared).get_many(keys.iter().map(|key| *key as i64)).await {
             Ok(found) => keys.iter().zip(found).try_for_each(|(key, found)| {
                 self.note_number(Kind::Tagged, *key, found.map(|found| found.number), began, Promise::Bounded)
@@ -144,7 +144,7 @@ impl Instance {
     }
 
     pub(crate) async fn search_tagged(&self, items: &Collection<Tagged>, query: Query<Tagged>) -> Result<()> {
-        let began = read_begins();
+        let began = read_begins(Promise::Bounded);
         match items.search(query).await {
             Ok(page) => page
                 .iter()
@@ -154,7 +154,7 @@ impl Instance {
     }
 
     pub(crate) async fn read_loaded(&self, key: u64, promise: Promise, source: &Arc<Outside>) -> Result<()> {
-        let began = read_begins();
+        let began = read_begins(promise);
         let source = Arc::clone(source);
         let loader = move |known| async move {
             let loads = loaded::load(source, vec![(key as i64, known)]).await?;
@@ -167,7 +167,7 @@ impl Instance {
     }
 
     pub(crate) async fn read_loaded_many(&self, keys: &[u64], source: &Arc<Outside>) -> Result<()> {
-        let began = read_begins();
+        let began = read_begins(Promise::Bounded);
         let source = Arc::clone(source);
         let loader = move |keys| loaded::load(Arc::clone(&source), keys);
         match self.loaded.get_or_load_many(keys.iter().map(|key| *key as i64), loader).await {

@@ -15,7 +15,7 @@ use crate::redis::Kind;
 const SHOWN: usize = 20;
 /// Faults so recent are shown with a violation.
 const RECENT: Duration = Duration::from_secs(10);
-/// Of so many reads not one may be too late to check.
+/// Of so many reads not one may be too late to check, or count from before it began since the machine stood still.
 const LATE: u64 = 100;
 
 /// Runs what was planned. `true` if every promise was kept and the run was whole and had teeth; where protections are left out, if each was missed.
@@ -138,9 +138,9 @@ fn has_teeth(verdict: &Verdict) -> bool {
     if !missing.is_empty() {
         println!("the run had no teeth: no {}", missing.join(", no "));
     }
-    let is_late = counts.unchecked * LATE >= counts.reads;
+    let is_late = (counts.unchecked + stats.late) * LATE >= counts.reads;
     if is_late {
-        println!("the run had no teeth: one read of {LATE} or more came too late to check");
+        println!("the run had no teeth: one read of {LATE} or more came too late to check, or began while the machine stood still");
     }
     missing.is_empty() && !is_late
 }
@@ -171,8 +171,9 @@ mod tests {
         let stats = Stats { refused: 1, l1_hits: 1, l2_hits: 1, ..Stats::default() };
         let verdict = Verdict { counts, stats, first: Vec::new() };
         assert!(has_teeth(&verdict));
-        let lacking: [fn(&mut Verdict); 15] = [
+        let lacking: [fn(&mut Verdict); 16] = [
             |verdict| verdict.counts.unchecked = 10,
+            |verdict| verdict.stats.late = 1,
             |verdict| verdict.counts.tagged = 0,
             |verdict| verdict.counts.loaded = 0,
             |verdict| verdict.counts.writes = 0,
