@@ -1,42 +1,32 @@
 //! Putting a store together.
 
+mod assemble;
 pub(crate) mod checks;
 mod references;
 mod registration;
 
 pub use registration::SchemaOptions;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-
-use crate::behind::{self, Elsewhere, Opened, Overlay, WriteBehind};
-use crate::codec::{self, Codec};
-use crate::coherence::{Coherence, Tasks};
+use crate::behind::WriteBehind;
+use crate::codec::Codec;
 #[cfg(feature = "encryption")]
 use crate::crypto::KeyProvider;
-use crate::crypto::{KeyRing, Sealer};
 use crate::diagnosis::Diagnosis;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::facet::{NearTier, NoNear};
-use crate::gate::{Closing, Gate};
-use crate::guard::Guard;
 use crate::health::{HealthChange, HealthListener};
-use crate::life::Life;
 use crate::migration::Migrator;
-use crate::pipeline::{Follow, Shared, WriteTurns};
-use crate::schema::{BoundSchema, Schema, SchemaDefinition, WriteMode};
+use crate::schema::{Schema, WriteMode};
 use crate::settings::Settings;
-use crate::stats::Counters;
-use crate::store::{Parts, Store};
-use crate::tier::{Role, Tier};
+use crate::store::Store;
+use crate::tier::Tier;
 use crate::upgrade::UpgradePolicy;
-use crate::verification::Findings;
-use registration::{Context, Registration, Typed};
+use assemble::migrator;
+use registration::{Registration, Typed};
 
 /// Collects tiers, schemas and settings; [`build`](Self::build) checks that they make a stack.
 ///
@@ -259,12 +249,12 @@ impl<N: NearTier> StoreBuilder<N> {
     /// Checks the stack, makes missing tables unless [`Settings::create_tables`] is off, and gives the store.
     ///
     /// It needs a Tokio runtime with its timer on, in which the store does its work: when that runtime ends, every call answers
-    /// [`Closed`](ErrorKind::Closed). In one without a timer Tokio panics; that is caught and told as an error, but the panic's message is printed.
+    /// [`Closed`](crate::ErrorKind::Closed). In one without a timer Tokio panics; that is caught and told as an error, but the panic's message is printed.
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`](ErrorKind::InvalidConfig) or [`SchemaDuplicate`](ErrorKind::SchemaDuplicate) with every mistake that was found;
-    /// what the truth says when it makes tables; [`SchemaMismatch`](ErrorKind::SchemaMismatch) with the names of those, and of the unique indexes, that
+    /// [`InvalidConfig`](crate::ErrorKind::InvalidConfig) or [`SchemaDuplicate`](crate::ErrorKind::SchemaDuplicate) with every mistake that was found;
+    /// what the truth says when it makes tables; [`SchemaMismatch`](crate::ErrorKind::SchemaMismatch) with the names of those, and of the unique indexes, that
     /// are missing where it may not.
     pub async fn build(self) -> Result<Store> {
         // On the heap, so that a caller's own future does not grow by all of it.
@@ -286,159 +276,13 @@ impl<N: NearTier> StoreBuilder<N> {
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`](ErrorKind::InvalidConfig) or [`SchemaDuplicate`](ErrorKind::SchemaDuplicate) as [`build`](Self::build), and where no tier has tables.
+    /// [`InvalidConfig`](crate::ErrorKind::InvalidConfig) or [`SchemaDuplicate`](crate::ErrorKind::SchemaDuplicate) as [`build`](Self::build), and where no tier has tables.
     pub fn migrator(self) -> Result<Migrator> {
         // A migration needs no keys.
         let checked = self.check(|_, _| None)?;
         let migrator = migrator(&checked.stack, &checked.bound, &checked.settings).ok_or_else(Migrator::missing)?;
         Ok(migrator.with_tiers(checked.tiers))
     }
-
-    /// Holds the parts against each other; `key_problem` says what a schema lacks of keys.
-    fn check(self, key_problem: impl Fn(&BoundSchema, &[&SchemaDefinition]) -> Option<String>) -> Result<Checked<N>> {
-        let StoreBuilder { near, tiers, schemas, settings, read_codecs, health_listener, mut problems, .. } = self;
-        problems.extend(settings.problems());
-        let guards: Vec<_> = tiers.iter().map(|tier| Guard::new(&**tier, &settings, health_listener.clone())).collect();
-        let stack = checks::stack(near.is_some(), &tiers, &guards, &mut problems);
-        let mut bound: Vec<_> = schemas.iter().map(|schema| schema.bind(&settings)).collect();
-        references::resolve(&mut bound);
-        references::check(&bound, &mut problems);
-        checks::schemas(&schemas, &bound, &stack, near.is_some(), &settings, &mut problems);
-        problems.extend(schemas.iter().zip(&bound).filter_map(|(registration, schema)| {
-            let problem = key_problem(schema, &registration.older_definitions())?;
-            Some(format!("schema `{}`: {problem}", schema.name()))
-        }));
-        let given = std::iter::once(Arc::clone(&settings.codec)).chain(read_codecs).collect();
-        let codecs = checks::codecs(given, codec::built_in(), &mut problems);
-        if !problems.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidConfig, problems.join("; ")));
-        }
-        checks::duplicates(&schemas, &bound)?;
-        Ok(Checked { near, tiers, guards, stack, schemas, bound, settings, codecs })
-    }
-
-    async fn assemble(self) -> Result<Store> {
-        let runtime = Handle::try_current().map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidConfig,
-                "a store needs a tokio runtime; call `build` within one (`#[tokio::main]`, `Runtime::block_on`)",
-            )
-        })?;
-        if std::panic::catch_unwind(|| drop(tokio::time::sleep(std::time::Duration::ZERO))).is_err() {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "a store needs a tokio runtime with its timer on; add `enable_time` or `enable_all` to the runtime's builder",
-            ));
-        }
-        let keys = self.keys().await?;
-        let Checked { near, tiers, guards, stack, schemas, bound, settings, codecs } =
-            self.check(|schema, older| Sealer::problem(schema, older, keys.as_deref()))?;
-        let migrator = migrator(&stack, &bound, &settings);
-        if let Some(migrator) = &migrator {
-            let prepared = if settings.create_tables { migrator.make().await } else { migrator.check().await };
-            prepared.map_err(|error| error.with_tier(Role::Truth).with_operation("build"))?;
-        }
-        let opened = match (&stack.tables, &stack.journals) {
-            (Some(tables), Some(journals)) if writes_behind(&settings, &bound) => {
-                let opened = behind::open(&settings, Arc::clone(tables), Arc::clone(journals), &runtime).await;
-                Some(opened.map_err(|error| error.with_operation("build"))?)
-            }
-            _ => None,
-        };
-        let restored = opened.as_ref().map(Opened::schemas).unwrap_or_default();
-        let behind = opened.as_ref().map(|opened| Arc::clone(&opened.behind));
-        let coherence = Arc::new(Coherence::new(stack.log.clone(), Arc::clone(&settings.clock)));
-        let shared = Arc::new(Shared {
-            coherence: Arc::clone(&coherence),
-            tasks: OnceLock::new(),
-            elsewhere: Elsewhere::new(stack.journals.clone(), behind.as_ref().map(|behind| behind.name().to_owned())),
-            behind,
-            truth_reads: Semaphore::new(settings.truth_reads.min(Semaphore::MAX_PERMITS)),
-            truth_writes: WriteTurns::new(settings.truth_writes),
-            counters: Counters::default(),
-            findings: Findings::default(),
-            codecs,
-            keys,
-            life: Arc::new(Life::new(runtime)),
-            writes: Gate::new(),
-            closing: Closing::new(),
-            settings,
-        });
-        let context = Context { near: near.as_ref(), stack: &stack, shared: &shared, restored: &restored };
-        let (mut pipelines, mut followed) = (HashMap::new(), Vec::<Arc<dyn Follow>>::new());
-        let mut overlays = Vec::<Arc<dyn Overlay>>::new();
-        for (schema, bound) in schemas.into_iter().zip(bound) {
-            let registered = schema.register(bound, &context);
-            overlays.push(registered.overlay);
-            pipelines.insert(registered.model, registered.pipeline);
-            followed.push(registered.follow);
-        }
-        coherence.follow(followed.iter().map(Arc::downgrade).collect());
-        let tasks = Tasks::start(&shared.life, &coherence, &followed, stack.wakes, &shared.settings).await;
-        if let Some(upkeep) = migrator.as_ref().filter(|_| shared.settings.create_tables).and_then(Migrator::upkeep) {
-            tasks.add(shared.life.runtime().spawn(upkeep));
-        }
-        // Nobody else has set it.
-        let _ = shared.tasks.set(tasks);
-        if let Some(opened) = opened {
-            opened.start(&overlays)?;
-        }
-        let near_facet = near.as_ref().and_then(|near| Arc::clone(near).facets().near);
-        let all = near.into_iter().map(|near| near as Arc<dyn Tier>).chain(tiers).collect();
-        let breakers = guards.into_iter().map(Guard::into_breaker).collect();
-        Ok(Store::new(Parts {
-            tiers: all,
-            breakers,
-            near: near_facet,
-            pipelines,
-            schemas: followed,
-            overlays,
-            tables: stack.tables,
-            migrator,
-            journals: stack.journals,
-            shared,
-        }))
-    }
-}
-
-/// Parts that make a stack.
-struct Checked<N: NearTier> {
-    near: Option<Arc<N>>,
-    tiers: Vec<Arc<dyn Tier>>,
-    /// They stand before the tiers, in the same order.
-    guards: Vec<Guard>,
-    stack: checks::Stack,
-    schemas: Vec<Box<dyn Registration<N>>>,
-    /// In the order of the schemas.
-    bound: Vec<Arc<BoundSchema>>,
-    settings: Settings,
-    codecs: Vec<Arc<dyn Codec>>,
-}
-
-/// What migrates the tier of truth, if there is one with tables.
-fn migrator(stack: &checks::Stack, bound: &[Arc<BoundSchema>], settings: &Settings) -> Option<Migrator> {
-    let stored = bound.iter().filter(|schema| !schema.is_cache_only()).cloned().collect();
-    Some(Migrator::new(Arc::clone(stack.migrations.as_ref()?), stored, settings.migration.clone()))
-}
-
-impl<N: NearTier> StoreBuilder<N> {
-    #[cfg(feature = "encryption")]
-    async fn keys(&self) -> Result<Option<Arc<KeyRing>>> {
-        let Some(provider) = &self.key_provider else { return Ok(None) };
-        let keys = provider.key_ring().await.map_err(|error| error.with_operation("build"))?;
-        Ok(Some(Arc::new(keys)))
-    }
-
-    #[cfg(not(feature = "encryption"))]
-    async fn keys(&self) -> Result<Option<Arc<KeyRing>>> {
-        Ok(None)
-    }
-}
-
-/// Whether a schema writes behind, or an earlier store may have left something in the journal.
-fn writes_behind(settings: &Settings, schemas: &[Arc<BoundSchema>]) -> bool {
-    let is_behind = |schema: &Arc<BoundSchema>| !schema.is_cache_only() && schema.write_mode() == WriteMode::WriteBehind;
-    settings.journal.is_some() || schemas.iter().any(is_behind)
 }
 
 impl<N: NearTier> fmt::Debug for StoreBuilder<N> {
