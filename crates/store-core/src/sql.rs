@@ -22,6 +22,7 @@ pub use definition::{
 };
 pub use dialect::{Dialect, VERSION_COLUMN};
 pub use index::{IndexPlan, index_plans};
+pub(crate) use name::LONGEST_NAME;
 pub use partition::{PartitionPlan, partition_plans};
 pub use requirement::{Requirement, requirements};
 pub use script::script_statements;

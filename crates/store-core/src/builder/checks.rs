@@ -11,11 +11,9 @@ use crate::facet::{Journals, Log, Migrations, MissingIndex, Records, Tables, Wak
 use crate::guard::Guard;
 use crate::schema::{BoundSchema, Lifetime, WriteMode};
 use crate::settings::{Settings, out_of_range};
-use crate::sql::{Dialect, index_plans};
+use crate::sql::{Dialect, LONGEST_NAME, index_plans, partition_plans};
 use crate::tier::{Role, Tier};
-
-/// PostgreSQL cuts longer names off in silence.
-const LONGEST_NAME: usize = 63;
+use crate::timestamp::Timestamp;
 
 /// The first codec number that is not Strata's own.
 const FIRST_OF_PROGRAMS: u8 = 128;
@@ -217,7 +215,7 @@ pub(super) fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<B
             } else {
                 shared_index(schema, other).map(|index| {
                     format!(
-                        "the name `{index}` of one of its indexes is taken by schema `{}`; give one of the indexes or tables another name",
+                        "the name `{index}` of one of its indexes or partitions is taken by schema `{}`; give one of the indexes or tables another name",
                         other.name()
                     )
                 })
@@ -235,7 +233,11 @@ fn shared_index(schema: &BoundSchema, other: &BoundSchema) -> Option<String> {
     let names = |schema: &BoundSchema| -> Vec<String> {
         let namespace = Dialect::Postgres.split_table(schema.table()).0.map_or_else(String::new, |namespace| format!("{namespace}."));
         let indexes = index_plans(Dialect::Postgres, schema).into_iter().map(|index| format!("{namespace}{}", index.name));
-        indexes.chain([schema.table().to_owned()]).filter(|_| !schema.is_cache_only()).collect()
+        // Which periods there are depends on the time.
+        let any_time = Timestamp::from_microseconds(0).into_iter();
+        let partitions =
+            any_time.flat_map(|moment| partition_plans(schema, moment)).filter(|plan| plan.span.is_none()).map(|plan| plan.table);
+        indexes.chain(partitions).chain([schema.table().to_owned()]).filter(|_| !schema.is_cache_only()).collect()
     };
     let taken = names(other);
     names(schema).into_iter().find(|name| taken.iter().any(|taken| taken.eq_ignore_ascii_case(name)))

@@ -41,6 +41,12 @@ fn problem(schema: &BoundSchema, reference: &ReferenceDefinition, bound: &[Arc<B
             "names the schema `{name}`, whose records reach the table later than they are written; write them through, or take the reference away"
         ));
     }
+    if target.partition().is_some_and(|partition| partition.partitioning.has_default()) {
+        return Some(format!(
+            "names the schema `{name}`, whose table is divided: a row that waits for its partition is deleted and inserted to move it there, which the database would \
+             take for a deletion; take the reference or the division away"
+        ));
+    }
     if !is_unique(target, &reference.target_columns) {
         let columns = reference.target_columns.join(", ");
         return Some(format!(

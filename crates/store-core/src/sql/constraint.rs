@@ -1,7 +1,7 @@
 //! References and checks from a schema.
 
 use super::dialect::Dialect;
-use super::name::{fit, marked};
+use super::name::{fit, hashed, marked};
 use crate::schema::{BoundSchema, OnDelete};
 
 /// A constraint as it is made.
@@ -92,5 +92,52 @@ pub fn constraint_plans(dialect: Dialect, schema: &BoundSchema) -> Vec<Constrain
         columns: reference.columns.clone(),
         is_reference: true,
     });
-    checks.chain(references).collect()
+    let mut plans: Vec<ConstraintPlan> = checks.collect();
+    for mut plan in references {
+        // A column may refer twice, and `a_b` and `c` are joined to the same name as `a` and `b_c`.
+        if plans.iter().any(|present| present.name.eq_ignore_ascii_case(&plan.name)) {
+            let (difference, _) = plan.definition.rsplit_once(" ON DELETE ").unwrap_or((&plan.definition, ""));
+            plan.name = hashed(&plan.name, difference);
+        }
+        plans.push(plan);
+    }
+    plans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{ColumnDefinition, Policies, ReferenceDefinition, SchemaDefinition};
+    use crate::value::ColumnType;
+
+    fn target() -> &'static SchemaDefinition {
+        let columns = vec![ColumnDefinition { is_key: true, ..ColumnDefinition::new("id", ColumnType::Integer) }];
+        Box::leak(Box::new(SchemaDefinition::new("target", columns, vec![], Policies::default())))
+    }
+
+    #[test]
+    fn each_reference_has_a_name_of_its_own() {
+        let columns = ["id", "a", "b_c", "a_b", "c"].map(|name| ColumnDefinition::new(name, ColumnType::Integer)).to_vec();
+        let reference = |columns: &[&'static str], target_columns: &[&'static str], on_delete| ReferenceDefinition {
+            columns: columns.to_vec(),
+            target,
+            target_columns: target_columns.to_vec(),
+            on_delete,
+        };
+        let names = |action| -> Vec<String> {
+            let references = vec![
+                reference(&["a", "b_c"], &["id", "id"], OnDelete::Cascade),
+                reference(&["a_b", "c"], &["id", "id"], action),
+                reference(&["a"], &["id"], OnDelete::Cascade),
+                reference(&["a"], &["other"], action),
+            ];
+            let definition = SchemaDefinition::new("t", columns.clone(), vec![], Policies::default()).with_references(references);
+            let schema = BoundSchema::standalone(Box::leak(Box::new(definition)));
+            constraint_plans(Dialect::Postgres, &schema).into_iter().map(|plan| plan.name).collect()
+        };
+        let cascade = names(OnDelete::Cascade);
+        assert_eq!((&*cascade[0], &*cascade[2]), ("t_a_b_c_fkey", "t_a_fkey"));
+        assert!(cascade[1].starts_with("t_a_b_c_fkey_") && cascade[3].starts_with("t_a_fkey_"), "{cascade:?}");
+        assert_eq!(names(OnDelete::Restrict), cascade, "an action that changes is one of the same reference");
+    }
 }

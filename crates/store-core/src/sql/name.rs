@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 /// PostgreSQL cuts longer names off in silence.
-pub(super) const LONGEST_NAME: usize = 63;
+pub(crate) const LONGEST_NAME: usize = 63;
 
 /// Shortens a name that is too long, so that different long names stay different.
 pub(super) fn fit(name: String) -> String {

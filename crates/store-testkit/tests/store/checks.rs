@@ -226,6 +226,12 @@ async fn models_must_keep_out_of_each_other_s_way() {
         #[schema(index)]
         level: i64,
     }
+    #[derive(Debug, Schema)]
+    #[schema(partition_by(list(id), values = ["a"]))]
+    struct Divided {
+        #[schema(primary_key)]
+        id: String,
+    }
 
     let (_directory, sqlite) = stacks::sqlite().await;
     let sqlite = Arc::new(sqlite);
@@ -239,6 +245,7 @@ async fn models_must_keep_out_of_each_other_s_way() {
         (table("Player"), &["(`city`)", "shares the table `Player` with schema `player`", "another"]),
         (table("player_region_level_idx"), &["(`city`)", "`player_region_level_idx`", "another name"]),
         (base().schema::<Region>(), &["(`player_region`)", "`player_region_level_idx`", "taken by schema `player`"]),
+        (table("divided_is_a").schema::<Divided>(), &["(`divided`)", "`divided_is_a`", "taken by schema `city`"]),
         (prefix("player"), &["(`city`)", "key prefix `player`", "another"]),
         (prefix("player:old"), &["(`city`)", "key prefix `player:old`", "one key"]),
     ] {

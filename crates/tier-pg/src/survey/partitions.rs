@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use store_core::sql::{PartitionPlan, partition_plans};
-use store_core::{Blocking, BoundSchema, Drift, Partitioning, Timestamp};
+use store_core::{Blocking, BoundSchema, Drift, PartitionDefinition, Partitioning, Timestamp};
 
 use super::{DIALECT, Part, Survey, Task, Wanted, step, task};
 use crate::catalog::{self, Relation, mismatch};
@@ -135,6 +135,11 @@ pub(super) async fn of_old_table(
             continue;
         }
         if is_hash && !present.is_empty() {
+            let modulus =
+                |bound: &str| bound.to_lowercase().split_once("modulus ").and_then(|(_, rest)| Some(rest.split_once(',')?.0.to_owned()));
+            if present.iter().any(|partition| modulus(&partition.bound) != modulus(&plan.bound)) {
+                return Err(divided_otherwise(schema, definition, "is divided into another number of partitions"));
+            }
             let message = format!("the table lacks the partition `{}`, and has others; run: {}", plan.table, plan.create_statement(schema));
             return Err(mismatch(schema, message).into());
         }
@@ -143,14 +148,25 @@ pub(super) async fn of_old_table(
             part.changes.push(partition(schema, &plan, attach_statements(&plan, schema).join("; "), Blocking::Briefly));
             continue;
         };
-        let statements = move_statements(&plan, schema, &default.name, &columns(lease, relation.oid).await?);
+        let referring = reference_from_elsewhere(lease, relation.oid).await?;
         // PostgreSQL reads the default partition to its end before it lets another one be.
         let is_large = catalog::estimated_rows(lease, default.oid).await? >= large_table;
         let waiting = if is_large { MOST_MOVED + 1 } else { waiting(lease, &plan, &default.name).await? };
-        match waiting {
-            0 => part.changes.push(partition(schema, &plan, attach_statements(&plan, schema).join("; "), Blocking::Briefly)),
-            1..=MOST_MOVED => part.changes.push(partition(schema, &plan, statements.join("; "), Blocking::Briefly)),
-            _ => told(format!(
+        let statements = match &referring {
+            None => move_statements(&plan, schema, &default.name, &columns(lease, relation.oid).await?),
+            Some(_) => attach_statements(&plan, schema),
+        };
+        match (waiting, referring) {
+            // Rows may have come since they were counted. So they are moved whether there were any or not.
+            (0..=MOST_MOVED, None) | (0, _) => {
+                part.changes.push(partition(schema, &plan, statements.join("; "), Blocking::Briefly));
+            }
+            (_, Some(reference)) => told(format!(
+                "the partition `{}` is not made, as rows may wait for it in the default partition `{}`, and for the reference {reference} to move them is to delete \
+                 them; they stay there until you drop the reference, migrate, and add it again",
+                plan.table, default.name
+            )),
+            (_, None) => told(format!(
                 "the partition `{}` is not made, as the default partition `{}` holds too many rows to keep others from it meanwhile; its rows go there until, at a \
                  quiet time, you run: BEGIN; {}; COMMIT",
                 plan.table,
@@ -160,6 +176,13 @@ pub(super) async fn of_old_table(
         }
     }
     Ok(())
+}
+
+/// A reference to the table, which no model can have: somebody made it by hand.
+async fn reference_from_elsewhere(lease: &Lease, table: u32) -> Result<Option<String>, Failure> {
+    const TEXT: &str = "SELECT format('`%s` of `%s`', conname, conrelid::REGCLASS) FROM pg_catalog.pg_constraint \
+        WHERE contype = 'f' AND confrelid = $1::OID AND conparentid = 0 ORDER BY oid LIMIT 1";
+    Ok(lease.query_opt(TEXT, &[&table]).await?.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// How many rows of a partition that is to be made lie in the default one, up to one more than are moved.
@@ -221,11 +244,16 @@ async fn check_key(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> 
         WHERE p.partrelid = $1::OID";
     let row = lease.query_opt(TEXT, &[&relation.oid, &strategy, &partition.column]).await?;
     let found: Option<Option<bool>> = row.map(|row| row.try_get(0)).transpose()?;
-    if found.flatten() == Some(true) {
-        return Ok(());
+    match found {
+        Some(Some(true)) => Ok(()),
+        Some(_) => Err(divided_otherwise(schema, partition, &format!("is divided otherwise than by `{}`", partition.column))),
+        None => Err(divided_otherwise(schema, partition, "is not divided")),
     }
+}
+
+/// The refusal of a table that is divided otherwise than its model wants.
+fn divided_otherwise(schema: &BoundSchema, partition: &PartitionDefinition, is: &str) -> Failure {
     let (table, column) = (schema.table(), partition.column);
-    let is = if found.is_some() { format!("is divided otherwise than by `{column}`") } else { "is not divided".to_owned() };
     let aside = format!("{}_before", DIALECT.split_table(table).1);
     let message = format!(
         "the table {is}, which PostgreSQL cannot change in place; at a quiet time run: ALTER TABLE {} RENAME TO {}; then migrate, which makes the table anew, copy the \
@@ -233,7 +261,7 @@ async fn check_key(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> 
         DIALECT.quote_table(table),
         DIALECT.quote(&aside)
     );
-    Err(mismatch(schema, message).with_column(column).into())
+    mismatch(schema, message).with_column(column).into()
 }
 
 /// The columns that a row is copied by.
@@ -245,16 +273,27 @@ async fn columns(lease: &Lease, table: u32) -> Result<Vec<String>, Failure> {
 }
 
 async fn partitions(lease: &Lease, table: u32) -> Result<Vec<Present>, Failure> {
-    const TEXT: &str = "SELECT oid, name, bound, \
-        CASE WHEN is_time THEN (extract(epoch FROM (regexp_match(bound, 'FROM \\(''([^'']*)''\\)'))[1]::TIMESTAMPTZ) * 1000000)::BIGINT END, \
-        CASE WHEN is_time THEN (extract(epoch FROM (regexp_match(bound, 'TO \\(''([^'']*)''\\)'))[1]::TIMESTAMPTZ) * 1000000)::BIGINT END \
+    // The ends of all time are no moments to count to.
+    let moment = |side: &str| {
+        format!(
+            "CASE WHEN is_time THEN (CASE {side} WHEN '-infinity' THEN {} WHEN 'infinity' THEN {} \
+             ELSE extract(epoch FROM {side}::TIMESTAMPTZ) * 1000000 END)::BIGINT END",
+            i64::MIN,
+            i64::MAX
+        )
+    };
+    let (from, until) =
+        (moment("substring(bound FROM 'FROM \\(''([^'']*)''\\)')"), moment("substring(bound FROM 'TO \\(''([^'']*)''\\)')"));
+    let text = format!(
+        "SELECT oid, name, bound, {from}, {until} \
         FROM (SELECT c.oid, CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END || c.relname AS name, \
             pg_get_expr(c.relpartbound, c.oid) AS bound, \
             (SELECT a.atttypid = 'TIMESTAMPTZ'::REGTYPE FROM pg_catalog.pg_partitioned_table AS p \
                 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] WHERE p.partrelid = i.inhparent) AS is_time \
             FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid \
-            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE i.inhparent = $1::OID) AS partition ORDER BY name";
-    let rows = lease.query(TEXT, &[&table]).await?;
+            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE i.inhparent = $1::OID) AS partition ORDER BY name"
+    );
+    let rows = lease.query(&text, &[&table]).await?;
     rows.iter()
         .map(|row| {
             let (oid, name, bound) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);

@@ -17,7 +17,10 @@ pub(super) fn check(context: &Context, model: &Model) {
     for reference in &model.references {
         check_columns(context, model, &reference.columns, "reference");
     }
-    for check in &model.checks {
+    for (position, check) in model.checks.iter().enumerate() {
+        if model.checks[..position].iter().any(|earlier| (&earlier.column, &earlier.condition) == (&check.column, &check.condition)) {
+            context.error(check.span, "the same check stands here already; remove it");
+        }
         if check.column.as_ref().is_some_and(|column| is_encrypted(model, column)) {
             context
                 .error(check.span, "the field is encrypted, so that the database cannot check it; remove `check`, or remove `encrypted`");

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use strata::{Collection, ErrorKind, Freshness, MigrationSettings, Query, Schema, Settings, Timestamp};
+use tokio_postgres::Client;
 
 use super::{Truth, client, tier};
 use crate::store::coherence::until;
@@ -54,6 +55,12 @@ struct Sharded {
 struct Zoned {
     #[schema(primary_key)]
     zone: String,
+}
+
+/// Today's, those of the days that follow, and the default one.
+async fn partitions_of_events(client: &Client) -> Vec<String> {
+    let text = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'event'::regclass ORDER BY 1";
+    client.query(text, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 /// So many days from today, at a microsecond that no calendar rounds to.
@@ -114,22 +121,21 @@ async fn periods_to_come_are_made_and_rows_that_wait_for_them_are_moved() {
 
     let Truth::Postgres(database) = &truth else { unreachable!() };
     let client = client(database).await;
-    let names = async || -> Vec<String> {
-        let text = "SELECT inhrelid::regclass::text, (SELECT count(*) FROM pg_class) FROM pg_inherits WHERE inhparent = 'event'::regclass ORDER BY 1";
-        client.query(text, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
-    };
+    let names = async || partitions_of_events(&client).await;
     let all = names().await;
     assert_eq!(all.len(), 4, "{all:?}");
-    // Tomorrow was never made, and its row went to the default partition, as on the first day behind an outage.
+    // Two days were never made, and their rows went to the default partition, as behind an outage.
     let tomorrow = all[1].clone();
-    client
-        .batch_execute(&format!(
-            "CREATE TABLE kept AS SELECT * FROM {tomorrow}; DROP TABLE {tomorrow}; INSERT INTO event SELECT * FROM kept; DROP TABLE kept"
-        ))
-        .await
-        .unwrap();
+    for missing in &all[1..3] {
+        client
+            .batch_execute(&format!(
+                "CREATE TABLE kept AS SELECT * FROM {missing}; DROP TABLE {missing}; INSERT INTO event SELECT * FROM kept; DROP TABLE kept"
+            ))
+            .await
+            .unwrap();
+    }
     let waiting: i64 = client.query_one("SELECT count(*) FROM event_default", &[]).await.unwrap().get(0);
-    assert_eq!(waiting, 2);
+    assert_eq!(waiting, 3);
     let plan = store.plan().await.unwrap().to_string();
     assert!(plan.contains("ATTACH PARTITION"), "{plan}");
     store.migrate().await.unwrap();
@@ -160,11 +166,7 @@ async fn a_period_with_too_many_rows_in_the_default_partition_is_told_of() {
     let store = truth.builder().await.schema::<Event>().build().await.unwrap();
     let Truth::Postgres(database) = &truth else { unreachable!() };
     let client = client(database).await;
-    let tomorrow: String = client
-        .query_one("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'event'::regclass ORDER BY 1 OFFSET 1 LIMIT 1", &[])
-        .await
-        .unwrap()
-        .get(0);
+    let tomorrow = partitions_of_events(&client).await.remove(1);
     client
         .batch_execute(&format!(
             "DROP TABLE {tomorrow}; INSERT INTO event (at, id, kind) SELECT date_trunc('day', now(), 'UTC') + interval '25 hours', n, '' FROM generate_series(1, 10001) n"
@@ -180,6 +182,74 @@ async fn a_period_with_too_many_rows_in_the_default_partition_is_told_of() {
     assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do");
     assert_eq!(store.collection::<Event>().unwrap().count(Query::new()).await.unwrap(), 10_001);
     store.close().await.unwrap();
+}
+
+/// To move a row is to delete it and to insert it again, of which the action of a reference would make more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_somebody_refers_to_are_not_moved() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
+    let Truth::Postgres(database) = &truth else { unreachable!() };
+    let client = client(database).await;
+    let tomorrow = partitions_of_events(&client).await.remove(1);
+    let by_hand = "CREATE TABLE guest (at TIMESTAMPTZ, id BIGINT, CONSTRAINT of_event FOREIGN KEY (at, id) REFERENCES event (at, id) ON DELETE CASCADE)";
+    client.batch_execute(by_hand).await.unwrap();
+    client.batch_execute(&format!("ALTER TABLE event DETACH PARTITION {tomorrow}; DROP TABLE {tomorrow}")).await.unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do", "no row waits for it");
+
+    client.batch_execute(&format!("ALTER TABLE event DETACH PARTITION {tomorrow}; DROP TABLE {tomorrow}")).await.unwrap();
+    store.collection::<Event>().unwrap().set(event(1, 7)).await.unwrap();
+    client.batch_execute("INSERT INTO guest SELECT at, id FROM event").await.unwrap();
+    let plan = store.plan().await.unwrap();
+    assert!(plan.steps.is_empty(), "{plan}");
+    assert!(plan.drift.iter().any(|drift| drift.what.contains("`of_event` of `guest`") && !drift.is_refused), "{plan}");
+    store.migrate().await.unwrap();
+    let guests: i64 = client.query_one("SELECT count(*) FROM guest", &[]).await.unwrap().get(0);
+    assert_eq!(guests, 1);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_without_end_covers_its_periods() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
+    let Truth::Postgres(database) = &truth else { unreachable!() };
+    let client = client(database).await;
+    let made = partitions_of_events(&client).await;
+    client
+        .batch_execute(&format!(
+            "DROP TABLE {}, {}; CREATE TABLE event_later PARTITION OF event FOR VALUES FROM (to_timestamp({})) TO ('infinity')",
+            made[1],
+            made[2],
+            on_day(1).as_microseconds() / 1_000_000
+        ))
+        .await
+        .unwrap();
+    assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do");
+    store.close().await.unwrap();
+}
+
+/// A table that is divided into another number of parts cannot become one of this.
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(name = "hashed", partition_by(hash(id), partitions = 6))]
+struct HashedFiner {
+    #[schema(primary_key)]
+    id: i64,
+    level: i64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_number_of_hash_partitions_is_refused_with_what_to_do() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    truth.builder().await.schema::<Hashed>().build().await.unwrap().close().await.unwrap();
+    let error = truth.builder().await.schema::<HashedFiner>().build().await.unwrap_err();
+    assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("id")));
+    assert!(error.to_string().contains(r#"another number of partitions, which PostgreSQL cannot change in place"#), "{error}");
+    assert!(error.to_string().contains(r#"ALTER TABLE "hashed" RENAME TO "hashed_before""#), "{error}");
 }
 
 #[derive(Debug, Clone, PartialEq, Schema)]

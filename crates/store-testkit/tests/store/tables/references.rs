@@ -244,6 +244,64 @@ async fn a_check_follows_the_new_name_of_its_column() {
     assert!(error.to_string().contains("lacks the check"), "{error}");
 }
 
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(partition_by(list(region), values = ["eu"]))]
+struct Division {
+    #[schema(primary_key)]
+    region: String,
+    #[schema(primary_key)]
+    id: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(references(columns(region, division), target(Division::region, Division::id)))]
+struct Club {
+    #[schema(primary_key)]
+    id: i64,
+    region: String,
+    division: i64,
+}
+
+#[tokio::test]
+async fn a_reference_to_a_divided_table_is_refused() {
+    let truth = Truth::Sqlite(tempfile::tempdir().unwrap());
+    let error = truth.builder().await.schema::<Division>().schema::<Club>().build().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert!(error.to_string().contains("names the schema `division`, whose table is divided"), "{error}");
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+struct League {
+    #[schema(primary_key)]
+    id: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(references(columns(host), target(League::id), on_delete = "cascade"))]
+struct Match {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(references(Team::id))]
+    host: i64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_refers_to_two_models() {
+    for truth in Truth::both().await {
+        let store = truth.builder().await.schema::<Team>().schema::<League>().schema::<Match>().build().await.unwrap();
+        assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do");
+        let matches = store.collection::<Match>().unwrap();
+        store.collection::<Team>().unwrap().set(Team { id: 1, name: String::new() }).await.unwrap();
+        assert_eq!(matches.set(Match { id: 1, host: 1 }).await.unwrap_err().kind(), ErrorKind::ConstraintViolation);
+        store.collection::<League>().unwrap().set(League { id: 1 }).await.unwrap();
+        matches.set(Match { id: 1, host: 1 }).await.unwrap();
+        assert_eq!(store.collection::<Team>().unwrap().delete(1).await.unwrap_err().kind(), ErrorKind::ConstraintViolation);
+        assert!(store.collection::<League>().unwrap().delete(1).await.unwrap());
+        assert!(matches.from(strata::Role::Truth).get(1).await.unwrap().is_none());
+        store.close().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_reference_that_leads_nowhere_is_refused() {
     let truth = Truth::Sqlite(tempfile::tempdir().unwrap());
