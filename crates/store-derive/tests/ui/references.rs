@@ -38,6 +38,14 @@ struct Targets {
 }
 
 #[derive(Schema)]
+#[schema(check = "id > level", check = "level > 0", check = "id > level")]
+struct Checked {
+    #[schema(primary_key)]
+    id: i64,
+    level: i64,
+}
+
+#[derive(Schema)]
 #[schema(cache_only, check = "id > 0")]
 struct Cached {
     #[schema(primary_key)]
