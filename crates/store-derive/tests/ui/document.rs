@@ -18,4 +18,24 @@ struct Generic<T> {
     line: T,
 }
 
+#[derive(Serialize, Deserialize, Document)]
+#[document(version = 1)]
+struct Taken {
+    _v: u32,
+}
+
+#[derive(Serialize, Deserialize, Document)]
+#[document(version = 1)]
+struct Renamed {
+    #[serde(default, rename = "_v")]
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize, Document)]
+#[document(version = 1)]
+#[serde(tag = "_v", rename_all = "snake_case")]
+enum Tagged {
+    One { line: String },
+}
+
 fn main() {}
