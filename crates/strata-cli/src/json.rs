@@ -4,11 +4,11 @@ use serde_json::{Map, Value as Json};
 use strata::{ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Row, SchemaDefinition, Stamp, Timestamp, Value};
 use uuid::Uuid;
 
-/// The columns of a record by name. Those that were not loaded are left out.
+/// The fields of a record by name. Those that were not loaded are left out.
 pub(crate) fn object(definition: &SchemaDefinition, row: Row<'_>) -> Result<Json> {
     let mut object = Map::new();
     for (column, value) in definition.columns().iter().zip(row) {
-        if value != Value::Unset {
+        if value != Value::Unset && column.blind_of.is_none() {
             object.insert(column.name.to_owned(), json(value).map_err(|error| of_column(error, definition, column))?);
         }
     }

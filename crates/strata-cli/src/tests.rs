@@ -242,7 +242,9 @@ async fn encrypted_fields_are_read_written_and_encrypted_anew() {
     let (old, new) = ("11".repeat(32), "22".repeat(32));
     let run = async |keys: String, words: &[&str]| {
         let words = ["manage", "--redis-url", "", "--database-url", &url].into_iter().chain(words.iter().copied()).map(OsString::from);
-        let with_keys = move |builder: strata::StoreBuilder<strata::mem::MemTier>| builder.encryption(keys.parse::<KeyRing>().unwrap());
+        let with_keys = move |builder: strata::StoreBuilder<strata::mem::MemTier>| {
+            builder.encryption(format!("{keys},index={}", "33".repeat(32)).parse::<KeyRing>().unwrap())
+        };
         run(Registry::new().schema::<Letter>().builder(with_keys), &arguments::read(words).unwrap()).await
     };
     let (code, _, errors) = run(format!("1={old}"), &["migrate"]).await;

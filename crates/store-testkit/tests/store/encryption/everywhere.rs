@@ -1,11 +1,14 @@
 //! Secrets that were written in every way are found nowhere, where what is no secret is found.
 
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
-use strata::{Query, Role, Store};
+use strata::facet::NearTier;
+use strata::{Query, Role, Schema, Store, StoreBuilder};
 use tempfile::TempDir;
 
-use super::super::stacks::{Bench, Stack, bytes_of_files};
+use super::super::coherence::until;
+use super::super::stacks::{Bench, Models, Stack, bytes_of_files};
 use super::{Badge, Behind, Encrypted, Patient, badge, behind, patient, patients, ring};
 
 /// Writes patients in every way, and reads them in every way that fills a cache.
@@ -159,6 +162,64 @@ async fn a_field_that_is_plain_in_l2_is_the_only_one_there() {
     let loaded = other.collection::<Badge>().unwrap().get_or_load(3, async |_| Ok(strata::Load::value(badge(3)))).await.unwrap();
     assert_eq!(loaded.as_deref(), Some(&badge(3)));
     assert_no_secret("Redis", &bench.redis().dump(), "the-marker-of-3");
+}
+
+/// A model of which the truth holds no field as it is, and Redis one.
+#[derive(Debug, Clone, PartialEq, Schema)]
+struct Pass {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(encrypted, unique, plain_in_l2)]
+    holder: String,
+    #[schema(encrypted, plain_in_l2)]
+    scan: Option<Vec<u8>>,
+    #[schema(encrypted)]
+    secret: String,
+    marker: String,
+}
+
+impl Models for PhantomData<Pass> {
+    fn register<N: NearTier>(&self, _: Stack, builder: StoreBuilder<N>) -> StoreBuilder<N> {
+        builder.schema::<Pass>().encryption(ring(1))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_that_is_plain_in_l2_is_sealed_in_the_truth() {
+    let mut bench = Stack::MemRedisPostgres.open_with(Duration::from_secs(120), &PhantomData::<Pass>).await;
+    let pass = |id: i64, scan: Option<&[u8]>| Pass {
+        id,
+        holder: format!("plain-holder-of-{id}"),
+        scan: scan.map(<[u8]>::to_vec),
+        secret: super::secret("pass", &id.to_string()),
+        marker: format!("the-marker-of-{id}"),
+    };
+    let passes = bench.of::<Pass>();
+    passes.set_many([pass(1, Some(b"plain-scan")), pass(2, None)]).await.unwrap();
+    passes.patch(2, Pass::scan().set(Some(b"plain-scan".to_vec()))).await.unwrap();
+    let expected = [pass(1, Some(b"plain-scan")), pass(2, Some(b"plain-scan"))];
+
+    let dump = bench.postgres().dump().await;
+    assert_no_secret("PostgreSQL", dump.as_bytes(), "the-marker-of-2");
+    for plain in ["plain-holder", "plain-scan", "706c61696e2d"] {
+        assert!(!dump.contains(plain), "PostgreSQL holds {plain}");
+    }
+    let other = bench.another_with(&PhantomData::<Pass>).await;
+    let others = other.collection::<Pass>().unwrap();
+    until("Redis holds both, the fields as they are", async || {
+        let read = others.from(Role::Shared).get_many([1, 2]).await.unwrap();
+        let found: Vec<_> = read.into_iter().map(|pass| Pass::clone(&pass.unwrap())).collect();
+        assert_eq!(found, expected);
+        let dump = bench.redis().dump();
+        ["plain-holder-of-1", "plain-holder-of-2"].iter().all(|plain| dump.windows(plain.len()).any(|window| window == plain.as_bytes()))
+    })
+    .await;
+    assert_no_secret("Redis", &bench.redis().dump(), "the-marker-of-2");
+    let hits = other.stats().l2_hits;
+    assert_eq!(others.from(Role::Shared).get(2).await.unwrap().as_deref(), Some(&expected[1]));
+    assert_eq!(other.stats().l2_hits, hits + 1, "Redis answered it");
+    let found = others.search(Pass::holder().eq("plain-holder-of-2").into()).await.unwrap();
+    assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), [2]);
 }
 
 #[tokio::test]
