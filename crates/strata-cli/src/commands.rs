@@ -14,7 +14,7 @@ use crate::output::{Answer, Failure, NO, Output};
 use crate::registry::Registry;
 
 pub(crate) async fn run(registry: &Registry, arguments: &Arguments, output: &Output) -> u8 {
-    match perform(registry, arguments, output).await {
+    match perform(registry, arguments, output).await.and_then(|answer| output.finish().map(|()| answer)) {
         Ok(Answer::Yes) => 0,
         Ok(Answer::No) => NO,
         Err(failure) => output.fail(&failure),

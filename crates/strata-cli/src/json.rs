@@ -51,6 +51,7 @@ pub(crate) fn row(definition: &SchemaDefinition, object: &Json) -> Result<Row<'s
         .map(|column| match object.get(column.name) {
             // The store fills it.
             None if column.blind_of.is_some() => Ok(Value::Unset),
+            Some(Json::Null) if column.nullable => Ok(Value::Null),
             Some(value) => read(plain_type(column), value).map_err(|error| of_column(error, definition, column)),
             None => absent(column).ok_or_else(|| refuse(format!("the record lacks `{}`, which has no default", column.name))),
         })

@@ -38,6 +38,8 @@ pub(crate) struct Output {
     is_json: bool,
     answers: Mutex<Box<dyn Write + Send>>,
     errors: Mutex<Box<dyn Write + Send>>,
+    /// Why the answers could not be written, if it is not that nobody reads them any more.
+    lost: Mutex<Option<io::Error>>,
 }
 
 impl Output {
@@ -47,33 +49,49 @@ impl Output {
     }
 
     pub(crate) fn new(is_json: bool, answers: impl Write + Send + 'static, errors: impl Write + Send + 'static) -> Self {
-        Output { is_json, answers: Mutex::new(Box::new(answers)), errors: Mutex::new(Box::new(errors)) }
+        Output { is_json, answers: Mutex::new(Box::new(answers)), errors: Mutex::new(Box::new(errors)), lost: Mutex::default() }
     }
 
     /// Prints a line for people, or an object for scripts. `false` if nobody reads any more.
     pub(crate) fn show(&self, text: impl FnOnce() -> String, object: impl FnOnce() -> Json) -> bool {
         let line = if self.is_json { object().to_string() } else { text() };
-        print(&self.answers, &line)
+        self.answer(&line)
     }
 
     /// Prints a line that scripts have no use for.
     pub(crate) fn tell(&self, text: &str) {
         if !self.is_json {
-            print(&self.answers, text);
+            self.answer(text);
         }
     }
 
     /// Prints an object that people have no use for.
     pub(crate) fn script(&self, object: impl FnOnce() -> Json) {
         if self.is_json {
-            print(&self.answers, &object().to_string());
+            self.answer(&object().to_string());
+        }
+    }
+
+    fn answer(&self, line: &str) -> bool {
+        let Err(error) = print(&self.answers, line) else { return true };
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+        false
+    }
+
+    /// Fails if an answer was lost.
+    pub(crate) fn finish(&self) -> Result<(), Failure> {
+        match self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(Failure::Io(format!("the answer cannot be written: {error}; what the command was to do is done"))),
+            None => Ok(()),
         }
     }
 
     /// Prints what is amiss, for people.
     pub(crate) fn warn(&self, text: &str) {
         if !self.is_json {
-            print(&self.errors, text);
+            let _ = print(&self.errors, text);
         }
     }
 
@@ -85,12 +103,12 @@ impl Output {
             Failure::Io(text) => (text.clone(), FAILED, None),
         };
         let line = if self.is_json { json!({ "error": text, "kind": kind }).to_string() } else { format!("error: {text}") };
-        print(&self.errors, &line);
+        let _ = print(&self.errors, &line);
         code
     }
 }
 
-fn print(to: &Mutex<Box<dyn Write + Send>>, line: &str) -> bool {
+fn print(to: &Mutex<Box<dyn Write + Send>>, line: &str) -> io::Result<()> {
     let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
-    writeln!(to, "{line}").is_ok()
+    writeln!(to, "{line}").and_then(|()| to.flush())
 }

@@ -42,10 +42,20 @@ pub(crate) async fn migrate(pool: &Pool, wanted: Wanted<'_>, settings: &Migratio
 
 /// Does all that is to be done by who has the turn.
 pub(crate) async fn run(pool: &Pool, turn: &Turn, wanted: Wanted<'_>, settings: &MigrationSettings) -> Result<MigrationReport> {
-    let found = within(pool.limits().prepare, survey(&turn.lease, wanted)).await.map_err(|failure| failure.into_error(Attempt::Log))?;
-    if let Some(refusal) = found.refusal {
-        return Err(refusal);
-    }
+    let mut patience = Patience::new(settings);
+    let found = loop {
+        let found = within(pool.limits().prepare, survey(&turn.lease, wanted)).await.map_err(|failure| failure.into_error(Attempt::Log))?;
+        if let Some(refusal) = found.refusal {
+            return Err(refusal);
+        }
+        let Some(index) = &found.awaited else { break found };
+        tracing::info!(index, "another session is making the index; waiting for it");
+        if !patience.pause().await {
+            let message =
+                format!("another session was making the index `{index}` for {:?}; migrate again once that is over", settings.patience);
+            return Err(Error::new(ErrorKind::Timeout, message).with_tier(Role::Truth));
+        }
+    };
     let mut report = MigrationReport { applied: Vec::new(), drift: found.drift };
     for group in &found.groups {
         let applied = match group.as_slice() {
@@ -175,10 +185,10 @@ impl Patience {
     /// Lets others through. `false`, at once, where there is no time left.
     pub(crate) async fn pause(&mut self) -> bool {
         let left = self.end.saturating_duration_since(Instant::now());
-        if left < self.pause {
+        if left.is_zero() {
             return false;
         }
-        tokio::time::sleep(self.pause).await;
+        tokio::time::sleep(self.pause.min(left)).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE.max(self.pause));
         true
     }

@@ -101,6 +101,8 @@ pub(crate) struct Survey {
     pub(crate) groups: Vec<Vec<Task>>,
     pub(crate) drift: Vec<Drift>,
     pub(crate) refusal: Option<Error>,
+    /// An index that another session is at, be it for a migration that is no more. Whether it comes to be in force is seen once that is over.
+    pub(crate) awaited: Option<String>,
 }
 
 impl Survey {
@@ -136,6 +138,7 @@ struct Part {
     /// What needs other tables, each in a transaction of its own.
     last: Vec<Task>,
     drift: Vec<Drift>,
+    awaited: Option<String>,
 }
 
 pub(crate) async fn survey(lease: &Lease, wanted: Wanted<'_>) -> Result<Survey, Failure> {
@@ -159,6 +162,7 @@ pub(crate) async fn survey(lease: &Lease, wanted: Wanted<'_>) -> Result<Survey, 
                 outside.extend(part.outside.into_iter().map(|task| vec![task]));
                 last.extend(part.last.into_iter().map(|task| vec![task]));
                 survey.drift.extend(part.drift);
+                survey.awaited = survey.awaited.or(part.awaited);
             }
             Err(failure) => survey.refuse(schema.name(), failure)?,
         }
@@ -295,11 +299,9 @@ async fn add_indexes(
                 return Err(catalog::mismatch(schema, message).into());
             }
             Some(Index { is_being_made: true, .. }) => {
-                part.drift.push(of_schema_drift(
-                    schema,
-                    format!("the index `{}` is being made by another session; migrate again once that is done", plan.name),
-                ));
-                continue;
+                let what = format!("the index `{}` is being made by another session, which a migration waits for", plan.name);
+                part.drift.push(of_schema_drift(schema, what));
+                part.awaited = Some(plan.name.clone());
             }
             // It is valid once all partitions have it.
             Some(_) if relation.is_divided() => {

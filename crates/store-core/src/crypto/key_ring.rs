@@ -112,9 +112,9 @@ impl KeyRing {
                 }
                 continue;
             }
-            let Ok(number) = name.parse() else {
+            let Some(number) = name.parse().ok().filter(|&number| number > 0) else {
                 return Err(format!(
-                    "entry {position} of the encryption keys begins neither with a whole number nor with `index`; number the keys from 1 up"
+                    "entry {position} of the encryption keys begins neither with a number nor with `index`; number the keys from 1 up"
                 ));
             };
             given.push(key.clone());

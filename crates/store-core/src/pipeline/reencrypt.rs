@@ -120,7 +120,7 @@ impl<T: Schema> Pipeline<T> {
         if self.schema.write_mode() != WriteMode::WriteBehind || !self.rejects_conflicts() {
             return Ok(());
         }
-        let message = "the schema is written behind and rejects conflicts: pending writes of other instances would become dead letters where this job gives                        records new versions; run it while all instances have another `on_conflict` for the schema, or another write mode";
+        let message = "the schema is written behind and rejects conflicts: pending writes of other instances would become dead letters where this job gives records new versions; run it while all instances have another `on_conflict` for the schema, or another write mode";
         Err(Error::new(ErrorKind::InvalidConfig, message).with_schema(self.schema.name()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Pipeline;
+use super::{Backing, Pipeline};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Filter, Query};
 use crate::schema::{Schema, SchemaDefinition};
@@ -32,6 +32,14 @@ impl<T: Schema> Pipeline<T> {
         match &self.sealer {
             Some(sealer) => sealer.open(row),
             None => Ok(row),
+        }
+    }
+
+    /// Whether the row of a cache can be opened, where the truth has it as well.
+    pub(super) fn opens(&self, row: &Row<'static>) -> Result<()> {
+        match (&self.sealer, &self.backing) {
+            (Some(sealer), Backing::Tables { .. }) => sealer.open(row.clone()).map(drop),
+            _ => Ok(()),
         }
     }
 

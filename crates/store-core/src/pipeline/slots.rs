@@ -156,6 +156,11 @@ impl<T: Schema> Pipeline<T> {
                 for (&position, value) in self.schema.shared_positions().iter().zip(held) {
                     row[position] = value;
                 }
+                // What somebody changed in a cache, or a key that is gone, costs a read of the truth.
+                if let Err(error) = self.opens(&row) {
+                    self.tolerate_unreadable(&error);
+                    return Ok(None);
+                }
                 row
             }
         };

@@ -220,6 +220,12 @@ async fn a_field_that_is_plain_in_l2_is_sealed_in_the_truth() {
     assert_eq!(other.stats().l2_hits, hits + 1, "Redis answered it");
     let found = others.search(Pass::holder().eq("plain-holder-of-2").into()).await.unwrap();
     assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), [2]);
+
+    // A ciphertext of the key 1 that somebody changed in Redis costs a read of the truth.
+    assert_eq!(bench.redis().change_behind(&[1, 0, 0, 0, 1]), b":2\r\n");
+    let next = bench.another_with(&PhantomData::<Pass>).await;
+    assert_eq!(next.collection::<Pass>().unwrap().get(2).await.unwrap().as_deref(), Some(&expected[1]));
+    assert_eq!((next.stats().errors, next.stats().l3_hits), (1, 1));
 }
 
 #[tokio::test]

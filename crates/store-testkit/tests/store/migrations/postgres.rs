@@ -323,9 +323,15 @@ async fn an_index_that_cannot_be_cleaned_up_is_said_to_be_left() {
     let watcher = client(&database).await;
     until(&watcher, "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND index_relid <> 0").await;
     let plan = migrator.plan().await.unwrap();
-    assert!(plan.steps.is_empty() && plan.drift[0].what.contains("`hero_name_key` is being made by another session"), "{plan}");
+    assert!(plan.steps.len() == 1 && plan.drift[0].what.contains("`hero_name_key` is being made by another session"), "{plan}");
+    let error = migrator.migrate().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(error.to_string().contains("another session was making the index `hero_name_key` for 300ms"), "{error}");
+    let patient = database.migrator_with::<third::Hero>(|settings| settings.migration.large_table = 0).await;
+    let waiting = tokio::spawn(async move { patient.migrate().await.map(|report| report.applied.len()) });
     holder.batch_execute("COMMIT").await.unwrap();
     making.await.unwrap().unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), 0, "what the other made serves");
     assert!(migrator.plan().await.unwrap().is_empty());
     migrator.close().await.unwrap();
 }

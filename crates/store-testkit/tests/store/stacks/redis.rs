@@ -65,6 +65,22 @@ impl Namespace {
         self.command(&[b"EVAL", all.as_bytes(), b"0", format!("{}*", self.root).as_bytes()])
     }
 
+    /// Changes a byte a little behind the first place where a slot holds these. Answers in how many slots it did, as Redis tells it.
+    pub(crate) fn change_behind(&self, bytes: &[u8]) -> Vec<u8> {
+        let all = "local changed = 0 \
+                   for _, key in ipairs(redis.call('KEYS', ARGV[1])) do \
+                       local value = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key) or '' \
+                       local _, last = string.find(value, ARGV[2], 1, true) \
+                       if last then \
+                           local byte = string.char((string.byte(value, last + 9) + 1) % 256) \
+                           redis.call('SET', key, string.sub(value, 1, last + 8) .. byte .. string.sub(value, last + 10), 'KEEPTTL') \
+                           changed = changed + 1 \
+                       end \
+                   end \
+                   return changed";
+        self.command(&[b"EVAL", all.as_bytes(), b"0", format!("{}*", self.root).as_bytes(), bytes])
+    }
+
     /// Sends one command past the tier, and answers the reply as it came.
     fn command(&self, arguments: &[&[u8]]) -> Vec<u8> {
         let url = url();
