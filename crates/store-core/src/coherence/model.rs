@@ -227,6 +227,13 @@ fn a_writer_must_not_create_a_slot() {
 }
 
 #[test]
+fn a_writer_must_not_take_the_place_of_an_absence() {
+    let kinds = &[LogKind::Put, LogKind::Delete];
+    let rules = without_of(absent, Protection::AbsenceEmptied);
+    assert_needed(&Rules { changes: 2, kinds, reads: SECOND, polls: NONE, operations: 2, is_warm: false, ..rules });
+}
+
+#[test]
 fn what_is_older_than_was_heard_of_must_not_be_read() {
     assert_needed(&Rules { relayers: 0, ..without(Protection::Floor) });
 }

@@ -237,7 +237,8 @@ pub trait Records: Debug + Send + Sync {
     /// Tells slots of newer records: one that holds an older record (or an equal version with another fingerprint) takes the new one, one that holds a
     /// lease or a record of another generation is emptied, an empty or newer one stays as it is. `true` where the slot now holds exactly the given record.
     ///
-    /// Content that is no record of this version of Strata is emptied too, as it may be an older record of another.
+    /// An absence, which has version 0, is emptied: it may have been found after the given record was deleted. So is content that is no record of this version
+    /// of Strata, as it may be an older record of another.
     async fn replace(&self, schema: &BoundSchema, records: &[(String, EncodedRecord)]) -> Result<Vec<bool>>;
 
     /// Empties slots, whatever they hold; leases are voided.

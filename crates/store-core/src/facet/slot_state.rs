@@ -78,7 +78,8 @@ impl SlotState {
     pub fn replace(&mut self, record: &EncodedRecord) -> bool {
         match self {
             SlotState::Empty => false,
-            SlotState::Record(present) if present.generation == record.generation => {
+            // An absence does not say when it was found: the record may be of before.
+            SlotState::Record(present) if present.generation == record.generation && present.version > Version::new(0) => {
                 let is_known =
                     present.version > record.version || (present.version == record.version && present.fingerprint == record.fingerprint);
                 if !is_known {

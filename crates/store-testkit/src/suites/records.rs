@@ -114,6 +114,7 @@ macro_rules! records_suite {
                 an_equal_version_of_the_same_layout_stays,
                 an_equal_version_of_another_layout_is_replaced,
                 a_record_of_another_generation_leaves,
+                an_absence_leaves,
                 a_lease_is_voided,
                 foreign_content_is_emptied,
                 versions_are_compared_over_their_whole_range,

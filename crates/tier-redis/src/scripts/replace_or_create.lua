@@ -18,6 +18,11 @@ if type(present) == 'string' and #present >= 34 and string.byte(present) == 0xA2
   local high, low = struct.unpack('>I4I4', present, 11)
   local given_high, given_low = struct.unpack('>I4I4', ARGV[1], 11)
   local same = high == given_high and low == given_low
+  if high == 0 and low == 0 then
+    -- An absence does not say when it was found: the record may be of before.
+    redis.call('DEL', KEYS[1])
+    return 0
+  end
   if high > given_high or (high == given_high and low > given_low)
     or (same and string.sub(present, 3, 10) == string.sub(ARGV[1], 3, 10)) then
     return (present == ARGV[1] and ARGV[2] ~= '0') and 1 or 0

@@ -2,7 +2,7 @@
 
 use super::instance::{KEY, Operation, TAG};
 use super::rules::{Fault, Protection, Rules, Sight, Sights};
-use super::shared::encode;
+use super::shared::{decode, encode};
 use super::state::{State, Step, Steps};
 use super::truth::{Phase, Row, is_invalidation};
 use crate::coherence::Era;
@@ -243,7 +243,12 @@ impl State {
         // Of the era that was known the server may know nothing any more, so the record is of none.
         let record = encode(row, Era { generation, number: 0 });
         slot.replace(&record);
-        if before == SlotState::Empty && !rules.has(Protection::NoCreate) {
+        let held_absence =
+            matches!(&before, SlotState::Record(present) if present.generation == generation && decode(present).is_absence());
+        if held_absence {
+            sights.add(Sight::AbsenceMetByWriter);
+        }
+        if (before == SlotState::Empty && !rules.has(Protection::NoCreate)) || (held_absence && !rules.has(Protection::AbsenceEmptied)) {
             *slot = SlotState::Record(record);
         } else if before != SlotState::Empty && *slot == SlotState::Empty {
             sights.add(Sight::EmptiedByWriter);

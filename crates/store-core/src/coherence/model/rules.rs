@@ -12,6 +12,8 @@ pub(super) enum Protection {
     FillLease,
     /// A writer creates no slot.
     NoCreate,
+    /// A writer puts no record in the place of an absence.
+    AbsenceEmptied,
     /// What is older than was heard of is not read from the shared tier.
     Floor,
     /// A mark that went back is not believed.
@@ -150,6 +152,8 @@ pub(super) enum Sight {
     DeadRecord,
     /// A slot that a writer emptied, because of a lease or another generation.
     EmptiedByWriter,
+    /// A writer met an absence in the slot.
+    AbsenceMetByWriter,
     NewGeneration,
     Gap,
     /// The relayer's connection had ended.
@@ -173,7 +177,7 @@ pub(super) enum Sight {
 }
 
 impl Sight {
-    pub(super) const ALL: [Sight; 20] = [
+    pub(super) const ALL: [Sight; 21] = [
         Sight::RefusedFill,
         Sight::RefusedInstall,
         Sight::Floor,
@@ -182,6 +186,7 @@ impl Sight {
         Sight::MemoryHit,
         Sight::DeadRecord,
         Sight::EmptiedByWriter,
+        Sight::AbsenceMetByWriter,
         Sight::NewGeneration,
         Sight::Gap,
         Sight::RefusedMark,
