@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::date_of;
 
 /// From [`Timestamp::MIN`] to [`Timestamp::MAX`], for people.
 pub(crate) const RANGE: &str = "a time must lie between the years 4713 BC and 294247";
@@ -75,9 +76,21 @@ fn out_of_range() -> Error {
     Error::new(ErrorKind::InvalidValue, format!("{RANGE}, so that PostgreSQL and 64-bit microseconds hold it"))
 }
 
+/// RFC 3339 in UTC, with microseconds if there are any: `2026-11-22T10:30:00Z`. Years of other than four digits have a sign and six.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}us", self.0)
+        let (seconds, microseconds) = (self.0.div_euclid(1_000_000), self.0.rem_euclid(1_000_000));
+        let (year, month, day) = date_of(seconds.div_euclid(86_400));
+        match year {
+            0..=9_999 => write!(f, "{year:04}")?,
+            _ => write!(f, "{year:+07}")?,
+        }
+        let time = seconds.rem_euclid(86_400);
+        write!(f, "-{month:02}-{day:02}T{:02}:{:02}:{:02}", time / 3_600, time / 60 % 60, time % 60)?;
+        match microseconds {
+            0 => f.write_str("Z"),
+            _ => write!(f, ".{microseconds:06}Z"),
+        }
     }
 }
 
@@ -100,5 +113,18 @@ mod tests {
         }
         assert!(Timestamp::from_microseconds(Timestamp::MIN.0 - 1).is_err());
         assert!(Timestamp::from_system_time(Timestamp::MAX.to_system_time() + Duration::from_micros(1)).is_err());
+    }
+
+    #[test]
+    fn a_time_is_shown_by_the_calendar() {
+        for (microseconds, shown) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59.999999Z"),
+            (1_709_202_600_500_000, "2024-02-29T10:30:00.500000Z"),
+            (Timestamp::MIN.0, "-004713-11-24T00:00:00Z"),
+            (Timestamp::MAX.0, "+294247-01-10T04:00:54.775807Z"),
+        ] {
+            assert_eq!(Timestamp::from_microseconds(microseconds).unwrap().to_string(), shown);
+        }
     }
 }

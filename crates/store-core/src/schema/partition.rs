@@ -77,7 +77,7 @@ impl Partitioning {
 ///
 /// let leap_day = Timestamp::from_system_time(UNIX_EPOCH + Duration::from_secs(1_709_164_800))?;
 /// let february = Period::Months(1).span(leap_day, 0);
-/// assert_eq!((february.label.as_str(), february.until.to_string()), ("2024_02", "1709251200000000us".to_owned()));
+/// assert_eq!((february.label.as_str(), february.until.to_string()), ("2024_02", "2024-03-01T00:00:00Z".to_owned()));
 /// assert_eq!(Period::Days(7).span(leap_day, 1).label, "2024_03_04");
 /// # Ok::<(), store_core::Error>(())
 /// ```
