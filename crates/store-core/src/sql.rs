@@ -26,5 +26,6 @@ pub(crate) use name::LONGEST_NAME;
 pub use partition::{PartitionPlan, partition_plans};
 pub use requirement::{Requirement, requirements};
 pub use script::script_statements;
+pub(crate) use script::statement_words;
 pub use select::{Statement, count, select};
 pub use similarity::similarity;

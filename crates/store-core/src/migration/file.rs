@@ -5,10 +5,10 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::pending::PendingFile;
+use super::pending::{PendingFile, beginning};
 use super::record::MigrationRecord;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::{Dialect, script_statements};
+use crate::sql::{Dialect, script_statements, statement_words};
 
 /// What begins the line of instructions.
 const INSTRUCTION: &str = "-- strata:";
@@ -142,7 +142,7 @@ impl MigrationFile {
     /// # Errors
     ///
     /// [`SchemaMismatch`](ErrorKind::SchemaMismatch) where a file that was run has changed since or is missing, or one has stopped in its middle and nobody
-    /// said how to go on; [`InvalidConfig`](ErrorKind::InvalidConfig) for a file that begins or ends transactions itself.
+    /// said how to go on; [`InvalidConfig`](ErrorKind::InvalidConfig) for a file that begins or ends transactions itself, or copies from or to its client.
     pub fn pending(files: &[Self], records: &[MigrationRecord], dialect: Dialect) -> Result<Vec<PendingFile>> {
         let of_file = |name: &str| records.iter().find(|record| record.file_name.as_deref() == Some(name));
         for record in records {
@@ -168,6 +168,15 @@ impl MigrationFile {
                     "`{}` has the statement `{word}`; a file is one transaction by itself, and with the first line `{INSTRUCTION} no transaction` each statement is: \
                      leave it out",
                     file.name
+                )));
+            }
+            if let Some(number) = statements.iter().position(|statement| copies_through_client(dialect, statement)) {
+                return Err(invalid(format!(
+                    "statement {} of `{}` is a `COPY` from standard input or to standard output, and a migration has neither: write the rows as `INSERT INTO … VALUES …`, \
+                     name a file that the server can reach, or load them by `psql` once the file was run. The statement: {}",
+                    number + 1,
+                    file.name,
+                    beginning(&statements[number])
                 )));
             }
             let mut next = PendingFile { file: file.clone(), statements, first: 1, is_done };
@@ -213,6 +222,14 @@ fn stopped(name: &str, statement: u32, error: &str) -> Error {
         "`{name}` stopped at its statement {statement} ({error}), and what stands in front of it took effect; mend the file or the database, then say how to go \
          on by `resolve_migration(\"{name}\", …)`: `Resume`, `Restart` or `Applied`; on the command line by `migrate --resume {name}`, `--restart` or `--applied`"
     ))
+}
+
+/// Whether a statement has PostgreSQL wait for rows that its client sends, or send the client some.
+fn copies_through_client(dialect: Dialect, statement: &str) -> bool {
+    let words = statement_words(dialect, statement);
+    dialect == Dialect::Postgres
+        && words.first().is_some_and(|first| first == "COPY")
+        && words.windows(2).any(|pair| matches!([pair[0].as_str(), pair[1].as_str()], ["FROM", "STDIN"] | ["TO", "STDOUT"]))
 }
 
 /// The statement that begins or ends a transaction, if it is one.

@@ -95,7 +95,11 @@ impl PendingFile {
     }
 
     fn beginning(&self, statement: u32) -> &str {
-        let statement = (statement as usize).checked_sub(1).and_then(|place| self.statements.get(place)).map_or("", String::as_str);
-        &statement[..statement.floor_char_boundary(LONGEST_TEXT)]
+        beginning((statement as usize).checked_sub(1).and_then(|place| self.statements.get(place)).map_or("", String::as_str))
     }
+}
+
+/// As much of a statement as is kept and shown.
+pub(super) fn beginning(statement: &str) -> &str {
+    &statement[..statement.floor_char_boundary(LONGEST_TEXT)]
 }

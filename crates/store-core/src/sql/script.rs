@@ -35,6 +35,21 @@ pub fn script_statements(dialect: Dialect, script: &str) -> Vec<&str> {
     statements
 }
 
+/// The words of a statement that stand in no quotes and no parentheses, in upper case.
+pub(crate) fn statement_words(dialect: Dialect, statement: &str) -> Vec<String> {
+    let mut scanner = Scanner { dialect, script: statement, at: 0 };
+    let (mut words, mut depth) = (Vec::new(), 0_usize);
+    while let Some((_, token)) = scanner.next() {
+        match token {
+            Token::Open => depth += 1,
+            Token::Close => depth = depth.saturating_sub(1),
+            Token::Word(word) if depth == 0 => words.push(word),
+            _ => {}
+        }
+    }
+    words
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
     Semicolon,

@@ -66,7 +66,7 @@ async fn files_that_changed_or_are_missing_are_told() {
 
         write(files.path(), &[("001_one.sql", "SELECT 3"), ("003_three.sql", "SELECT 3")]);
         let error = migrator.migrate_from(files.path()).await.unwrap_err();
-        assert_told(&error, ErrorKind::SchemaMismatch, &["`001_one.sql` was run at", "has changed since", "xxh3:"]);
+        assert_told(&error, ErrorKind::SchemaMismatch, &["`001_one.sql` was run at 20", "Z and has changed since", "xxh3:"]);
         write(files.path(), &[("001_one.sql", "SELECT 1")]);
 
         fs::rename(files.path().join("002_two.sql"), files.path().join("002_renamed.sql")).unwrap();
@@ -75,6 +75,22 @@ async fn files_that_changed_or_are_missing_are_told() {
         assert_eq!(migrator.status().await.unwrap().iter().filter(|record| record.file_name.is_some()).count(), 2);
         migrator.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_wants_rows_of_its_client_is_refused_before_anything_runs() {
+    let [_, database] = Database::all().await;
+    let (migrator, files) = (database.migrator::<first::Hero>().await, tempfile::tempdir().unwrap());
+    for copy in ["COPY hero (id, name) FROM STDIN WITH (FORMAT csv)", "/* rows */ copy hero from stdin", "COPY (SELECT 1) TO STDOUT"] {
+        write(files.path(), &[("1_rows.sql", &format!("SELECT 1; {copy};\n1\tone\n\\.\n"))]);
+        let error = migrator.migrate_from(files.path()).await.unwrap_err();
+        assert_told(&error, ErrorKind::InvalidConfig, &["statement 2 of `1_rows.sql` is a `COPY`", "`INSERT INTO … VALUES …`"]);
+        assert!(migrator.status().await.unwrap().is_empty(), "nothing was run");
+    }
+    write(files.path(), &[("1_rows.sql", "SELECT 'COPY hero FROM STDIN'; COPY (SELECT 'FROM STDIN', 1 FROM stdin) TO '/nowhere/rows'")]);
+    let error = migrator.migrate_from(files.path()).await.unwrap_err();
+    assert_told(&error, ErrorKind::InvalidQuery, &["statement 2 of `1_rows.sql` failed", "stdin"]);
+    migrator.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
