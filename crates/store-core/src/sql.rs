@@ -17,8 +17,8 @@ pub use condition::condition;
 pub use constraint::{ConstraintPlan, constraint_plans};
 pub use definition::{
     add_column_statement, column_definition, create_all_statements, create_statements, duplicates, explain_left_column, explain_left_rule,
-    explain_look_alike, explain_missing_column, explain_needed_value, explain_nullable_column, explain_plain_column, explain_taken_name,
-    explain_view_column,
+    explain_look_alike, explain_missing_column, explain_needed_value, explain_nullable_column, explain_old_name, explain_plain_column,
+    explain_taken_name, explain_view_column,
 };
 pub use dialect::{Dialect, VERSION_COLUMN};
 pub use index::{IndexPlan, index_plans};

@@ -1,8 +1,8 @@
 //! What the database's catalogue says of tables and indexes, held against the schema.
 
 use store_core::sql::{
-    Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column, explain_needed_value, explain_plain_column, explain_taken_name,
-    explain_view_column,
+    Dialect, IndexPlan, VERSION_COLUMN, explain_missing_column, explain_needed_value, explain_old_name, explain_plain_column,
+    explain_taken_name, explain_view_column,
 };
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, Error, ErrorKind, IndexKind, Role};
 
@@ -166,8 +166,11 @@ pub(crate) async fn check_table(
     check_types(schema, present)?;
     if let Some(left) = present.iter().find(|present| present.is_required && !is_known(schema, &present.name)) {
         let name = DIALECT.quote(&left.name);
+        let is_alike = |column: &&ColumnDefinition| column.name != VERSION_COLUMN && left.type_name == spelled(column.column_type);
+        let new_names: Vec<&str> = lacking.iter().filter(is_alike).map(|column| column.name).collect();
+        let renaming = explain_old_name(DIALECT, schema.table(), &left.name, &new_names);
         let message = format!(
-            "the table has the column {name}, which the model lacks and which every insert must give a value; to keep it, run: ALTER TABLE {table} ALTER COLUMN \
+            "the table has the column {name}, which the model lacks and which every insert must give a value; {renaming}to keep it, run: ALTER TABLE {table} ALTER COLUMN \
              {name} DROP NOT NULL; to drop it with all that it holds, run instead: ALTER TABLE {table} DROP COLUMN {name}"
         );
         return Err(mismatch(schema, message).with_column(left.name.clone()).into());

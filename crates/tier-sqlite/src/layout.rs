@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
 use store_core::sql::{
-    Dialect, VERSION_COLUMN, create_statements, explain_missing_column, explain_needed_value, explain_plain_column, explain_view_column,
-    index_plans,
+    Dialect, VERSION_COLUMN, create_statements, explain_missing_column, explain_needed_value, explain_old_name, explain_plain_column,
+    explain_view_column, index_plans,
 };
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
@@ -243,8 +243,17 @@ fn check_left_over(connection: &Connection, found: &[Found], schema: &BoundSchem
         // Neither a key nor a constraint can be dropped.
         None => rebuilding(found, schema),
     };
+    let is_there = |name: &str| found.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let new_names: Vec<&str> = schema
+        .definition()
+        .columns()
+        .iter()
+        .filter(|column| !is_there(column.name) && left.is_of_type(Dialect::Sqlite.type_name(column.column_type)))
+        .map(|column| column.name)
+        .collect();
+    let renaming = explain_old_name(Dialect::Sqlite, schema.table(), &left.name, &new_names);
     let reason = format!(
-        "the table has the column {name}, which the model lacks and which every insert must give a value; copy what is to stay of it into another column \
+        "the table has the column {name}, which the model lacks and which every insert must give a value; {renaming}copy what is to stay of it into another column \
          (UPDATE {table} SET … = {name}), then drop it: {remedy}"
     );
     Err(mismatch(schema, reason).with_column(left.name.clone()))

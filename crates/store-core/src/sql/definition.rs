@@ -284,6 +284,26 @@ pub fn explain_look_alike(dialect: Dialect, table: &str, old: &str, new: &str) -
     )
 }
 
+/// Says of a column that the model lacks, and that every insert must fill, what keeps its values if one of the columns to be added is its new name: a sentence
+/// to go on with, empty where there are none.
+///
+/// ```
+/// use store_core::sql::{Dialect, explain_old_name};
+///
+/// let explanation = explain_old_name(Dialect::Postgres, "player", "level", &["rank"]);
+/// assert!(explanation.ends_with(r#"run: ALTER TABLE "player" RENAME COLUMN "level" TO "rank"; else "#));
+/// assert_eq!(explain_old_name(Dialect::Postgres, "player", "level", &[]), "");
+/// ```
+pub fn explain_old_name(dialect: Dialect, table: &str, old: &str, new_names: &[&str]) -> String {
+    let (table, old) = (dialect.quote_table(table), dialect.quote(old));
+    let mut explanation = String::new();
+    for new in new_names.iter().map(|new| dialect.quote(new)) {
+        let _ =
+            write!(explanation, "if {new} is its new name, keep the values, run: ALTER TABLE {table} RENAME COLUMN {old} TO {new}; else ");
+    }
+    explanation
+}
+
 /// Says of a column that a table has and the model lacks that it stays.
 ///
 /// ```

@@ -328,6 +328,21 @@ async fn a_renamed_field_keeps_its_values() {
     }
 }
 
+/// As a column that is added with its default would leave the old values aside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renamed_field_with_a_default_keeps_its_values() {
+    for database in with_one_thing().await {
+        let error = database.build::<with_default::Thing>().await.unwrap_err();
+        assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some("a")), "{error}");
+        database.run(statement_behind(&error.to_string(), r#"if "a2" is its new name, keep the values, run: "#)).await;
+        let store = database.build::<with_default::Thing>().await.unwrap();
+        let found = store.collection::<with_default::Thing>().unwrap().get(1).await.unwrap().unwrap();
+        assert_eq!(*found, with_default::Thing { id: 1, a2: 42, note: "x".to_owned() });
+    }
+}
+
+changed!(with_default: #[schema(default = 5)] pub(super) a2: i64, pub(super) note: String);
+
 /// A column with indexes can be dropped as told, and one that was never a field's old name is told of too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_column_that_no_field_fills_is_dropped_as_told() {
