@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, params};
 use store_core::facet::{LogEntry, LogKind};
-use store_core::{Result, Version};
+use store_core::{Error, Result, Version};
 
 use crate::asker::Asker;
 use crate::error::{self, Origin};
@@ -76,6 +76,16 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(25);
 
 /// Runs a write as one transaction: all of it or nothing. If nobody waits for it any more by the time that it has the lock on the file, it does nothing.
 pub(crate) fn transaction<T>(worker: &Worker, origin: Origin<'_>, write: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    transaction_explained(worker, origin, write, |_, _, error| error)
+}
+
+/// As [`transaction`]. `explain` is asked for the error of a commit that SQLite refuses, while there is still to be seen what it would have committed.
+pub(crate) fn transaction_explained<T>(
+    worker: &Worker,
+    origin: Origin<'_>,
+    write: impl FnOnce(&Connection) -> Result<T>,
+    explain: impl FnOnce(&Connection, &T, Error) -> Error,
+) -> Result<T> {
     let connection = &worker.connection;
     let run = |sql: &str| {
         connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map_err(|error| error::from_sqlite(error, origin))
@@ -84,7 +94,10 @@ pub(crate) fn transaction<T>(worker: &Worker, origin: Origin<'_>, write: impl Fn
     let commit = |value| {
         // A commit to a file that lost its name would be acknowledged and lost with the file.
         worker.file.check()?;
-        run("COMMIT").map(|_| value)
+        match run("COMMIT") {
+            Ok(_) => Ok(value),
+            Err(error) => Err(explain(connection, &value, error)),
+        }
     };
     let result = write(connection).and_then(commit);
     // SQLite itself takes a transaction back after some errors. The error that began it is the one to tell.

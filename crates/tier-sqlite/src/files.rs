@@ -1,5 +1,6 @@
 //! Running SQL files.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,15 +9,18 @@ use store_core::facet::LogKind;
 use store_core::sql::Dialect;
 use store_core::{BoundSchema, Error, ErrorKind, MigrationFile, MigrationRecord, PendingFile, Resolution, Result, Role};
 
-use crate::commit::{draw_versions, kind_name, microseconds_before_now, transaction, write_entry};
+use crate::commit::{draw_versions, kind_name, microseconds_before_now, transaction, transaction_explained, write_entry};
 use crate::error::{self, Origin};
 use crate::migrations::migrate;
 use crate::records;
 use crate::workers::Worker;
 
+/// What mends a file that SQLite refuses.
+const REMEDY: &str = "mend the file, or the rows, and run it again";
+
 /// What became of the first file that was not run yet.
 enum Next {
-    Done(MigrationRecord),
+    Done(MigrationRecord, PendingFile),
     /// It is to be run statement by statement, and this is its first mark.
     Outside(PendingFile, MigrationRecord),
     /// References are enforced where it asks for the opposite, or not where it does not: within a transaction that cannot be changed.
@@ -36,7 +40,7 @@ pub(crate) fn run_next(worker: &mut Worker, files: &[MigrationFile], schemas: &[
                     .pragma_update(None, "foreign_keys", are_enforced)
                     .map_err(|error| error::from_sqlite(error, Origin::Own))?;
             }
-            Ok(Some(Next::Done(record))) => break Ok(record),
+            Ok(Some(Next::Done(record, _))) => break Ok(record),
             Ok(Some(Next::Outside(next, mark))) => break run_outside(worker, &next, mark, schemas),
             Err(error) => break Err(error),
         }
@@ -49,8 +53,8 @@ pub(crate) fn run_next(worker: &mut Worker, files: &[MigrationFile], schemas: &[
 
 /// Chooses a file, and runs it in the same transaction if it is one, so that no two processes run it.
 fn attempt(worker: &Worker, files: &[MigrationFile], schemas: &[Arc<BoundSchema>], are_enforced: bool) -> Result<Option<Next>> {
-    let mut failed: Option<MigrationRecord> = None;
-    let outcome = transaction(worker, Origin::Own, |connection| {
+    let failed: Cell<Option<MigrationRecord>> = Cell::default();
+    let run = |connection: &Connection| {
         // Strata's own tables alone: the files may be what makes the others fit.
         migrate(connection, &[])?;
         let records = without_forgotten(connection, files)?;
@@ -65,22 +69,30 @@ fn attempt(worker: &Worker, files: &[MigrationFile], schemas: &[Arc<BoundSchema>
             if next.statements.iter().any(|statement| ends_enforcement(statement)) == are_enforced {
                 return Ok(Some(Next::OtherReferences));
             }
+            tracing::info!(file = next.file.name(), statements = next.statements.len(), "running an SQL file");
             for (number, statement) in next.left() {
+                tracing::debug!(file = next.file.name(), statement = number, of = next.statements.len(), "running a statement");
                 if let Err(error) = connection.execute_batch(statement) {
-                    failed = Some(next.mark(number, &error.to_string())?);
+                    failed.set(Some(next.mark(number, &error.to_string())?));
                     return Err(refused(&next, number, error));
                 }
             }
-            if !are_enforced && let Some(said) = broken_reference(connection)? {
-                failed = Some(next.mark(next.last(), &said)?);
-                let error = next.refused(0, ErrorKind::ConstraintViolation, &said, "mend the file, or the rows, and run it again");
-                return Err(error.with_retryable(false));
+            if !are_enforced {
+                check_references(connection, &next, &failed)?;
             }
             void(connection, schemas)?;
         }
-        records::put(connection, next.done(begun.elapsed())?).map(|record| Some(Next::Done(record)))
+        let record = records::put(connection, next.done(begun.elapsed())?)?;
+        Ok(Some(Next::Done(record, next)))
+    };
+    let outcome = transaction_explained(worker, Origin::Own, run, |connection, next, error| match next {
+        // References that are checked at the end of a transaction.
+        Some(Next::Done(_, next)) if error.kind() == ErrorKind::ConstraintViolation => {
+            check_references(connection, next, &failed).err().unwrap_or(error)
+        }
+        _ => error,
     });
-    if let (Err(_), Some(mark)) = (&outcome, failed) {
+    if let (Err(_), Some(mark)) = (&outcome, failed.take()) {
         let marked = transaction(worker, Origin::Own, |connection| {
             migrate(connection, &[])?;
             without_forgotten(connection, files)?;
@@ -118,13 +130,28 @@ fn ends_enforcement(statement: &str) -> bool {
     value.is_some_and(|value| matches!(value.trim_matches([')', '\'', '"']), "off" | "0" | "false" | "no"))
 }
 
-/// A reference of some row to nothing, in words.
-fn broken_reference(connection: &Connection) -> Result<Option<String>> {
-    let said = |row: &rusqlite::Row<'_>| {
-        let (table, target): (String, String) = (row.get(0)?, row.get(2)?);
-        Ok(format!("rows of `{table}` refer to rows of `{target}` that are not there (`PRAGMA foreign_key_check` lists them)"))
+/// Refuses a file that leaves rows which refer to nothing, or references that SQLite cannot check; `failed` is given its mark.
+fn check_references(connection: &Connection, next: &PendingFile, failed: &Cell<Option<MigrationRecord>>) -> Result<()> {
+    let (said, error) = match broken_reference(connection) {
+        Ok(None) => return Ok(()),
+        Ok(Some(said)) => {
+            let error = next.refused(0, ErrorKind::ConstraintViolation, &said, REMEDY).with_retryable(false);
+            (said, error)
+        }
+        Err(error) => (error.to_string(), refused(next, 0, error)),
     };
-    connection.query_row("PRAGMA foreign_key_check", [], said).optional().map_err(|error| error::from_sqlite(error, Origin::Own))
+    failed.set(Some(next.mark(next.last(), &said)?));
+    Err(error)
+}
+
+/// A reference of some row to nothing, in words. A table without a rowid does not say which row it is.
+fn broken_reference(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let said = |row: &rusqlite::Row<'_>| {
+        let (table, rowid, target): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let example = rowid.map(|rowid| format!(", the one with the rowid {rowid} for one")).unwrap_or_default();
+        Ok(format!("rows of `{table}` refer to rows of `{target}` that are not there{example}"))
+    };
+    connection.query_row("PRAGMA foreign_key_check", [], said).optional()
 }
 
 /// Runs each statement by itself. The mark of a statement stands before it runs, for whoever finds the process gone.
@@ -145,7 +172,7 @@ fn run_outside(worker: &Worker, next: &PendingFile, mut mark: MigrationRecord, s
         if number > next.first {
             mark = replace(&mark, next.mark(number, PendingFile::CUT_OFF)?, false)?;
         }
-        tracing::info!(file = next.file.name(), statement = number, of = next.statements.len(), "running a statement of an SQL file");
+        tracing::info!(file = next.file.name(), statement = number, of = next.statements.len(), "running a statement");
         if let Err(error) = worker.connection.execute_batch(statement) {
             if !worker.connection.is_autocommit() {
                 let _ = worker.connection.execute_batch("ROLLBACK");
@@ -192,7 +219,7 @@ fn refused(next: &PendingFile, number: u32, error: rusqlite::Error) -> Error {
         Some(rusqlite::ErrorCode::Unknown) | None => ErrorKind::InvalidQuery,
         Some(_) => mapped.kind(),
     };
-    next.refused(number, kind, &said, "mend the file, or the rows, and run it again").with_retryable(false).with_source(mapped)
+    next.refused(number, kind, &said, REMEDY).with_retryable(false).with_source(mapped)
 }
 
 #[cfg(test)]
