@@ -9,6 +9,8 @@ mod keys;
 mod lacking;
 #[cfg(feature = "pg")]
 mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod variables;
 
 use std::sync::Arc;
@@ -61,7 +63,7 @@ pub(crate) async fn builder_of(mut variables: Variables) -> Result<StoreBuilder<
         #[cfg(feature = "pg")]
         Some(Truth::Postgres(config)) => Ok(builder.tier(tier_pg::PgTier::connect(*config).await?)),
         #[cfg(feature = "sqlite")]
-        Some(Truth::Sqlite(path)) => Ok(builder.tier(tier_sqlite::SqliteTier::open(path).await?)),
+        Some(Truth::Sqlite(config)) => Ok(builder.tier(tier_sqlite::SqliteTier::open(config).await?)),
     }
 }
 
@@ -259,24 +261,35 @@ enum Truth {
     #[cfg(feature = "pg")]
     Postgres(Box<tier_pg::PgConfig>),
     #[cfg(feature = "sqlite")]
-    Sqlite(std::path::PathBuf),
+    Sqlite(tier_sqlite::SqliteConfig),
 }
 
 fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
     let url = variables.take("DATABASE_URL");
-    let setting = variables.first_of("STRATA_PG_");
+    let of_postgres = variables.first_of("STRATA_PG_");
+    let of_sqlite = variables.first_of("STRATA_SQLITE_");
     #[cfg(feature = "pg")]
     let postgres = postgres::take(variables)?;
-    let without_postgres = match setting {
+    #[cfg(feature = "sqlite")]
+    let sqlite = sqlite::take(variables)?;
+    let names = if url.is_some() { "names another database" } else { "is not set" };
+    let without_postgres = match of_postgres {
         None => Ok(()),
         Some(name) if cfg!(feature = "pg") => {
-            let url = if url.is_some() { "names no PostgreSQL" } else { "is not set" };
-            Err(invalid(&name, &format!("is set, and DATABASE_URL {url}; give DATABASE_URL a `postgres://` URL, or unset this one")))
+            Err(invalid(&name, &format!("is set, and DATABASE_URL {names}; give DATABASE_URL a `postgres://` URL, or unset this one")))
         }
         Some(name) => Err(invalid(&name, "is set, and this build lacks PostgreSQL; turn on Strata's feature `pg`, or unset it")),
     };
-    let Some(url) = url.map(with_lower_case_scheme) else { return without_postgres.map(|()| None) };
+    let without_sqlite = match of_sqlite {
+        None => Ok(()),
+        Some(name) if cfg!(feature = "sqlite") => {
+            Err(invalid(&name, &format!("is set, and DATABASE_URL {names}; give DATABASE_URL a file, `sqlite:FILE`, or unset this one")))
+        }
+        Some(name) => Err(invalid(&name, "is set, and this build lacks SQLite; turn on Strata's feature `sqlite`, or unset it")),
+    };
+    let Some(url) = url.map(with_lower_case_scheme) else { return without_postgres.and(without_sqlite).map(|()| None) };
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        without_sqlite?;
         #[cfg(feature = "pg")]
         return postgres.config(&url).map(|config| Some(Truth::Postgres(Box::new(config))));
         #[cfg(not(feature = "pg"))]
@@ -289,7 +302,7 @@ fn truth(variables: &mut Variables) -> Result<Option<Truth>> {
         }
         without_postgres?;
         #[cfg(feature = "sqlite")]
-        return Ok(Some(Truth::Sqlite(path.into())));
+        return Ok(Some(Truth::Sqlite(sqlite.config(path))));
         #[cfg(not(feature = "sqlite"))]
         return Err(invalid("DATABASE_URL", &format!("names SQLite ({path}), which this build lacks; turn on Strata's feature `sqlite`")));
     }

@@ -57,7 +57,7 @@ fn from_code(failure: ffi::Error, message: &str, origin: Origin<'_>) -> Error {
         ErrorCode::ConstraintViolation => from_constraint(failure.extended_code, message, origin.plan()),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::new(
             ErrorKind::Timeout,
-            "another process kept the database file locked; end its open transaction, or raise the busy timeout",
+            "another process kept the database file locked; end its open transaction, or raise the busy timeout (STRATA_SQLITE_BUSY_TIMEOUT)",
         ),
         ErrorCode::DiskFull => Error::new(ErrorKind::L3Unavailable, "the disk is full; nothing was written; free some space and try again")
             .with_retryable(false)

@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationSettings {
     /// How long a migration waits while another process migrates the same database. It should be longer than
-    /// [`patience`](Self::patience), or else whoever waits gives up before who migrates does. SQLite waits for its busy time-out instead. Default: 2 minutes.
+    /// [`patience`](Self::patience), or else whoever waits may give up before who migrates does; a shorter time is taken as it is. SQLite waits for its busy time-out instead. Default: 2 minutes.
     pub migrator_wait: Duration,
     /// How long one statement waits for the lock of a table: as long as it waits, so does every reader and writer that comes after it. Then it is taken back,
     /// and tried again after a pause. Default: 2 seconds. SQLite has no such locks.

@@ -187,6 +187,7 @@ fn a_variable_that_cannot_be_used_is_named_and_its_value_is_not_told() {
         ("STRATA_WRITE_BEHIND_FLUSH_THRESHOLD", "0", "is not a whole number from 1 up"),
         ("STRATA_CREATE_TABLES", "yes", "is not `true` or `false`"),
         ("STRATA_CODEC", "hunter2", "is none of: postcard, json, messagepack"),
+        ("STRATA_SQLITE_SYNCHRONOUS", "hunter2", "is none of: full, normal"),
         ("DATABASE_URL", "sqlite:", "a file's path"),
         ("DATABASE_URL", "sqlite:a.db?mode=hunter2", "without options"),
         ("DATABASE_URL", "mysql://root:hunter2@localhost/x", "begins neither with `postgres://` nor with `sqlite:`"),
@@ -234,7 +235,9 @@ fn a_setting_of_a_server_that_is_not_in_use_is_refused() {
         &["refused: InvalidConfig", "the key root is empty or holds white space"],
     );
     refused(&[("STRATA_PG_MAX_CONNECTIONS", "7")], "and DATABASE_URL is not set; give DATABASE_URL");
-    refused(&[("STRATA_PG_READ_REPLICA_URL", "postgres://x"), ("DATABASE_URL", &sqlite)], "and DATABASE_URL names no PostgreSQL");
+    refused(&[("STRATA_PG_READ_REPLICA_URL", "postgres://x"), ("DATABASE_URL", &sqlite)], "and DATABASE_URL names another database");
+    refused(&[("STRATA_SQLITE_READERS", "2")], "and DATABASE_URL is not set; give DATABASE_URL a file");
+    refused(&[("STRATA_SQLITE_BUSY_TIMEOUT", "2s"), ("DATABASE_URL", "postgres://localhost/x")], "and DATABASE_URL names another database");
     refused(&[("strata_l1_ttl", "5s")], "write STRATA_L1_TTL");
     check(&with_text(&[("STRATA_REDIS_POOL_SIZE", ""), ("STRATA_PG_MAX_CONNECTIONS", ""), ("DATABASE_URL", &sqlite)]), &["done: "]);
 }

@@ -26,6 +26,7 @@ fn databases_are_refused_with_the_features_that_bring_them() {
         ("DATABASE_URL", "postgres://localhost/db", "feature `pg`"),
         ("STRATA_PG_POOL_SIZE", "4", "feature `pg`"),
         ("DATABASE_URL", "sqlite:/tmp/x.db", "feature `sqlite`"),
+        ("STRATA_SQLITE_READERS", "4", "feature `sqlite`"),
     ] {
         refused(truth(&mut variables(name, value)), name, remedy);
     }
