@@ -29,7 +29,8 @@ impl Migrations for SqliteTier {
 
     async fn migrate(&self, schemas: &[Arc<BoundSchema>], _: &MigrationSettings) -> Result<MigrationReport> {
         let schemas = schemas.to_vec();
-        self.writer().run(move |worker| transaction(worker, Origin::Own, |connection| migrate(connection, &schemas))).await
+        let run = move |worker: &mut Worker| transaction(worker, Origin::Own, |connection| migrate(connection, &schemas));
+        self.writer().run(told_to_caller(run)).await
     }
 
     /// Each file is a job of its own, so that writes of the program come between them.
@@ -38,7 +39,7 @@ impl Migrations for SqliteTier {
         let mut report = MigrationReport::default();
         loop {
             let (files, schemas) = (Arc::clone(&files), Arc::clone(&schemas));
-            match self.writer().run(move |worker| files::run_next(worker, &files, &schemas)).await? {
+            match self.writer().run(told_to_caller(move |worker| files::run_next(worker, &files, &schemas))).await? {
                 Some(record) => report.applied.push(record),
                 None => return Ok(report),
             }
@@ -83,6 +84,12 @@ impl Migrations for SqliteTier {
     }
 }
 
+/// A job whose events go where those of the calling thread do.
+fn told_to_caller<T>(job: impl FnOnce(&mut Worker) -> T) -> impl FnOnce(&mut Worker) -> T {
+    let listener = tracing::dispatcher::get_default(Clone::clone);
+    move |worker| tracing::dispatcher::with_default(&listener, || job(worker))
+}
+
 /// Within a transaction that writes.
 pub(crate) fn migrate(connection: &Connection, schemas: &[Arc<BoundSchema>]) -> Result<MigrationReport> {
     let found = survey(connection, schemas)?;
@@ -90,10 +97,11 @@ pub(crate) fn migrate(connection: &Connection, schemas: &[Arc<BoundSchema>]) -> 
         return Err(refusal);
     }
     let mut report = MigrationReport { applied: Vec::new(), drift: found.plan.drift };
-    for step in found.plan.steps {
+    let steps = found.plan.steps.len();
+    for (place, step) in found.plan.steps.into_iter().enumerate() {
         let begun = Instant::now();
+        tracing::info!(schema = step.schema, step = place + 1, of = steps, "migrating: {}", step.what);
         connection.execute_batch(&step.sql).map_err(|error| survey::failed(connection, error, &step, schemas))?;
-        tracing::info!(schema = step.schema, "migrated: {}", step.what);
         report.applied.push(records::put(connection, MigrationRecord::new(step.schema, step.what, begun.elapsed())?)?);
     }
     Ok(report)
