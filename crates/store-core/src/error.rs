@@ -235,6 +235,18 @@ impl Error {
         self.0.operation
     }
 
+    /// What happened and what to do, without the kind and the place that the `Display` text begins with.
+    ///
+    /// ```
+    /// use store_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Timeout, "no answer within 2s; raise the limit").with_schema("city");
+    /// assert_eq!(error.message(), "no answer within 2s; raise the limit");
+    /// ```
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The kind and the message, without the record and the call that the error is about.
     pub(crate) fn summary(&self) -> String {
         format!("{}: {}", self.0.kind, self.0.message)

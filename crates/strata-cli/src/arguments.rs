@@ -128,14 +128,14 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Argument
             role: text(given, "tier").map(|name| role(&name)),
         },
         Some(("set", given)) => Task::Set { schema: schema(given), record: text(given, "record") },
-        Some(("delete", given)) => Task::Delete { schema: schema(given), keys: texts(given, "key") },
+        Some(("delete", given)) => Task::Delete { schema: schema(given), keys: keys(given) },
         Some(("search", given)) => Task::Search { schema: schema(given), search: search(given) },
         Some(("count", given)) => Task::Count { schema: schema(given), search: condition(given) },
         Some(("invalidate", given)) => {
             let what = match text(given, "tag") {
                 Some(tag) => Invalidated::Tag(tag),
                 None if given.get_flag("all") => Invalidated::All,
-                None => Invalidated::Keys(texts(given, "key")),
+                None => Invalidated::Keys(keys(given)),
             };
             Task::Invalidate { schema: schema(given), what }
         }
@@ -175,11 +175,14 @@ const LETTERS: u64 = 100;
 fn command() -> Command {
     let schema = || Arg::new("schema").value_name("SCHEMA").required(true).help("The schema's name");
     let key = || {
-        let arg = Arg::new("key").value_name("KEY");
-        arg.help("A key as text; the parts of a tuple are joined by `:`. One that begins with a hyphen and is no number stands behind `--`")
+        let arg = Arg::new("key").value_name("KEY").allow_hyphen_values(true);
+        arg.help("A key as text; the parts of a tuple are joined by `:`, and `%3A` is a colon within one")
     };
-    // Hyphens as such would make keys of the options that follow.
-    let keys = || key().action(ArgAction::Append).allow_negative_numbers(true);
+    // Hyphens as such would make keys of the options behind the second.
+    let more = || {
+        let arg = Arg::new("more").value_name("KEY").action(ArgAction::Append).allow_negative_numbers(true);
+        arg.help("More keys; those that begin with a hyphen and are no numbers stand behind `--`")
+    };
     let limit = || Arg::new("limit").long("limit").value_name("N").value_parser(value_parser!(u64));
     let condition = || {
         [
@@ -247,7 +250,7 @@ fn command() -> Command {
         .subcommand(
             Command::new("get").about("Prints a record").args([
                 schema(),
-                key().required(true).allow_hyphen_values(true),
+                key().required(true),
                 Arg::new("tier")
                     .long("tier")
                     .value_parser(PossibleValuesParser::new(["shared", "truth"]))
@@ -257,7 +260,7 @@ fn command() -> Command {
         .subcommand(Command::new("set").about("Writes records, all or none: JSON objects, from the argument or from standard input").args(
             [schema(), Arg::new("record").value_name("JSON").help("One object, or an array of them; standard input if it is left out")],
         ))
-        .subcommand(Command::new("delete").about("Deletes records, all or none").args([schema(), keys().required(true)]))
+        .subcommand(Command::new("delete").about("Deletes records, all or none").args([schema(), key().required(true), more()]))
         .subcommand(
             Command::new("search").about("Prints the records that a condition holds for, one a line").arg(schema()).args(condition()).args(
                 [
@@ -274,7 +277,8 @@ fn command() -> Command {
         .subcommand(Command::new("count").about("Counts the records that a condition holds for").arg(schema()).args(condition()))
         .subcommand(Command::new("invalidate").about("Drops copies of records from every cache, on all instances").args([
             schema(),
-            keys().required_unless_present_any(["tag", "all"]),
+            key().required_unless_present_any(["tag", "all"]),
+            more(),
             Arg::new("tag").long("tag").value_name("TAG").conflicts_with_all(["key", "all"]).help("Those that carry a tag"),
             Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("key").help("All of them"),
         ]))
@@ -311,6 +315,10 @@ fn text(matches: &ArgMatches, name: &str) -> Option<String> {
 
 fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
     matches.get_many::<String>(name).map(|texts| texts.cloned().collect()).unwrap_or_default()
+}
+
+fn keys(matches: &ArgMatches) -> Vec<String> {
+    text(matches, "key").into_iter().chain(texts(matches, "more")).collect()
 }
 
 fn number(matches: &ArgMatches, name: &str) -> Option<u64> {
@@ -407,15 +415,18 @@ mod tests {
     }
 
     #[test]
-    fn negative_keys_are_keys() {
-        for (line, wanted) in [("-7", "-7"), ("-7 --json", "-7"), ("--json -- -a", "-a")] {
-            let Task::Get { key, .. } = read(&format!("x get city {line}")).unwrap().task else { panic!("{line}") };
+    fn keys_may_begin_with_a_hyphen() {
+        for (line, wanted) in [("-7", "-7"), ("-7 --json", "-7"), ("-7:a --json", "-7:a"), ("--json -a", "-a"), ("--json -- --a", "--a")] {
+            let arguments = read(&format!("x get city {line}")).unwrap();
+            let Task::Get { key, .. } = arguments.task else { panic!("{line}") };
             let Task::Delete { keys, .. } = read(&format!("x delete city {line}")).unwrap().task else { panic!("{line}") };
-            let invalidated = read(&format!("x invalidate city {line}")).unwrap().task;
-            let Task::Invalidate { what: Invalidated::Keys(invalidated), .. } = invalidated else { panic!("{line}") };
+            let invalidated = read(&format!("x invalidate city {line}")).unwrap();
+            assert_eq!((arguments.is_json, invalidated.is_json), (line.contains("--json"), line.contains("--json")), "{line}");
+            let Task::Invalidate { what: Invalidated::Keys(invalidated), .. } = invalidated.task else { panic!("{line}") };
             assert_eq!((key.as_str(), keys, invalidated), (wanted, vec![wanted.to_owned()], vec![wanted.to_owned()]));
         }
-        let Task::Delete { keys, .. } = read("x delete city 1 -7 -8").unwrap().task else { panic!() };
-        assert_eq!(keys, ["1", "-7", "-8"]);
+        let Task::Delete { keys, .. } = read("x delete city -1 -7 -8 --json -- -a").unwrap().task else { panic!() };
+        assert_eq!(keys, ["-1", "-7", "-8", "-a"]);
+        assert!(matches!(read("x invalidate city --all").unwrap().task, Task::Invalidate { what: Invalidated::All, .. }));
     }
 }

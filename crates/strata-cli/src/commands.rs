@@ -6,9 +6,7 @@ mod letters;
 mod migrate;
 mod schemas;
 
-use strata::Store;
-
-use crate::arguments::{Arguments, Invalidated, Task};
+use crate::arguments::{Arguments, Task};
 use crate::environment;
 use crate::output::{Answer, Failure, NO, Output};
 use crate::registry::Registry;
@@ -45,14 +43,16 @@ async fn perform(registry: &Registry, arguments: &Arguments, output: &Output) ->
         Task::Set { record, .. } => data::records(record.as_deref())?,
         _ => Vec::new(),
     };
-    let store = environment::builder(registry, &arguments.servers).await?.build().await?;
+    let dialect = environment::dialect(&arguments.servers)?;
+    let builder = environment::builder(registry, &arguments.servers).await?;
+    let store = migrate::build(builder, registry, &arguments.servers).await?;
     let answered = match &arguments.task {
         Task::Get { schema, key, role } => data::get(model(schema)?, &store, key, *role, output).await,
         Task::Set { schema, .. } => data::set(model(schema)?, &store, &records, output).await,
         Task::Delete { schema, keys } => data::delete(model(schema)?, &store, keys, output).await,
-        Task::Search { schema, search } => data::search(model(schema)?, &store, search, output).await,
-        Task::Count { schema, search } => data::count(model(schema)?, &store, search, output).await,
-        Task::Invalidate { schema, what } => invalidate(registry, &store, schema, what).await,
+        Task::Search { schema, search } => data::search(model(schema)?, &store, search, dialect, output).await,
+        Task::Count { schema, search } => data::count(model(schema)?, &store, search, dialect, output).await,
+        Task::Invalidate { schema, what } => data::invalidate(model(schema)?, &store, what, output).await,
         Task::Warm { schema, limit } => data::warm(model(schema)?, &store, *limit, output).await,
         #[cfg(feature = "encryption")]
         Task::Reencrypt { schema, everything } => data::reencrypt(model(schema)?, &store, *everything, output).await,
@@ -63,14 +63,4 @@ async fn perform(registry: &Registry, arguments: &Arguments, output: &Output) ->
     let answer = answered?;
     closed?;
     Ok(answer)
-}
-
-async fn invalidate(registry: &Registry, store: &Store, schema: &str, what: &Invalidated) -> Result<Answer, Failure> {
-    let model = registry.model(schema).map_err(Failure::Usage)?;
-    match what {
-        Invalidated::Keys(keys) => model.invalidate(store, keys).await?,
-        Invalidated::Tag(tag) => model.invalidate_tag(store, tag).await?,
-        Invalidated::All => model.invalidate_all(store).await?,
-    }
-    Ok(Answer::Yes)
 }

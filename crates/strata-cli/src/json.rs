@@ -32,9 +32,16 @@ fn json(value: Value<'_>) -> Result<Json> {
     })
 }
 
+/// The most characters of what was given that a message shows.
+const LONGEST_GIVEN: usize = 100;
+
 pub(crate) fn time_text(time: Timestamp) -> Result<String> {
     let shown = jiff::Timestamp::from_microsecond(time.as_microseconds());
     shown.map(|time| time.to_string()).map_err(|_| Error::new(ErrorKind::DecodeFailed, "the time lies outside of the years -9999 to 9999"))
+}
+
+pub(crate) fn time(text: &str) -> Option<Timestamp> {
+    Timestamp::from_microseconds(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()).ok()
 }
 
 /// The row of an object: what it leaves out takes the column's default, or NULL, or is stamped.
@@ -52,14 +59,48 @@ pub(crate) fn row(definition: &SchemaDefinition, object: &Json) -> Result<Row<'s
             // The store fills it.
             None if column.blind_of.is_some() => Ok(Value::Unset),
             Some(Json::Null) if column.nullable => Ok(Value::Null),
-            Some(value) => read(plain_type(column), value).map_err(|error| of_column(error, definition, column)),
+            Some(value) => read(column, value).map_err(|error| of_column(error, definition, column)),
             None => absent(column).ok_or_else(|| refuse(format!("the record lacks `{}`, which has no default", column.name))),
         })
         .collect()
 }
 
+/// The error of a model that cannot be made of an object: it is the object's fault, and not that of a row that was read.
+pub(crate) fn unfit(error: Error, definition: &SchemaDefinition, object: &Json) -> Error {
+    let column = error.column().and_then(|name| definition.columns().iter().find(|column| column.name == name));
+    match column.filter(|_| error.kind() == ErrorKind::DecodeFailed) {
+        Some(column) => {
+            let message = format!("{} is refused: {}", given(column, object.get(column.name)), what(&error));
+            of_column(Error::new(ErrorKind::InvalidValue, message), definition, column)
+        }
+        None => error,
+    }
+}
+
+/// What an error says has happened, without what mends a stored row.
+pub(crate) fn what(error: &Error) -> &str {
+    let said = error.message();
+    said.split_once("; ").map_or(said, |(what, _)| what)
+}
+
+/// What was given for a column, as a message may show it.
+fn given(column: &ColumnDefinition, value: Option<&Json>) -> String {
+    match value {
+        Some(value) if column.encryption.is_none() => format!("`{}`", shortened(&value.to_string())),
+        _ => "the value".to_owned(),
+    }
+}
+
+/// The beginning of what was given.
+pub(crate) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_GIVEN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
 /// What the field holds: models have encrypted ones in plain.
-fn plain_type(column: &ColumnDefinition) -> ColumnType {
+pub(crate) fn plain_type(column: &ColumnDefinition) -> ColumnType {
     column.encryption.map_or(column.column_type, |encryption| encryption.plain_type)
 }
 
@@ -78,9 +119,9 @@ fn absent(column: &ColumnDefinition) -> Option<Value<'static>> {
 }
 
 /// A value as a column of the type holds it.
-fn read(column_type: ColumnType, value: &Json) -> Result<Value<'static>> {
-    let refuse = |wanted: &str| Error::new(ErrorKind::InvalidValue, format!("the value is not {wanted}"));
-    Ok(match (column_type, value) {
+fn read(column: &ColumnDefinition, value: &Json) -> Result<Value<'static>> {
+    let refuse = |wanted: &str| Error::new(ErrorKind::InvalidValue, format!("{} is not {wanted}", given(column, Some(value))));
+    Ok(match (plain_type(column), value) {
         (ColumnType::Json, document) => Value::Json(document.to_string().into()),
         (_, Json::Null) => Value::Null,
         (ColumnType::Bool, value) => Value::Bool(value.as_bool().ok_or_else(|| refuse("true or false"))?),
@@ -97,9 +138,8 @@ fn read(column_type: ColumnType, value: &Json) -> Result<Value<'static>> {
             Value::Bytes(value.as_str().and_then(bytes).ok_or_else(|| refuse("`\\x` and pairs of hexadecimal digits"))?.into())
         }
         (ColumnType::Time, value) => {
-            let time = value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-            let time = time.ok_or_else(|| refuse("a time such as \"2026-11-22T10:30:00Z\""))?;
-            Value::Time(Timestamp::from_microseconds(time.as_microsecond())?)
+            let read = value.as_str().and_then(time);
+            Value::Time(read.ok_or_else(|| refuse("a time such as \"2026-11-22T10:30:00Z\""))?)
         }
         (ColumnType::Uuid, value) => {
             let uuid = value.as_str().and_then(|text| text.parse::<Uuid>().ok());
@@ -108,16 +148,43 @@ fn read(column_type: ColumnType, value: &Json) -> Result<Value<'static>> {
     })
 }
 
-/// A parameter of a condition, whose column nobody knows.
-pub(crate) fn parameter(text: &str) -> Value<'static> {
+/// A parameter of a condition: JSON, or text. `compared` are the types of the columns that the condition names, where the database does not read a text as what it
+/// is compared with: then a text without quotes is one of these.
+pub(crate) fn parameter(text: &str, compared: &[ColumnType]) -> Result<Value<'static>> {
     match serde_json::from_str(text) {
-        Ok(Json::Null) => Value::Null,
-        Ok(Json::Bool(value)) => Value::Bool(value),
-        Ok(Json::Number(number)) => number.as_i64().map_or_else(|| Value::Double(number.as_f64().unwrap_or(f64::NAN)), Value::Integer),
-        Ok(Json::String(text)) => Value::Text(text.into()),
-        // What is no JSON is text without its quotes.
-        Ok(Json::Array(_) | Json::Object(_)) | Err(_) => Value::Text(text.to_owned().into()),
+        Ok(Json::Null) => Ok(Value::Null),
+        Ok(Json::Bool(value)) => Ok(Value::Bool(value)),
+        Ok(Json::Number(number)) => Ok(number.as_i64().map_or_else(|| Value::Double(number.as_f64().unwrap_or(f64::NAN)), Value::Integer)),
+        Ok(Json::String(text)) => Ok(Value::Text(text.into())),
+        Ok(Json::Array(_) | Json::Object(_)) | Err(_) => of_types(text, compared),
     }
+}
+
+fn of_types(text: &str, compared: &[ColumnType]) -> Result<Value<'static>> {
+    let may_be_text = compared.is_empty() || compared.iter().any(|column_type| matches!(column_type, ColumnType::Text | ColumnType::Json));
+    let of_type = |column_type: &ColumnType| match column_type {
+        // A text such as `007` is one.
+        ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt if may_be_text => None,
+        ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => text.parse().ok().map(Value::Integer),
+        ColumnType::Double => text.parse().ok().filter(|number: &f64| !may_be_text || !number.is_finite()).map(Value::Double),
+        ColumnType::Bytes => bytes(text).map(|bytes| Value::Bytes(bytes.into())),
+        ColumnType::Time => time(text).map(Value::Time),
+        ColumnType::Uuid => text.parse::<Uuid>().ok().map(Value::Uuid),
+        ColumnType::Bool | ColumnType::Text | ColumnType::Json => None,
+    };
+    let found = compared.iter().find_map(of_type).or_else(|| may_be_text.then(|| Value::Text(text.to_owned().into())));
+    found.ok_or_else(|| {
+        let types: Vec<_> = compared.iter().map(ToString::to_string).collect();
+        Error::new(
+            ErrorKind::InvalidQuery,
+            format!(
+                "the parameter `{}` is none of the types of the columns that the condition names ({}); write times as RFC 3339 and bytes as `\\x00ff`, or put it in \
+                 JSON's quotes if it is a text",
+                shortened(text),
+                types.join(", ")
+            ),
+        )
+    })
 }
 
 fn bytes(text: &str) -> Option<Vec<u8>> {
@@ -164,7 +231,7 @@ mod tests {
     }
 
     fn read(object: &Json) -> Result<Thing> {
-        Thing::from_row(row(Thing::definition(), object)?)
+        Thing::from_row(row(Thing::definition(), object)?).map_err(|error| unfit(error, Thing::definition(), object))
     }
 
     #[test]
@@ -186,21 +253,25 @@ mod tests {
 
     #[test]
     fn what_no_column_holds_is_refused_by_name() {
-        for (column, value) in [
-            ("level", json!("3")),
-            ("level", json!(1.5)),
-            ("share", json!("much")),
-            ("data", json!("\\x0")),
-            ("data", json!("\\x+1")),
-            ("data", json!("00")),
-            ("seen", json!("yesterday")),
-            ("id", json!("7")),
-            ("is_new", json!(1)),
+        for (column, value, told) in [
+            ("level", json!("3"), "`\"3\"` is not a whole number"),
+            ("level", json!(1.5), "`1.5` is not a whole number"),
+            ("level", json!(1_i64 << 31), "`2147483648` is refused: the number does not fit `i32` (-2147483648 to 2147483647)"),
+            ("level", json!(null), "`null` is refused: "),
+            ("labels", json!([1]), "`[1]` is refused: the JSON does not fit the field's type"),
+            ("share", json!("much"), "`\"much\"` is not a number"),
+            ("data", json!("\\x0"), "pairs of hexadecimal digits"),
+            ("data", json!("\\x+1"), "pairs of hexadecimal digits"),
+            ("data", json!("00"), "pairs of hexadecimal digits"),
+            ("seen", json!("yesterday"), "is not a time such as"),
+            ("id", json!("7"), "is not a UUID"),
+            ("is_new", json!(1), "is not true or false"),
         ] {
             let mut wrong = thing();
             wrong[column] = value.clone();
             let error = read(&wrong).unwrap_err();
             assert_eq!((error.kind(), error.column()), (ErrorKind::InvalidValue, Some(column)), "{value}: {error}");
+            assert!(error.to_string().contains(told) && !error.to_string().contains("mend the row"), "{error}");
         }
         let mut unknown = thing();
         unknown["lavel"] = json!(1);
@@ -213,9 +284,32 @@ mod tests {
 
     #[test]
     fn parameters_are_json_or_text() {
+        let texts = ["7", "1.5", "true", "null", "\"7\"", "Lima"];
         assert_eq!(
-            ["7", "1.5", "true", "null", "\"7\"", "Lima"].map(parameter),
+            texts.map(|text| parameter(text, &[]).unwrap()),
             [Value::Integer(7), Value::Double(1.5), Value::Bool(true), Value::Null, Value::Text("7".into()), Value::Text("Lima".into())]
         );
+    }
+
+    #[test]
+    fn a_parameter_is_of_the_types_that_it_may_be_compared_with() {
+        use ColumnType::{BigInt, Bytes, Double, Text, Time};
+        let (moment, id) = ("2026-11-22T10:30:00Z", "67E5504410B1426F9247BB680E5FE0C8");
+        for (text, compared, wanted) in [
+            (moment, &[BigInt, Time][..], Value::Time(time(moment).unwrap())),
+            (moment, &[Text, Time], Value::Time(time(moment).unwrap())),
+            (moment, &[Text], Value::Text(moment.into())),
+            ("Lima", &[Text, Time], Value::Text("Lima".into())),
+            (id, &[ColumnType::Uuid], Value::Uuid(id.parse().unwrap())),
+            ("\\x00ff", &[Bytes], Value::Bytes(vec![0, 255].into())),
+            ("-inf", &[Double], Value::Double(f64::NEG_INFINITY)),
+            ("007", &[BigInt], Value::Integer(7)),
+            ("007", &[BigInt, Text], Value::Text("007".into())),
+            ("\"2026\"", &[Time], Value::Text("2026".into())),
+        ] {
+            assert_eq!(parameter(text, compared).unwrap(), wanted, "{text}");
+        }
+        let error = parameter("2026-11-22", &[BigInt, Time]).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidQuery && error.to_string().contains("`2026-11-22` is none of the types"), "{error}");
     }
 }

@@ -8,12 +8,13 @@ use serde_json::Value as Json;
 #[cfg(feature = "encryption")]
 use strata::ReencryptProgress;
 use strata::mem::MemTier;
+use strata::sql::Dialect;
 use strata::{
-    AsKey, BoundSchema, Collection, Error, ErrorKind, Key, Query, Result, Role, Schema, SchemaDefinition, SchemaOptions, Store,
-    StoreBuilder,
+    AsKey, BoundSchema, Collection, ColumnDefinition, ColumnType, Error, ErrorKind, Key, Query, Result, Role, Schema, SchemaDefinition,
+    SchemaOptions, Store, StoreBuilder, WarmProgress,
 };
 
-use crate::json;
+use crate::{json, key};
 
 /// What to search for.
 #[derive(Debug, Default)]
@@ -45,12 +46,12 @@ pub(crate) trait Model: Send + Sync {
     async fn set(&self, store: &Store, records: &[Json]) -> Result<Vec<u64>>;
     async fn delete(&self, store: &Store, keys: &[String]) -> Result<u64>;
     /// Calls `show` for each record, until it answers `false`.
-    async fn search(&self, store: &Store, search: &Search, show: &mut (dyn FnMut(Json) -> bool + Send)) -> Result<()>;
-    async fn count(&self, store: &Store, search: &Search) -> Result<u64>;
+    async fn search(&self, store: &Store, search: &Search, dialect: Dialect, show: &mut (dyn FnMut(Json) -> bool + Send)) -> Result<()>;
+    async fn count(&self, store: &Store, search: &Search, dialect: Dialect) -> Result<u64>;
     async fn invalidate(&self, store: &Store, keys: &[String]) -> Result<()>;
     async fn invalidate_tag(&self, store: &Store, tag: &str) -> Result<()>;
     async fn invalidate_all(&self, store: &Store) -> Result<()>;
-    async fn warm(&self, store: &Store, limit: Option<u64>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<u64>;
+    async fn warm(&self, store: &Store, limit: Option<u64>, progress: &mut (dyn FnMut(WarmProgress) + Send)) -> Result<u64>;
     #[cfg(feature = "encryption")]
     async fn reencrypt(
         &self,
@@ -86,7 +87,7 @@ impl<T: Schema> Typed<T> {
     }
 
     fn key(text: &str) -> Result<T::Key> {
-        T::Key::from_text(text).map_err(|error| error.with_schema(T::definition().name()).with_key(text))
+        key::read(T::definition(), text)
     }
 
     fn keys(texts: &[String]) -> Result<Vec<T::Key>> {
@@ -97,10 +98,15 @@ impl<T: Schema> Typed<T> {
         json::object(T::definition(), model.to_row()?)
     }
 
-    fn query(search: &Search) -> Result<Query<T>> {
+    fn query(search: &Search, dialect: Dialect) -> Result<Query<T>> {
         let mut query = Query::new();
         match &search.condition {
-            Some(condition) => query = query.where_sql(condition.clone(), search.params.iter().map(|text| json::parameter(text)).collect()),
+            Some(condition) => {
+                // PostgreSQL reads a text as what it is compared with.
+                let compared = if dialect == Dialect::Postgres { Vec::new() } else { named_types(T::definition(), condition) };
+                let params = search.params.iter().map(|text| json::parameter(text, &compared)).collect::<Result<_>>();
+                query = query.where_sql(condition.clone(), params.map_err(|error| error.with_schema(T::definition().name()))?);
+            }
             None if !search.params.is_empty() => {
                 return Err(Error::new(ErrorKind::InvalidQuery, "there are parameters and no condition; give one, such as \"level > $1\""));
             }
@@ -118,6 +124,13 @@ impl<T: Schema> Typed<T> {
         };
         Ok(search.offset.into_iter().fold(query, Query::offset))
     }
+}
+
+/// The types of the columns that a condition names, and of others whose names stand in its strings.
+fn named_types(definition: &SchemaDefinition, condition: &str) -> Vec<ColumnType> {
+    let names: Vec<&str> = condition.split(|character: char| !character.is_alphanumeric() && character != '_').collect();
+    let is_named = |column: &&ColumnDefinition| names.iter().any(|name| name.eq_ignore_ascii_case(column.name));
+    definition.columns().iter().filter(is_named).map(json::plain_type).collect()
 }
 
 #[async_trait]
@@ -150,7 +163,8 @@ impl<T: Schema> Model for Typed<T> {
     }
 
     async fn set(&self, store: &Store, records: &[Json]) -> Result<Vec<u64>> {
-        let models = records.iter().map(|record| T::from_row(json::row(T::definition(), record)?)).collect::<Result<Vec<T>>>()?;
+        let model = |record| T::from_row(json::row(T::definition(), record)?).map_err(|error| json::unfit(error, T::definition(), record));
+        let models = records.iter().map(model).collect::<Result<Vec<T>>>()?;
         let stored = Self::collection(store)?.set_many(models).await?;
         Ok(stored.iter().map(|record| record.version().get()).collect())
     }
@@ -159,8 +173,8 @@ impl<T: Schema> Model for Typed<T> {
         Self::collection(store)?.delete_many(Self::keys(keys)?.iter().map(ByKey)).await
     }
 
-    async fn search(&self, store: &Store, search: &Search, show: &mut (dyn FnMut(Json) -> bool + Send)) -> Result<()> {
-        let mut found = Self::collection(store)?.stream(Self::query(search)?)?;
+    async fn search(&self, store: &Store, search: &Search, dialect: Dialect, show: &mut (dyn FnMut(Json) -> bool + Send)) -> Result<()> {
+        let mut found = Self::collection(store)?.stream(Self::query(search, dialect)?)?;
         while let Some(model) = found.next().await {
             if !show(Self::object(&*model?)?) {
                 break;
@@ -169,8 +183,8 @@ impl<T: Schema> Model for Typed<T> {
         Ok(())
     }
 
-    async fn count(&self, store: &Store, search: &Search) -> Result<u64> {
-        Self::collection(store)?.count(Self::query(search)?).await
+    async fn count(&self, store: &Store, search: &Search, dialect: Dialect) -> Result<u64> {
+        Self::collection(store)?.count(Self::query(search, dialect)?).await
     }
 
     async fn invalidate(&self, store: &Store, keys: &[String]) -> Result<()> {
@@ -189,8 +203,8 @@ impl<T: Schema> Model for Typed<T> {
         Self::collection(store)?.invalidate_all().await.map(drop)
     }
 
-    async fn warm(&self, store: &Store, limit: Option<u64>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<u64> {
-        Self::collection(store)?.warm_with(limit, |warmed| progress(warmed.loaded)).await
+    async fn warm(&self, store: &Store, limit: Option<u64>, progress: &mut (dyn FnMut(WarmProgress) + Send)) -> Result<u64> {
+        Self::collection(store)?.warm_with(limit, progress).await
     }
 
     #[cfg(feature = "encryption")]

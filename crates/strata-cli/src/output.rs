@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value as Json, json};
-use strata::Error;
+use strata::{Error, ErrorKind};
 
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
@@ -22,6 +22,8 @@ pub(crate) enum Answer {
 pub(crate) enum Failure {
     /// The command line asks for what there is not.
     Usage(String),
+    /// What was given is no key, no record or no condition.
+    Input(Error),
     Store(Error),
     /// A file or the terminal.
     Io(String),
@@ -30,6 +32,16 @@ pub(crate) enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::Store(error)
+    }
+}
+
+impl Failure {
+    /// The failure of a call that was given what somebody typed.
+    pub(crate) fn of_input(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidValue | ErrorKind::InvalidQuery | ErrorKind::MissingPrimaryKey => Failure::Input(error),
+            _ => Failure::Store(error),
+        }
     }
 }
 
@@ -99,6 +111,7 @@ impl Output {
     pub(crate) fn fail(&self, failure: &Failure) -> u8 {
         let (text, code, kind) = match failure {
             Failure::Usage(text) => (text.clone(), USAGE, None),
+            Failure::Input(error) => (error.to_string(), USAGE, Some(format!("{:?}", error.kind()))),
             Failure::Store(error) => (error.to_string(), FAILED, Some(format!("{:?}", error.kind()))),
             Failure::Io(text) => (text.clone(), FAILED, None),
         };

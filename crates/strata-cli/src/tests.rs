@@ -1,5 +1,6 @@
 //! Commands as they are typed, on SQLite.
 
+mod input;
 mod postgres;
 
 use std::ffi::OsString;
@@ -28,7 +29,7 @@ struct Player {
 }
 
 #[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Printed(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -41,7 +42,7 @@ impl Write for Printed {
 }
 
 impl Printed {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -100,11 +101,34 @@ async fn records_are_written_read_found_and_deleted() {
     let (code, answers, errors) = bench.run(&["get", "player", "a"]).await;
     assert_eq!((code, answers.as_str(), errors.trim()), (3, "", "there is no record `a`"));
     assert_eq!(bench.run(&["delete", "player", "a"]).await.0, 3);
-    for what in [&["b"][..], &["--all"], &["--tag", "x"]] {
-        let (code, _, errors) = bench.run(&[&["invalidate", "player"], what].concat()).await;
-        assert_eq!(code, 0, "{errors}");
+    for (what, keys, tag) in
+        [(&["b", "c"][..], json!(["b", "c"]), Json::Null), (&["--all"], Json::Null, Json::Null), (&["--tag", "x"], Json::Null, json!("x"))]
+    {
+        let told = json!({"invalidated": "player", "keys": keys, "tag": tag});
+        assert_eq!(bench.json(&[&["invalidate", "player"], what].concat()).await, [told]);
     }
-    assert_eq!(bench.json(&["warm", "player"]).await, [json!({"warmed": 1})]);
+    let (code, answers, errors) = bench.run(&["warm", "player"]).await;
+    assert_eq!((code, answers.as_str()), (2, ""));
+    assert!(errors.contains("there is no tier to warm"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_brought_into_redis() {
+    let bench = Bench::new().await;
+    bench.json(&["set", "player", r#"{"id": "a", "username": "anna", "notes": ""}"#]).await;
+    let redis = std::env::var("REDIS_URL");
+    let redis = redis.expect("REDIS_URL is not set: run the tests with `cargo xtask test`, or export what `cargo xtask up` prints");
+    let url = format!("sqlite:{}", bench.path().display());
+    // The server is shared: a name of its own, and nothing left behind.
+    let prefix = format!("player_{}", uuid::Uuid::new_v4().simple());
+    let on_redis = async |words: &[&str]| {
+        let words = ["manage", "--redis-url", &redis, "--database-url", &url].into_iter().chain(words.iter().copied()).map(OsString::from);
+        let prefix = prefix.clone();
+        let registry = Registry::new().schema_with::<Player>(move |options| options.policies.shared.key_prefix = Some(prefix.clone()));
+        run(registry, &arguments::read(words).unwrap()).await
+    };
+    assert_eq!(on_redis(&["warm", "player"]).await, (0, "1 records are in Redis\n".to_owned(), String::new()));
+    assert_eq!(on_redis(&["invalidate", "player", "--all"]).await.0, 0);
 }
 
 #[tokio::test]
@@ -115,10 +139,11 @@ async fn what_is_refused_is_told_with_its_code() {
         (&["get", "plyer", "a"][..], 2, "there is no schema `plyer`; the schemas are player"),
         (&["set", "player", "{"], 2, "is no JSON"),
         (&["set", "player", "[]"], 2, "there is no record"),
-        (&["set", "player", r#"{"id": "b"}"#], 1, "lacks `username`"),
+        (&["set", "player", r#"{"id": "b"}"#], 2, "lacks `username`"),
         (&["set", "player", r#"{"id": "b", "username": "anna", "notes": ""}"#], 1, "unique constraint violated"),
-        (&["search", "player", "lavel > 1"], 1, "lavel"),
-        (&["search", "player", "-p", "1"], 1, "no condition"),
+        (&["search", "player", "lavel > 1"], 2, "lavel"),
+        (&["search", "player", "-p", "1"], 2, "no condition"),
+        (&["get", "player", ""], 2, "primary key"),
         (&["dead-letters", "remove", "x/1"], 2, "no dead letter `x/1`"),
     ] {
         let (found, answers, errors) = bench.run(words).await;
@@ -147,10 +172,16 @@ async fn a_database_is_migrated_and_tells_of_it() {
     assert!(code == 3 && answers.contains("CREATE TABLE"), "{answers}");
     assert_eq!(bench.run(&["doctor"]).await.0, 3);
     assert_eq!(bench.run(&["migrate", "--plan"]).await.0, 0);
+    for words in [&["get", "player", "a"][..], &["count", "player"]] {
+        let (code, _, errors) = bench.run(words).await;
+        assert_eq!(code, 1, "{errors}");
+        assert!(errors.contains("; run `migrate`, or first `migrate --plan`") && !errors.contains("create_tables"), "{errors}");
+    }
     let done = bench.json(&["migrate"]).await;
     assert!(done.iter().any(|step| step["schema"] == "player"), "{done:?}");
     for words in [&["migrate", "--plan"][..], &["migrate", "--check"], &["migrate"]] {
         assert_eq!(bench.run(words).await, (0, "nothing to do\n".to_owned(), String::new()), "{words:?}");
+        assert_eq!(bench.json(words).await, [json!({"nothing_to_do": true})], "{words:?}");
     }
     let files = bench.directory.path().join("migrations");
     std::fs::create_dir(&files).unwrap();
@@ -160,7 +191,10 @@ async fn a_database_is_migrated_and_tells_of_it() {
     assert_eq!(code, 3, "{answers}");
     assert!(answers.starts_with("-- 001_fill.sql") && answers.contains("INSERT INTO player") && !answers.contains("nothing"), "{answers}");
     assert_eq!(bench.json(&["migrate", "--plan", "--from", from]).await[0]["file"], "001_fill.sql");
-    assert_eq!(bench.json(&["migrate", "--from", from]).await[0]["file"], "001_fill.sql");
+    let (code, _, steps) = bench.run(&["migrate", "--from", from]).await;
+    assert_eq!((code, steps.as_str()), (0, "running an SQL file, file 001_fill.sql, statements 1\n"));
+    std::fs::write(files.join("002_empty.sql"), "DELETE FROM player WHERE level = 9").unwrap();
+    assert_eq!(bench.json(&["migrate", "--from", from]).await[0]["file"], "002_empty.sql");
     for words in [&["migrate", "--from", from][..], &["migrate", "--check", "--from", from]] {
         assert_eq!(bench.run(words).await, (0, "nothing to do\n".to_owned(), String::new()), "{words:?}");
     }
@@ -169,7 +203,7 @@ async fn a_database_is_migrated_and_tells_of_it() {
     std::fs::write(files.join("001_fill.sql"), "DELETE FROM player").unwrap();
     let (code, _, errors) = bench.run(&["migrate", "--from", from]).await;
     assert!(code == 1 && errors.contains("001_fill.sql"), "{errors}");
-    assert_eq!(bench.run(&["migrate", "--applied", "002_none.sql"]).await.0, 1);
+    assert_eq!(bench.run(&["migrate", "--applied", "003_none.sql"]).await.0, 1);
 }
 
 #[tokio::test]

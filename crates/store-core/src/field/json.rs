@@ -88,7 +88,7 @@ impl<F: JsonField> FieldCodec<F> for Json {
             Value::Json(text) => serde_json::from_str(&text).map_err(|error| {
                 Error::new(
                     ErrorKind::DecodeFailed,
-                    format!("the stored JSON does not fit the field's type ({}); mend the row, or the type", reason(&error)),
+                    format!("the JSON does not fit the field's type ({}); mend the row, or the type", reason(&error)),
                 )
             }),
             other => Err(unexpected(&other, "JSON")),

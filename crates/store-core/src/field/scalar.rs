@@ -132,7 +132,12 @@ macro_rules! integer {
                     Value::Integer(number) => <$type>::try_from(number).map_err(|_| {
                         Error::new(
                             ErrorKind::DecodeFailed,
-                            format!("the stored number does not fit `{}`; widen the field or mend the row", stringify!($type)),
+                            format!(
+                                "the number does not fit `{}` ({} to {}); widen the field or mend the row",
+                                stringify!($type),
+                                <$type>::MIN,
+                                <$type>::MAX
+                            ),
                         )
                     }),
                     other => Err(unexpected(&other, "an integer")),

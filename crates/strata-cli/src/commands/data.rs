@@ -3,14 +3,16 @@
 use std::io::Read;
 
 use serde_json::{Value as Json, json};
+use strata::sql::Dialect;
 use strata::{Role, Store};
 
+use crate::arguments::Invalidated;
 use crate::model::{Model, Search};
 use crate::output::{Answer, Failure, Output};
 use crate::progress::Progress;
 
 pub(super) async fn get(model: &dyn Model, store: &Store, key: &str, role: Option<Role>, output: &Output) -> Result<Answer, Failure> {
-    let Some(found) = model.get(store, key, role).await? else {
+    let Some(found) = model.get(store, key, role).await.map_err(Failure::of_input)? else {
         output.warn(&format!("there is no record `{key}`"));
         return Ok(Answer::No);
     };
@@ -42,34 +44,72 @@ pub(super) fn records(argument: Option<&str>) -> Result<Vec<Json>, Failure> {
 }
 
 pub(super) async fn set(model: &dyn Model, store: &Store, records: &[Json], output: &Output) -> Result<Answer, Failure> {
-    let versions = model.set(store, records).await?;
+    let versions = model.set(store, records).await.map_err(Failure::of_input)?;
     output.show(|| format!("{} written", versions.len()), || json!({ "written": versions.len(), "versions": versions }));
     Ok(Answer::Yes)
 }
 
 pub(super) async fn delete(model: &dyn Model, store: &Store, keys: &[String], output: &Output) -> Result<Answer, Failure> {
-    let deleted = model.delete(store, keys).await?;
+    let deleted = model.delete(store, keys).await.map_err(Failure::of_input)?;
     output.show(|| format!("{deleted} deleted"), || json!({ "deleted": deleted }));
     Ok(if deleted == 0 { Answer::No } else { Answer::Yes })
 }
 
-pub(super) async fn search(model: &dyn Model, store: &Store, search: &Search, output: &Output) -> Result<Answer, Failure> {
-    model.search(store, search, &mut |record| output.show(|| record.to_string(), || record.clone())).await?;
+pub(super) async fn search(
+    model: &dyn Model,
+    store: &Store,
+    search: &Search,
+    dialect: Dialect,
+    output: &Output,
+) -> Result<Answer, Failure> {
+    let mut show = |record: Json| output.show(|| record.to_string(), || record.clone());
+    model.search(store, search, dialect, &mut show).await.map_err(Failure::of_input)?;
     Ok(Answer::Yes)
 }
 
-pub(super) async fn count(model: &dyn Model, store: &Store, search: &Search, output: &Output) -> Result<Answer, Failure> {
-    let count = model.count(store, search).await?;
+pub(super) async fn count(model: &dyn Model, store: &Store, search: &Search, dialect: Dialect, output: &Output) -> Result<Answer, Failure> {
+    let count = model.count(store, search, dialect).await.map_err(Failure::of_input)?;
     output.show(|| count.to_string(), || json!({ "count": count }));
     Ok(Answer::Yes)
 }
 
+pub(super) async fn invalidate(model: &dyn Model, store: &Store, what: &Invalidated, output: &Output) -> Result<Answer, Failure> {
+    match what {
+        Invalidated::Keys(keys) => model.invalidate(store, keys).await,
+        Invalidated::Tag(tag) => model.invalidate_tag(store, tag).await,
+        Invalidated::All => model.invalidate_all(store).await,
+    }
+    .map_err(Failure::of_input)?;
+    let name = model.definition().name();
+    let text = || match what {
+        Invalidated::Keys(keys) => format!("{} keys of `{name}` are invalidated", keys.len()),
+        Invalidated::Tag(tag) => format!("what has the tag `{tag}` is invalidated"),
+        Invalidated::All => format!("all of `{name}` is invalidated"),
+    };
+    let object = || {
+        let (keys, tag) = match what {
+            Invalidated::Keys(keys) => (Some(keys), None),
+            Invalidated::Tag(tag) => (None, Some(tag)),
+            Invalidated::All => (None, None),
+        };
+        json!({ "invalidated": name, "keys": keys, "tag": tag })
+    };
+    output.show(text, object);
+    Ok(Answer::Yes)
+}
+
 pub(super) async fn warm(model: &dyn Model, store: &Store, limit: Option<u64>, output: &Output) -> Result<Answer, Failure> {
-    let mut progress = Progress::new("records are in the caches", output);
-    let warmed = model.warm(store, limit, &mut |loaded| progress.at(loaded, limit)).await;
+    if store.health().tier(Role::Shared).is_none() {
+        let text = "there is no tier to warm: the memory of this command ends with it, and REDIS_URL is not set; set it as for the program";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    // A tier that is away would be passed over in silence.
+    store.ping().await?;
+    let mut progress = Progress::new("records are in Redis", output);
+    let warmed = model.warm(store, limit, &mut |warmed| progress.at(warmed.loaded, Some(warmed.total))).await;
     drop(progress);
     let warmed = warmed?;
-    output.show(|| format!("{warmed} records are in the caches"), || json!({ "warmed": warmed }));
+    output.show(|| format!("{warmed} records are in Redis"), || json!({ "warmed": warmed }));
     Ok(Answer::Yes)
 }
 

@@ -3,14 +3,15 @@
 use serde_json::json;
 use strata::{Diagnosis, Finding, Role, Setup, Store, Weight};
 
+use super::migrate;
 use crate::arguments::Servers;
 use crate::environment;
 use crate::output::{Answer, Failure, Output};
 use crate::registry::Registry;
 
 /// Variables of one server, which the other is looked at without.
-const OF_TRUTH: [&str; 2] = ["DATABASE_URL", "STRATA_PG_"];
-const OF_SHARED: [&str; 2] = ["REDIS_URL", "STRATA_REDIS_"];
+const OF_TRUTH: &[&str] = &["DATABASE_URL", "STRATA_PG_", "STRATA_SQLITE_"];
+const OF_SHARED: &[&str] = &["REDIS_URL", "STRATA_REDIS_"];
 
 pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Output) -> Result<Answer, Failure> {
     let variables = environment::variables(servers)?;
@@ -45,20 +46,14 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
 
 /// Whether the tables are as the models want them.
 async fn of_tables(registry: &Registry, servers: &Servers) -> Finding {
-    let planned = async {
-        let migrator = environment::builder(registry, servers).await?.migrator()?;
-        let plan = migrator.plan().await?;
-        migrator.close().await?;
-        Ok(plan)
-    };
-    match planned.await {
+    match migrate::plan_of(registry, servers).await {
         Ok(plan) if plan.is_refused() => {
             let refused: Vec<String> = plan.drift.iter().filter(|drift| drift.is_refused).map(ToString::to_string).collect();
             Finding::problem(format!("tables do not fit the models: {}", refused.join("; ")), "`migrate --plan` says what mends it")
         }
         Ok(plan) if plan.is_empty() => Finding::fine("tables are as the models want them"),
         Ok(plan) => Finding::problem(format!("tables lack what the models want, in {} steps", plan.steps.len()), "`migrate`"),
-        Err(Failure::Store(error)) => unreachable(&error),
+        Err(Failure::Store(error) | Failure::Input(error)) => unreachable(&error),
         Err(Failure::Usage(text) | Failure::Io(text)) => Finding::problem(text, "`migrate --plan` shows it in full"),
     }
 }

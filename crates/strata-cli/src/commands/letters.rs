@@ -3,6 +3,7 @@
 use serde_json::json;
 use strata::{DeadLetter, Setup, Store};
 
+use super::migrate;
 use crate::arguments::{Letters, Servers};
 use crate::environment;
 use crate::json::time_text;
@@ -17,7 +18,7 @@ pub(super) async fn flush(registry: &Registry, servers: &Servers, output: &Outpu
         return Err(Failure::Usage("STRATA_JOURNAL is not set; set it to the directory of the program's journal".to_owned()));
     }
     let builder = registry.add_to(Store::from_variables(environment::variables(servers)?).await?);
-    let store = builder.configure(|settings| settings.create_tables = false).build().await?;
+    let store = migrate::build(builder.configure(|settings| settings.create_tables = false), registry, servers).await?;
     let left = store.stats().dirty_entries;
     let flushed = store.flush().await;
     let closed = store.close().await;

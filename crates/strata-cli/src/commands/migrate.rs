@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
+use strata::mem::MemTier;
 use strata::sql::Dialect;
-use strata::{Drift, Error, ErrorKind, MigrationFile, MigrationRecord, MigrationReport, Migrator, PendingFile};
+use strata::{
+    Drift, Error, ErrorKind, MigrationFile, MigrationPlan, MigrationRecord, MigrationReport, Migrator, PendingFile, Store, StoreBuilder,
+};
 
 use crate::arguments::{Migration, Servers};
 use crate::environment;
 use crate::json::time_text;
 use crate::output::{Answer, Failure, Output};
+use crate::progress;
 use crate::registry::Registry;
 
 pub(super) async fn migrate(registry: &Registry, migration: &Migration, servers: &Servers, output: &Output) -> Result<Answer, Failure> {
@@ -19,6 +23,33 @@ pub(super) async fn migrate(registry: &Registry, migration: &Migration, servers:
     let answer = answered?;
     closed?;
     Ok(answer)
+}
+
+/// What a migration would do.
+pub(super) async fn plan_of(registry: &Registry, servers: &Servers) -> Result<MigrationPlan, Failure> {
+    let migrator = environment::builder(registry, servers).await?.migrator()?;
+    let plan = migrator.plan().await;
+    migrator.close().await?;
+    Ok(plan?)
+}
+
+/// Builds a store that makes no tables. Where that is what it would have to do, `migrate` is what mends it, and no setting.
+pub(super) async fn build(builder: StoreBuilder<MemTier>, registry: &Registry, servers: &Servers) -> Result<Store, Failure> {
+    let error = match builder.build().await {
+        Err(error) if error.kind() == ErrorKind::SchemaMismatch => error,
+        outcome => return Ok(outcome?),
+    };
+    let steps = match plan_of(registry, servers).await {
+        Ok(plan) if !plan.is_refused() => plan.steps,
+        _ => Vec::new(),
+    };
+    let Some(first) = steps.first() else { return Err(error.into()) };
+    let (of, more) = (first.schema.as_deref().unwrap_or("strata"), steps.len() - 1);
+    let message = format!(
+        "the database lacks what the models ask for ({of}: {}, and {more} more); run `migrate`, or first `migrate --plan`, which shows the SQL",
+        first.what
+    );
+    Err(Error::new(ErrorKind::SchemaMismatch, message).into())
 }
 
 async fn perform(migrator: &Migrator, migration: &Migration, dialect: Dialect, output: &Output) -> Result<Answer, Failure> {
@@ -39,13 +70,13 @@ async fn perform(migrator: &Migrator, migration: &Migration, dialect: Dialect, o
         Migration::Run { files } => {
             let mut is_idle = true;
             if let Some(directory) = files {
-                let done = migrator.migrate_from(directory).await?;
+                let done = progress::of_migration(migrator.migrate_from(directory), output).await?;
                 is_idle = done.is_empty();
                 report(&done, output)?;
             }
-            let done = migrator.migrate().await?;
+            let done = progress::of_migration(migrator.migrate(), output).await?;
             if is_idle && done.is_empty() {
-                output.tell("nothing to do");
+                output.show(|| "nothing to do".to_owned(), nothing_to_do);
             }
             report(&done, output)?;
             Ok(Answer::Yes)
@@ -76,6 +107,10 @@ async fn plan(migrator: &Migrator, pending: &[PendingFile], is_check: bool, outp
     if pending.is_empty() || !plan.is_empty() {
         output.tell(&plan.to_string());
     }
+    let is_idle = plan.is_empty() && pending.is_empty();
+    if is_idle {
+        output.script(nothing_to_do);
+    }
     for step in &plan.steps {
         output.script(|| {
             json!({
@@ -87,7 +122,11 @@ async fn plan(migrator: &Migrator, pending: &[PendingFile], is_check: bool, outp
     for drift in &plan.drift {
         output.script(|| of_drift(drift));
     }
-    Ok(if is_check && !(plan.is_empty() && pending.is_empty()) { Answer::No } else { Answer::Yes })
+    Ok(if is_check && !is_idle { Answer::No } else { Answer::Yes })
+}
+
+fn nothing_to_do() -> Json {
+    json!({ "nothing_to_do": true })
 }
 
 async fn status(migrator: &Migrator, output: &Output) -> Result<Answer, Failure> {

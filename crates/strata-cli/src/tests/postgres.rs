@@ -50,6 +50,7 @@ async fn a_server_is_migrated_and_tells_of_it() {
     assert!(code == 3 && answers.contains("CREATE TABLE IF NOT EXISTS \"player\""), "{answers}");
     let (code, answers, errors) = run(&["migrate"]).await;
     assert!(code == 0 && answers.contains("player: "), "{answers}{errors}");
+    assert!(errors.contains("migrating: make the table `player`, schema player"), "{errors}");
     let (code, answers, _) = run(&["migrate", "--check", "--from", from]).await;
     assert!(code == 3 && answers.starts_with("-- 001_fill.sql"), "{answers}");
     let (code, answers, errors) = run(&["migrate", "--from", from]).await;

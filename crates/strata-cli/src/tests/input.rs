@@ -1,0 +1,61 @@
+//! Keys, records and parameters as they are typed.
+
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::*;
+
+#[derive(Schema)]
+struct Reading {
+    #[schema(primary_key)]
+    id: Uuid,
+    station: u8,
+    at: SystemTime,
+    raw: Vec<u8>,
+    share: f64,
+}
+
+const ID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+#[tokio::test]
+async fn what_is_typed_is_read_or_refused_with_what_is_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("readings.db").display());
+    let run = async |words: &[&str]| {
+        let words = ["manage", "--redis-url", "", "--database-url", &url].into_iter().chain(words.iter().copied()).map(OsString::from);
+        run(Registry::new().schema::<Reading>(), &arguments::read(words).unwrap()).await
+    };
+    let (code, _, steps) = run(&["migrate"]).await;
+    assert!(code == 0 && steps.contains("migrating: make the table `reading`, schema reading, step 2, of 2"), "{steps}");
+
+    let of_station = |station: &str| {
+        format!(r#"{{"id": "{ID}", "station": {station}, "at": "2026-11-22T10:30:00Z", "raw": "\\x00ff", "share": "inf"}}"#)
+    };
+    let (code, _, errors) = run(&["set", "reading", &of_station("7")]).await;
+    assert_eq!(code, 0, "{errors}");
+    for (words, told) in [
+        (&["get", "reading", "abc"][..], "in schema `reading`, column `id`: `abc` is not a UUID such as"),
+        (&["delete", "reading", ID, "abc"], "`abc` is not a UUID such as"),
+        (&["invalidate", "reading", "abc"], "`abc` is not a UUID such as"),
+        (&["set", "reading", &of_station("256")], "column `station`: `256` is refused: the number does not fit `u8` (0 to 255)"),
+        (&["count", "reading", "at > $1", "-p", "yesterday"], "`yesterday` is none of the types"),
+    ] {
+        let (code, answers, errors) = run(words).await;
+        assert_eq!((code, answers.as_str()), (2, ""), "{words:?}: {errors}");
+        assert!(errors.contains(told) && !errors.contains("mend the row"), "{words:?}: {errors}");
+    }
+    let (code, answers, errors) = run(&["get", "reading", &format!("{{{}}}", ID.to_uppercase())]).await;
+    assert!(code == 0 && answers.contains(ID), "{answers}{errors}");
+    let simple = ID.replace('-', "");
+    for (condition, parameter) in [
+        ("id = $1", simple.as_str()),
+        ("at > $1", "2026-11-22T11:29:59+01:00"),
+        ("raw = $1", "\\x00ff"),
+        ("share = $1", "inf"),
+        ("share > $1", "-inf"),
+    ] {
+        let (_, answers, errors) = run(&["count", "reading", condition, "-p", parameter]).await;
+        assert_eq!(answers, "1\n", "{condition} {parameter}: {errors}");
+    }
+}
