@@ -54,7 +54,6 @@ impl Index {
             return self.is_plain && plan.is_served_by(&self.columns, self.is_unique);
         }
         let method = match plan.kind {
-            IndexKind::Hash => "hash",
             IndexKind::GinTrigram => "gin",
             _ => "btree",
         };

@@ -50,8 +50,6 @@ pub enum IndexKind {
     /// In the order of the columns: by equality, ranges and prefixes of the columns.
     #[default]
     BTree,
-    /// By equality of one column alone. SQLite has a B-tree instead.
-    Hash,
     /// By the groups of three characters that texts have in common, for [`similar`](crate::Column::similar) and `LIKE` with a wildcard in front. PostgreSQL needs the
     /// extension `pg_trgm`; SQLite has no such index, and looks at every row.
     GinTrigram,

@@ -63,7 +63,6 @@ impl IndexPlan {
         let list = |columns: &[&str]| columns.iter().map(|column| dialect.quote(column)).collect::<Vec<_>>().join(", ");
         let (method, class) = match self.kind {
             IndexKind::BTree => ("", ""),
-            IndexKind::Hash => (" USING hash", ""),
             IndexKind::GinTrigram => (" USING gin", " gin_trgm_ops"),
         };
         let columns: Vec<String> = self.columns.iter().map(|column| format!("{}{class}", dialect.quote(column))).collect();
@@ -105,7 +104,6 @@ impl IndexPlan {
         let suffix = match self.kind {
             _ if self.unique => "key",
             IndexKind::BTree => "idx",
-            IndexKind::Hash => "hash",
             IndexKind::GinTrigram => "trgm",
         };
         // An index lies in the same schema of the database as its table.
@@ -122,7 +120,6 @@ impl IndexPlan {
         if self.kind == IndexKind::GinTrigram {
             return None;
         }
-        self.kind = IndexKind::BTree;
         let beside = std::mem::take(&mut self.include);
         if !self.unique {
             self.columns.extend(beside);
@@ -180,11 +177,6 @@ mod tests {
                 IndexDefinition { kind: IndexKind::GinTrigram, ..of_a() },
                 r#"CREATE INDEX IF NOT EXISTS "i" ON "game"."t" USING gin ("a" gin_trgm_ops)"#,
                 None,
-            ),
-            (
-                IndexDefinition { kind: IndexKind::Hash, ..of_a() },
-                r#"CREATE INDEX IF NOT EXISTS "i" ON "game"."t" USING hash ("a")"#,
-                Some(r#"CREATE INDEX IF NOT EXISTS "i" ON "game.t" ("a")"#),
             ),
             (
                 IndexDefinition { include: vec!["c"], condition: Some("c <> ''"), ..of_a() },

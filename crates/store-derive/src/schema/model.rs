@@ -170,7 +170,6 @@ pub(crate) struct Index {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IndexKind {
     BTree,
-    Hash,
     GinTrigram,
 }
 
@@ -179,7 +178,6 @@ impl IndexKind {
     pub(crate) const fn variant(self) -> &'static str {
         match self {
             IndexKind::BTree => "BTree",
-            IndexKind::Hash => "Hash",
             IndexKind::GinTrigram => "GinTrigram",
         }
     }

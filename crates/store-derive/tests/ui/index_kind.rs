@@ -2,7 +2,7 @@ use store_derive::Schema;
 
 #[derive(Schema)]
 #[schema(index(columns(name), kind = "gin_trigram", unique), index(columns(level), kind = "trigram"))]
-#[schema(index(columns(level, name), kind = "hash", include(id)))]
+#[schema(index(columns(name), kind = "gin_trigram", include(id)))]
 #[schema(index(columns(level), include(level, rank)), index(columns(id), include(name, name)))]
 #[schema(index(columns(level), where = ""), index(columns(name), where = "level > 0; DROP TABLE player"))]
 struct Player {

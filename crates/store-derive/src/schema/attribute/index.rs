@@ -12,7 +12,7 @@ use crate::{name, suggestion};
 const EXAMPLE: &str = "index(columns(user_id, created_at), unique)";
 const OF_FIELD: &str = "index(kind = \"gin_trigram\")";
 const OF_STRUCT: [&str; 6] = ["columns", "unique", "kind", "include", "where", "name"];
-const KINDS: [(&str, IndexKind); 3] = [("btree", IndexKind::BTree), ("hash", IndexKind::Hash), ("gin_trigram", IndexKind::GinTrigram)];
+const KINDS: [(&str, IndexKind); 2] = [("btree", IndexKind::BTree), ("gin_trigram", IndexKind::GinTrigram)];
 
 /// Reads one index of the struct.
 pub(super) fn read(context: &Context, argument: &Argument) -> Option<Index> {

@@ -84,26 +84,18 @@ fn is_encrypted(model: &Model, column: &str) -> bool {
 }
 
 fn check_kind(context: &Context, index: &Index) {
-    let (name, of_others) = match index.kind {
-        IndexKind::BTree => ("btree", ""),
-        IndexKind::Hash => ("hash", "finds equal values, in the order of none"),
-        IndexKind::GinTrigram => ("gin_trigram", "finds texts that are alike"),
-    };
-    if index.kind != IndexKind::BTree {
+    if index.kind == IndexKind::GinTrigram {
         if index.unique {
-            let message = format!(
-                "an index of the kind `{name}` cannot be unique in PostgreSQL; remove `unique` here, and put it on the field or on an index of its own"
+            context.error(
+                index.kind_span,
+                "an index of the kind `gin_trigram` cannot be unique in PostgreSQL; remove `unique` here, and put it on the field or on an index of its own",
             );
-            context.error(index.kind_span, message);
         }
         if let Some(first) = index.include.first() {
-            let message = format!("only a `btree` index includes columns, and `{name}` {of_others}; remove `include`, or the kind");
+            let message =
+                "only a `btree` index includes columns, and `gin_trigram` finds texts that are alike; remove `include`, or the kind";
             context.error(first.span(), message);
         }
-    }
-    if index.kind == IndexKind::Hash && index.columns.len() > 1 {
-        context
-            .error(index.kind_span, "an index of the kind `hash` has one column in PostgreSQL; take `btree`, or one index for each column");
     }
     for include in &index.include {
         if index.columns.iter().any(|column| input::plain_name(column) == input::plain_name(include)) {
