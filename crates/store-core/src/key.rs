@@ -5,6 +5,7 @@ mod text;
 mod tuple;
 
 pub use part::KeyPart;
+pub(crate) use text::is_key_text;
 pub use text::key_text;
 
 use std::borrow::{Borrow, Cow};

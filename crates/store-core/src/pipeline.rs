@@ -15,6 +15,7 @@ mod fresh;
 mod hooks;
 mod invalidate;
 mod invalidate_tag;
+mod kept;
 mod loading;
 mod outlive;
 mod read;

@@ -53,7 +53,8 @@ impl KeyPart for String {
     }
 
     fn write_part(&self, output: &mut String) {
-        text::escape(self, output);
+        // Writing to a String cannot fail.
+        let _ = text::escape(self, output);
     }
 
     fn read_part(text: &str) -> Result<Self> {
@@ -78,7 +79,7 @@ impl Key for String {
     }
 
     fn write_text(key: &str, output: &mut String) {
-        text::escape(key, output);
+        let _ = text::escape(key, output);
     }
 
     fn from_text(text: &str) -> Result<Self> {

@@ -1,6 +1,8 @@
 //! The escaping that keeps the text forms of different keys apart.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Value;
@@ -19,37 +21,64 @@ use crate::value::Value;
 /// ```
 pub fn key_text(key: &[Value<'_>]) -> Result<String> {
     let mut output = String::new();
-    for (position, part) in key.iter().enumerate() {
-        if position > 0 {
-            output.push(':');
-        }
-        match part {
-            Value::Text(text) => escape(text, &mut output),
-            // Writing to a String cannot fail.
-            Value::Integer(number) => drop(write!(output, "{number}")),
-            Value::Time(time) => drop(write!(output, "{}", time.as_microseconds())),
-            Value::Uuid(uuid) => drop(write!(output, "{}", uuid.hyphenated())),
-            other => {
-                return Err(Error::new(
-                    ErrorKind::InvalidValue,
-                    format!("a key is made of text, integers, UUIDs and times, not {}", other.kind()),
-                ));
-            }
+    match write_key(key.iter(), &mut output) {
+        Ok(()) => Ok(output),
+        // Writing to a String cannot fail.
+        Err(_) => {
+            let other = key.iter().find(|part| !is_part(part)).map_or("these", Value::kind);
+            Err(Error::new(ErrorKind::InvalidValue, format!("a key is made of text, integers, UUIDs and times, not {other}")))
         }
     }
-    Ok(output)
+}
+
+/// Whether a text is what [`key_text`] gives for the key with these column values. It allocates nothing.
+pub(crate) fn is_key_text<'a, 'v: 'a>(text: &str, key: impl Iterator<Item = &'a Value<'v>>) -> bool {
+    /// What is left of the text, which whatever is written must begin.
+    struct Rest<'a>(&'a str);
+
+    impl Write for Rest<'_> {
+        fn write_str(&mut self, written: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+
+    let mut rest = Rest(text);
+    write_key(key, &mut rest).is_ok() && rest.0.is_empty()
+}
+
+/// Fails at a value that is no part of any key, too.
+fn write_key<'a, 'v: 'a>(key: impl Iterator<Item = &'a Value<'v>>, output: &mut impl Write) -> fmt::Result {
+    for (position, part) in key.enumerate() {
+        if position > 0 {
+            output.write_char(':')?;
+        }
+        match part {
+            Value::Text(text) => escape(text, output)?,
+            Value::Integer(number) => write!(output, "{number}")?,
+            Value::Time(time) => write!(output, "{}", time.as_microseconds())?,
+            Value::Uuid(uuid) => output.write_str(uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()))?,
+            _ => return Err(fmt::Error),
+        }
+    }
+    Ok(())
+}
+
+fn is_part(value: &Value<'_>) -> bool {
+    matches!(value, Value::Text(_) | Value::Integer(_) | Value::Time(_) | Value::Uuid(_))
 }
 
 /// Writes `text` with `%`, `:` and control characters as `%XX`.
-pub(super) fn escape(text: &str, output: &mut String) {
-    for character in text.chars() {
-        if matches!(character, '%' | ':') || character.is_ascii_control() {
-            // Writing to a String cannot fail.
-            let _ = write!(output, "%{:02X}", u32::from(character));
-        } else {
-            output.push(character);
-        }
+pub(super) fn escape(text: &str, output: &mut impl Write) -> fmt::Result {
+    let is_escaped = |character: char| matches!(character, '%' | ':') || character.is_ascii_control();
+    let mut rest = text;
+    while let Some((position, character)) = rest.char_indices().find(|(_, character)| is_escaped(*character)) {
+        output.write_str(&rest[..position])?;
+        write!(output, "%{:02X}", u32::from(character))?;
+        // What is escaped is ASCII.
+        rest = &rest[position + 1..];
     }
+    output.write_str(rest)
 }
 
 /// Reads what [`escape`] wrote; `None` for anything that it would not have written.
@@ -64,7 +93,7 @@ pub(super) fn unescape(text: &str) -> Option<String> {
     }
     output.push_str(rest);
     let mut canonical = String::with_capacity(text.len());
-    escape(&output, &mut canonical);
+    escape(&output, &mut canonical).ok()?;
     (canonical == text).then_some(output)
 }
 
@@ -77,7 +106,7 @@ mod tests {
     fn escaping_is_undone_and_only_the_canonical_form_is_read() {
         for text in ["", "a", "a:b", "100%", "%3A", "é:ü", "line\nbreak", "\u{7f}"] {
             let mut escaped = String::new();
-            escape(text, &mut escaped);
+            escape(text, &mut escaped).unwrap();
             assert!(!escaped.contains(':'));
             assert_eq!(unescape(&escaped).as_deref(), Some(text));
         }
@@ -90,7 +119,26 @@ mod tests {
     fn a_key_has_the_same_text_by_its_values() {
         let key = (String::from("50%:é"), -7_i64, uuid::Uuid::from_u128(0xABC));
         assert_eq!(key_text(&<(String, i64, uuid::Uuid)>::to_values(&key).unwrap()).unwrap(), key.to_text());
-        assert_eq!(key_text(&[Value::Null]).unwrap_err().kind(), ErrorKind::InvalidValue);
+        let error = key_text(&[Value::from(1), Value::Null]).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidValue && error.to_string().contains("not NULL"), "{error}");
+    }
+
+    #[test]
+    fn a_text_is_that_of_one_key_alone() {
+        let uuid = Value::Uuid(uuid::Uuid::from_u128(0xABC));
+        let key = [Value::from("50%:é"), Value::from(-7), uuid.clone()];
+        let text = key_text(&key).unwrap();
+        assert!(is_key_text(&text, key.iter()));
+        for other in [
+            vec![Value::from("50%:é"), Value::from(-7)],
+            vec![Value::from("50%:é"), Value::from(-77), uuid.clone()],
+            vec![Value::from("50%:"), Value::from(-7), uuid.clone()],
+            vec![Value::from("50%:é"), Value::from(-7), uuid.clone(), Value::from("")],
+            vec![Value::from("50%:é"), Value::from(-7), Value::Null],
+        ] {
+            assert!(!is_key_text(&text, other.iter()), "{other:?}");
+        }
+        assert!(!is_key_text(&format!("{text}0"), key.iter()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::kept::unreadable;
 use super::write::{may_have_taken_effect, owned};
 use super::{Backing, Pipeline, View};
 use crate::breaker::random_part;
@@ -29,8 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// What stands in a slot of the shared tier, as the truth.
 struct Present {
     version: Version,
-    /// `None` where another build wrote it.
-    row: Option<Row<'static>>,
+    /// Fails where another build wrote it, or a version that cannot be upgraded.
+    row: Result<Row<'static>>,
 }
 
 impl<T: Schema> Pipeline<T> {
@@ -185,9 +186,9 @@ impl<T: Schema> Pipeline<T> {
                 return Ok(None);
             }
             let Some(seen) = seen else { return Ok(None) };
-            let present = match present {
-                Some(Present { row: None, .. }) if self.keeps(row) => return Err(unreadable()),
-                present => present.and_then(|present| present.row),
+            let present = match present.map(|present| present.row) {
+                Some(Err(error)) if self.keeps(row) => return Err(error),
+                present => present.and_then(Result::ok),
             };
             let merged = self.merged(row, present);
             let notes = self.with_tags(&merged, None, tags);
@@ -203,15 +204,19 @@ impl<T: Schema> Pipeline<T> {
 
     /// What a plain read would find in a record of a slot, and what another build wrote there.
     async fn present_in(&self, records: &dyn Records, text: &[String], record: &EncodedRecord) -> Result<Option<Present>> {
-        // One that cannot be upgraded may still be replaced as a whole.
-        let found = vec![self.found_in_slot(&text[0], Slot::Record(record.clone())).unwrap_or_default()];
-        let is_readable = found[0].is_some();
-        let found = self.without_void(records, text, found).await?.pop().flatten();
+        let version = record.version;
+        let found = match self.found_in_slot(&text[0], Slot::Record(record.clone())) {
+            Ok(found) => found,
+            // It may still be replaced as a whole.
+            Err(error) => return Ok(Some(Present { version, row: Err(error) })),
+        };
+        let is_readable = found.is_some();
+        let found = self.without_void(records, text, vec![found]).await?.pop().flatten();
         Ok(match found {
-            Some(found) => Some(Present { version: record.version, row: Some(found.stored.row) }),
+            Some(found) => Some(Present { version, row: Ok(found.stored.row) }),
             // What a loader brought is a copy, and counts for nothing once it is void or over.
             None if is_readable || record.generation != 0 => None,
-            None => Some(Present { version: record.version, row: None }),
+            None => Some(Present { version, row: Err(unreadable()) }),
         })
     }
 
@@ -279,12 +284,6 @@ fn unleased() -> Error {
     let message = "the shared tier grants no lease of the slot: it is out of memory, or another program or version of Strata has written there; \
                    use `set` to write whatever is there";
     Error::new(ErrorKind::L2Unavailable, message)
-}
-
-fn unreadable() -> Error {
-    let message = "another build wrote the record, with columns that this one does not know, so that what the write leaves alone cannot be kept; \
-                   write it as a whole with `set`";
-    Error::new(ErrorKind::DecodeFailed, message)
 }
 
 /// Waits at random, so that writers who met do not meet again.

@@ -35,7 +35,7 @@ use crate::tag::CallTags;
 use crate::version::Version;
 
 /// The generation of what a loader brought, in a shared tier that is the truth of what was put.
-const LOADED: u64 = 1;
+pub(super) const LOADED: u64 = 1;
 
 /// What a flight of a loader brings.
 #[derive(Debug)]

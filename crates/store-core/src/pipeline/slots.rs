@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Pipeline;
+use super::loading::LOADED;
 use super::read::Found;
+use super::{Backing, Pipeline};
 use crate::coherence::{self, Era, Trust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Fetched, FillLease, Slot};
+use crate::key::is_key_text;
 use crate::notes::{self, Notes};
 use crate::record::{EncodedRecord, StoredRow};
 use crate::schema::Schema;
@@ -81,7 +83,7 @@ impl<T: Schema> Pipeline<T> {
     ///
     /// # Errors
     ///
-    /// A record of an older version that cannot be upgraded.
+    /// A record of an older version that cannot be upgraded, and one of another key.
     pub(super) fn found_in_slot(&self, key: &str, slot: Slot) -> Result<Option<Found>> {
         match slot {
             Slot::Record(record) => self.found_current(key, &record),
@@ -108,7 +110,7 @@ impl<T: Schema> Pipeline<T> {
     ///
     /// # Errors
     ///
-    /// A record of an older version that cannot be upgraded.
+    /// A record of an older version that cannot be upgraded, and one of another key where there is no other copy of it.
     fn decode(&self, key: &str, record: &EncodedRecord) -> Result<Option<Decoded>> {
         let decoded = self.decode_alone(key, record)?;
         if record.fingerprint != self.schema.fingerprint() && matches!(decoded, Some(Decoded::Record(..))) {
@@ -149,13 +151,20 @@ impl<T: Schema> Pipeline<T> {
                 return Ok(None);
             }
         };
+        let (definition, positions) = match older {
+            Some(layout) => (layout.version.definition, &*layout.shared_positions),
+            None => (self.schema.definition(), self.schema.shared_positions()),
+        };
+        let mut row = vec![Value::Unset; definition.columns().len()];
+        for (&position, value) in positions.iter().zip(held) {
+            row[position] = value;
+        }
+        if !is_key_text(key, definition.key_positions().iter().map(|&position| &row[position])) {
+            return self.of_another_key(key, record);
+        }
         let row = match older {
-            Some(layout) => self.upgraded_row(key, layout, record.version, held)?,
+            Some(layout) => self.upgraded_row(key, layout, record.version, row)?,
             None => {
-                let mut row = vec![Value::Unset; self.schema.definition().columns().len()];
-                for (&position, value) in self.schema.shared_positions().iter().zip(held) {
-                    row[position] = value;
-                }
                 // What somebody changed in a cache, or a key that is gone, costs a read of the truth.
                 if let Err(error) = self.opens(&row) {
                     self.tolerate_unreadable(&error);
@@ -165,6 +174,21 @@ impl<T: Schema> Pipeline<T> {
             }
         };
         Ok(Some(Decoded::Record(row, notes)))
+    }
+
+    /// What the record of another key is worth, which somebody copied into this one's slot: as little as one that cannot be read, and where the shared tier is
+    /// the truth, not the answer that there is none either.
+    fn of_another_key(&self, key: &str, record: &EncodedRecord) -> Result<Option<Decoded>> {
+        let error = Error::new(
+            ErrorKind::DecodeFailed,
+            "the slot holds the record of another key, which somebody copied into it; write it anew, or delete it",
+        );
+        let error = error.with_schema(self.schema.name()).with_key(key);
+        if matches!(self.backing, Backing::Records(_)) && record.generation != LOADED {
+            return Err(error);
+        }
+        self.tolerate_unreadable(&error);
+        Ok(None)
     }
 
     /// Counts a slot that cannot be read. Such a slot stays as it is, and every read of its key meets it: only the first of a schema is a warning.

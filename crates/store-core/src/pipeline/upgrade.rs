@@ -63,7 +63,7 @@ pub(super) struct Layout<T> {
     /// `None` if it has no encrypted columns.
     sealer: Option<Sealer>,
     pub(super) shared_types: Vec<ColumnType>,
-    shared_positions: Vec<usize>,
+    pub(super) shared_positions: Vec<usize>,
     /// Whether a record of it holds all that one of this version does. If not, the truth alone knows the rest.
     is_whole: bool,
 }
@@ -131,13 +131,8 @@ impl<T: Schema> Pipeline<T> {
         may_be_used.then_some(layout)
     }
 
-    /// The row of this version for the columns that a record of an older one holds.
-    pub(super) fn upgraded_row(&self, key: &str, layout: &Layout<T>, version: Version, held: Row<'static>) -> Result<Row<'static>> {
-        let columns = layout.version.definition.columns();
-        let mut row = vec![Value::Unset; columns.len()];
-        for (&position, value) in layout.shared_positions.iter().zip(held) {
-            row[position] = value;
-        }
+    /// The row of this version for that of a record of an older one.
+    pub(super) fn upgraded_row(&self, key: &str, layout: &Layout<T>, version: Version, row: Row<'static>) -> Result<Row<'static>> {
         let upgraded = self.upgrade_row(key, layout, row).and_then(|mut row| {
             for (value, column) in row.iter_mut().zip(self.schema.definition().columns()) {
                 match (column.residence, &value) {

@@ -12,7 +12,7 @@ use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline, View};
 use crate::coherence::{Era, Trust, memory};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{BULK_LOG_LIMIT, Caller, LogKind, Records};
+use crate::facet::{BULK_LOG_LIMIT, Caller, LogKind};
 use crate::fence::FenceSnapshot;
 use crate::query_cache::KeyChange;
 use crate::record::{EncodedRecord, Record, StoredRow};
@@ -231,47 +231,6 @@ impl<T: Schema> Pipeline<T> {
                 rows.collect()
             }
         }
-    }
-
-    /// Writes to the shared tier as the truth, which has no columns to keep apart: what an update keeps is read first.
-    async fn write_records(&self, records: &dyn Records, keys: &[T::Key], rows: &[Row<'_>], tags: &CallTags) -> Result<Vec<StoredRow>> {
-        let mut present: Vec<Option<Row<'static>>> = rows.iter().map(|_| None).collect();
-        if rows.iter().any(|row| self.keeps(row)) {
-            let texts: Vec<String> = keys.iter().map(Self::text).collect();
-            let slots = records.fetch(&self.schema, &texts, None).await?;
-            for ((row, text), slot) in present.iter_mut().zip(&texts).zip(slots) {
-                *row = self.found_in_slot(text, slot)?.map(|found| found.stored.row);
-            }
-        }
-        let merged: Vec<Row<'static>> = rows.iter().zip(present).map(|(row, present)| self.merged(row, present)).collect();
-        let mut encoded = Vec::with_capacity(rows.len());
-        for (key, row) in keys.iter().zip(&merged) {
-            // The copies that are made of it have its tags; it is no copy itself, and so has no era.
-            let notes = self.with_tags(row, None, tags);
-            encoded.push((Self::text(key), self.encode(row, Version::default(), 0, notes.as_deref())?));
-        }
-        let versions = records.put(&self.schema, &encoded).await?;
-        Ok(merged.into_iter().zip(versions).map(|(row, version)| StoredRow { row, version }).collect())
-    }
-
-    /// Whether an update with this row keeps some of what is there.
-    pub(super) fn keeps(&self, row: &Row<'_>) -> bool {
-        let columns = self.schema.definition().columns();
-        row.iter().zip(columns).any(|(value, column)| matches!(value, Value::Unset) || column.stamp == Stamp::OnInsert)
-    }
-
-    /// A row as an update leaves it: what is unset and what is stamped on insert keeps its present content.
-    pub(super) fn merged(&self, row: &Row<'_>, present: Option<Row<'static>>) -> Row<'static> {
-        let columns = self.schema.definition().columns();
-        let mut merged = owned(row.iter().map(Value::as_borrowed).collect());
-        if let Some(present) = present {
-            for ((value, column), present) in merged.iter_mut().zip(columns).zip(present) {
-                if matches!(value, Value::Unset) || column.stamp == Stamp::OnInsert {
-                    *value = present;
-                }
-            }
-        }
-        merged
     }
 
     /// Hears of this instance's own commits, as of those of others: from here on nothing older is read from the shared tier,

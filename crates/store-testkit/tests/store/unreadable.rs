@@ -3,13 +3,14 @@
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
-use strata::Collection;
-use strata::{BoundSchema, Role, Schema};
+use store_testkit::servers::{RedisOptions, RedisServer};
+use strata::redis::{RedisConfig, RedisTier};
+use strata::{BoundSchema, Collection, ErrorKind, Load, Role, Schema, Store};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::models::{Player, player};
-use super::stacks::FaultyBench;
+use super::stacks::{FaultyBench, open_sqlite};
 
 /// Keeps the warnings that are logged on this thread, as text.
 #[derive(Debug, Clone, Default)]
@@ -82,12 +83,6 @@ async fn foreign_content_is_counted_each_time_and_logged_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_in_redis_that_no_build_wrote_are_errors_and_those_of_other_builds_are_not() {
-    use store_testkit::servers::{RedisOptions, RedisServer};
-    use strata::Store;
-    use strata::redis::{RedisConfig, RedisTier};
-
-    use super::stacks::open_sqlite;
-
     let server = RedisServer::start(&RedisOptions::default()).unwrap();
     let redis = RedisTier::connect(RedisConfig::from_url(&server.url()).unwrap()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -122,4 +117,77 @@ async fn bytes_in_redis_that_no_build_wrote_are_errors_and_those_of_other_builds
     for deployed in [codec, fingerprint, layout] {
         assert_eq!(edit(deployed).await, 0, "{deployed}");
     }
+}
+
+/// Makes a slot of Redis what another one is.
+fn copy_slot(server: &RedisServer, from: &str, to: &str) {
+    let script = "redis.call('SET', KEYS[2], redis.call('GET', KEYS[1])) return 'copied'";
+    assert_eq!(server.command(&["EVAL", script, "2", from, to]).unwrap().trim(), "copied");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_record_of_another_key_is_not_believed() {
+    let server = RedisServer::start(&RedisOptions::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    // Who reads has heard of no version that would keep another record from being believed, and the relayer has nothing to empty slots for.
+    let earlier = Store::builder().tier(open_sqlite(&directory).await).schema::<Player>().build().await.unwrap();
+    earlier.collection().unwrap().set_many([player("a", 1), player("b", 2), player("c", 3)]).await.unwrap();
+    earlier.close().await.unwrap();
+    let redis = RedisTier::connect(RedisConfig::from_url(&server.url()).unwrap()).await.unwrap();
+    let store = Store::builder().tier(redis).tier(open_sqlite(&directory).await).schema::<Player>().build().await.unwrap();
+    let players: Collection<Player> = store.collection().unwrap();
+    players.get_many(["a", "b", "c"]).await.unwrap();
+    copy_slot(&server, "strata:player:b", "strata:player:a");
+    let before = store.stats();
+    for _ in 0..2 {
+        assert_eq!(players.get("a").await.unwrap().unwrap().level, 1);
+    }
+    let after = store.stats();
+    assert_eq!((after.errors - before.errors, after.l3_hits - before.l3_hits, after.l2_hits - before.l2_hits), (1, 1, 1), "it was mended");
+
+    copy_slot(&server, "strata:player:c", "strata:player:b");
+    let found = players.get_many(["a", "b", "c"]).await.unwrap();
+    assert_eq!(found.into_iter().map(|player| player.unwrap().level).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(store.stats().errors - after.errors, 1);
+}
+
+/// What Redis alone holds.
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(cache_only)]
+struct Session {
+    #[schema(primary_key)]
+    region: String,
+    #[schema(primary_key)]
+    id: i64,
+    user: String,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_record_of_another_key_is_an_error_where_there_is_no_other_copy() {
+    let server = RedisServer::start(&RedisOptions::default()).unwrap();
+    let redis = RedisTier::connect(RedisConfig::from_url(&server.url()).unwrap()).await.unwrap();
+    let store = Store::builder().tier(redis).schema::<Session>().build().await.unwrap();
+    let sessions: Collection<Session> = store.collection().unwrap();
+    let session = |id: i64| Session { region: "e:u".to_owned(), id, user: format!("user {id}") };
+    let key = |id: i64| ("e:u".to_owned(), id);
+    sessions.set_many([session(1), session(2)]).await.unwrap();
+    copy_slot(&server, "strata:session:e%3Au:1", "strata:session:e%3Au:2");
+    for error in [
+        sessions.get(key(2)).await.unwrap_err(),
+        sessions.get_many([key(1), key(2)]).await.unwrap_err(),
+        sessions.update(key(2), |session| session.user.clear()).await.unwrap_err(),
+    ] {
+        assert_eq!((error.kind(), error.schema(), error.key()), (ErrorKind::DecodeFailed, Some("session"), Some("e%3Au:2")), "{error}");
+        assert!(error.to_string().contains("the record of another key"), "{error}");
+    }
+    sessions.set(session(2)).await.unwrap();
+    assert_eq!(sessions.get(key(2)).await.unwrap().as_deref(), Some(&session(2)));
+
+    // What a loader brought is a copy, and is loaded anew.
+    let load = |id: i64| async move |_| Ok(Load::value(session(id)));
+    for id in [3, 4] {
+        sessions.get_or_load(key(id), load(id)).await.unwrap();
+    }
+    copy_slot(&server, "strata:session:e%3Au:3", "strata:session:e%3Au:4");
+    assert_eq!(sessions.get_or_load(key(4), load(4)).await.unwrap().as_deref(), Some(&session(4)));
 }

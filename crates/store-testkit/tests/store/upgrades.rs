@@ -6,9 +6,11 @@ mod encrypted;
 mod journals;
 mod random;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use store_testkit::ModelRecords;
 use strata::mem::MemTier;
-use strata::{ErrorKind, Record, Schema, Store, StoreBuilder, Upgrade, UpgradeError, UpgradePolicy};
+use strata::{Deferred, ErrorKind, Record, Role, Schema, Store, StoreBuilder, Upgrade, UpgradeError, UpgradePolicy};
 
 use super::coherence::until;
 use super::stacks::redis;
@@ -137,6 +139,12 @@ async fn what_cannot_be_upgraded_is_an_error_and_stays() {
             let text = error.to_string();
             assert!(text.contains(&format!("of version {version}, which version 1 of the model wrote")) && text.contains(said), "{text}");
         }
+        let error = heroes.patch(id, Hero::level().set(3)).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            error.kind() == ErrorKind::DecodeFailed && text.contains("which version 1 of the model wrote") && text.contains(said),
+            "{text}"
+        );
         assert_eq!(*old.get(id).await.unwrap().unwrap(), v1(id, name), "nothing is lost");
         heroes.set(hero(id, "New", None, 2)).await.unwrap();
         assert_eq!(heroes.get(id).await.unwrap().unwrap().level, 2);
@@ -196,6 +204,48 @@ async fn writing_back_overtakes_no_write() {
     }
     assert!(reading.stats().upgrades_written > 0);
     assert_eq!(reading.stats().errors, 0);
+}
+
+/// Two layouts of which neither build knows the other's.
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(name = "scroll", cache_only)]
+struct Scroll {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(omit_l1)]
+    text: Deferred<String>,
+    #[schema(auto_now_add)]
+    made_at: SystemTime,
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(name = "scroll", cache_only)]
+struct OtherScroll {
+    #[schema(primary_key)]
+    id: i64,
+    author: String,
+    #[schema(omit_l1)]
+    text: Deferred<String>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_loses_nothing_that_it_leaves_out_of_another_build_s_record() {
+    let records = ModelRecords::new();
+    let (one, other) = (on(&records).schema::<Scroll>(), on(&records).schema::<OtherScroll>());
+    let (one, other) = (one.build().await.unwrap(), other.build().await.unwrap());
+    let (scrolls, others) = (one.collection::<Scroll>().unwrap(), other.collection::<OtherScroll>().unwrap());
+    let text = |text: &str| Deferred::Loaded(text.to_owned());
+    let written = OtherScroll { id: 1, author: "Hypatia".to_owned(), text: text("long") };
+    others.set(written.clone()).await.unwrap();
+    let leaving_out = Scroll { id: 1, text: Deferred::NotLoaded, made_at: UNIX_EPOCH };
+    let error = scrolls.set(leaving_out.clone()).await.unwrap_err();
+    assert_eq!((error.kind(), error.key()), (ErrorKind::DecodeFailed, Some("1")), "{error}");
+    assert!(error.to_string().contains("another build wrote the record"), "{error}");
+    assert_eq!(**others.from(Role::Shared).get(1).await.unwrap().unwrap().model(), written);
+
+    scrolls.set(Scroll { text: text("whole"), ..leaving_out.clone() }).await.unwrap();
+    scrolls.set(leaving_out).await.unwrap();
+    assert_eq!(scrolls.from(Role::Shared).get(1).await.unwrap().unwrap().text, text("whole"));
 }
 
 /// Builds on one model of Redis.
