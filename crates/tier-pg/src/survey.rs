@@ -256,6 +256,7 @@ async fn old_table(lease: &Lease, schema: &Arc<BoundSchema>, relation: &Relation
         }
     }
     partitions::of_old_table(lease, schema, relation, large_table, &mut part).await?;
+    partitions::tell_of_others(lease, schema, relation, &mut part).await?;
     add_indexes(lease, schema, relation, large_table, &mut part).await?;
     for column in schema.definition().columns().iter().filter(|column| !column.nullable) {
         if present.iter().any(|present| present.name == column.name && present.is_nullable) {
@@ -280,8 +281,8 @@ async fn add_indexes(
     let plans = index_plans(DIALECT, schema);
     for left in present.iter().filter(|index| index.is_left(schema, &plans)) {
         let drop = match left.is_of_constraint {
-            true => format!("ALTER TABLE {} DROP CONSTRAINT {}", DIALECT.quote_table(schema.table()), DIALECT.quote(&left.name)),
-            false => format!("DROP INDEX {}", DIALECT.quote_table(&catalog::beside(schema, &left.name))),
+            true => format!("run: ALTER TABLE {} DROP CONSTRAINT {}", DIALECT.quote_table(schema.table()), DIALECT.quote(&left.name)),
+            false => format!("run: DROP INDEX {}", DIALECT.quote_table(&catalog::beside(schema, &left.name))),
         };
         part.drift.push(of_schema_drift(schema, explain_left_rule(&format!("unique index `{}`", left.name), &drop)));
     }

@@ -1,7 +1,7 @@
 //! References and checks: those that a table lacks, and the triggers by which the records that a reference deletes or changes reach the log.
 
 use rusqlite::{Connection, OptionalExtension};
-use store_core::sql::{Dialect, VERSION_COLUMN, constraint_plans};
+use store_core::sql::{ConstraintPlan, Dialect, VERSION_COLUMN, constraint_plans, is_made_up_constraint};
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, OnDelete, Result};
 
 use crate::error::{self, Origin};
@@ -10,12 +10,7 @@ use crate::plan::quote;
 
 /// Refuses a table that lacks a reference or a check: SQLite adds none to a table that is there. `remedy` makes the table anew.
 pub(crate) fn check(connection: &Connection, schema: &BoundSchema, remedy: impl Fn() -> String) -> Result<()> {
-    const TEXT: &str = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
-    let sql: Option<String> = connection
-        .query_row(TEXT, [schema.table()], |row| row.get(0))
-        .optional()
-        .map_err(|error| error::from_sqlite(error, Origin::Own).with_schema(schema.name()))?;
-    let sql = plain(&sql.unwrap_or_default());
+    let sql = plain(&sql_of(connection, schema)?);
     for plan in constraint_plans(Dialect::Sqlite, schema) {
         // Another table's new name is written into a reference to it, as SQLite spells it.
         if sql.contains(&plain(&plan.definition))
@@ -32,6 +27,28 @@ pub(crate) fn check(connection: &Connection, schema: &BoundSchema, remedy: impl 
         });
     }
     Ok(())
+}
+
+/// The references and checks that the model had once and has no more: what each is, with its name.
+pub(crate) fn left(connection: &Connection, schema: &BoundSchema) -> Result<Vec<String>> {
+    let (sql, plans) = (sql_of(connection, schema)?, constraint_plans(Dialect::Sqlite, schema));
+    let named = sql.split("CONSTRAINT \"").skip(1).filter_map(|constraint| constraint.split_once('"'));
+    let left = named.filter_map(|(name, definition)| {
+        let definition = plain(definition);
+        let is_reference = definition.starts_with("FOREIGNKEY");
+        // A check that follows its column's new name keeps its own.
+        let is_wanted = |plan: &ConstraintPlan| plan.name == name || definition.starts_with(&plain(&plan.definition));
+        let is_left = is_made_up_constraint(schema, name, is_reference) && !plans.iter().any(is_wanted);
+        is_left.then(|| format!("{} `{name}`", if is_reference { "reference" } else { "check" }))
+    });
+    Ok(left.collect())
+}
+
+/// The statement that made a table.
+fn sql_of(connection: &Connection, schema: &BoundSchema) -> Result<String> {
+    const TEXT: &str = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+    let sql = connection.query_row(TEXT, [schema.table()], |row| row.get(0)).optional();
+    sql.map(Option::unwrap_or_default).map_err(|error| error::from_sqlite(error, Origin::Own).with_schema(schema.name()))
 }
 
 /// SQL without quotes around names and without space: a column that was renamed stands in quotes.

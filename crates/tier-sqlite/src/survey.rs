@@ -144,8 +144,11 @@ fn old_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationP
         }
     }
     for name in indexes::left(connection, schema)? {
-        let what = explain_left_rule(&format!("unique index `{name}`"), &format!("DROP INDEX {}", quote(&name)));
-        plan.drift.push(Drift { schema: schema.name().to_owned(), column: None, what, is_refused: false });
+        let what = explain_left_rule(&format!("unique index `{name}`"), &format!("run: DROP INDEX {}", quote(&name)));
+        plan.drift.push(of_schema_drift(schema, what));
+    }
+    for rule in constraints::left(connection, schema)? {
+        plan.drift.push(of_schema_drift(schema, explain_left_rule(&rule, &layout::rebuilding(&found, schema))));
     }
     for left in layout::left_over(&found, schema) {
         plan.drift.push(drift(schema, &left.name, explain_left_column(Dialect::Sqlite, schema.table(), &left.name)));
@@ -179,7 +182,11 @@ fn step(schema: Option<&BoundSchema>, what: String, why: &str, sql: String, bloc
 }
 
 fn drift(schema: &BoundSchema, column: &str, what: String) -> Drift {
-    Drift { schema: schema.name().to_owned(), column: Some(column.to_owned()), what, is_refused: false }
+    Drift { column: Some(column.to_owned()), ..of_schema_drift(schema, what) }
+}
+
+fn of_schema_drift(schema: &BoundSchema, what: String) -> Drift {
+    Drift { schema: schema.name().to_owned(), column: None, what, is_refused: false }
 }
 
 /// The error of a step; rows that break a unique index are told by their keys.

@@ -104,6 +104,34 @@ pub fn constraint_plans(dialect: Dialect, schema: &BoundSchema) -> Vec<Constrain
     plans
 }
 
+/// Whether a table's constraint has a name that [`constraint_plans`] makes up for a reference or a check, so that the model had it once if it has it no more.
+/// A name that was too long is not known again.
+///
+/// ```
+/// use store_core::sql::is_made_up_constraint;
+/// use store_core::{BoundSchema, Schema};
+/// # use store_derive::Schema;
+///
+/// #[derive(Schema)]
+/// struct Player {
+///     #[schema(primary_key)]
+///     id: i64,
+/// }
+///
+/// let schema = BoundSchema::standalone(Player::definition());
+/// assert!(is_made_up_constraint(&schema, "player_team_fkey", true));
+/// assert!(!is_made_up_constraint(&schema, "by_hand", true));
+/// ```
+pub fn is_made_up_constraint(schema: &BoundSchema, name: &str, is_reference: bool) -> bool {
+    let (_, table) = Dialect::Postgres.split_table(schema.table());
+    let Some(rest) = name.strip_prefix(table).and_then(|rest| rest.strip_prefix('_')) else { return false };
+    let is_hash = |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_reference {
+        true => rest.ends_with("_fkey") || rest.rsplit_once("_fkey_").is_some_and(|(_, hash)| is_hash(hash, 16)),
+        false => rest.rsplit_once("check_").is_some_and(|(stem, hash)| (stem.is_empty() || stem.ends_with('_')) && is_hash(hash, 8)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +164,8 @@ mod tests {
             constraint_plans(Dialect::Postgres, &schema).into_iter().map(|plan| plan.name).collect()
         };
         let cascade = names(OnDelete::Cascade);
+        let schema = BoundSchema::standalone(Box::leak(Box::new(SchemaDefinition::new("t", columns.clone(), vec![], Policies::default()))));
+        assert!(cascade.iter().all(|name| is_made_up_constraint(&schema, name, true) && !is_made_up_constraint(&schema, name, false)));
         assert_eq!((&*cascade[0], &*cascade[2]), ("t_a_b_c_fkey", "t_a_fkey"));
         assert!(cascade[1].starts_with("t_a_b_c_fkey_") && cascade[3].starts_with("t_a_fkey_"), "{cascade:?}");
         assert_eq!(names(OnDelete::Restrict), cascade, "an action that changes is one of the same reference");

@@ -332,16 +332,16 @@ pub fn explain_nullable_column(column: &str, remedy: &str) -> String {
     )
 }
 
-/// Says of a unique index or a reference that a table has and the model had that it is still in force. `what` names it, and `statement` drops it.
+/// Says of a unique index, a reference or a check that a table has and the model had that it is still in force. `what` names it, and `remedy` removes it.
 ///
 /// ```
 /// use store_core::sql::explain_left_rule;
 ///
-/// let explanation = explain_left_rule("unique index `player_name_key`", "DROP INDEX player_name_key");
+/// let explanation = explain_left_rule("unique index `player_name_key`", "run: DROP INDEX player_name_key");
 /// assert!(explanation.starts_with("the table has the unique index `player_name_key`, which the model lacks"));
 /// ```
-pub fn explain_left_rule(what: &str, statement: &str) -> String {
-    format!("the table has the {what}, which the model lacks; it still refuses writes that break it, until you run: {statement}")
+pub fn explain_left_rule(what: &str, remedy: &str) -> String {
+    format!("the table has the {what}, which the model lacks; it is still in force; to remove it, {remedy}")
 }
 
 /// The query for the text forms of the keys of two rows, by which a unique index could not be made.

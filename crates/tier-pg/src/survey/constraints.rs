@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store_core::sql::{ConstraintPlan, constraint_plans, explain_left_rule};
+use store_core::sql::{ConstraintPlan, constraint_plans, explain_left_rule, is_made_up_constraint};
 use store_core::{Blocking, BoundSchema, MigrationStep};
 
 use super::{DIALECT, Part, of_schema_drift, step, task};
@@ -64,7 +64,7 @@ pub(super) async fn add(lease: &Lease, schema: &Arc<BoundSchema>, relation: Opti
         }
     }
     for left in present.iter().filter(|constraint| is_left(schema, &plans, constraint)) {
-        let drop = format!("ALTER TABLE {} DROP CONSTRAINT {}", DIALECT.quote_table(schema.table()), DIALECT.quote(&left.name));
+        let drop = format!("run: ALTER TABLE {} DROP CONSTRAINT {}", DIALECT.quote_table(schema.table()), DIALECT.quote(&left.name));
         let kind = if left.is_reference { "reference" } else { "check" };
         part.drift.push(of_schema_drift(schema, explain_left_rule(&format!("{kind} `{}`", left.name), &drop)));
     }
@@ -82,15 +82,8 @@ fn is_as_planned(constraint: &Present, plan: &ConstraintPlan) -> bool {
 
 /// Whether a constraint of a name that Strata makes up is none of the model's.
 fn is_left(schema: &BoundSchema, plans: &[ConstraintPlan], constraint: &Present) -> bool {
-    let (_, table) = DIALECT.split_table(schema.table());
-    let is_hash = |text: &str| text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let made_up = constraint.name.rsplit_once("_check_").is_some_and(|(stem, hash)| stem.starts_with(table) && is_hash(hash));
-    let is_made_up = match constraint.is_reference {
-        true => constraint.name.starts_with(table) && constraint.name.ends_with("_fkey"),
-        false => made_up,
-    };
     let is_wanted = |plan: &ConstraintPlan| plan.name == constraint.name || (plan.is_reference && is_as_planned(constraint, plan));
-    is_made_up && !plans.iter().any(is_wanted)
+    is_made_up_constraint(schema, &constraint.name, constraint.is_reference) && !plans.iter().any(is_wanted)
 }
 
 async fn constraints(lease: &Lease, table: u32) -> Result<Vec<Present>, Failure> {

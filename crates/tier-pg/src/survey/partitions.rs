@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use store_core::sql::{PartitionPlan, partition_plans};
-use store_core::{Blocking, BoundSchema, Drift, PartitionDefinition, Partitioning, Timestamp};
+use store_core::{Blocking, BoundSchema, PartitionDefinition, Partitioning, Span, Timestamp};
 
-use super::{DIALECT, Part, Survey, Task, Wanted, step, task};
+use super::{DIALECT, Part, Survey, Task, Wanted, drift, of_schema_drift, step, task};
 use crate::catalog::{self, Relation, mismatch};
 use crate::error::Failure;
 use crate::pool::Lease;
@@ -31,6 +31,13 @@ impl Present {
         self.bound == "DEFAULT"
     }
 
+    /// Whether it is of a period, and of another one than a planned partition.
+    fn is_of_another_period(&self, plan: &PartitionPlan) -> bool {
+        let is_other =
+            |(span, (from, until)): (&Span, (i64, i64))| (from, until) != (span.from.as_microseconds(), span.until.as_microseconds());
+        plan.span.as_ref().zip(self.from.zip(self.until)).is_some_and(is_other)
+    }
+
     /// Whether it holds, or keeps others from holding, all the rows of a planned one; `Err` if it holds some of them.
     fn covers(&self, plan: &PartitionPlan) -> Result<bool, ()> {
         if let Some(span) = &plan.span {
@@ -53,6 +60,16 @@ impl Present {
         let is_hash = plan.bound.contains("MODULUS");
         Ok(if is_hash { own == planned } else { planned.iter().all(|value| own.contains(value)) })
     }
+}
+
+/// What stands behind the table's name in that of a partition, if Strata may have made it up.
+fn label<'a>(schema: &BoundSchema, name: &'a str) -> Option<&'a str> {
+    DIALECT.split_table(name).1.strip_prefix(DIALECT.split_table(schema.table()).1)?.strip_prefix('_')
+}
+
+/// Whether it is a number, or several as in a date.
+fn is_date(label: &str) -> bool {
+    label.split('_').all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// What stands in the parentheses of a bound, so that items that mean the same are equal. PostgreSQL quotes some numbers, and has its own mind about the case of
@@ -127,11 +144,14 @@ pub(super) async fn of_old_table(
         if covered.iter().any(|(_, covered)| *covered == Ok(true)) {
             continue;
         }
-        let mut told = |what: String| {
-            part.drift.push(Drift { schema: schema.name().to_owned(), column: Some(definition.column.to_owned()), what, is_refused: false })
-        };
+        let mut told = |what: String| part.drift.push(drift(schema, definition.column, what));
         if let Some((other, _)) = covered.iter().find(|(_, covered)| covered.is_err()) {
-            told(format!("the partition `{}` is not made, as `{}` holds a part of its period", plan.table, other.name));
+            told(format!(
+                "the partition `{}` is not made, as `{}` holds a part of its period; the rows of the rest go to the default partition; {}",
+                plan.table,
+                other.name,
+                dividing_anew(schema, &other.name)
+            ));
             continue;
         }
         if is_hash && !present.is_empty() {
@@ -178,6 +198,41 @@ pub(super) async fn of_old_table(
     Ok(())
 }
 
+/// Tells of partitions that the model would have made otherwise, and that stay.
+pub(super) async fn tell_of_others(lease: &Lease, schema: &BoundSchema, relation: &Relation, part: &mut Part) -> Result<(), Failure> {
+    if !relation.is_divided() {
+        return Ok(());
+    }
+    let present = partitions(lease, relation.oid).await?;
+    let Some(definition) = schema.definition().partition() else {
+        // A table that somebody divided by hand is theirs to care for.
+        let is_made_up = |label: &str| label == "default" || label.strip_prefix("hash").is_some_and(is_date);
+        if present.iter().any(|partition| label(schema, &partition.name).is_some_and(is_made_up)) {
+            let what = format!(
+                "the table is divided, and the model does not say how: its partitions stay, and nobody makes new ones, so that rows of no partition go to the default \
+                 one; say `partition_by` again, or {}",
+                making_anew(schema)
+            );
+            part.drift.push(of_schema_drift(schema, what));
+        }
+        return Ok(());
+    };
+    let plans = partition_plans(schema, now());
+    let of_another_period = |partition: &&Present| {
+        label(schema, &partition.name).is_some_and(is_date)
+            && plans.iter().any(|plan| partition.covers(plan) == Ok(true) && partition.is_of_another_period(plan))
+    };
+    for partition in present.iter().filter(of_another_period) {
+        let what = format!(
+            "the partition `{}` is of another period than the model's `every`, and stays; those of the model follow behind it; {}",
+            partition.name,
+            dividing_anew(schema, &partition.name)
+        );
+        part.drift.push(drift(schema, definition.column, what));
+    }
+    Ok(())
+}
+
 /// A reference to the table, which no model can have: somebody made it by hand.
 async fn reference_from_elsewhere(lease: &Lease, table: u32) -> Result<Option<String>, Failure> {
     const TEXT: &str = "SELECT format('`%s` of `%s`', conname, conrelid::REGCLASS) FROM pg_catalog.pg_constraint \
@@ -203,7 +258,7 @@ fn partition(schema: &Arc<BoundSchema>, plan: &PartitionPlan, sql: String, block
 fn attach_statements(plan: &PartitionPlan, schema: &BoundSchema) -> Vec<String> {
     let (table, parent) = (DIALECT.quote_table(&plan.table), DIALECT.quote_table(schema.table()));
     vec![
-        format!("CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"),
+        format!("CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)"),
         format!("ALTER TABLE {parent} ATTACH PARTITION {table} {}", plan.bound),
     ]
 }
@@ -253,15 +308,31 @@ async fn check_key(lease: &Lease, schema: &BoundSchema, relation: &Relation) -> 
 
 /// The refusal of a table that is divided otherwise than its model wants.
 fn divided_otherwise(schema: &BoundSchema, partition: &PartitionDefinition, is: &str) -> Failure {
-    let (table, column) = (schema.table(), partition.column);
+    let message = format!("the table {is}, which PostgreSQL cannot change in place; {}", making_anew(schema));
+    mismatch(schema, message).with_column(partition.column).into()
+}
+
+/// How the rows of a partition come into others.
+fn dividing_anew(schema: &BoundSchema, partition: &str) -> String {
+    let quoted = DIALECT.quote_table(partition);
+    format!(
+        "to divide its rows anew, at a quiet time run: ALTER TABLE {} DETACH PARTITION {quoted}; ALTER TABLE {quoted} RENAME TO {}; then migrate, insert the rows into \
+         the table again, and drop what was set aside",
+        DIALECT.quote_table(schema.table()),
+        DIALECT.quote(&format!("{}_before", DIALECT.split_table(partition).1))
+    )
+}
+
+/// How a table becomes one that is divided as its model says.
+fn making_anew(schema: &BoundSchema) -> String {
+    let table = schema.table();
     let aside = format!("{}_before", DIALECT.split_table(table).1);
-    let message = format!(
-        "the table {is}, which PostgreSQL cannot change in place; at a quiet time run: ALTER TABLE {} RENAME TO {}; then migrate, which makes the table anew, copy the \
-         rows into it (INSERT INTO … SELECT …), and drop the old one",
+    format!(
+        "at a quiet time run: ALTER TABLE {} RENAME TO {}; then migrate, which makes the table anew, copy the rows into it (INSERT INTO … SELECT …), and drop the \
+         old one",
         DIALECT.quote_table(table),
         DIALECT.quote(&aside)
-    );
-    mismatch(schema, message).with_column(column).into()
+    )
 }
 
 /// The columns that a row is copied by.

@@ -184,6 +184,25 @@ async fn a_period_with_too_many_rows_in_the_default_partition_is_told_of() {
     store.close().await.unwrap();
 }
 
+/// What the database computes of other columns is computed again where a row is moved to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_with_generated_columns_are_moved() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
+    let Truth::Postgres(database) = &truth else { unreachable!() };
+    let client = client(database).await;
+    let all = partitions_of_events(&client).await;
+    let by_hand = "ALTER TABLE event ADD COLUMN length INT GENERATED ALWAYS AS (char_length(kind)) STORED";
+    client.batch_execute(&format!("{by_hand}; DROP TABLE {}", all[1])).await.unwrap();
+    store.collection::<Event>().unwrap().set(event(1, 7)).await.unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(partitions_of_events(&client).await, all);
+    let lengths: i64 = client.query_one(&format!("SELECT sum(length) FROM {}", all[1]), &[]).await.unwrap().get(0);
+    assert_eq!(lengths, 5, "of `day 1`");
+    store.close().await.unwrap();
+}
+
 /// To move a row is to delete it and to insert it again, of which the action of a reference would make more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_somebody_refers_to_are_not_moved() {
@@ -260,6 +279,53 @@ struct PlainEvent {
     #[schema(primary_key)]
     id: i64,
     kind: String,
+}
+
+/// Of longer periods, and of none.
+#[derive(Debug, Clone, PartialEq, Schema)]
+#[schema(name = "event", partition_by(range(at), every = "1 year"), index(columns(kind, at)))]
+struct YearlyEvent {
+    #[schema(primary_key)]
+    at: Timestamp,
+    #[schema(primary_key)]
+    id: i64,
+    kind: String,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_of_another_model_s_periods_stay_and_are_told_of() {
+    let (database, _) = postgres::open().await;
+    let truth = Truth::Postgres(database);
+    truth.builder().await.schema::<YearlyEvent>().build().await.unwrap().close().await.unwrap();
+    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
+    store.collection::<Event>().unwrap().set(event(0, 1)).await.unwrap();
+    let plan = store.plan().await.unwrap();
+    assert!(plan.is_empty(), "{plan}");
+    let Truth::Postgres(database) = &truth else { unreachable!() };
+    let client = client(database).await;
+    let year = partitions_of_events(&client).await.remove(0);
+    let told = |plan: &strata::MigrationPlan, what: &str| {
+        assert!(plan.drift.iter().any(|drift| drift.what.contains(what) && !drift.is_refused), "{plan}");
+    };
+    told(&plan, &format!("the partition `{year}` is of another period than the model's `every`, and stays"));
+    let statements = plan.drift[0].what.split_once("run: ").unwrap().1.split_once("; then migrate").unwrap().0;
+    client.batch_execute(statements).await.unwrap();
+    store.migrate().await.unwrap();
+    client.batch_execute(&format!("INSERT INTO event SELECT * FROM {year}_before; DROP TABLE {year}_before")).await.unwrap();
+    assert!(partitions_of_events(&client).await.len() > 4, "days beside the years to come and the default one");
+    assert_eq!(store.collection::<Event>().unwrap().count(Query::new()).await.unwrap(), 1);
+    store.close().await.unwrap();
+
+    let plain = truth.builder().await.schema::<PlainEvent>().build().await.unwrap();
+    let plan = plain.plan().await.unwrap();
+    assert!(plan.is_empty(), "{plan}");
+    told(&plan, "the table is divided, and the model does not say how: its partitions stay");
+    plain.close().await.unwrap();
+    truth.run("DROP TABLE event_default").await.unwrap();
+    let by_hand = truth.builder().await.schema::<PlainEvent>().build().await.unwrap();
+    let drift = by_hand.plan().await.unwrap().drift;
+    assert!(drift.iter().all(|drift| !drift.what.contains("is divided")), "somebody else's: {drift:?}");
+    by_hand.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -182,6 +182,39 @@ async fn rules_are_added_to_a_table_with_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_that_the_model_has_no_more_are_told_of_with_what_removes_them() {
+    for truth in Truth::both().await {
+        let store = open(&truth).await;
+        fill(&store).await;
+        store.close().await.unwrap();
+        let old = truth.builder().await.schema::<OldPlayer>().schema::<Team>().build().await.unwrap();
+        let plan = old.plan().await.unwrap();
+        assert!(plan.is_empty(), "{plan}");
+        let told: Vec<_> = plan.drift.iter().filter(|drift| drift.what.contains("which the model lacks; it is still in force")).collect();
+        let names = ["reference `player_team_fkey`", "reference `player_rival_fkey`", "check `player_level_check_", "check `player_check_"];
+        for name in names {
+            assert!(told.iter().any(|drift| drift.what.contains(name) && !drift.is_refused), "{name}: {plan}");
+        }
+        assert_eq!(told.len(), names.len(), "{plan}");
+        let remedy = |what: &str| what.split_once("run: ").unwrap().1.split("; then build").next().unwrap().to_owned();
+        match &truth {
+            Truth::Postgres(_) => {
+                for drift in told {
+                    truth.run(&remedy(&drift.what)).await.unwrap();
+                }
+            }
+            // The one remedy is for all of them.
+            Truth::Sqlite(_) => truth.run(&remedy(&told[0].what)).await.unwrap(),
+        }
+        let plan = old.plan().await.unwrap().to_string();
+        assert!(!plan.contains("which the model lacks"), "{plan}");
+        let players = old.collection::<OldPlayer>().unwrap();
+        assert_eq!(players.count(strata::Query::new()).await.unwrap(), 3);
+        old.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_may_make_nothing_asks_for_every_trigger() {
     for truth in Truth::both().await {
         open(&truth).await.close().await.unwrap();
