@@ -26,7 +26,8 @@ pub struct ReencryptProgress {
     pub done: u64,
     /// Records of the table. Others may write some meanwhile.
     pub total: u64,
-    /// Records that were met and could not be decrypted, as their key is missing or they were tampered with. They stay as they are.
+    /// Records that cannot be decrypted, and stay as they are. A run counts those that it has met; [`progress`](Reencrypt::progress) counts those whose key the store
+    /// was not given, and cannot tell whether the others were tampered with.
     pub unreadable: u64,
     /// Records that were met and that the truth did not take with their new blind index, as another record has the same: a field became `unique`, or was written twice
     /// while instances had different index keys. They stay as they are.
@@ -136,7 +137,7 @@ impl<'a, T: Schema> Reencrypt<'a, T> {
         pipeline.call("reencrypt", pipeline.reencrypt(self.options)).await
     }
 
-    /// How far earlier runs and writes have come, without doing more.
+    /// How far earlier runs and writes have come, without doing more, and how many records have a value of a key that the store was not given.
     ///
     /// # Errors
     ///

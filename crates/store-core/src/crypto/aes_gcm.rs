@@ -34,6 +34,10 @@ impl Aes256Gcm {
         Aes256Gcm { key: key.clone() }
     }
 
+    pub(super) fn key(&self) -> &[u8] {
+        self.key.bytes()
+    }
+
     fn cipher(&self) -> Result<LessSafeKey> {
         let key = UnboundKey::new(&AES_256_GCM, self.key.bytes());
         key.map(LessSafeKey::new).map_err(|_| Error::new(ErrorKind::Internal, "AES-256-GCM does not take a key of 32 bytes"))

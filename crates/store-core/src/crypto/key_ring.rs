@@ -1,5 +1,6 @@
 //! Several keys at once, so that one can take the place of another.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -35,8 +36,10 @@ pub struct KeyRing {
     primary: u32,
     encryptors: BTreeMap<u32, Arc<dyn Encryptor>>,
     index_key: Option<EncryptionKey>,
-    /// The first number that was given twice.
-    twice: Option<u32>,
+    /// Those of [`encryptors`](Self::encryptors) whose keys can be compared.
+    known: Vec<(u32, Arc<Aes256Gcm>)>,
+    /// What is wrong with the first key that should not have been given.
+    problem: Option<String>,
 }
 
 impl KeyRing {
@@ -47,11 +50,11 @@ impl KeyRing {
 
     /// A ring with an encryptor of the program's own.
     pub fn with_primary(number: u32, encryptor: impl Encryptor) -> Self {
-        let ring = KeyRing { primary: number, encryptors: BTreeMap::new(), index_key: None, twice: None };
+        let ring = KeyRing { primary: number, encryptors: BTreeMap::new(), index_key: None, known: Vec::new(), problem: None };
         ring.with_encryptor(number, encryptor)
     }
 
-    /// Adds a key that decrypts what was encrypted with it. A number stands for one key for ever: a store refuses a ring with two of one number.
+    /// Adds a key that decrypts what was encrypted with it. A number stands for one key for ever: a store refuses a ring with two of one number, or with one of two.
     #[must_use]
     pub fn with_key(self, number: u32, key: EncryptionKey) -> Self {
         self.with_encryptor(number, Aes256Gcm::new(&key))
@@ -60,13 +63,29 @@ impl KeyRing {
     /// Adds an encryptor of the program's own, which decrypts what was encrypted with it.
     #[must_use]
     pub fn with_encryptor(mut self, number: u32, encryptor: impl Encryptor) -> Self {
-        if self.encryptors.insert(number, Arc::new(encryptor)).is_some() {
-            self.twice = self.twice.or(Some(number));
-        }
+        let encryptor = Arc::new(encryptor);
+        let any: Arc<dyn Any + Send + Sync> = encryptor.clone();
+        let known = any.downcast::<Aes256Gcm>().ok();
+        let same = known.as_ref().and_then(|known| self.known.iter().find(|(_, other)| other.key() == known.key()));
+        let problem = if self.encryptors.contains_key(&number) {
+            Some(format!(
+                "two encryption keys have the number {number}; give one of them another, and keep the numbers of keys that are in use"
+            ))
+        } else {
+            same.map(|(other, _)| {
+                format!(
+                    "the encryption keys with the numbers {other} and {number} are the same key; make another with `openssl rand -hex 32`, or leave out the number \
+                     that nothing was encrypted with"
+                )
+            })
+        };
+        self.problem = self.problem.or(problem);
+        self.known.extend(known.map(|known| (number, known)));
+        self.encryptors.insert(number, encryptor);
         self
     }
 
-    /// Gives the key of blind indexes, which needs to be another one than those that encrypt. It stays when those change.
+    /// Gives the key of blind indexes, which needs to be another one than those that encrypt: a store refuses a ring where it is not. It stays when those change.
     #[must_use]
     pub fn with_index_key(mut self, key: EncryptionKey) -> Self {
         self.index_key = Some(key);
@@ -89,10 +108,9 @@ impl KeyRing {
 
     /// What is wrong with it, if something is.
     pub(super) fn problem(&self) -> Option<String> {
-        let number = self.twice?;
-        Some(format!(
-            "two encryption keys have the number {number}; give one of them another, and keep the numbers of keys that are in use"
-        ))
+        let is_index = |(_, key): &(u32, Arc<Aes256Gcm>)| self.index_key.as_ref().is_some_and(|index| key.key() == index.bytes());
+        let message = "the key of blind indexes is one of those that encrypt; make another with `openssl rand -hex 32`";
+        self.problem.clone().or_else(|| self.known.iter().any(is_index).then(|| message.to_owned()))
     }
 
     /// Reads the text of a ring, or says what is wrong without showing any of it.
@@ -100,7 +118,6 @@ impl KeyRing {
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
         let entries = lines.flat_map(|line| line.split([',', ' ', '\t'])).filter(|entry| !entry.is_empty());
         let (mut ring, mut index_key): (Option<KeyRing>, Option<EncryptionKey>) = (None, None);
-        let mut given: Vec<EncryptionKey> = Vec::new();
         for (position, entry) in (1..).zip(entries) {
             let Some((name, key)) = entry.split_once('=') else {
                 return Err(format!("entry {position} of the encryption keys is not `number=key` or `index=key`; write it so"));
@@ -117,27 +134,19 @@ impl KeyRing {
                     "entry {position} of the encryption keys begins neither with a number nor with `index`; number the keys from 1 up"
                 ));
             };
-            given.push(key.clone());
             ring = Some(match ring {
                 Some(ring) => ring.with_key(number, key),
                 None => KeyRing::new(number, key),
             });
         }
-        if index_key.as_ref().is_some_and(|index| given.iter().any(|key| key.bytes() == index.bytes())) {
-            return Err("the key of blind indexes is one of those that encrypt; make another with `openssl rand -hex 32`".to_owned());
-        }
         let ring = ring.ok_or("there is no encryption key; write `1=` and 64 hexadecimal digits, as `openssl rand -hex 32` prints them")?;
-        match ring.problem() {
-            Some(problem) => Err(problem),
-            None => Ok(KeyRing { index_key, ..ring }),
-        }
+        let ring = KeyRing { index_key, ..ring };
+        ring.problem().map_or(Ok(ring), Err)
     }
 
     /// What every ciphertext of the key that encrypts begins with.
     pub(super) fn header(&self) -> [u8; HEADER_LENGTH] {
-        let mut header = [FORMAT; HEADER_LENGTH];
-        header[1..].copy_from_slice(&self.primary.to_be_bytes());
-        header
+        header_of(self.primary)
     }
 
     /// Encrypts with the primary key, for a place.
@@ -176,6 +185,13 @@ impl KeyRing {
             ))
         })
     }
+}
+
+/// What every ciphertext of a key begins with.
+pub(super) fn header_of(number: u32) -> [u8; HEADER_LENGTH] {
+    let mut header = [FORMAT; HEADER_LENGTH];
+    header[1..].copy_from_slice(&number.to_be_bytes());
+    header
 }
 
 /// The number of the key that a ciphertext was made with.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::blind::BlindIndex;
-use super::key_ring::KeyRing;
+use super::key_ring::{KeyRing, header_of};
 use super::plaintext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::key_text;
@@ -232,6 +232,11 @@ impl Sealer {
     /// What every ciphertext of the key that encrypts now begins with.
     pub(crate) fn header(&self) -> Vec<u8> {
         self.keys.header().to_vec()
+    }
+
+    /// What the ciphertexts of each key begin with; never none.
+    pub(crate) fn known_headers(&self) -> Vec<Vec<u8>> {
+        self.keys.numbers().map(|number| header_of(number).to_vec()).collect()
     }
 
     /// The number of the key that encrypts now.

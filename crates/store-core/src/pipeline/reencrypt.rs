@@ -48,7 +48,7 @@ impl<T: Schema> Pipeline<T> {
     /// Encrypts what is encrypted with another key than the primary one, in the order of the keys.
     pub(crate) async fn reencrypt(self: &Arc<Self>, mut options: Options<'_>) -> Result<ReencryptProgress> {
         self.check_no_conflict_with_pending()?;
-        let mut progress = self.reencrypt_progress().await?;
+        let mut progress = self.renewed_so_far().await?;
         let filter = self.needing(options.everything)?;
         if options.everything {
             progress.done = progress.total.saturating_sub(self.count(Some(filter.clone()), &Freshness::Strong).await?);
@@ -98,11 +98,29 @@ impl<T: Schema> Pipeline<T> {
         }
         // Those that others wrote meanwhile are of whichever key these have.
         let ReencryptProgress { unreadable, refused, last_key, .. } = progress;
-        Ok(ReencryptProgress { unreadable, refused, last_key, ..self.reencrypt_progress().await? })
+        Ok(ReencryptProgress { unreadable, refused, last_key, ..self.renewed_so_far().await? })
+    }
+
+    /// As [`renewed_so_far`](Self::renewed_so_far), and how many have a value of a key that the ring lacks.
+    pub(crate) async fn reencrypt_progress(&self) -> Result<ReencryptProgress> {
+        let sealer = self.sealer()?;
+        let headers = sealer.known_headers();
+        let places = (1..=headers.len()).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ");
+        let unknown = sealer.positions().map(|(position, _)| {
+            let sql = format!("{} NOT IN ({places})", self.header_of(position, headers[0].len()));
+            Filter::Raw { sql, params: headers.iter().map(|header| Value::Bytes(header.clone().into())).collect() }
+        });
+        let unreadable = self.count(Some(Filter::Any(unknown.collect())), &Freshness::Strong).await?;
+        Ok(ReencryptProgress { unreadable, ..self.renewed_so_far().await? })
+    }
+
+    /// The beginning of what is stored in a column, in SQL. Names are quoted alike in both databases.
+    fn header_of(&self, position: usize, length: usize) -> String {
+        format!("substr({}, 1, {length})", Dialect::Postgres.quote(self.schema.definition().columns()[position].name))
     }
 
     /// How many records are encrypted with the primary key alone.
-    pub(crate) async fn reencrypt_progress(&self) -> Result<ReencryptProgress> {
+    async fn renewed_so_far(&self) -> Result<ReencryptProgress> {
         let left = self.count(Some(self.needing(false)?), &Freshness::Strong).await?;
         let total = self.count(None, &Freshness::Strong).await?;
         Ok(ReencryptProgress {
@@ -142,8 +160,8 @@ impl<T: Schema> Pipeline<T> {
                 reasons.push(!Filter::IsNull { column: name.into() });
                 continue;
             }
-            // Names are quoted alike in both databases, and NULL answers neither yes nor no.
-            let sql = format!("substr({}, 1, {}) <> $1", Dialect::Postgres.quote(name), header.len());
+            // NULL answers neither yes nor no.
+            let sql = format!("{} <> $1", self.header_of(position, header.len()));
             reasons.push(Filter::Raw { sql, params: vec![Value::Bytes(header.clone().into())] });
             if let Some(blind) = blind {
                 reasons.push((!Filter::IsNull { column: name.into() }).and(Filter::IsNull { column: columns[blind].name.into() }));

@@ -34,6 +34,7 @@ fn what_is_no_ring_is_refused_without_showing_it() {
         (format!("-1={key}"), "begins neither"),
         (format!("1={key},1={key}"), "two encryption keys have the number 1"),
         (format!("1={key},index={key},index={key}"), "`index` twice"),
+        (format!("2={},1={key},3={key}", digits('c')), "the numbers 1 and 3 are the same key"),
         (format!("2={},1={key},index={key}", digits('c')), "the key of blind indexes is one of those that encrypt"),
     ] {
         let error = text.parse::<KeyRing>().unwrap_err();
@@ -45,6 +46,22 @@ fn what_is_no_ring_is_refused_without_showing_it() {
         let error = EncryptionKey::from_bytes(&vec![7; length]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
         assert!(error.to_string().contains(&format!("32 bytes, this one {length}")), "{error}");
+    }
+}
+
+#[test]
+fn a_ring_of_the_program_s_own_is_held_to_the_same() {
+    let key = |byte| EncryptionKey::from_bytes(&[byte; 32]).unwrap();
+    let ring = KeyRing::new(1, key(1)).with_key(2, key(2)).with_index_key(key(3));
+    assert_eq!(ring.problem(), None);
+    for (ring, told) in [
+        (ring.clone().with_key(7, key(2)), "the numbers 2 and 7 are the same key"),
+        (ring.clone().with_encryptor(7, crate::Aes256Gcm::new(&key(1))), "the numbers 1 and 7 are the same key"),
+        (ring.clone().with_index_key(key(2)), "the key of blind indexes is one of those that encrypt"),
+        (KeyRing::new(1, key(1)).with_index_key(key(3)).with_key(2, key(3)), "the key of blind indexes is one of those that encrypt"),
+    ] {
+        let problem = ring.problem().unwrap();
+        assert!(problem.contains(told), "{problem}");
     }
 }
 
