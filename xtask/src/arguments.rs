@@ -25,6 +25,8 @@ cargo xtask prove interleavings
     Runs flights, fences, shelves and whole pipelines under a hundred thousand interleavings each.
 cargo xtask prove journal
     Crashes the journal's disk, simulated, at every operation of two thousand random runs.
+cargo xtask prove nonces
+    Writes a million encrypted fields through a store, and looks for a nonce that comes twice.
 cargo xtask prove queries [--operations N]
     Two instances write at random, on SQLite and on PostgreSQL; each cached search is compared with SQL.
     100,000 operations each unless told otherwise.
@@ -71,6 +73,8 @@ pub(crate) enum Proof {
     Interleavings,
     /// The crashes of the journal's disk.
     Journal,
+    /// The nonces of a million encryptions.
+    Nonces,
     /// Cached searches beside SQL, with so many operations.
     Queries(u64),
 }
@@ -144,9 +148,10 @@ fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
         Some("model") => without_options(arguments, Proof::Model),
         Some("interleavings") => without_options(arguments, Proof::Interleavings),
         Some("journal") => without_options(arguments, Proof::Journal),
+        Some("nonces") => without_options(arguments, Proof::Nonces),
         Some("queries") => parse_operations(arguments).map(|operations| Task::Prove(Proof::Queries(operations))),
         Some("--help" | "-h") => Ok(Task::Help),
-        _ => bail!("`prove` needs to know what: `soak`, `kill`, `model`, `interleavings`, `journal` or `queries`\n\n{HELP}"),
+        _ => bail!("`prove` needs to know what: `soak`, `kill`, `model`, `interleavings`, `journal`, `nonces` or `queries`\n\n{HELP}"),
     }
 }
 
@@ -246,6 +251,7 @@ mod tests {
         assert_eq!(parse_line("").unwrap(), Task::Help);
         assert_eq!(parse_line("prove interleavings").unwrap(), Task::Prove(Proof::Interleavings));
         assert_eq!(parse_line("prove journal").unwrap(), Task::Prove(Proof::Journal));
+        assert_eq!(parse_line("prove nonces").unwrap(), Task::Prove(Proof::Nonces));
         let options = ["--runs", "10"].map(str::to_owned).to_vec();
         assert_eq!(parse_line("prove kill --runs 10").unwrap(), Task::Prove(Proof::Kill(options)));
         assert_eq!(parse_line("prove queries").unwrap(), Task::Prove(Proof::Queries(100_000)));

@@ -25,6 +25,9 @@ const JOURNAL: [&str; 6] = ["test", "--release", "-p", "store-log", "--lib", "te
 /// Those that compare cached searches with SQL.
 const QUERIES: [&str; 8] = ["test", "--release", "-p", "store-testkit", "--all-features", "--test", "store", "cached_queries::random"];
 
+/// Those that look for a nonce that comes twice.
+const NONCES: [&str; 8] = ["test", "--release", "-p", "store-testkit", "--all-features", "--test", "store", "encryption::nonces"];
+
 /// Runs a proof with its own output: in release, but for the kills, whose debug assertions count for more than speed.
 pub(crate) fn run(proof: &Proof) -> Result<()> {
     let command = match proof {
@@ -52,6 +55,12 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
             expect_tests(&JOURNAL, &[])?;
             let mut command = cargo(&JOURNAL);
             command.args(["--", "--nocapture"]).env("STRATA_CRASHES", "2000");
+            command
+        }
+        Proof::Nonces => {
+            expect_tests(&NONCES, &[])?;
+            let mut command = cargo(&NONCES);
+            command.args(["--", "--nocapture"]).env("STRATA_ENCRYPTED_WRITES", "1000000");
             command
         }
         Proof::Queries(operations) => return queries(*operations),

@@ -2,6 +2,8 @@
 
 mod builds;
 mod everywhere;
+mod nonces;
+mod pending;
 mod places;
 mod queries;
 mod rotation;

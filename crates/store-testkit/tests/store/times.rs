@@ -3,7 +3,7 @@
 use strata::mem::MemTier;
 use strata::{Collection, Store};
 
-use super::stacks::sqlite;
+use super::stacks::{open_sqlite, sqlite};
 
 /// Nanoseconds since 1970, and what a tier keeps of them.
 const MOMENTS: [(i128, i128); 4] = [
@@ -16,7 +16,7 @@ const MOMENTS: [(i128, i128); 4] = [
 macro_rules! times {
     ($($module:ident $time:ty, $of_nanoseconds:expr, $ends:expr;)*) => {$(
         mod $module {
-            use strata::{ErrorKind, Query, Role, Schema, params};
+            use strata::{ErrorKind, Query, Role, Schema, Timestamp, params};
 
             use super::*;
 
@@ -96,6 +96,33 @@ macro_rules! times {
                     }
                 }
                 events.search(Query::new()).await.unwrap();
+            }
+
+            /// The same table as a program with another type of time fills it.
+            #[derive(Debug, Clone, PartialEq, Schema)]
+            #[schema(name = "event")]
+            struct Wider {
+                #[schema(primary_key)]
+                id: i64,
+                at: Timestamp,
+                until: Option<Timestamp>,
+                #[schema(auto_now)]
+                touched: Timestamp,
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn what_lies_beyond_the_range_of_the_type_is_an_error() {
+                let (directory, tier) = sqlite().await;
+                let wider = Store::builder().tier(tier).schema::<Wider>().build().await.unwrap();
+                let now = Timestamp::from_microseconds(0).unwrap();
+                let last = Wider { id: 1, at: now, until: Some(Timestamp::MAX), touched: now };
+                wider.collection::<Wider>().unwrap().set(last).await.unwrap();
+                let builder = Store::builder().near(MemTier::new()).tier(store_testkit::ModelRecords::new()).tier(open_sqlite(&directory).await);
+                let events: Collection<Event> = builder.schema::<Event>().build().await.unwrap().collection().unwrap();
+                for error in [events.get(1).await.unwrap_err(), events.search(Query::new()).await.unwrap_err()] {
+                    assert_eq!((error.kind(), error.column()), (ErrorKind::DecodeFailed, Some("until")), "{error}");
+                    assert!(error.to_string().contains("the stored time lies outside"), "{error}");
+                }
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use store_testkit::servers::{RedisOptions, RedisServer};
 use store_testkit::{Fault, Operation};
 use strata::facet::NearTier;
-use strata::{Collection, ErrorKind, KeyRing, OnConflict, Query, Role, SchemaOptions, StoreBuilder};
+use strata::mem::MemTier;
+use strata::redis::{RedisConfig, RedisTier};
+use strata::{Collection, ErrorKind, KeyRing, OnConflict, Query, Role, SchemaOptions, Store, StoreBuilder};
 use tempfile::TempDir;
 
+use super::super::coherence::until;
 use super::super::models::City;
-use super::super::stacks::{Bench, FaultyBench, Models, Stack};
+use super::super::stacks::{Bench, FaultyBench, Models, Stack, open_sqlite};
 use super::{Behind, Encrypted, Patient, behind, key, on_encrypted, patient, patients, ring, secret};
 
 const RECORDS: usize = 60;
@@ -210,6 +214,16 @@ async fn what_cannot_be_decrypted_is_left_and_told() {
     assert_eq!((progress.done, progress.total, progress.unreadable, progress.is_complete()), (59, 60, 1, false));
     let progress = patients(&next).reencrypt().everything().chunk(4).rows_per_second(1_000_000).run().await.unwrap();
     assert_eq!((progress.done, progress.total, progress.unreadable, progress.is_complete()), (59, 60, 1, false));
+    assert_eq!(patients(&next).reencrypt().progress().await.unwrap().unreadable, 0, "all are of keys that it has");
+
+    // Without the first key, and with a ring that has only another one.
+    bench.run_on_sqlite("UPDATE patient SET diagnosis = NULL WHERE id = 'p06'");
+    for (number, unreadable) in [(2, 1), (3, 60)] {
+        let lacking = KeyRing::new(number, key(2)).with_index_key(key(99));
+        let lacking = bench.another_with(&Encrypted::new(lacking)).await;
+        let progress = patients(&lacking).reencrypt().progress().await.unwrap();
+        assert_eq!((progress.total, progress.unreadable), (60, unreadable), "{progress:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,6 +290,55 @@ async fn a_run_outlasts_what_passes_and_no_more() {
     assert_eq!((progress.done, progress.unreadable, progress.is_complete()), (5, 1, false));
     faults.next(Operation::Begin, Fault::FailBefore(ErrorKind::AccessDenied));
     assert_eq!(patients.reencrypt().everything().run().await.unwrap_err().kind(), ErrorKind::AccessDenied);
+}
+
+/// Redis comes back with the ciphertexts of the first key that it had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_missed_of_a_run_is_believed_by_nobody() {
+    const LIMIT: Duration = Duration::from_millis(300);
+    let mut server = RedisServer::start(&RedisOptions { append_only: true, ..RedisOptions::default() }).unwrap();
+    let directory = TempDir::new().unwrap();
+    let config = RedisConfig::from_url(&server.url()).unwrap();
+    let config = config.with_read_timeout(LIMIT).with_write_timeout(LIMIT).with_dial_timeout(LIMIT);
+    let open = async |keys: KeyRing| {
+        let redis = RedisTier::connect_lazily(config.clone()).unwrap();
+        let builder = Store::builder().near(MemTier::new()).tier(redis).tier(open_sqlite(&directory).await);
+        let builder = builder.configure(|settings| settings.breaker.cool_down = Duration::from_millis(50));
+        builder.schema::<Patient>().encryption(keys).build().await.unwrap()
+    };
+    let ids: Vec<String> = (0..8).map(|number| format!("p{number}")).collect();
+    let versions = async |store: &Store, role| {
+        let mut versions = Vec::new();
+        for id in &ids {
+            let found = patients(store).from(role).get(&**id).await.unwrap().unwrap();
+            assert_eq!(found.diagnosis, patient(id).diagnosis);
+            versions.push(found.version());
+        }
+        versions
+    };
+    let old = open(ring(1)).await;
+    patients(&old).import(ids.iter().map(|id| patient(id))).run().await.unwrap();
+    until("Redis has all of them", async || {
+        let hits = old.stats().l2_hits;
+        versions(&old, Role::Shared).await;
+        old.stats().l2_hits - hits == 8
+    })
+    .await;
+    let before = versions(&old, Role::Truth).await;
+
+    let next = open(ring(2)).await;
+    server.kill().unwrap();
+    let progress = patients(&next).reencrypt().chunk(3).run().await.unwrap();
+    assert!(progress.is_complete(), "{progress:?}");
+    let after = versions(&next, Role::Truth).await;
+    assert!(before.iter().zip(&after).all(|(before, after)| before < after));
+    assert_eq!(versions(&next, Role::Shared).await, after);
+    server.restart().unwrap();
+    // One that has seen it, one that knows both keys and nothing else, and one that could not even open what Redis has.
+    let alone = KeyRing::new(2, key(2)).with_index_key(key(99));
+    for store in [&next, &open(ring(2)).await, &open(alone).await] {
+        assert_eq!(versions(store, Role::Shared).await, after);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
