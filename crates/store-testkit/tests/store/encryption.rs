@@ -7,6 +7,7 @@ mod pending;
 mod places;
 mod queries;
 mod rotation;
+mod told;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

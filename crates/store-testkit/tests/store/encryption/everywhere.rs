@@ -12,7 +12,7 @@ use super::super::stacks::{Bench, Models, Stack, bytes_of_files};
 use super::{Badge, Behind, Encrypted, Patient, badge, behind, patient, patients, ring};
 
 /// Writes patients in every way, and reads them in every way that fills a cache.
-async fn write_everything(store: &Store) {
+pub(super) async fn write_everything(store: &Store) {
     let patients = patients(store);
     patients.set(patient("set")).await.unwrap();
     patients.set_many([patient("many-1"), patient("many-2")]).await.unwrap();
@@ -67,7 +67,7 @@ fn traces() -> Vec<Vec<u8>> {
 }
 
 /// Looks for secrets in what a place holds, which is shown to hold what is none.
-fn assert_no_secret(place: &str, content: &[u8], marker: &str) {
+pub(super) fn assert_no_secret(place: &str, content: &[u8], marker: &str) {
     let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes();
     let holds = |part: &[u8]| content.windows(part.len()).any(|window| window == part);
     assert!(holds(marker.as_bytes()), "{place} lacks {marker}, so that this test would prove nothing");
