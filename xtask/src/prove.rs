@@ -23,10 +23,10 @@ const MODEL: [&str; 6] = ["test", "--release", "-p", "store-core", "--lib", "coh
 const JOURNAL: [&str; 6] = ["test", "--release", "-p", "store-log", "--lib", "tests::crashes"];
 
 /// Those that compare cached searches with SQL.
-const QUERIES: [&str; 8] = ["test", "--release", "-p", "store-testkit", "--all-features", "--test", "store", "cached_queries::random"];
+const QUERIES: [&str; 7] = ["test", "--release", "-p", "store-tests", "--test", "reads", "cached_queries::random"];
 
 /// Those that look for a nonce that comes twice.
-const NONCES: [&str; 8] = ["test", "--release", "-p", "store-testkit", "--all-features", "--test", "store", "encryption::nonces"];
+const NONCES: [&str; 7] = ["test", "--release", "-p", "store-tests", "--test", "schemas", "encryption::nonces"];
 
 /// Runs a proof with its own output: in release, but for the kills, whose debug assertions count for more than speed.
 pub(crate) fn run(proof: &Proof) -> Result<()> {

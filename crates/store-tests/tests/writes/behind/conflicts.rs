@@ -1,0 +1,151 @@
+//! Two instances that write one record.
+
+use strata::{Acknowledge, Collection, Error, ErrorKind, OnConflict, Store};
+
+use super::{Bench, acknowledged_by, level, on_truths, players, truth};
+use store_tests::models::{Player, player};
+
+/// An instance that deals so with conflicts, and another; both have the record in memory.
+async fn instances(bench: &Bench, on_conflict: OnConflict<Player>) -> (Store, Store) {
+    let store = bench.try_open("a", |builder| builder.schema_with::<Player>(|options| _ = options.on_conflict(on_conflict)));
+    let (store, other) = (store.await.0.unwrap(), bench.open_with("b", acknowledged_by(Acknowledge::Truth)).await.0);
+    players(&other).set_many([player("a", 1), player("b", 1)]).await.unwrap();
+    // News of the write may void a read that fills memory.
+    while !["a", "b"].iter().all(|id| players(&store).peek(*id).is_some()) {
+        assert_eq!((level(&players(&store), "a").await, level(&players(&store), "b").await), (Some(1), Some(1)));
+    }
+    (store, other)
+}
+
+async fn write(players: &Collection<Player>, level: i64) {
+    players.set(player("a", level)).await.unwrap();
+}
+
+async fn a_rejected_write_becomes_a_dead_letter(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::Reject).await;
+    write(&players(&store), 2).await;
+    players(&store).delete("b").await.unwrap();
+    write(&players(&other), 10).await;
+    players(&other).set(player("b", 10)).await.unwrap();
+    write(&players(&store), 3).await;
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await), (Some(10), Some(10)));
+    assert_eq!((level(&players(&store), "a").await, level(&players(&store), "b").await), (Some(10), Some(10)), "nothing is pending");
+    let letters = store.dead_letters().of::<Player>().list(None, 10).await.unwrap();
+    assert_eq!(letters.len(), 2, "of the key, not of each write");
+    assert!(letters[1].error.contains("based on version"), "{}", letters[1].error);
+    // A retry is meant, whatever is there by now.
+    store.dead_letters().retry(&letters[1]).await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(3));
+    assert_eq!(store.dead_letters().retry(&letters[1]).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+async fn the_last_flush_may_win(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::LastFlushWins).await;
+    write(&players(&store), 2).await;
+    players(&store).delete("b").await.unwrap();
+    write(&players(&other), 10).await;
+    players(&other).set(player("b", 10)).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await), (Some(2), None));
+    assert!(store.dead_letters().list(None, 10).await.unwrap().is_empty());
+}
+
+async fn a_function_may_merge(bench: &Bench) {
+    let merge = OnConflict::<Player>::merge(|conflict| match (conflict.pending, conflict.stored) {
+        (Some(pending), Some(stored)) => Some(Player { level: pending.level + stored.level, ..pending }),
+        (None, Some(stored)) if stored.level == 10 => Some(Player { level: 99, ..stored }),
+        (pending, _) => pending,
+    });
+    let (store, other) = instances(bench, merge).await;
+    write(&players(&store), 2).await;
+    players(&store).delete("b").await.unwrap();
+    write(&players(&other), 10).await;
+    players(&other).set(player("b", 10)).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await), (Some(12), Some(99)));
+    // What was deleted meanwhile is absent for the function.
+    write(&players(&store), 3).await;
+    players(&other).delete("a").await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, level(&players(&store), "a").await), (Some(3), Some(3)));
+}
+
+async fn a_merge_that_panics_or_changes_the_key_loses_nothing(bench: &Bench) {
+    let merge = OnConflict::<Player>::merge(|conflict| match conflict.pending {
+        Some(pending) if pending.id == "a" => panic!("as the test wants"),
+        pending => pending.map(|pending| Player { id: "z".into(), ..pending }),
+    });
+    let (store, other) = instances(bench, merge).await;
+    players(&store).set_many([player("a", 2), player("b", 2), player("c", 2)]).await.unwrap();
+    players(&other).set_many([player("a", 10), player("b", 10)]).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await, truth(&other, "c").await), (Some(10), Some(10), Some(2)));
+    assert_eq!(store.dead_letters().list(None, 10).await.unwrap().len(), 2);
+}
+
+async fn a_write_of_what_memory_does_not_know_is_unconditional(bench: &Bench) {
+    let (store, other) = (bench.open("a").await, bench.open_with("b", acknowledged_by(Acknowledge::Truth)).await.0);
+    write(&players(&other), 1).await;
+    write(&players(&store), 2).await;
+    write(&players(&other), 3).await;
+    store.flush().await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(2));
+}
+
+async fn what_memory_knew_survives_a_kill(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::Reject).await;
+    write(&players(&store), 2).await;
+    write(&players(&store), 3).await;
+    bench.copy("a", "after-a-kill");
+    write(&players(&other), 10).await;
+    let next = bench.open("after-a-kill").await;
+    next.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, level(&players(&next), "a").await), (Some(10), Some(10)));
+    assert_eq!(next.dead_letters().list(None, 10).await.unwrap().len(), 1);
+}
+
+async fn what_the_same_instance_wrote_meanwhile_is_no_conflict_after_a_kill(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::Reject).await;
+    let beside = players(&store);
+    let written = store.transaction(async |tx| {
+        // They come after the transaction, and are based on what memory held before it.
+        beside.set(player("a", 2)).await?;
+        beside.delete("b").await?;
+        tx.set(player("a", 5)).await?;
+        tx.update_where(Player::id().eq("b"), Player::level().set(5)).await
+    });
+    assert_eq!(written.await.unwrap(), ["b"]);
+    bench.copy("a", "after-a-kill");
+    let next = bench.open("after-a-kill").await;
+    next.flush().await.unwrap();
+    assert!(next.dead_letters().list(None, 10).await.unwrap().is_empty());
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await), (Some(2), None));
+}
+
+async fn a_transaction_that_was_rolled_back_leaves_conflicts_what_they_are(bench: &Bench) {
+    let (store, other) = instances(bench, OnConflict::Reject).await;
+    let beside = players(&store);
+    let given_up = store.transaction(async |tx| {
+        beside.set(player("a", 2)).await?;
+        tx.set(player("a", 5)).await?;
+        Err::<(), _>(Error::new(ErrorKind::Refused, "as the test wants"))
+    });
+    assert_eq!(given_up.await.unwrap_err().kind(), ErrorKind::Refused);
+    write(&players(&other), 10).await;
+    bench.copy("a", "after-a-kill");
+    let next = bench.open("after-a-kill").await;
+    next.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, next.dead_letters().list(None, 10).await.unwrap().len()), (Some(10), 1));
+}
+
+on_truths![
+    a_rejected_write_becomes_a_dead_letter,
+    the_last_flush_may_win,
+    a_function_may_merge,
+    a_merge_that_panics_or_changes_the_key_loses_nothing,
+    a_write_of_what_memory_does_not_know_is_unconditional,
+    what_memory_knew_survives_a_kill,
+    what_the_same_instance_wrote_meanwhile_is_no_conflict_after_a_kill,
+    a_transaction_that_was_rolled_back_leaves_conflicts_what_they_are,
+];
