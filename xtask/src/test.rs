@@ -70,14 +70,20 @@ fn tests_of_memory_alone() -> Step {
     Step::new("tests: mem", &arguments).shown()
 }
 
+/// More than there are cores, since many tests wait for a server or for a time to pass.
+fn threads(cores: usize) -> String {
+    (cores + cores.div_ceil(2)).to_string()
+}
+
 fn tests(filters: &[String], with_nextest: bool) -> Step {
     let names_package = filters.iter().any(|filter| filter.starts_with("-p") || filter.starts_with("--package"));
     let packages: &[&str] = match names_package {
         true => &[],
         false => &["--workspace"],
     };
+    let threads = threads(std::thread::available_parallelism().map_or(1, usize::from));
     let (runner, kinds): (&[&str], &[&str]) = match with_nextest {
-        true => (&["nextest", "run"], &[]),
+        true => (&["nextest", "run", "--test-threads", &threads], &[]),
         // Doctests are a step of their own, as nextest knows none.
         false => (&["test"], &["--lib", "--bins", "--tests", "--examples"]),
     };
@@ -115,7 +121,8 @@ mod tests {
     fn filters_reach_either_runner() {
         let filters = ["crash".to_owned()];
         let arguments = tests(&filters, true).arguments.join(" ");
-        assert_eq!(arguments, "nextest run --workspace --all-features --no-fail-fast crash");
+        assert!(arguments.starts_with("nextest run --test-threads "), "{arguments}");
+        assert!(arguments.ends_with(" --workspace --all-features --no-fail-fast crash"), "{arguments}");
         let arguments = tests(&filters, false).arguments.join(" ");
         assert!(arguments.starts_with("test --workspace"), "{arguments}");
         assert!(arguments.ends_with("--examples crash"), "{arguments}");
@@ -125,6 +132,11 @@ mod tests {
     fn a_named_package_replaces_the_workspace() {
         let filters = ["-p".to_owned(), "tier-pg".to_owned()];
         let arguments = tests(&filters, true).arguments.join(" ");
-        assert_eq!(arguments, "nextest run --all-features --no-fail-fast -p tier-pg");
+        assert!(arguments.ends_with(" --all-features --no-fail-fast -p tier-pg") && !arguments.contains("--workspace"), "{arguments}");
+    }
+
+    #[test]
+    fn tests_that_wait_leave_no_core_idle() {
+        assert_eq!([1, 2, 3, 8].map(threads), ["2", "3", "5", "12"]);
     }
 }
