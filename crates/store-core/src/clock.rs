@@ -34,17 +34,22 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Time that never goes back, since any fixed moment, for life times within the process.
     fn monotonic(&self) -> Duration;
 
-    /// [`monotonic`](Self::monotonic) as cheaply as the machine can tell it: never ahead of it, and behind it by at most a
-    /// [`coarse_tick`](Self::coarse_tick). Asked on each hit in memory.
+    /// [`monotonic`](Self::monotonic) as cheaply as the machine can tell it: never ahead of it, and behind it by as long as the machine's clock has not ticked, which
+    /// is milliseconds, or more where the machine stood still.
     fn coarse(&self) -> Duration {
         self.monotonic()
     }
 
-    /// How far [`coarse`](Self::coarse) may be behind.
-    fn coarse_tick(&self) -> Duration {
-        Duration::ZERO
+    /// Whether a time on the monotonic scale is still to come. Exact, and as cheap as [`coarse`](Self::coarse) while that time is more than half a second away.
+    /// Asked on each hit in memory.
+    fn is_ahead(&self, time: Duration) -> bool {
+        let coarse = self.coarse();
+        coarse < time && (coarse + LATEST_TICK < time || self.monotonic() < time)
     }
 }
+
+/// No tick is so late: a processor that runs while the one that keeps the time stands still has been seen to be behind by a tenth of this.
+const LATEST_TICK: Duration = Duration::from_millis(500);
 
 /// The machine's clocks.
 ///
@@ -83,12 +88,6 @@ impl Clock for SystemClock {
     fn coarse(&self) -> Duration {
         linux::duration(rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse))
     }
-
-    fn coarse_tick(&self) -> Duration {
-        static TICK: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
-        // Twice the resolution: the interrupt that moves the clock may come late.
-        *TICK.get_or_init(|| linux::duration(rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse)) * 2)
-    }
 }
 
 #[cfg(target_os = "linux")]
@@ -112,6 +111,35 @@ mod tests {
             let coarse = SystemClock.coarse();
             assert!(coarse <= SystemClock.monotonic());
             assert!(SystemClock.monotonic() - start < Duration::from_secs(10), "it stands still");
+        }
+    }
+
+    #[test]
+    fn what_is_ahead_is_told_exactly_however_late_the_tick_is() {
+        /// Its tick is late by 400 milliseconds.
+        #[derive(Debug)]
+        struct Late(Duration);
+
+        impl Clock for Late {
+            fn now(&self) -> SystemTime {
+                SystemTime::UNIX_EPOCH
+            }
+
+            fn monotonic(&self) -> Duration {
+                self.0
+            }
+
+            fn coarse(&self) -> Duration {
+                self.0 - Duration::from_millis(400)
+            }
+        }
+
+        let (now, nanosecond) = (Duration::from_secs(9), Duration::from_nanos(1));
+        for ahead in [nanosecond, Duration::from_millis(100), Duration::from_secs(3), Duration::MAX - now] {
+            assert!(Late(now).is_ahead(now + ahead), "{ahead:?}");
+        }
+        for over in [Duration::ZERO, nanosecond, Duration::from_millis(399), Duration::from_secs(3)] {
+            assert!(!Late(now).is_ahead(now - over), "{over:?}");
         }
     }
 }

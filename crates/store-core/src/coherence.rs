@@ -76,7 +76,7 @@ impl Coherence {
     /// Whether memory reflects every commit made longer than `bound` ago.
     pub(crate) fn is_fresh(&self, bound: Duration) -> bool {
         let Some(follower) = &self.follower else { return true };
-        follower.lease.holds(self.clock.coarse(), bound, self.clock.coarse_tick())
+        follower.lease.end(bound).is_some_and(|end| self.clock.is_ahead(end))
     }
 
     /// How long ago memory certainly reflected every commit.

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use reads::Answer;
 
+use crate::clock::Clock;
 use crate::flight::Flights;
 use crate::key::Key;
 use crate::record::Record;
@@ -181,14 +182,14 @@ impl<T: Schema> QueryCache<T> {
     }
 
     /// The answer of a query, and how many entries left because their time was over.
-    pub(crate) fn get(&self, key: &QueryKey, now: Duration) -> (Option<Kept<T>>, Turnover) {
+    pub(crate) fn get(&self, key: &QueryKey, clock: &dyn Clock) -> (Option<Kept<T>>, Turnover) {
         let mut state = self.lock();
         let state = &mut *state;
         if !state.echoes.is_empty() {
             return (None, Turnover::default());
         }
         let Some(entry) = state.entries.get_mut(key) else { return (None, Turnover::default()) };
-        if entry.end.is_some_and(|end| end <= now) {
+        if entry.end.is_some_and(|end| !clock.is_ahead(end)) {
             state.remove(key);
             return (None, Turnover { came: 0, left: 1 });
         }

@@ -8,7 +8,6 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::AddAssign;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -22,31 +21,6 @@ pub(crate) fn now() -> u64 {
 
 fn nanoseconds(time: Timespec) -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
-}
-
-/// How many reads began while the machine's tick was late, and by how much at most.
-static LATE: AtomicU64 = AtomicU64::new(0);
-static LATEST: AtomicU64 = AtomicU64::new(0);
-
-/// When a read begins, from which its bound counts: that is now, but where the machine has stood still and its clock has not ticked since, what the store can
-/// know of the time. A read of the latest has no bound to count.
-pub(crate) fn read_begins(promise: Promise) -> u64 {
-    let now = now();
-    if promise == Promise::Latest {
-        return now;
-    }
-    let tick = 2 * nanoseconds(rustix::time::clock_getres(ClockId::MonotonicCoarse));
-    let known = nanoseconds(rustix::time::clock_gettime(ClockId::MonotonicCoarse)) + tick;
-    if known < now {
-        LATE.fetch_add(1, Ordering::Relaxed);
-        LATEST.fetch_max(now - known, Ordering::Relaxed);
-    }
-    now.min(known)
-}
-
-/// What [`read_begins`] met in this process: how many reads, and by how much at most.
-pub(crate) fn late_reads() -> (u64, u64) {
-    (LATE.load(Ordering::Relaxed), LATEST.load(Ordering::Relaxed))
 }
 
 /// How fresh a read asked to be.
@@ -153,20 +127,15 @@ pub(crate) struct Stats {
     pub(crate) l1_hits: u64,
     pub(crate) l2_hits: u64,
     pub(crate) l3_hits: u64,
-    /// Reads that began while the machine's tick was late, and by how many nanoseconds at most.
-    pub(crate) late: u64,
-    pub(crate) latest: u64,
 }
 
 impl AddAssign for Stats {
     fn add_assign(&mut self, other: Self) {
-        let Stats { refused, l1_hits, l2_hits, l3_hits, late, latest } = other;
+        let Stats { refused, l1_hits, l2_hits, l3_hits } = other;
         self.refused += refused;
         self.l1_hits += l1_hits;
         self.l2_hits += l2_hits;
         self.l3_hits += l3_hits;
-        self.late += late;
-        self.latest = self.latest.max(latest);
     }
 }
 
@@ -213,9 +182,7 @@ impl Event {
             Event::Read { key, number, version, began, at, promise } => {
                 [3, key, number, version, began, at, u64::from(promise == Promise::Latest)]
             }
-            Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits, late, latest }) => {
-                [4, refused, l1_hits, l2_hits, l3_hits, late, latest]
-            }
+            Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits }) => [4, refused, l1_hits, l2_hits, l3_hits, 0, 0],
             Event::Failed => [5, 0, 0, 0, 0, 0, 0],
             Event::Invalidated { key, number, invalidation } => [6, key, number, invalidation.from, invalidation.to, 0, 0],
             Event::Lost(spell) => [7, spell.from, spell.to, 0, 0, 0, 0],
@@ -232,9 +199,7 @@ impl Event {
                 let promise = if promise == 0 { Promise::Bounded } else { Promise::Latest };
                 Event::Read { key, number, version, began, at, promise }
             }
-            [4, refused, l1_hits, l2_hits, l3_hits, late, latest] => {
-                Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits, late, latest })
-            }
+            [4, refused, l1_hits, l2_hits, l3_hits, ..] => Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits }),
             [5, ..] => Event::Failed,
             [6, key, number, from, to, ..] => Event::Invalidated { key, number, invalidation: Spell { from, to } },
             [7, from, to, ..] => Event::Lost(Spell { from, to }),
@@ -332,7 +297,7 @@ mod tests {
             Event::Invalidated { key: 1, number: 2, invalidation: Spell { from: 3, to: 4 } },
             Event::Lost(Spell { from: 1, to: 2 }),
             Event::WriteFailed { key: 1, number: 2, began: 3, at: 4 },
-            Event::Ended(Stats { refused: 1, l1_hits: 3, l2_hits: 4, l3_hits: 5, late: 6, latest: 7 }),
+            Event::Ended(Stats { refused: 1, l1_hits: 3, l2_hits: 4, l3_hits: 5 }),
             Event::Failed,
         ];
         let journal = Journal::create(&path).unwrap();

@@ -14,7 +14,7 @@ use strata::redis::{RedisConfig, RedisTier};
 use strata::{Collection, Freshness, Query, Record, Role, Schema, Store};
 
 use crate::arguments::Task;
-use crate::history::{Event, Journal, Kind, Promise, Spell, Stats, late_reads, now, read_begins};
+use crate::history::{Event, Journal, Kind, Promise, Spell, Stats, now};
 use crate::model::{BOUND, Item, Loaded, STATEMENT, Tagged};
 use crate::outside::Outside;
 use crate::{line, loaded};
@@ -89,14 +89,13 @@ impl Instance {
     pub(crate) async fn close(&self) -> Result<()> {
         let stats = self.store.stats();
         let (refused, l1_hits, l2_hits, l3_hits) = (stats.fills_refused, stats.l1_hits, stats.l2_hits, stats.l3_hits);
-        let (late, latest) = late_reads();
-        self.journal.write(Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits, late, latest }))?;
+        self.journal.write(Event::Ended(Stats { refused, l1_hits, l2_hits, l3_hits }))?;
         let _ = tokio::time::timeout(LIMIT, self.store.close()).await;
         Ok(())
     }
 
     pub(crate) async fn read(&self, key: u64, promise: Promise) -> Result<()> {
-        let began = read_begins(promise);
+        let began = now();
         match promised(&self.items, promise).read(key as i64).await {
             Ok(answer) => self.note(key, answer.as_ref().map(|answer| &answer.record), began, promise),
             Err(_) => self.fail().await,
@@ -105,7 +104,7 @@ impl Instance {
 
     /// Reads past memory.
     pub(crate) async fn read_shared(&self, keys: &[u64]) -> Result<()> {
-        let began = read_begins(Promise::Bounded);
+        let began = now();
         match self.items.from(Role::Shared).get_many(keys.iter().map(|key| *key as i64)).await {
             Ok(records) => keys.iter().zip(records).try_for_each(|(key, record)| self.note(*key, record.as_ref(), began, Promise::Bounded)),
             Err(_) => self.fail().await,
@@ -114,7 +113,7 @@ impl Instance {
 
     /// A search answers from the truth, and its side effect is on memory.
     pub(crate) async fn search(&self, query: Query<Item>) -> Result<()> {
-        let began = read_begins(Promise::Bounded);
+        let began = now();
         match self.items.search(query).await {
             Ok(found) => found.iter().try_for_each(|item| {
                 let (key, number) = (item.id.unsigned_abs(), item.number.unsigned_abs());
@@ -125,7 +124,7 @@ impl Instance {
     }
 
     pub(crate) async fn read_tagged(&self, items: &Collection<Tagged>, key: u64, promise: Promise) -> Result<()> {
-        let began = read_begins(promise);
+        let began = now();
         match promised(items, promise).get(key as i64).await {
             Ok(found) => self.note_number(Kind::Tagged, key, found.map(|found| found.number), began, promise),
             Err(_) => self.fail().await,
@@ -134,7 +133,7 @@ impl Instance {
 
     /// Reads past memory.
     pub(crate) async fn read_tagged_shared(&self, items: &Collection<Tagged>, keys: &[u64]) -> Result<()> {
-        let began = read_begins(Promise::Bounded);
+        let began = now();
         match items.from(Role::Shared).get_many(keys.iter().map(|key| *key as i64)).await {
             Ok(found) => keys.iter().zip(found).try_for_each(|(key, found)| {
                 self.note_number(Kind::Tagged, *key, found.map(|found| found.number), began, Promise::Bounded)
@@ -144,7 +143,7 @@ impl Instance {
     }
 
     pub(crate) async fn search_tagged(&self, items: &Collection<Tagged>, query: Query<Tagged>) -> Result<()> {
-        let began = read_begins(Promise::Bounded);
+        let began = now();
         match items.search(query).await {
             Ok(page) => page
                 .iter()
@@ -154,7 +153,7 @@ impl Instance {
     }
 
     pub(crate) async fn read_loaded(&self, key: u64, promise: Promise, source: &Arc<Outside>) -> Result<()> {
-        let began = read_begins(promise);
+        let began = now();
         let source = Arc::clone(source);
         let loader = move |known| async move {
             let loads = loaded::load(source, vec![(key as i64, known)]).await?;
@@ -167,7 +166,7 @@ impl Instance {
     }
 
     pub(crate) async fn read_loaded_many(&self, keys: &[u64], source: &Arc<Outside>) -> Result<()> {
-        let began = read_begins(Promise::Bounded);
+        let began = now();
         let source = Arc::clone(source);
         let loader = move |keys| loaded::load(Arc::clone(&source), keys);
         match self.loaded.get_or_load_many(keys.iter().map(|key| *key as i64), loader).await {

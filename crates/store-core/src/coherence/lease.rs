@@ -27,11 +27,13 @@ impl FreshnessLease {
         Some(now.saturating_sub(Duration::from_nanos(polled)))
     }
 
-    /// Whether memory reflects every commit made longer than `bound` ago, for a reader whose clock may be late by a tick.
-    pub(crate) fn holds(&self, now: Duration, bound: Duration, tick: Duration) -> bool {
-        let polled = self.polled.load(Ordering::Acquire);
-        let holds = || nanoseconds(now).saturating_add(nanoseconds(tick)) < (polled - 1).saturating_add(nanoseconds(bound));
-        polled != 0 && (holds() || Protection::Deadline.is_off())
+    /// Until when memory reflects every commit made longer than `bound` ago.
+    pub(crate) fn end(&self, bound: Duration) -> Option<Duration> {
+        let polled = self.polled.load(Ordering::Acquire).checked_sub(1)?;
+        if Protection::Deadline.is_off() {
+            return Some(Duration::MAX);
+        }
+        Some(Duration::from_nanos(polled).saturating_add(bound))
     }
 }
 
@@ -44,17 +46,13 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const TICK: Duration = Duration::from_millis(4);
-
     #[test]
-    fn a_lease_counts_from_when_the_poll_was_sent_and_ends_a_tick_early() {
+    fn a_lease_counts_from_when_the_poll_was_sent() {
         let lease = FreshnessLease::default();
-        assert!(!lease.holds(Duration::ZERO, SECOND, TICK), "nothing was polled yet");
-        assert_eq!(lease.age(SECOND), None);
+        assert_eq!((lease.end(SECOND), lease.age(SECOND)), (None, None), "nothing was polled yet");
         lease.renew(SECOND);
-        assert!(lease.holds(SECOND, SECOND, TICK));
-        assert!(lease.holds(SECOND * 2 - TICK * 2, SECOND, TICK));
-        assert!(!lease.holds(SECOND * 2 - TICK, SECOND, TICK));
+        assert_eq!(lease.end(SECOND), Some(SECOND * 2));
+        assert_eq!(lease.end(Duration::MAX), Some(Duration::MAX));
         assert_eq!(lease.age(SECOND * 3), Some(SECOND * 2));
     }
 

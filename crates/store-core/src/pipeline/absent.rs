@@ -89,7 +89,7 @@ impl<T: Schema> Pipeline<T> {
             return false;
         }
         let Some(absence) = self.absences.get(key) else { return false };
-        let counts = self.shared.settings.clock.coarse() < absence.end && self.fences.is_untouched(absence.fence);
+        let counts = self.shared.settings.clock.is_ahead(absence.end) && self.fences.is_untouched(absence.fence);
         if counts {
             self.counters().negative_hits.add(1);
         } else {

@@ -35,7 +35,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     fn is_live(&self, record: &Record<T>) -> bool {
-        record.expires().is_none_or(|end| self.shared.settings.clock.coarse() < end) && !self.is_invalidated(record)
+        record.expires().is_none_or(|end| self.shared.settings.clock.is_ahead(end)) && !self.is_invalidated(record)
     }
 
     /// Shows a live record of memory to `visit`, if memory is as fresh as the read wants.

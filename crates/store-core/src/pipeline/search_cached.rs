@@ -110,7 +110,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     fn look_up(&self, key: &QueryKey) -> Option<Kept<T>> {
-        let (kept, turnover) = self.queries.get(key, self.shared.settings.clock.coarse());
+        let (kept, turnover) = self.queries.get(key, &*self.shared.settings.clock);
         self.count_queries(turnover);
         kept
     }

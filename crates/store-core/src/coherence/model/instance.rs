@@ -139,14 +139,14 @@ impl Instance {
         Instance { place: Some(place), polled: Some(now), told: logged, ..instance }
     }
 
-    /// Whether memory may answer a read that asks for the bound. The clock that it looks at is as late as it may be.
+    /// Whether memory may answer a read that asks for the bound.
     pub(super) fn is_fresh(&self, now: u8) -> bool {
         let seconds = |ticks: u8| Duration::from_secs(ticks.into());
         let lease = FreshnessLease::default();
         if let Some(polled) = self.polled {
             lease.renew(seconds(polled));
         }
-        lease.holds(seconds(now - 1), seconds(BOUND), seconds(1))
+        lease.end(seconds(BOUND)).is_some_and(|end| seconds(now) < end)
     }
 
     pub(super) fn is_idle(&self) -> bool {
