@@ -9,6 +9,7 @@ mod distrusted;
 mod dropped;
 mod flights;
 mod instances;
+mod late_tick;
 mod model;
 mod neighbours;
 mod outside_writers;
