@@ -30,7 +30,7 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
         let expect_tests = || prove::expect_tests(&prove::INTERLEAVINGS, &[prove::EXPLORING]);
         runner.check("interleavings to explore", "cargo xtask prove interleavings", expect_tests)?;
         runner.run(&Step::new("interleavings", &prove::INTERLEAVINGS).variable(prove::EXPLORING.0, prove::EXPLORING.1).shown())?;
-        // With the features of the whole workspace, as for the tests: what those depend on is compiled by now.
+        // Both with the features of the whole workspace, so that what they depend on is compiled once.
         runner.run(&Step::new("soak", &["run", "--all-features", "--bin", "soak", "--", "--seconds", "10"]).shown())?;
         runner.run(&Step::new("kill", &["run", "--all-features", "--bin", "kill", "--", "--runs", "10"]).shown())?;
         let quickstart = ["run", "-p", "quickstart"];

@@ -40,15 +40,15 @@ pub trait Clock: Debug + Send + Sync + 'static {
         self.monotonic()
     }
 
-    /// Whether a time on the monotonic scale is still to come. Exact, and as cheap as [`coarse`](Self::coarse) while that time is more than half a second away.
-    /// Asked on each hit in memory.
+    /// Whether a time on the monotonic scale is still to come. As cheap as [`coarse`](Self::coarse) while that time is more than half a second away, and exact unless
+    /// [`coarse`](Self::coarse) is behind by more than that. Asked on each hit in memory.
     fn is_ahead(&self, time: Duration) -> bool {
         let coarse = self.coarse();
         coarse < time && (coarse + LATEST_TICK < time || self.monotonic() < time)
     }
 }
 
-/// No tick is so late: a processor that runs while the one that keeps the time stands still has been seen to be behind by a tenth of this.
+/// How late a tick may be without harm. On a virtual machine that was kept from its processors, 47 milliseconds have been seen.
 const LATEST_TICK: Duration = Duration::from_millis(500);
 
 /// The machine's clocks.
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ahead_is_told_exactly_however_late_the_tick_is() {
+    fn what_is_ahead_is_told_exactly_though_the_tick_is_late() {
         /// Its tick is late by 400 milliseconds.
         #[derive(Debug)]
         struct Late(Duration);

@@ -247,6 +247,15 @@ pub fn bytes_of_files(directory: &std::path::Path) -> Vec<u8> {
     bytes
 }
 
+/// Copies the files of a directory into a new one.
+pub fn copy_directory(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).expect("the copy can be made");
+    for file in std::fs::read_dir(from).expect("the directory can be read") {
+        let file = file.expect("the directory can be read");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("the file can be copied");
+    }
+}
+
 /// One more tier on a database file.
 pub async fn open_sqlite(directory: &TempDir) -> SqliteTier {
     let config = SqliteConfig::new(directory.path().join("store.db")).with_synchronous(Synchronous::Normal);

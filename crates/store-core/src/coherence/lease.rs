@@ -46,6 +46,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
     fn a_lease_counts_from_when_the_poll_was_sent() {
         let lease = FreshnessLease::default();

@@ -19,7 +19,7 @@ use strata::{Acknowledge, Collection, Role, Store, StoreBuilder, WriteBehind, Wr
 use tempfile::TempDir;
 
 use store_tests::models::{Account, City, Player};
-use store_tests::stacks::{self, postgres};
+use store_tests::stacks::{self, copy_directory, postgres};
 
 type Builder = StoreBuilder<MemTier>;
 
@@ -78,12 +78,7 @@ impl Bench {
 
     /// A copy of a journal, as a killed process would have left it.
     fn copy(&self, journal: &str, copy: &str) {
-        let (from, to) = (self.journals.path().join(journal), self.journals.path().join(copy));
-        std::fs::create_dir(&to).unwrap();
-        for file in std::fs::read_dir(from).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
+        copy_directory(&self.journals.path().join(journal), &self.journals.path().join(copy));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use strata::{Collection, ErrorKind, Freshness, MigrationSettings, Query, Schema, Settings, Timestamp};
+use strata::{Collection, ErrorKind, Freshness, MigrationSettings, Query, Schema, Settings, Store, Timestamp};
 use tokio_postgres::Client;
 
 use super::{Truth, client, tier};
@@ -61,6 +61,15 @@ struct Zoned {
 async fn partitions_of_events(client: &Client) -> Vec<String> {
     let text = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'event'::regclass ORDER BY 1";
     client.query(text, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// A database with the table of events, a store on it and another program's connection to it.
+async fn divided_events() -> (Truth, Store, Client) {
+    let (database, _) = postgres::open().await;
+    let client = client(&database).await;
+    let truth = Truth::Postgres(database);
+    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
+    (truth, store, client)
 }
 
 /// So many days from today, at a microsecond that no calendar rounds to.
@@ -161,11 +170,7 @@ async fn periods_to_come_are_made_and_rows_that_wait_for_them_are_moved() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_period_with_too_many_rows_in_the_default_partition_is_told_of() {
-    let (database, _) = postgres::open().await;
-    let truth = Truth::Postgres(database);
-    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
-    let Truth::Postgres(database) = &truth else { unreachable!() };
-    let client = client(database).await;
+    let (_truth, store, client) = divided_events().await;
     let tomorrow = partitions_of_events(&client).await.remove(1);
     client
         .batch_execute(&format!(
@@ -187,11 +192,7 @@ async fn a_period_with_too_many_rows_in_the_default_partition_is_told_of() {
 /// What the database computes of other columns is computed again where a row is moved to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_with_generated_columns_are_moved() {
-    let (database, _) = postgres::open().await;
-    let truth = Truth::Postgres(database);
-    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
-    let Truth::Postgres(database) = &truth else { unreachable!() };
-    let client = client(database).await;
+    let (_truth, store, client) = divided_events().await;
     let all = partitions_of_events(&client).await;
     let by_hand = "ALTER TABLE event ADD COLUMN length INT GENERATED ALWAYS AS (char_length(kind)) STORED";
     client.batch_execute(&format!("{by_hand}; DROP TABLE {}", all[1])).await.unwrap();
@@ -206,11 +207,7 @@ async fn rows_with_generated_columns_are_moved() {
 /// To move a row is to delete it and to insert it again, of which the action of a reference would make more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_somebody_refers_to_are_not_moved() {
-    let (database, _) = postgres::open().await;
-    let truth = Truth::Postgres(database);
-    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
-    let Truth::Postgres(database) = &truth else { unreachable!() };
-    let client = client(database).await;
+    let (_truth, store, client) = divided_events().await;
     let tomorrow = partitions_of_events(&client).await.remove(1);
     let by_hand = "CREATE TABLE guest (at TIMESTAMPTZ, id BIGINT, CONSTRAINT of_event FOREIGN KEY (at, id) REFERENCES event (at, id) ON DELETE CASCADE)";
     client.batch_execute(by_hand).await.unwrap();
@@ -232,11 +229,7 @@ async fn rows_that_somebody_refers_to_are_not_moved() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_without_end_covers_its_periods() {
-    let (database, _) = postgres::open().await;
-    let truth = Truth::Postgres(database);
-    let store = truth.builder().await.schema::<Event>().build().await.unwrap();
-    let Truth::Postgres(database) = &truth else { unreachable!() };
-    let client = client(database).await;
+    let (_truth, store, client) = divided_events().await;
     let made = partitions_of_events(&client).await;
     client
         .batch_execute(&format!(

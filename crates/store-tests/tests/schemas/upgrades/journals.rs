@@ -6,7 +6,7 @@ use strata::mem::MemTier;
 use strata::{Deferred, Role, Schema, Store, Upgrade, UpgradeError, WriteBehind, WriteMode};
 use tempfile::TempDir;
 
-use store_tests::stacks::{open_sqlite, sqlite};
+use store_tests::stacks::{copy_directory, open_sqlite, sqlite};
 
 #[derive(Debug, Clone, PartialEq, Schema)]
 #[schema(name = "squad")]
@@ -88,12 +88,7 @@ impl Servers {
 
     /// A copy of a journal, as a killed process would have left it.
     fn copy(&self, journal: &str, copy: &str) {
-        let (from, to) = (self.journals.path().join(journal), self.journals.path().join(copy));
-        std::fs::create_dir(&to).unwrap();
-        for file in std::fs::read_dir(from).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
+        copy_directory(&self.journals.path().join(journal), &self.journals.path().join(copy));
     }
 }
 
