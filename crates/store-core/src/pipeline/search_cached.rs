@@ -24,6 +24,14 @@ struct Cached<'a, T: Schema> {
     tags: &'a CallTags,
 }
 
+/// Whether a load first looks into memory: an earlier flight may have landed since its reader did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LookAgain {
+    Yes,
+    /// What memory keeps is too old for the reader.
+    No,
+}
+
 impl<T: Schema> Pipeline<T> {
     /// As [`search`](Self::search), from memory where it keeps the answer. Unless the caller shows versions, those of the records may be older than the records' own.
     pub(crate) async fn search_cached(
@@ -91,10 +99,10 @@ impl<T: Schema> Pipeline<T> {
         // What is told from here on forgets the flight. But it may have begun before something that a read has told since.
         let may_join = is_fresh && (self.queries.flights().join(&cached.key).is_none() || self.has_heard_what_was_told().await);
         if may_join {
-            let load = self.load_query(&cached)?;
+            let load = self.load_query(&cached, LookAgain::Yes)?;
             return self.queries.flights().run(self.shared.life.runtime(), cached.key.clone(), || load).await;
         }
-        self.load_query(&cached)?.await
+        self.load_query(&cached, LookAgain::No)?.await
     }
 
     /// What memory keeps of a query, if it is no older than what any read has shown.
@@ -123,7 +131,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Asks the primary, as a replica may lack what was heard before, and keeps its answer unless something heard meanwhile could have changed it.
-    fn load_query(self: &Arc<Self>, cached: &Cached<'_, T>) -> Result<BoxFuture<'static, Result<Arc<Found<T>>>>> {
+    fn load_query(self: &Arc<Self>, cached: &Cached<'_, T>, look_again: LookAgain) -> Result<BoxFuture<'static, Result<Arc<Found<T>>>>> {
         let pipeline = Arc::clone(self);
         let Cached { key, query, shown, tags } = cached;
         let reads = Arc::new(Reads::new(query, shown, &self.schema)?);
@@ -131,6 +139,12 @@ impl<T: Schema> Pipeline<T> {
         Ok(Box::pin(async move {
             let began = pipeline.shared.settings.clock.monotonic();
             let loading = pipeline.queries.begin(&key, &reads);
+            // After the load is known to whoever voids answers: no reader joins it for an answer that is void by then.
+            if look_again == LookAgain::Yes
+                && let Some(kept) = pipeline.look_up(&key).filter(|kept| kept.told == pipeline.queries.told())
+            {
+                return Ok(kept.found);
+            }
             let (found, told) = match &shown {
                 Shown::Records { with_omitted, .. } => {
                     let view = if *with_omitted { View::Shared } else { View::Near };
