@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::date_of;
 
 /// From [`Timestamp::MIN`] to [`Timestamp::MAX`], for people.
-pub(crate) const RANGE: &str = "a time must lie between the years 4713 BC and 294247";
+pub(crate) const RANGE: &str = "a time must lie between the years 4714 BC and 294247";
 
 /// A moment in microseconds since 1970-01-01T00:00:00Z, within what PostgreSQL's `TIMESTAMPTZ` can hold.
 ///
@@ -23,7 +23,7 @@ pub(crate) const RANGE: &str = "a time must lie between the years 4713 BC and 29
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// 4713-11-24 BC, the first day that PostgreSQL knows.
+    /// 4714-11-24 BC, the first day that PostgreSQL knows.
     pub const MIN: Timestamp = Timestamp(-210_866_803_200_000_000);
     /// The last microsecond that 64 bits count from 1970, in the year 294247; PostgreSQL's own range ends 29 years later.
     pub const MAX: Timestamp = Timestamp(i64::MAX);

@@ -36,6 +36,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         }
 
         #[automatically_derived]
+        #[allow(clippy::self_named_constructors)]
         impl #ident {
             #columns
         }

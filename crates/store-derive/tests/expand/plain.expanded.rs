@@ -93,6 +93,7 @@ const _: () = {
         }
     }
     #[automatically_derived]
+    #[allow(clippy::self_named_constructors)]
     impl City {
         #[doc = "The column `id`."]
         #[must_use]

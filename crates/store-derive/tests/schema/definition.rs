@@ -26,6 +26,18 @@ fn the_name_is_the_structs_in_snake_case_and_nothing_else_is_assumed() {
 }
 
 #[test]
+fn a_field_may_have_its_models_name() {
+    #[derive(Debug, Schema)]
+    struct Password {
+        #[schema(primary_key)]
+        id: i64,
+        password: String,
+    }
+
+    assert_eq!((Password::id().name(), Password::password().name()), ("id", "password"));
+}
+
+#[test]
 fn struct_attributes_become_policies_and_indexes() {
     #[derive(Schema)]
     #[schema(name = "orders", l1(ttl = "90s", max_entries = 50_000, eviction = "fifo"))]

@@ -74,7 +74,7 @@ async fn malformed_queries_are_refused_and_say_why(bench: &Bench) {
         (raw("level = $1 OR score > $2", params![1, Some(f32::NAN)]), "value 2: NaN cannot be compared with"),
         (
             raw("created_at > $1", params![SystemTime::UNIX_EPOCH - Duration::from_secs(300_000_000_000)]),
-            "value 1: it is `Value::Unset`, which a time that no column holds becomes (a time must lie between the years 4713 BC and 294247)",
+            "value 1: it is `Value::Unset`, which a time that no column holds becomes (a time must lie between the years 4714 BC and 294247)",
         ),
         (raw("level === 1", params![]), ""),
         (raw("level = 1 ORDER BY level", params![]), ""),

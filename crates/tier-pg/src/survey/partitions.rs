@@ -97,7 +97,7 @@ fn items(bound: &str) -> Vec<String> {
 }
 
 fn now() -> Timestamp {
-    // The clock stands before 4713 BC nowhere.
+    // The clock stands before 4714 BC nowhere.
     Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::MIN)
 }
 
