@@ -92,6 +92,13 @@ impl Coherence {
         }
     }
 
+    /// Hears that there may be commits which memory and the shared tier do not reflect: neither answers until the log has been read.
+    pub(crate) fn fall_behind(&self) {
+        if let Some(follower) = &self.follower {
+            follower.lease.void(follower.next_poll());
+        }
+    }
+
     /// The number of the first poll that begins after this call, at the earliest.
     pub(crate) fn next_poll(&self) -> u64 {
         self.follower.as_ref().map_or(0, Follower::next_poll)

@@ -93,7 +93,7 @@ impl Follower {
         let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
         let started = Instant::now();
         let is_near = attempt.succeeded.is_some_and(|succeeded| started.duration_since(succeeded) <= LONGEST_ABSENCE);
-        let outcome = self.read(self.place().filter(|_| is_near)).await;
+        let outcome = self.read(number, self.place().filter(|_| is_near)).await;
         if outcome.is_ok() {
             self.confirm_marks().await;
         }
@@ -106,8 +106,8 @@ impl Follower {
         outcome
     }
 
-    async fn read(&self, place: Option<LogCursor>) -> Result<()> {
-        let sent = self.clock.monotonic();
+    async fn read(&self, number: u64, place: Option<LogCursor>) -> Result<()> {
+        let sent = (number, self.clock.monotonic());
         for schema in self.followed() {
             schema.begin_poll();
         }
@@ -146,7 +146,7 @@ impl Follower {
         }
     }
 
-    fn start(&self, place: LogCursor, sent: Duration) -> Result<()> {
+    fn start(&self, place: LogCursor, sent: (u64, Duration)) -> Result<()> {
         for schema in self.followed() {
             schema.start(&place);
         }
@@ -154,7 +154,7 @@ impl Follower {
         Ok(())
     }
 
-    fn apply(&self, entries: &[LogEntry], end: LogCursor, sent: Duration) {
+    fn apply(&self, entries: &[LogEntry], end: LogCursor, sent: (u64, Duration)) {
         for schema in self.followed() {
             let name = schema.schema().name();
             let own: Vec<&LogEntry> = entries.iter().filter(|entry| entry.schema == name).collect();
@@ -163,9 +163,9 @@ impl Follower {
         self.arrive(end, sent);
     }
 
-    /// Everything up to here has been applied.
-    fn arrive(&self, place: LogCursor, sent: Duration) {
+    /// Everything up to here has been applied, by the poll of this number, which was sent then.
+    fn arrive(&self, place: LogCursor, (number, sent): (u64, Duration)) {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-        self.lease.renew(sent);
+        self.lease.renew(number, sent);
     }
 }

@@ -74,7 +74,7 @@ impl<K: Key> Absences<K> {
 
 impl<T: Schema> Pipeline<T> {
     /// How long an absence is remembered, where it is.
-    fn negative_ttl(&self) -> Option<Duration> {
+    pub(super) fn negative_ttl(&self) -> Option<Duration> {
         self.schema.negative_ttl().filter(|_| matches!(self.backing, Backing::Tables { .. }))
     }
 

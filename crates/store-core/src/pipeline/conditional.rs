@@ -233,7 +233,7 @@ impl<T: Schema> Pipeline<T> {
         }
         let found = self.read_backing(key).await?;
         match &found {
-            Some(_) => self.learn(key, found.as_ref()),
+            Some(_) => self.learn(key, found.as_ref().map(|found| found.stored.version)),
             None => self.learn_gone(key).await,
         }
         Ok(found.map(|found| found.stored))

@@ -98,6 +98,7 @@ impl<T: Schema> Pipeline<T> {
             (Freshness::Session(token), Backing::Tables { .. }) => {
                 token.pending().is_none_or(|place| self.shared.elsewhere.has_seen(place))
                     && self.shared.coherence.has_reached(token.place())
+                    && self.shared.coherence.is_fresh(Duration::MAX)
             }
             (Freshness::Session(_), Backing::Records(_)) => false,
         }

@@ -153,7 +153,7 @@ impl<T: Schema> Pipeline<T> {
                 let read = async {
                     self.flush_keys([&key]).await?;
                     let found = self.read_backing(&key).await?;
-                    self.learn(&key, found.as_ref());
+                    self.learn(&key, found.as_ref().map(|found| found.stored.version));
                     found.map(|found| self.record(found, View::Truth)).transpose()
                 };
                 self.within_limit(read).await
@@ -332,17 +332,49 @@ impl<T: Schema> Pipeline<T> {
         });
     }
 
-    /// Learns from a read of the truth that installs nothing.
-    pub(super) fn learn(&self, key: &T::Key, found: Option<&Found>) {
+    /// Learns from a read of the truth by key that installs nothing: of the version that it found, if any.
+    pub(super) fn learn(&self, key: &T::Key, found: Option<Version>) {
         if matches!(self.backing, Backing::Memory(_)) {
             return;
         }
         match found {
-            Some(found) => {
-                self.hear_read(key, found.stored.version);
-                self.drop_below(key, found.stored.version);
+            Some(version) => drop(self.learn_version(key, version)),
+            None => {
+                self.learn_absence(key, None);
+                if let Some(trust) = &self.trust {
+                    trust.doubt(&Self::text(key));
+                }
             }
-            None => self.learn_absence(key, None),
+        }
+    }
+
+    /// Learns of a version that a read is about to show, and that it does not install. Whether the version may be new to this instance.
+    pub(super) fn learn_version(&self, key: &T::Key, version: Version) -> bool {
+        // Another program may have written a row that no reader can ask for.
+        if <T::Key as Key>::is_empty(key.borrow()) {
+            return false;
+        }
+        self.forget_absence(key.borrow());
+        let is_new = self.hear_read(key, version);
+        self.drop_below(key, version);
+        is_new
+    }
+
+    /// Learns that the truth holds a key, though not which version of it.
+    fn learn_presence(&self, key: &T::Key) {
+        if self.negative_ttl().is_none() {
+            return;
+        }
+        self.fences.touch::<Borrowed<T>>(key.borrow(), || self.forget_absence(key.borrow()));
+        if let Some(trust) = &self.trust {
+            trust.doubt(&Self::text(key));
+        }
+    }
+
+    /// Hears that the truth was asked what tells of records without naming them: of those that a condition does not hold for any more, for one.
+    pub(super) fn learn_of_any(&self) {
+        if matches!(self.backing, Backing::Tables { .. }) {
+            self.shared.coherence.fall_behind();
         }
     }
 
@@ -406,7 +438,13 @@ impl<T: Schema> Pipeline<T> {
             match &self.backing {
                 Backing::Tables { tables, .. } => {
                     let values = <T::Key as Key>::to_values(key.borrow())?;
-                    Ok(tables.exists_many(&self.schema, &[values]).await?.first().copied().unwrap_or(false))
+                    let exists = tables.exists_many(&self.schema, &[values]).await?.first().copied().unwrap_or(false);
+                    if exists {
+                        self.learn_presence(&key)
+                    } else {
+                        self.learn(&key, None)
+                    }
+                    Ok(exists)
                 }
                 Backing::Records(_) | Backing::Memory(_) => Ok(self.read_backing(&key).await?.is_some()),
             }

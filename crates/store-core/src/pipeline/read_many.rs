@@ -99,7 +99,7 @@ impl<T: Schema> Pipeline<T> {
                 Role::Near | Role::Shared => records.extend(self.load_chunk(chunk, View::Shared, caches, tags).await?),
                 Role::Truth | Role::Ledger => {
                     for (key, found) in chunk.iter().zip(self.read_backing_many(chunk).await?) {
-                        self.learn(key, found.as_ref());
+                        self.learn(key, found.as_ref().map(|found| found.stored.version));
                         let record = found.map(|found| self.record(found, View::Truth)).transpose();
                         records.push(record.map_err(|error| error.with_key(Self::text(key)))?);
                     }

@@ -67,6 +67,7 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<Record<T>>> {
         let query = self.sealed_query(query)?;
         let FoundRecords { records, .. } = self.find(&query, view, freshness, tags, &[]).await?;
+        self.learn_of_search(view, freshness);
         self.after_get_records(&records);
         Ok(records)
     }
@@ -96,12 +97,21 @@ impl<T: Schema> Pipeline<T> {
                 order.push(ordered.iter().map(|&position| row.row[position].clone()).collect());
             }
             let (near, answer) = self.records(row, view).map_err(|error| named_by_values(error, &key))?;
-            if let Some(shelf) = self.near.as_ref().filter(|_| fills) {
-                told += u64::from(self.fill_from_search(shelf.as_ref(), &mut snapshot, near.noted(notes), tags, began));
-            }
+            let is_new = match self.near.as_ref().filter(|_| fills) {
+                Some(shelf) => self.fill_from_search(shelf.as_ref(), &mut snapshot, near.noted(notes), tags, began),
+                None => self.learn_version(&near.key(), near.version()),
+            };
+            told += u64::from(is_new);
             records.push(answer);
         }
         Ok(FoundRecords { records, order, told })
+    }
+
+    /// Hears what a search that asked the truth for its latest says of the records that it does not show.
+    fn learn_of_search(&self, view: View, freshness: &Freshness) {
+        if view == View::Truth || *freshness == Freshness::Strong {
+            self.learn_of_any();
+        }
     }
 
     /// Whether the record may be new to this instance.
@@ -153,15 +163,22 @@ impl<T: Schema> Pipeline<T> {
             let (pipeline, freshness) = (Arc::clone(self), freshness.clone());
             async move { pipeline.before_query(&freshness).await.map(|()| rows) }
         };
-        Ok(stream::once(flush)
-            .try_flatten()
-            .map(move |row| {
-                let row = row.map_err(|error| pipeline.report("stream", error))?.row;
-                let key = pipeline.key_values(&row);
-                let model = pipeline.read_model(row, view).map(Arc::new);
-                model
-                    .inspect(|model| pipeline.after_get([&**model]))
-                    .map_err(|error| pipeline.report("stream", named_by_values(error, &key)))
+        let show = move |pipeline: &Self, row: Result<StoredRow>| {
+            let row = row.map_err(|error| pipeline.report("stream", error))?.row;
+            let key = pipeline.key_values(&row);
+            let model = pipeline.read_model(row, view).map(Arc::new);
+            model.inspect(|model| pipeline.after_get([&**model])).map_err(|error| pipeline.report("stream", named_by_values(error, &key)))
+        };
+        let (rows, mut has_learnt) = (stream::once(flush).try_flatten(), false);
+        Ok(rows
+            .map(Some)
+            .chain(stream::iter([None]))
+            .filter_map(move |row| {
+                // The rows are of one moment, before the first of them came, and too many to learn of each.
+                if !std::mem::replace(&mut has_learnt, true) {
+                    pipeline.learn_of_any();
+                }
+                future::ready(row.map(|row| show(&pipeline, row)))
             })
             .boxed())
     }
@@ -190,6 +207,7 @@ impl<T: Schema> Pipeline<T> {
             let values: Row<'static> = values.collect();
             answers.push(self.read_open(|| decode(values))?);
         }
+        self.learn_of_search(View::Shared, freshness);
         Ok(answers)
     }
 
@@ -216,7 +234,9 @@ impl<T: Schema> Pipeline<T> {
         self.before_query(freshness).await?;
         self.counters().searches.add(1);
         let (from_primary, after) = self.replica_for(freshness);
-        tables.count(&self.schema, Count { filter, from_primary, after }).await
+        let counted = tables.count(&self.schema, Count { filter, from_primary, after }).await?;
+        self.learn_of_search(View::Near, freshness);
+        Ok(counted)
     }
 }
 

@@ -343,6 +343,8 @@ impl<T: Schema> Pipeline<T> {
             let places: HashMap<&T::Key, usize> = distinct.iter().enumerate().map(|(place, &position)| (&keys[position], place)).collect();
             found = keys.iter().map(|key| places.get(key).and_then(|&place| found[place].clone())).collect();
         }
+        // What the transaction has written itself and may yet take back costs a load at the most.
+        keys.iter().zip(&found).for_each(|(key, stored)| self.learn(key, stored.as_ref().map(|stored| stored.version)));
         let models = found.into_iter().zip(keys).map(|(stored, key)| {
             let model = stored.map(|stored| self.model(stored.row, View::Truth)).transpose();
             model.map_err(|error| error.with_key(Self::text(key)))
@@ -411,6 +413,7 @@ impl<T: Schema> Pipeline<T> {
         let query = self.sealed_query(query)?;
         let select = query.to_select(query.search_limit())?;
         let mut rows = transaction.select(&self.schema, &select).await?;
+        self.learn_of_any();
         if let (Some(sealer), Some(filter)) = (&self.sealer, &select.filter) {
             rows.retain(|stored| sealer.may_hold(filter, &stored.row));
         }
@@ -425,6 +428,9 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn count_within(&self, transaction: &mut dyn Transaction, query: &Query<T>) -> Result<u64> {
         self.check_open()?;
         self.counters().searches.add(1);
-        transaction.count(&self.schema, &Count { filter: self.sealed_query(query)?.condition(), from_primary: true, after: None }).await
+        let count = Count { filter: self.sealed_query(query)?.condition(), from_primary: true, after: None };
+        let counted = transaction.count(&self.schema, &count).await?;
+        self.learn_of_any();
+        Ok(counted)
     }
 }

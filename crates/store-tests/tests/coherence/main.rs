@@ -22,6 +22,7 @@ mod soak;
 mod stale;
 mod stampedes;
 mod tags;
+mod told;
 mod unknown;
 mod unpublished;
 mod verification;
