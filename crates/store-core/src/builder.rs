@@ -295,3 +295,10 @@ impl<N: NearTier> fmt::Debug for StoreBuilder<N> {
             .finish_non_exhaustive()
     }
 }
+
+/// Programs build stores in tasks that they spawn, whatever features they choose.
+const _: fn(StoreBuilder) = |builder| {
+    fn is_send(_: impl Send) {}
+    is_send(builder.diagnose());
+    is_send(builder.build());
+};

@@ -113,7 +113,7 @@ pub(super) struct Registered {
     pub(super) overlay: Arc<dyn Overlay>,
 }
 
-pub(super) trait Registration<N>: Send {
+pub(super) trait Registration<N>: Send + Sync {
     fn definition(&self) -> &'static SchemaDefinition;
     fn older_definitions(&self) -> Vec<&'static SchemaDefinition>;
     fn type_id(&self) -> TypeId;
