@@ -25,5 +25,6 @@ pub use records::{Fill, FillLease, PutOver, Records, Seen, Slot};
 pub use slot_state::SlotState;
 pub use tables::{Count, Select, Tables};
 pub use tags::{MOST_TAGS, TagEras, TagInvalidation};
+pub(crate) use transaction::limit_passed;
 pub use transaction::{Begin, Isolation, RowLock, Transaction, TransactionState};
 pub use wakes::{Heard, Wake, Wakes};

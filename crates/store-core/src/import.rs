@@ -7,7 +7,7 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 
 use crate::collection::Collection;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Schema;
 
 /// Records in one transaction, unless [`chunk`](Import::chunk) says otherwise.
@@ -79,18 +79,20 @@ impl<T: Schema, S: Stream<Item = Result<T>>> Import<'_, T, S> {
     /// does no harm.
     pub async fn run(self) -> Result<u64, ImportError> {
         let Import { collection, source, chunk, resume_at, mut progress } = self;
-        let mut stored = resume_at;
-        let mut source = pin!(source.enumerate().skip_while(|(position, model)| {
-            let is_stored = model.is_ok() && (*position as u64) < resume_at;
-            std::future::ready(is_stored)
-        }));
+        let (mut stored, mut seen) = (resume_at, 0);
+        let mut source = pin!(source);
         let mut is_over = false;
         while !is_over {
             let (mut models, mut failed) = (Vec::with_capacity(chunk.min(CHUNK)), None);
             while models.len() < chunk && failed.is_none() && !is_over {
                 match source.next().await {
-                    Some((_, Ok(model))) => models.push(model),
-                    Some((_, Err(error))) => failed = Some(error),
+                    Some(Ok(model)) => {
+                        if seen >= resume_at {
+                            models.push(model);
+                        }
+                        seen += 1;
+                    }
+                    Some(Err(error)) => failed = Some(error),
                     None => is_over = true,
                 }
             }
@@ -107,8 +109,19 @@ impl<T: Schema, S: Stream<Item = Result<T>>> Import<'_, T, S> {
                 return Err(ImportError { stored, error });
             }
         }
+        if seen < resume_at {
+            return Err(ImportError { stored: seen, error: too_short(seen, resume_at) });
+        }
         Ok(stored)
     }
+}
+
+fn too_short(seen: u64, resume_at: u64) -> Error {
+    let message = format!(
+        "the source ended after {seen} models, and `resume_at({resume_at})` skips more than that: nothing was written; give what `ImportError::stored` said of the \
+         run that this one goes on with, and the same source"
+    );
+    Error::new(ErrorKind::InvalidQuery, message)
 }
 
 impl<T: Schema, S> fmt::Debug for Import<'_, T, S> {

@@ -3,6 +3,7 @@
 mod state;
 
 pub use state::TransactionState;
+pub(crate) use state::limit_passed;
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::conditional::{partial_row, set_columns};
-use super::write::{may_have_taken_effect, unreadable};
+use super::write::{Unreadable, may_have_taken_effect, unreadable};
 use super::{Pipeline, named_by_values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{LogKind, Touched};
@@ -98,7 +98,7 @@ impl<T: Schema> Pipeline<T> {
 
     pub(super) fn keys_of(&self, touched: Vec<Touched>) -> Result<(Vec<T::Key>, Vec<Version>)> {
         let read = |Touched { key, version }: Touched| {
-            let read = T::Key::from_values(key.clone()).map_err(|error| named_by_values(unreadable(error, false), &key))?;
+            let read = T::Key::from_values(key.clone()).map_err(|error| named_by_values(unreadable(error, Unreadable::Stored), &key))?;
             Ok((read, version))
         };
         touched.into_iter().map(read).collect()

@@ -96,10 +96,14 @@ impl<T: Schema> Pipeline<T> {
     pub(super) fn changed(&self, key: &T::Key, row: Row<'static>, change: impl FnOnce(&mut T) -> Result<()>) -> Result<Row<'static>> {
         let mut model = self.model(row, View::Truth)?;
         change(&mut model)?;
+        let changed = model.key();
+        if changed != *key {
+            return Err(refused_key("the function given to `update`", &changed.to_text()));
+        }
         self.before_set(std::slice::from_mut(&mut model))?;
         let changed = model.key();
         if changed != *key {
-            return Err(refused_key(&changed.to_text()));
+            return Err(refused_key("`before_set`", &changed.to_text()));
         }
         self.sealed(owned(self.row_of(&model)?))
     }
@@ -272,9 +276,9 @@ pub(super) fn told(condition: Condition, present: Option<Version>) -> String {
     }
 }
 
-fn refused_key(changed: &str) -> Error {
+fn refused_key(who: &str, changed: &str) -> Error {
     let message = format!(
-        "the function given to `update` changed the key, to `{changed}`, and a record keeps its key; \
+        "{who} changed the key, to `{changed}`, and a record that is updated keeps its key; \
          write the other record with `set` and delete this one"
     );
     Error::new(ErrorKind::InvalidQuery, message)

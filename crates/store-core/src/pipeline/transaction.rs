@@ -16,6 +16,7 @@ use async_trait::async_trait;
 
 use super::behind::Doors;
 use super::tags::Tagging;
+use super::write::{Unreadable, unreadable};
 use super::{Backing, Borrowed, Pipeline, View, named_by_values};
 use crate::coherence::Trust;
 use crate::error::{Error, ErrorKind, Result};
@@ -135,7 +136,8 @@ impl<T: Schema> Changes<T> {
 
     /// Keeps a record that was written, and answers it.
     pub(super) fn keep(&mut self, key: T::Key, stored: StoredRow, tags: &CallTags) -> Result<Record<T>> {
-        let read = self.pipeline.records(stored.clone(), View::Truth).map_err(|error| error.with_key(Pipeline::<T>::text(&key)));
+        let read = self.pipeline.records(stored.clone(), View::Truth);
+        let read = read.map_err(|error| unreadable(error, Unreadable::InTransaction).with_key(Pipeline::<T>::text(&key)));
         let records = read.as_ref().ok().cloned();
         self.writes.push((key, Outcome::Put(Put { stored, records, tags: tags.clone() })));
         read.map(|(_, answer)| answer)

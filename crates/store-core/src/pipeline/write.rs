@@ -168,12 +168,13 @@ impl<T: Schema> Pipeline<T> {
         self.announce(LogKind::Put, keys, versions());
         self.update_cache(keys, &stored, tags, generation).await;
         let memory_is_truth = matches!(self.backing, Backing::Memory(_));
+        let became = if memory_is_truth { Unreadable::Refused } else { Unreadable::Stored };
         let mut read_back = Vec::with_capacity(keys.len());
         for (key, stored) in keys.iter().zip(stored) {
             // What memory is the truth of is no copy.
             let notes = if memory_is_truth { None } else { self.near_notes(&stored.row, None, &tagging) };
             let records = self.records(stored, View::Truth);
-            let (near, answer) = records.map_err(|error| unreadable(error, memory_is_truth).with_key(Self::text(key)))?;
+            let (near, answer) = records.map_err(|error| unreadable(error, became).with_key(Self::text(key)))?;
             read_back.push((near.noted(notes), answer));
         }
         let mut records = Vec::with_capacity(keys.len());
@@ -437,12 +438,24 @@ async fn behind_doors<T: Schema, R>(doors: Option<Doors<T>>, work: impl Future<O
     result
 }
 
-/// The error of a write whose records cannot be read back. The truth has taken it, unless memory is the truth.
-pub(super) fn unreadable(error: Error, memory_is_truth: bool) -> Error {
-    let what = if memory_is_truth {
-        "nothing was written, since what would be stored cannot be read back"
-    } else {
-        "the write was stored, but what the truth holds now cannot be read back"
+/// What became of a write whose records cannot be read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// Memory is the truth, and took nothing.
+    Refused,
+    Stored,
+    InTransaction,
+}
+
+/// The error of a write whose records cannot be read back.
+pub(super) fn unreadable(error: Error, became: Unreadable) -> Error {
+    let what = match became {
+        Unreadable::Refused => "nothing was written, since what would be stored cannot be read back",
+        Unreadable::Stored => "the write was stored, but what the truth holds now cannot be read back",
+        Unreadable::InTransaction => {
+            "the write is part of the transaction, which stores it with the commit unless this error is returned or a savepoint taken back, \
+             but what it holds now cannot be read back"
+        }
     };
     let told = Error::new(error.kind(), format!("{what}: {}", error.summary()));
     match error.column().map(str::to_owned) {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{Transaction, TransactionOptions, is_conflict};
 use crate::breaker::random_part;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Begin, Isolation, Tables};
+use crate::facet::{Begin, Isolation, Tables, limit_passed};
 use crate::pipeline::{Change, may_have_taken_effect};
 use crate::store::Store;
 
@@ -230,8 +230,7 @@ impl Limit {
     }
 
     fn passed(&self) -> Error {
-        let message = format!("its limit of {:?} passed; do less in it, or give it a longer limit (`transaction_timeout`)", self.limit);
-        Error::new(ErrorKind::TransactionTimeout, message)
+        limit_passed(self.limit)
     }
 }
 

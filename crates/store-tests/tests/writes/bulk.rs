@@ -149,7 +149,10 @@ async fn an_import_goes_on_where_it_failed() {
     assert_eq!(*told.lock().unwrap(), [10, 20, 23, 25]);
     assert_eq!(populations(&cities, 1..=25).await, (1..=25).map(|id| Some(id % 10)).collect::<Vec<_>>());
     assert_eq!(cities.import(Vec::new()).run().await.unwrap(), 0);
-    assert_eq!(cities.import((1..=3).map(city)).resume_at(7).run().await.unwrap(), 7, "all of it was stored before");
+    assert_eq!(cities.import((1..=25).map(city)).resume_at(25).run().await.unwrap(), 25, "all of it was stored before");
+    let shorter = cities.import((1..=3).map(city)).resume_at(7).run().await.unwrap_err();
+    assert_eq!((shorter.stored(), shorter.error().kind()), (3, ErrorKind::InvalidQuery));
+    assert!(shorter.to_string().contains("ended after 3 models"), "{shorter}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

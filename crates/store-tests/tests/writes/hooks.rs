@@ -73,6 +73,7 @@ impl Hooks<Hero> for Recorder {
             "nameless" => hero.id.clear(),
             "" => hero.id = format!("new-{}", hero.level),
             "alias" => hero.id = "a".to_owned(),
+            _ if hero.title == "runaway" => hero.id = "b".to_owned(),
             _ => {}
         }
         hero.level = hero.level.min(100);

@@ -35,6 +35,15 @@ pub struct TransactionState {
     phase: Phase,
 }
 
+/// The error of a transaction that runs beyond its limit.
+pub(crate) fn limit_passed(limit: Duration) -> Error {
+    let message = format!(
+        "its limit of {limit:?} passed; do less in it, or give it a longer limit (`transaction_timeout`), and let all that it writes go through its own handle: \
+         another call that needs what it has locked, on SQLite any write and any second transaction, waits for its end"
+    );
+    Error::new(ErrorKind::TransactionTimeout, message)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Ready,
@@ -70,8 +79,7 @@ impl TransactionState {
     /// The error of whatever runs beyond the limit.
     #[must_use]
     pub fn timed_out(&self) -> Error {
-        let message = format!("its limit of {:?} passed; do less in it, or give it a longer limit (`transaction_timeout`)", self.limit);
-        Error::new(ErrorKind::TransactionTimeout, message).with_tier(Role::Truth)
+        limit_passed(self.limit).with_tier(Role::Truth)
     }
 
     /// Begins a call, or says why there can be none.

@@ -71,7 +71,9 @@ impl<T: Schema> Pipeline<T> {
 
     async fn row_within(&self, transaction: &mut dyn Transaction, key: &T::Key, lock: RowLock) -> Result<Option<StoredRow>> {
         let values = <T::Key as Key>::to_values(key.borrow())?;
-        Ok(transaction.get_many(&self.schema, &[values], lock).await?.pop().flatten())
+        let found = transaction.get_many(&self.schema, &[values], lock).await?.pop().flatten();
+        self.learn(key, found.as_ref().map(|found| found.version));
+        Ok(found)
     }
 
     async fn put_if_within(

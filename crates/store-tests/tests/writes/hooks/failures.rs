@@ -159,7 +159,9 @@ async fn each_model_of_a_record_is_computed_with_the_fields_that_it_has() {
 
     let error = dossiers.set(dossier(666)).await.unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::DecodeFailed, Some("666")));
-    assert!(error.to_string().contains("`after_load` changed the key"), "{error}");
+    assert!(error.to_string().contains("the write was stored") && error.to_string().contains("`after_load` changed the key"), "{error}");
+    let rolled_back = bench.store.transaction(async |tx| tx.set(dossier(666)).await.map(drop)).await.unwrap_err();
+    assert!(rolled_back.to_string().contains("the write is part of the transaction"), "{rolled_back}");
     assert_eq!(dossiers.get(666).await.unwrap_err().kind(), ErrorKind::DecodeFailed);
     assert_eq!(dossiers.search(strata::Query::new()).await.unwrap_err().key(), Some("666"));
     assert_eq!(dossiers.get(1).await.unwrap().unwrap().id, 1);

@@ -35,6 +35,9 @@ async fn conditional_writes_pass_the_hooks(bench: &Bench) {
     let updated = heroes.update("a", change).await.unwrap().unwrap();
     assert_eq!((updated.level, updated.version() > second.version()), (100, true));
     assert_eq!(recorder.take().0, ["before_set a", "after_set a"]);
+    let moved = heroes.update("a", |hero| hero.title = "runaway".to_owned()).await.unwrap_err();
+    assert!(moved.to_string().contains("`before_set` changed the key, to `b`"), "{moved}");
+    assert_eq!(recorder.take().0, ["before_set a"]);
     assert_eq!(heroes.patch("a", Hero::level().set(7)).await.unwrap().unwrap().level, 7);
     assert_eq!(recorder.take().0, ["after_set a"], "there is no model before");
 }
