@@ -119,7 +119,8 @@ impl Transaction {
             return Ok(Vec::new());
         }
         pipeline.before_get_many(operation, &keys)?;
-        let found = pipeline.get_within(&mut *self.inner, &keys, lock).await;
+        let written = self.changes.iter_mut().find_map(|change| change.as_any().downcast_mut());
+        let found = pipeline.get_within(&mut *self.inner, written, &keys, lock).await;
         let found = self.told(&*pipeline, operation, found)?;
         pipeline.after_get(found.iter().flatten());
         Ok(found)

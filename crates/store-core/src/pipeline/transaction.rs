@@ -65,6 +65,9 @@ pub(crate) struct Changes<T: Schema> {
     doors: Vec<Doors<T>>,
     fences: FenceSnapshot,
     writes: Vec<(T::Key, Outcome<T>)>,
+    /// The keys of the first writes, as many as [`has_written`](Self::has_written) has looked at.
+    written: HashSet<T::Key>,
+    looked_at: usize,
 }
 
 enum Outcome<T> {
@@ -103,6 +106,8 @@ impl<T: Schema> Changes<T> {
             doors: Vec::new(),
             fences: FenceSnapshot::Few(Vec::new()),
             writes: Vec::new(),
+            written: HashSet::new(),
+            looked_at: 0,
             pipeline: Arc::clone(pipeline),
         }
     }
@@ -132,6 +137,13 @@ impl<T: Schema> Changes<T> {
     #[cfg(feature = "encryption")]
     pub(super) fn add_changed(&mut self, key: T::Key, version: Version) {
         self.writes.push((key, Outcome::Changed(version)));
+    }
+
+    /// Whether the transaction has written a key, and so sees of it what nobody else does.
+    fn has_written(&mut self, key: &Borrowed<T>) -> bool {
+        self.written.extend(self.writes[self.looked_at..].iter().map(|(key, _)| key.clone()));
+        self.looked_at = self.writes.len();
+        self.written.contains(key)
     }
 
     /// Keeps a record that was written, and answers it.
@@ -180,6 +192,8 @@ impl<T: Schema> Change for Changes<T> {
 
     fn truncate(&mut self, len: usize) {
         self.writes.truncate(len);
+        self.written.clear();
+        self.looked_at = 0;
     }
 
     async fn prepare(&mut self) -> Result<()> {
@@ -335,7 +349,13 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Reads records within a transaction, past all caches, with every column.
-    pub(crate) async fn get_within(&self, transaction: &mut dyn Transaction, keys: &[T::Key], lock: RowLock) -> Result<Vec<Option<T>>> {
+    pub(crate) async fn get_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        mut changes: Option<&mut Changes<T>>,
+        keys: &[T::Key],
+        lock: RowLock,
+    ) -> Result<Vec<Option<T>>> {
         self.check_all(keys)?;
         let distinct = Self::last_of_each(keys);
         let values =
@@ -345,13 +365,19 @@ impl<T: Schema> Pipeline<T> {
             let places: HashMap<&T::Key, usize> = distinct.iter().enumerate().map(|(place, &position)| (&keys[position], place)).collect();
             found = keys.iter().map(|key| places.get(key).and_then(|&place| found[place].clone())).collect();
         }
-        // What the transaction has written itself and may yet take back costs a load at the most.
-        keys.iter().zip(&found).for_each(|(key, stored)| self.learn(key, stored.as_ref().map(|stored| stored.version)));
+        keys.iter().zip(&found).for_each(|(key, stored)| self.learn_within(changes.as_deref_mut(), key, stored.as_ref()));
         let models = found.into_iter().zip(keys).map(|(stored, key)| {
             let model = stored.map(|stored| self.model(stored.row, View::Truth)).transpose();
             model.map_err(|error| error.with_key(Self::text(key)))
         });
         models.collect()
+    }
+
+    /// Learns of what a transaction has read, unless it has written that itself.
+    fn learn_within(&self, changes: Option<&mut Changes<T>>, key: &T::Key, found: Option<&StoredRow>) {
+        if !changes.is_some_and(|changes| changes.has_written(key.borrow())) {
+            self.learn(key, found.map(|found| found.version));
+        }
     }
 
     /// Writes records within a transaction. Of several with one key the last wins.

@@ -30,7 +30,7 @@ impl<T: Schema> Pipeline<T> {
         match written {
             Some(record) => Ok(record),
             None => {
-                let present = self.row_within(transaction, &key, RowLock::None).await?;
+                let present = self.row_within(transaction, changes, &key, RowLock::None).await?;
                 let message = told(condition, present.map(|present| present.version));
                 Err(Error::new(ErrorKind::Conflict, message).with_key(Self::text(&key)))
             }
@@ -64,15 +64,23 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Option<Record<T>>> {
         tags.check()?;
         self.check(key.borrow())?;
-        let Some(StoredRow { row, version }) = self.row_within(transaction, &key, RowLock::ForUpdate).await? else { return Ok(None) };
+        let Some(StoredRow { row, version }) = self.row_within(transaction, changes, &key, RowLock::ForUpdate).await? else {
+            return Ok(None);
+        };
         let row = self.changed(&key, row, change)?;
         self.put_if_within(transaction, changes, key, row, Condition::Version(version), tags).await
     }
 
-    async fn row_within(&self, transaction: &mut dyn Transaction, key: &T::Key, lock: RowLock) -> Result<Option<StoredRow>> {
+    async fn row_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        changes: &mut Changes<T>,
+        key: &T::Key,
+        lock: RowLock,
+    ) -> Result<Option<StoredRow>> {
         let values = <T::Key as Key>::to_values(key.borrow())?;
         let found = transaction.get_many(&self.schema, &[values], lock).await?.pop().flatten();
-        self.learn(key, found.as_ref().map(|found| found.version));
+        self.learn_within(Some(changes), key, found.as_ref());
         Ok(found)
     }
 
