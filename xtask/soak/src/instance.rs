@@ -111,9 +111,15 @@ impl Instance {
         }
     }
 
-    /// A search answers from the truth, and its side effect is on memory.
+    /// A search answers from the truth, and its side effect is on memory: it fills it, or it tells of versions that memory must not be older than.
     pub(crate) async fn search(&self, query: Query<Item>) -> Result<()> {
         let began = now();
+        if fastrand::bool() {
+            return match self.items.from(Role::Truth).search(query).await {
+                Ok(found) => found.iter().try_for_each(|item| self.note(item.id.unsigned_abs(), Some(item), began, Promise::Latest)),
+                Err(_) => self.fail().await,
+            };
+        }
         match self.items.search(query).await {
             Ok(found) => found.iter().try_for_each(|item| {
                 let (key, number) = (item.id.unsigned_abs(), item.number.unsigned_abs());
