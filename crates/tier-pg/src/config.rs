@@ -218,9 +218,9 @@ impl PgConfig {
     /// ([`Migrations::migrate`](store_core::facet::Migrations::migrate)) then also makes triggers on them, so that their `INSERT`, `UPDATE`, `DELETE`,
     /// `TRUNCATE`, `MERGE` and `COPY` are in the log, and every instance drops its copies.
     ///
-    /// Each row that such a writer inserts is written twice, and its statement keeps the rows it changes once more, in the server's memory or temporary
-    /// files; Strata's own writes cost a little more. A statement of more than a thousand keys drops all copies of the schema. Other writers need no
-    /// rights beyond those on the table.
+    /// An insert or update of such a writer takes two to three times as long, and keeps the rows it changes once more, in the server's memory or temporary
+    /// files. A row that it inserts, or gives another key, is written twice if others draw versions while the statement runs. Strata's own writes cost a little
+    /// more. A statement of more than a thousand keys drops all copies of the schema. Other writers need no rights beyond those on the table.
     ///
     /// Not seen are: writes while the triggers are disabled or `session_replication_role` is `replica`, what logical replication applies, statements
     /// that name a partition instead of its table, and sessions that set `strata.writer` to `on`.

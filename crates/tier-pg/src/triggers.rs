@@ -4,9 +4,10 @@
 //!
 //! - An `UPDATE` has locked the row when its `BEFORE` row trigger runs: the trigger draws.
 //! - A `DELETE` keeps the lock to the end of its transaction, so the statement trigger behind it draws.
-//! - An `INSERT`, and an `UPDATE` that changes the key, may still have to wait for another writer of the new key after every `BEFORE` trigger has run. A
-//!   version that was drawn there could be below that writer's. So the statement trigger behind it updates the rows once more, which are the
-//!   transaction's own by then: that draws their versions and logs them as any `UPDATE`. An insert from outside costs two writes.
+//! - An `INSERT`, and an `UPDATE` that changes the key, may still have to wait for another writer of the new key after every `BEFORE` trigger has run. What was
+//!   drawn there is good only if nobody else has drawn since: then whoever had the key before drew a smaller number. The statement trigger sees that by the
+//!   versions, which have no gap and end where the sequence stands. Otherwise it updates the rows once more, which are the transaction's own by then: that
+//!   draws their versions and logs them as any `UPDATE`, for a second write of each row.
 //!
 //! Strata's sessions log their own writes, and are known by a setting. But what a trigger or a foreign key of the user's writes on behalf of such a session
 //! is nested in a trigger, and logged here.
@@ -27,20 +28,25 @@ const DIALECT: Dialect = Dialect::Postgres;
 /// Whose writes are to be logged, at the moment of each statement.
 const FROM_OUTSIDE: &str = "pg_trigger_depth() > 0 OR current_setting('strata.writer', true) IS DISTINCT FROM 'on'";
 
+/// Says to a statement trigger that the row triggers draw for inserts too. Those of older versions of Strata, on tables that are not migrated yet, do not.
+const DRAWN: &str = "drawn";
+
 /// A function of the triggers.
 struct Function {
     name: &'static str,
     /// Name, arguments and language.
     head: &'static str,
     body: String,
-    /// Whether it acts with the rights of its owner, so that who may write a table need not be given rights on the log.
-    is_definer: bool,
+    /// Whose rights it acts with: the triggers' with those of its owner, so that who may write a table need not be given rights on the log.
+    rights: String,
 }
 
-fn functions() -> [Function; 3] {
+/// The functions in a schema of the database, whose name is quoted.
+fn functions(home: &str) -> [Function; 3] {
     let log = "INSERT INTO _strata_log (schema, key, version, kind)";
     let (put, delete) = (kind::PUT, kind::DELETE);
-    // In `same_key` one side is `r`, the row that is looked at, and the other `t`.
+    // In `same_key` one side is `r`, the row that is looked at, and the other `t`. What the planner knows of the transition tables is how many rows they have, so
+    // each comparison of the two is a join of its own: in a filter of an aggregate it would be a scan for each row.
     let statement = format!(
         "
 DECLARE
@@ -50,11 +56,11 @@ DECLARE
     new_count BIGINT := 0;
     moved_count BIGINT := 0;
     gone_count BIGINT := 0;
+    drew_alone BOOLEAN;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         {log} VALUES (TG_ARGV[0], NULL, nextval('_strata_version'), {delete});
-    ELSIF TG_OP = 'INSERT' THEN
-        EXECUTE touch;
+        RETURN NULL;
     ELSIF TG_OP = 'DELETE' THEN
         EXECUTE 'SELECT count(*) FROM old_rows' INTO gone_count;
         IF gone_count > {BULK_LOG_LIMIT} THEN
@@ -62,28 +68,39 @@ BEGIN
         ELSE
             EXECUTE format('{log} SELECT $1, %s, nextval(''_strata_version''), {delete} FROM old_rows AS r', key_text) USING TG_ARGV[0];
         END IF;
-    ELSE
-        EXECUTE format('SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT FROM old_rows AS t WHERE %s)) FROM new_rows AS r', same_key)
-            INTO new_count, moved_count;
-        IF moved_count > 0 THEN
-            EXECUTE touch || format(' AND NOT EXISTS (SELECT FROM old_rows AS t WHERE %s)', same_key);
-        END IF;
-        IF new_count + moved_count > {BULK_LOG_LIMIT} THEN
-            {log} VALUES (TG_ARGV[0], NULL, nextval('_strata_version'), {put});
-            RETURN NULL;
-        END IF;
-        EXECUTE format('{log} SELECT $1, %s, r.{VERSION_COLUMN}, {put} FROM new_rows AS r
-            WHERE EXISTS (SELECT FROM old_rows AS t WHERE %s)', key_text, same_key) USING TG_ARGV[0];
-        IF moved_count > 0 THEN
-            EXECUTE format('{log} SELECT $1, %s, nextval(''_strata_version''), {delete} FROM old_rows AS r
-                WHERE NOT EXISTS (SELECT FROM new_rows AS t WHERE %s)', key_text, same_key) USING TG_ARGV[0];
-        END IF;
+        RETURN NULL;
+    END IF;
+    EXECUTE 'SELECT count(*), max({VERSION_COLUMN}) - min({VERSION_COLUMN}) + 1 = count(*) AND max({VERSION_COLUMN}) = pg_sequence_last_value(''_strata_version'')
+        FROM new_rows' INTO new_count, drew_alone;
+    drew_alone := coalesce(drew_alone AND TG_ARGV[3] = '{DRAWN}', FALSE);
+    IF new_count = 0 THEN
+        RETURN NULL;
+    ELSIF TG_OP = 'INSERT' AND NOT drew_alone THEN
+        EXECUTE touch;
+        RETURN NULL;
+    ELSIF TG_OP = 'UPDATE' AND NOT (drew_alone AND new_count > {BULK_LOG_LIMIT}) THEN
+        EXECUTE format('SELECT count(*) FROM new_rows AS r WHERE NOT EXISTS (SELECT FROM old_rows AS t WHERE %s)', same_key) INTO moved_count;
+    END IF;
+    IF moved_count > 0 AND NOT drew_alone THEN
+        EXECUTE touch || format(' AND NOT EXISTS (SELECT FROM old_rows AS t WHERE %s)', same_key);
+    END IF;
+    IF new_count + moved_count > {BULK_LOG_LIMIT} THEN
+        {log} VALUES (TG_ARGV[0], NULL, nextval('_strata_version'), {put});
+        RETURN NULL;
+    END IF;
+    EXECUTE format('{log} SELECT $1, %s, r.{VERSION_COLUMN}, {put} FROM new_rows AS r', key_text)
+        || CASE WHEN drew_alone THEN '' ELSE format(' WHERE EXISTS (SELECT FROM old_rows AS t WHERE %s)', same_key) END USING TG_ARGV[0];
+    IF moved_count > 0 THEN
+        EXECUTE format('{log} SELECT $1, %s, nextval(''_strata_version''), {delete} FROM old_rows AS r
+            WHERE NOT EXISTS (SELECT FROM new_rows AS t WHERE %s)', key_text, same_key) USING TG_ARGV[0];
     END IF;
     RETURN NULL;
 END
 "
     );
-    let row = format!("\nBEGIN\n    NEW.{VERSION_COLUMN} := nextval('_strata_version');\n    RETURN NEW;\nEND\n");
+    // It runs for each row, so it does without a search path of its own: setting that would cost more than all else here. Hence the names in full.
+    let sequence = format!("{home}._strata_version").replace('\'', "''");
+    let row = format!("\nBEGIN\n    NEW.{VERSION_COLUMN} := pg_catalog.nextval('{sequence}');\n    RETURN NEW;\nEND\n");
     // The text form of a key escapes `%`, `:` and control characters in its parts.
     let key_part = "
     SELECT CASE WHEN part COLLATE \"C\" !~ '[%:\\x01-\\x1f\\x7f]' THEN part ELSE (
@@ -97,20 +114,26 @@ END
             name: "_strata_key_part",
             head: "_strata_key_part(part TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE STRICT",
             body: key_part.to_owned(),
-            is_definer: false,
+            rights: String::new(),
         },
-        Function { name: "_strata_watch_row", head: "_strata_watch_row() RETURNS TRIGGER LANGUAGE plpgsql", body: row, is_definer: true },
+        Function {
+            name: "_strata_watch_row",
+            head: "_strata_watch_row() RETURNS TRIGGER LANGUAGE plpgsql",
+            body: row,
+            rights: " SECURITY DEFINER".to_owned(),
+        },
         Function {
             name: "_strata_watch_statement",
             head: "_strata_watch_statement() RETURNS TRIGGER LANGUAGE plpgsql",
             body: statement,
-            is_definer: true,
+            rights: format!(" SECURITY DEFINER SET search_path = {home}, pg_temp"),
         },
     ]
 }
 
 /// A trigger: its name, when it runs, and for what.
-const TRIGGERS: [(&str, &str, &str); 5] = [
+const TRIGGERS: [(&str, &str, &str); 6] = [
+    ("_strata_watch_new_row", "BEFORE INSERT", "FOR EACH ROW"),
     ("_strata_watch_row", "BEFORE UPDATE", "FOR EACH ROW"),
     ("_strata_watch_insert", "AFTER INSERT", "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
     ("_strata_watch_update", "AFTER UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT"),
@@ -124,17 +147,16 @@ pub(crate) async fn missing_functions(lease: &Lease) -> Result<Vec<(&'static str
         JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = current_schema() AND p.proname LIKE '\\_strata\\_%'";
     let present: Vec<(String, String)> =
         lease.query(PRESENT, &[]).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failure>>()?;
+    let home: String = lease.query_one("SELECT quote_ident(current_schema())", &[]).await?.try_get(0)?;
     let mut missing = Vec::new();
-    for function in functions() {
+    for function in functions(&home) {
         if present.iter().any(|(name, body)| name == function.name && *body == function.body) {
             continue;
         }
-        let home: String = lease.query_one("SELECT quote_ident(current_schema())", &[]).await?.try_get(0)?;
-        let rights = match function.is_definer {
-            true => format!(" SECURITY DEFINER SET search_path = {home}, pg_temp"),
-            false => String::new(),
-        };
-        missing.push((function.name, format!("CREATE OR REPLACE FUNCTION {}{rights} AS $body${}$body$", function.head, function.body)));
+        missing.push((
+            function.name,
+            format!("CREATE OR REPLACE FUNCTION {}{} AS $body${}$body$", function.head, function.rights, function.body),
+        ));
     }
     Ok(missing)
 }
@@ -158,7 +180,7 @@ pub(crate) async fn missing(
     for (name, moment, scope) in TRIGGERS {
         let (function, arguments) = match scope {
             "FOR EACH ROW" => ("_strata_watch_row", Vec::new()),
-            _ => ("_strata_watch_statement", vec![schema.name().to_owned(), key_text(schema), same_key(schema)]),
+            _ => ("_strata_watch_statement", vec![schema.name().to_owned(), key_text(schema), same_key(schema), DRAWN.to_owned()]),
         };
         let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
         if present.iter().any(|(present, arguments)| present == name && *arguments == stored) {

@@ -24,6 +24,8 @@ mod replicas;
 mod table;
 #[path = "postgres/tls.rs"]
 mod tls;
+#[path = "postgres/trigger_work.rs"]
+mod trigger_work;
 #[path = "postgres/triggers.rs"]
 mod triggers;
 #[path = "postgres/values.rs"]

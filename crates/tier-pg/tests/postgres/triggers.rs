@@ -239,6 +239,8 @@ async fn versions_of_other_programs_are_drawn_after_whom_they_waited_for() {
     let watcher = watched.database.client().await;
     for (number, sql) in [
         "INSERT INTO account (id, email) VALUES (1, 'new')",
+        // The last row waits for nobody.
+        "INSERT INTO account (id, email) VALUES (1, 'new'), (3, 'more')",
         "INSERT INTO account (id, email) VALUES (1, 'new') ON CONFLICT (id) DO UPDATE SET level = 4",
         "UPDATE account SET id = 1 WHERE id = 2",
     ]

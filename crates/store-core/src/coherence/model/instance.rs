@@ -144,7 +144,7 @@ impl Instance {
         let seconds = |ticks: u8| Duration::from_secs(ticks.into());
         let lease = FreshnessLease::default();
         if let Some(polled) = self.polled {
-            lease.renew(seconds(polled));
+            lease.renew(1, seconds(polled));
         }
         lease.end(seconds(BOUND)).is_some_and(|end| seconds(now) < end)
     }
