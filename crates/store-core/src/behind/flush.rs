@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use super::item::{Batch, Item, Outcome};
 use super::{Behind, Order};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Begin, DeadLetter, Isolation, RowLock, Transaction};
+use crate::facet::{Begin, DeadLetter, Isolation, Journals, RowLock, Tables, Transaction};
 use crate::pipeline::may_have_taken_effect;
 use crate::sync::{sleep, spawn};
 use crate::timestamp::Timestamp;
@@ -231,13 +231,18 @@ impl Behind {
 
     /// How far the truth has applied the journal, once no transaction is under way any more that says so.
     pub(super) async fn applied(&self) -> Result<u64> {
-        let mut transaction = self.begin().await?;
-        // An earlier transaction of this journal's that the server has not ended yet holds the row.
-        transaction.advance_journal(&self.name, 0).await?;
-        let applied = self.journals.applied(&self.name).await;
-        let _ = transaction.rollback().await;
-        applied.map(Option::unwrap_or_default)
+        applied(&*self.tables, &*self.journals, &self.name, self.limit).await
     }
+}
+
+/// As [`Behind::applied`], before the journal is open.
+pub(super) async fn applied(tables: &dyn Tables, journals: &dyn Journals, name: &str, limit: Duration) -> Result<u64> {
+    let mut transaction = tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit }).await?;
+    // An earlier transaction of this journal's that the server has not ended yet holds the row.
+    transaction.advance_journal(name, 0).await?;
+    let applied = journals.applied(name).await;
+    let _ = transaction.rollback().await;
+    applied.map(Option::unwrap_or_default)
 }
 
 /// Whether the truth rolled back because of others.
