@@ -29,7 +29,7 @@ pub use conflict::{OnConflict, WriteConflict};
 pub(crate) use elsewhere::Elsewhere;
 pub(crate) use entry::Entry;
 pub(crate) use forgotten::Forgotten;
-pub(crate) use item::{Batch, Item, Outcome, Overlay, Resolution};
+pub(crate) use item::{Batch, Item, Outcome, Over, Overlay, Resolution};
 pub use letters::DeadLetters;
 pub(crate) use room::Admission;
 pub use settings::{Acknowledge, WriteBehind};

@@ -23,11 +23,14 @@ pub struct LogConfig {
     ///
     /// A sync that finds its blocks allocated and the file's length unchanged has no metadata to write, which on ext4 makes it almost twice as fast.
     pub fill_bytes: u64,
+    /// Up to which sequence damaged entries may be skipped when the log is opened: because nobody needs them any more, or because they are given up. What follows them is kept,
+    /// where a whole entry with its own checksum proves where it begins, and nothing behind this sequence is missing before it. Default: `None`, which skips nothing.
+    pub skip_damage_up_to: Option<u64>,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, max_bytes: Some(1 << 30), fill_bytes: 1 << 20 }
+        Self { segment_bytes: 64 << 20, max_bytes: Some(1 << 30), fill_bytes: 1 << 20, skip_damage_up_to: None }
     }
 }
 
@@ -48,6 +51,12 @@ impl LogConfig {
     #[must_use]
     pub fn with_fill_bytes(self, fill_bytes: u64) -> Self {
         Self { fill_bytes, ..self }
+    }
+
+    /// Sets [`skip_damage_up_to`](Self::skip_damage_up_to).
+    #[must_use]
+    pub fn with_skip_damage_up_to(self, skip_damage_up_to: Option<u64>) -> Self {
+        Self { skip_damage_up_to, ..self }
     }
 
     pub(crate) fn check(&self) -> Result<(), LogError> {

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::error::{LogError, is_disk_full};
 use crate::files::{File, write_all_at};
 use crate::format::{self, LogId, SEGMENT_HEADER, Seed, SegmentHeader};
-use crate::scan::{Index, Scan};
+use crate::scan::Scan;
 use crate::segment::Segment;
 use crate::shared::Shared;
 
@@ -21,8 +21,7 @@ pub(crate) fn create_segment(shared: &Shared, id: &LogId, first: u64) -> Result<
     });
     let file = created.inspect_err(|_| reserve_segment(shared))?;
     shared.sync_directory()?;
-    let scan = Scan { end: SEGMENT_HEADER, next: first, durable: SEGMENT_HEADER, index: Index::default(), flaw: None };
-    Ok((Arc::new(Segment::new(path, Seed::new(id, first), first, scan)), file))
+    Ok((Arc::new(Segment::new(path, Seed::new(id, first), first, Scan::new(first))), file))
 }
 
 /// Takes the room of the next segment's header, if there is some: a full disk must not keep the log from the new segment which lets it give the old one's room back.

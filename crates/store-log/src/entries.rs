@@ -24,7 +24,7 @@ pub struct Entry {
 
 /// The entries of a log from a sequence on, in order; see [`Log::entries`](crate::Log::entries).
 ///
-/// It ends where the log ends, and goes on there when it is asked again after more was appended. It holds no lock and stops nobody; a segment that is released meanwhile ends it
+/// Damaged entries that were [skipped](crate::Recovery::skipped) are not among them. It ends where the log ends, and goes on there when it is asked again after more was appended. It holds no lock and stops nobody; a segment that is released meanwhile ends it
 /// with an error of the kind [`LogErrorKind::Released`]. After an error there is nothing more.
 ///
 /// ```
@@ -56,12 +56,25 @@ impl Entries {
 
     /// Reads a single entry, with little read ahead.
     pub(crate) fn one(shared: Arc<Shared>, sequence: u64) -> Result<Option<Entry>> {
-        let mut entries = Self { shared, sequence, place: None, chunk: Some(NEAR), has_failed: false };
-        if sequence == 0 { Ok(None) } else { entries.step() }
+        if sequence == 0 {
+            return Ok(None);
+        }
+        if shared.segment_of(sequence).is_some_and(|segment| segment.after_gap(sequence).is_some()) {
+            return Err(LogError::new(LogErrorKind::Corrupt, format!("entry {sequence} was skipped when the log was opened")));
+        }
+        Self { shared, sequence, place: None, chunk: Some(NEAR), has_failed: false }.step()
     }
 
     fn step(&mut self) -> Result<Option<Entry>> {
         loop {
+            let after_gap = match &self.place {
+                Some((segment, ..)) => segment.after_gap(self.sequence),
+                None => self.shared.segment_of(self.sequence).and_then(|segment| segment.after_gap(self.sequence)),
+            };
+            if let Some(after) = after_gap {
+                (self.sequence, self.place) = (after, None);
+                continue;
+            }
             let Some((segment, window, offset)) = &mut self.place else {
                 match self.locate()? {
                     Some(place) => self.place = Some(place),

@@ -1,8 +1,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::format::LogId;
 
 /// What went wrong, in one word, for code that decides what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +67,8 @@ struct Inner {
     path: Option<PathBuf>,
     offset: Option<u64>,
     holder: Option<u32>,
+    log: Option<LogId>,
+    lost: Option<Range<u64>>,
     source: Option<io::Error>,
 }
 
@@ -86,7 +91,17 @@ pub struct LogError {
 
 impl LogError {
     pub(crate) fn new(kind: LogErrorKind, what: impl Into<String>) -> Self {
-        let inner = Inner { kind, what: what.into(), hint: Cow::Borrowed(""), path: None, offset: None, holder: None, source: None };
+        let inner = Inner {
+            kind,
+            what: what.into(),
+            hint: Cow::Borrowed(""),
+            path: None,
+            offset: None,
+            holder: None,
+            log: None,
+            lost: None,
+            source: None,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -131,6 +146,14 @@ impl LogError {
         self.edit(|inner| inner.holder = holder)
     }
 
+    pub(crate) fn with_log(self, log: Option<LogId>) -> Self {
+        self.edit(|inner| inner.log = log)
+    }
+
+    pub(crate) fn with_lost(self, lost: Option<Range<u64>>) -> Self {
+        self.edit(|inner| inner.lost = lost)
+    }
+
     pub(crate) fn with_source(self, source: io::Error) -> Self {
         self.edit(|inner| inner.source = Some(source))
     }
@@ -157,6 +180,19 @@ impl LogError {
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.inner.offset
+    }
+
+    /// Of a damaged log: what tells it from every other, if any segment still says so; see [`Log::id`](crate::Log::id).
+    #[must_use]
+    pub fn log_id(&self) -> Option<[u8; 16]> {
+        self.inner.log
+    }
+
+    /// The entries that are damaged, where a whole one follows them:
+    /// [`skip_damage_up_to`](crate::LogConfig::skip_damage_up_to) the last of them opens the log without them.
+    #[must_use]
+    pub fn lost(&self) -> Option<Range<u64>> {
+        self.inner.lost.clone()
     }
 
     /// What to do about it.

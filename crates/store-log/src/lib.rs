@@ -23,7 +23,7 @@
 //! - **Room.** [`Log::release`] drops whole segments. Where `max_bytes` or the disk leaves no room, an append fails, changes nothing, and may be tried again: once all entries are
 //!   released there is room, however large the segments are.
 //! - **Damage.** What a crash left unfinished at the very end is cut off and told by [`Log::recovery`]. Anything else that does not check is an error which names the file, the
-//!   byte and the way on; nothing is skipped.
+//!   byte, the entries and the way on; nothing is skipped but what [`LogConfig::skip_damage_up_to`] allows.
 //! - **A failed sync.** Nobody can tell what the disk holds then, so the log acknowledges nothing more until it is opened again.
 //! - **Owner.** One `Log` at a time owns a directory, by a file lock that ends with its process.
 //!
@@ -53,7 +53,7 @@ pub use config::LogConfig;
 pub use entries::{Entries, Entry};
 pub use error::{LogError, LogErrorKind};
 pub use log::Log;
-pub use recovery::{Cut, Recovery};
+pub use recovery::{Cut, Recovery, Skipped};
 
 /// The result of every fallible call.
 pub type Result<T, E = LogError> = std::result::Result<T, E>;

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +12,7 @@ use crate::create::{UNFINISHED, create_segment, reserve_segment};
 use crate::error::{LogError, LogErrorKind};
 use crate::files::{File, Files, NotLocked, read_full_at, write_all_at};
 use crate::format::{self, BadHeader, LogId, SEGMENT_HEADER, Seed, SegmentHeader};
-use crate::scan::{Flaw, Scan, Window, is_proven_durable, scan};
+use crate::scan::{Flaw, Gap, Scan, Window, is_proven_durable, next_whole, scan};
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::writer::Writer;
@@ -24,6 +25,22 @@ pub struct Recovery {
     pub is_new: bool,
     /// What a crash had left unfinished at the end, if anything: it was cut off. No entry of it was ever acknowledged as durable.
     pub cut: Option<Cut>,
+    /// What was damaged and skipped, in order: no entry of it is behind [`skip_damage_up_to`](LogConfig::skip_damage_up_to).
+    pub skipped: Vec<Skipped>,
+}
+
+/// Damaged bytes of a log that was opened without them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// The segment.
+    pub path: PathBuf,
+    /// Where in the file what is skipped begins.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The sequences of its entries; empty where they held none.
+    pub sequences: Range<u64>,
 }
 
 /// The unfinished end of a log.
@@ -65,11 +82,16 @@ pub(crate) fn open(files: Arc<dyn Files>, directory: &Path, config: LogConfig) -
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| format::first_of_name(name)).collect();
     firsts.sort_unstable();
 
-    let mut found = Found { segments: Vec::new(), last: None, id: None, cut: None };
+    let mut found = Found { segments: Vec::new(), last: None, id: None, cut: None, skipped: Vec::new() };
     for (at, first) in firsts.iter().enumerate() {
-        found.read(&*files, directory, *first, at + 1 == firsts.len())?;
+        let read = found.read(&*files, directory, *first, firsts.get(at + 1).copied(), config.skip_damage_up_to);
+        read.map_err(|error| name_log(error, &*files, directory, &firsts))?;
     }
-    let Found { segments, last, id, cut } = found;
+    let Found { segments, last, id, cut, skipped } = found;
+    for Skipped { path, offset, bytes, sequences } in &skipped {
+        let path = path.display();
+        tracing::warn!(%path, offset, bytes, ?sequences, "skipped damaged entries of the log, as it was told to; the disk may be failing");
+    }
     if let Some(cut) = &cut {
         let Cut { path, offset, bytes, sequence } = cut;
         tracing::warn!(path = %path.display(), offset, bytes, sequence, "cut off the unfinished end of the log");
@@ -77,7 +99,7 @@ pub(crate) fn open(files: Arc<dyn Files>, directory: &Path, config: LogConfig) -
     let shared = Arc::new(Shared::new(files, directory.to_owned(), config, segments.clone()));
     // The process before may have ended between creating a segment and the directory's sync.
     shared.sync_directory()?;
-    let recovery = Recovery { is_new: segments.is_empty(), cut };
+    let recovery = Recovery { is_new: segments.is_empty(), cut, skipped };
     let (id, segment, file, length) = match (segments.last(), last, id) {
         (Some(segment), Some((file, length)), Some(id)) => (id, Arc::clone(segment), file, length),
         _ => {
@@ -117,10 +139,12 @@ struct Found {
     last: Option<(Arc<dyn File>, u64)>,
     id: Option<LogId>,
     cut: Option<Cut>,
+    skipped: Vec<Skipped>,
 }
 
 impl Found {
-    fn read(&mut self, files: &dyn Files, directory: &Path, first: u64, is_last: bool) -> Result<()> {
+    /// Reads the segment that begins with `first`; `following` is what the one after it begins with. Damaged entries up to `skip` may be missing.
+    fn read(&mut self, files: &dyn Files, directory: &Path, first: u64, following: Option<u64>, skip: Option<u64>) -> Result<()> {
         let path = directory.join(format::segment_name(first));
         let cannot_read = |error| LogError::io("read the segment", &path, error);
         let file = files.open(&path).map_err(cannot_read)?;
@@ -130,18 +154,31 @@ impl Found {
 
         let seed = Seed::new(&header.id, first);
         let mut window = Window::new(Arc::clone(&file));
-        let scan = scan(&mut window, seed, first, length).map_err(cannot_read)?;
+        let mut scan = scan(&mut window, seed, first, length, skip).map_err(cannot_read)?;
+        if let (Some(following), Some(skip)) = (following, skip)
+            && (scan.flaw.is_some() || scan.next < following)
+            && following <= skip.saturating_add(1)
+            && next_whole(&mut window, seed, scan.flaw.map_or(scan.end, |(offset, _)| offset), scan.next, length)
+                .map_err(cannot_read)?
+                .is_none()
+        {
+            scan.skip_to(following, length);
+        }
+        for Gap { offset, bytes, lost } in &scan.gaps {
+            self.skipped.push(Skipped { path: path.clone(), offset: *offset, bytes: *bytes, sequences: lost.clone() });
+        }
         if let Some((offset, flaw)) = scan.flaw {
-            let is_torn = is_last && !is_proven_durable(&mut window, seed, offset, scan.next, length).map_err(cannot_read)?;
+            let is_torn = following.is_none() && !is_proven_durable(&mut window, seed, offset, scan.next, length).map_err(cannot_read)?;
             if !is_torn {
-                return Err(damaged(&path, &scan, offset, flaw));
+                let next = next_whole(&mut window, seed, offset, scan.next, length).map_err(cannot_read)?.map(|(next, _)| next);
+                return Err(damaged(&path, &scan, offset, flaw, next.or(following)));
             }
             self.cut = Some(Cut { path: path.clone(), offset: scan.end, bytes: length - scan.end, sequence: scan.next });
             let cannot_cut = |error| LogError::io("cut off the unfinished end", &path, error);
             file.set_len(scan.end).map_err(cannot_cut)?;
             length = scan.end;
         }
-        if is_last {
+        if following.is_none() {
             let settled = settle(&*file, &mut window, &scan).and_then(|()| file.sync());
             settled.map_err(|error| LogError::io("make the end of the log durable", &path, error))?;
             self.last = Some((file, length));
@@ -164,10 +201,12 @@ impl Found {
             Some(before) if before.next() != first => {
                 let what = format!("entries {} to {} are missing between this segment and the next", before.next(), first - 1);
                 let hint = format!(
-                    "put the missing files back from a copy; to give up entry {} and all after it, move the segments after this one out of the directory",
+                    "put the missing files back from a copy; to give up these entries alone, open the log with `skip_damage_up_to` {}; to give up entry {} and all after \
+                     it, move the segments after this one out of the directory",
+                    first.saturating_sub(1),
                     before.next()
                 );
-                Err(corrupt(what, &before.path, before.end(), hint))
+                Err(corrupt(what, &before.path, before.end(), hint).with_lost(Some(before.next()..first)))
             }
             _ => Ok(()),
         }
@@ -178,12 +217,38 @@ fn corrupt(what: impl Into<String>, path: &Path, offset: u64, hint: impl Into<St
     LogError::new(LogErrorKind::Corrupt, what).with_hint(hint.into()).with_path(path).with_offset(offset)
 }
 
-fn damaged(path: &Path, scan: &Scan, offset: u64, flaw: Flaw) -> LogError {
-    let hint = format!(
-        "restore the file from a copy; to give up entry {} and all after it, cut the file to {} bytes and move later segments out of the directory",
-        scan.next, scan.end
-    );
-    corrupt(flaw.to_string(), path, offset, hint)
+/// `following` is the sequence of the first whole entry behind the damage.
+fn damaged(path: &Path, scan: &Scan, offset: u64, flaw: Flaw, following: Option<u64>) -> LogError {
+    let Scan { end, next, .. } = scan;
+    let cut = format!("to give up entry {next} and all after it, cut the file to {end} bytes and move later segments out of the directory");
+    let (hint, lost) = match following {
+        Some(following) if following > *next => {
+            let last = following - 1;
+            let keep = format!(
+                "entries {next} to {last} are damaged, {following} and what follows is whole: to give up the former alone, open the log with \
+                 `skip_damage_up_to` {last}"
+            );
+            (format!("restore the file from a copy; {keep}; {cut}"), Some(*next..following))
+        }
+        Some(_) => {
+            let keep = format!("no entry is damaged: open the log with `skip_damage_up_to` {}", next - 1);
+            (format!("{keep}, or restore the file from a copy"), Some(*next..*next))
+        }
+        None => (format!("restore the file from a copy; {cut}"), None),
+    };
+    corrupt(flaw.to_string(), path, offset, hint).with_lost(lost)
+}
+
+/// Lets the error of a damaged log say which one it is.
+fn name_log(error: LogError, files: &dyn Files, directory: &Path, firsts: &[u64]) -> LogError {
+    if error.kind() != LogErrorKind::Corrupt {
+        return error;
+    }
+    let id = firsts.iter().find_map(|first| {
+        let path = directory.join(format::segment_name(*first));
+        Some(read_header(&*files.open(&path).ok()?, &path).ok()?.id)
+    });
+    error.with_log(id)
 }
 
 fn read_header(file: &dyn File, path: &Path) -> Result<SegmentHeader> {

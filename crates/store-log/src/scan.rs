@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::files::{File, read_full_at};
@@ -100,6 +101,11 @@ impl Index {
         }
     }
 
+    /// Notes an entry in any case.
+    fn add(&mut self, sequence: u64, offset: u64) {
+        self.0.push((sequence, offset));
+    }
+
     /// The nearest noted entry at or before a sequence.
     pub(crate) fn before(&self, sequence: u64) -> Option<(u64, u64)> {
         let after = self.0.partition_point(|(noted, _)| *noted <= sequence);
@@ -112,6 +118,15 @@ impl Index {
     }
 }
 
+/// Damaged entries that were skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    /// Their sequences. None are lost where only a witness is damaged.
+    pub(crate) lost: Range<u64>,
+}
+
 /// What a segment holds.
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -122,63 +137,114 @@ pub(crate) struct Scan {
     /// What is durable, as far as the entries say.
     pub(crate) durable: u64,
     pub(crate) index: Index,
+    pub(crate) gaps: Vec<Gap>,
     /// Where reading stopped before the end of the file, and why. Zeros to the end are none.
     pub(crate) flaw: Option<(u64, Flaw)>,
 }
 
-/// Reads a segment up to its first flaw.
-pub(crate) fn scan(window: &mut Window, seed: Seed, first: u64, length: u64) -> io::Result<Scan> {
-    let mut scan = Scan { end: SEGMENT_HEADER, next: first, durable: SEGMENT_HEADER, index: Index::default(), flaw: None };
-    let (mut offset, mut sequence) = (SEGMENT_HEADER, first);
-    // How many entries the batch that is open still lacks.
-    let mut lacking = 0;
-    let flaw = loop {
-        if offset == length {
-            break (lacking > 0).then_some(Flaw::Batch);
-        }
-        let header = match entry_at(window, seed, offset, length)? {
-            Ok(header) => header,
-            Err(_) if are_zeros(window, offset, length)? => break (lacking > 0).then_some(Flaw::Batch),
-            Err(flaw) => break Some(flaw),
+impl Scan {
+    /// Of a segment whose first entry has this sequence, before anything is read.
+    pub(crate) fn new(first: u64) -> Self {
+        Scan { end: SEGMENT_HEADER, next: first, durable: SEGMENT_HEADER, index: Index::default(), gaps: Vec::new(), flaw: None }
+    }
+
+    /// Goes on with the entry of a sequence at an offset, without those before it.
+    pub(crate) fn skip_to(&mut self, next: u64, offset: u64) {
+        self.gaps.push(Gap { offset: self.end, bytes: offset - self.end, lost: self.next..next });
+        (self.next, self.end, self.flaw) = (next, offset, None);
+    }
+
+    /// Reads on up to the first flaw.
+    fn read(&mut self, window: &mut Window, seed: Seed, length: u64) -> io::Result<()> {
+        let (mut offset, mut sequence) = (self.end, self.next);
+        // How many entries the batch that is open still lacks.
+        let mut lacking = 0;
+        let flaw = loop {
+            if offset == length {
+                break (lacking > 0).then_some(Flaw::Batch);
+            }
+            let header = match entry_at(window, seed, offset, length)? {
+                Ok(header) => header,
+                Err(_) if are_zeros(window, offset, length)? => break (lacking > 0).then_some(Flaw::Batch),
+                Err(flaw) => break Some(flaw),
+            };
+            if header.sequence != sequence {
+                break Some(Flaw::Order { found: header.sequence, expected: sequence });
+            }
+            if lacking > 0 && (header.is_witness() || header.following != lacking - 1) {
+                break Some(Flaw::Batch);
+            }
+            if !header.is_witness() {
+                self.index.note(sequence, offset);
+                sequence += 1;
+                lacking = header.following;
+            }
+            offset += header.frame_length();
+            self.durable = self.durable.max(header.durable);
+            if lacking == 0 {
+                self.end = offset;
+                self.next = sequence;
+            }
         };
-        if header.sequence != sequence {
-            break Some(Flaw::Order { found: header.sequence, expected: sequence });
+        self.index.cut(self.next);
+        self.flaw = flaw.map(|flaw| (offset, flaw));
+        Ok(())
+    }
+}
+
+/// Reads a segment up to its first flaw that may not be skipped: entries up to `skip` may be missing.
+pub(crate) fn scan(window: &mut Window, seed: Seed, first: u64, length: u64, skip: Option<u64>) -> io::Result<Scan> {
+    let mut scan = Scan::new(first);
+    loop {
+        scan.read(window, seed, length)?;
+        let (Some((flawed, _)), Some(skip)) = (scan.flaw, skip) else { return Ok(scan) };
+        // Where nothing up to there can be missing, a flaw may be the unfinished end.
+        if scan.next > skip.saturating_add(1) {
+            return Ok(scan);
         }
-        if lacking > 0 && (header.is_witness() || header.following != lacking - 1) {
-            break Some(Flaw::Batch);
+        match next_whole(window, seed, flawed, scan.next, length)? {
+            Some((next, offset)) if next <= skip.saturating_add(1) => {
+                scan.skip_to(next, offset);
+                scan.index.add(next, offset);
+            }
+            _ => return Ok(scan),
         }
-        if !header.is_witness() {
-            scan.index.note(sequence, offset);
-            sequence += 1;
-            lacking = header.following;
-        }
-        offset += header.frame_length();
-        scan.durable = scan.durable.max(header.durable);
-        if lacking == 0 {
-            scan.end = offset;
-            scan.next = sequence;
-        }
-    };
-    scan.index.cut(scan.next);
-    scan.flaw = flaw.map(|flaw| (offset, flaw));
-    Ok(scan)
+    }
+}
+
+/// The first whole entry or witness from `flawed` on, and its offset. Its checksum tells it from bytes of any other place; those that come next are read as ever.
+pub(crate) fn next_whole(window: &mut Window, seed: Seed, flawed: u64, expected: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    find_whole(window, seed, flawed, expected, length, |header, offset| header.durable <= offset)
 }
 
 /// Whether a whole entry after `flawed` proves that what is flawed had been durable. A crash leaves behind any part of what was not durable, so whole entries alone prove
 /// nothing.
 pub(crate) fn is_proven_durable(window: &mut Window, seed: Seed, flawed: u64, expected: u64, length: u64) -> io::Result<bool> {
+    let is_proof = |header: &EntryHeader, offset| header.durable > flawed && header.durable <= offset;
+    Ok(find_whole(window, seed, flawed, expected, length, is_proof)?.is_some())
+}
+
+/// The sequence and offset of the first whole entry from `flawed` on that is wanted: what is flawed may be whole, but in the wrong place of a batch.
+fn find_whole(
+    window: &mut Window,
+    seed: Seed,
+    flawed: u64,
+    expected: u64,
+    length: u64,
+    is_wanted: impl Fn(&EntryHeader, u64) -> bool,
+) -> io::Result<Option<(u64, u64)>> {
     let room = length - flawed;
     let sequences = expected..=expected.saturating_add(room / ENTRY_HEADER as u64);
-    let mut offset = flawed + 1;
+    let mut offset = flawed;
     while offset + ENTRY_HEADER as u64 <= length {
         let header = EntryHeader::decode(window.get(offset, ENTRY_HEADER, length)?);
-        let is_proof = header.durable > flawed && header.durable <= offset && sequences.contains(&header.sequence);
-        if is_proof && entry_at(window, seed, offset, length)?.is_ok() {
-            return Ok(true);
+        let is_candidate = is_wanted(&header, offset) && sequences.contains(&header.sequence);
+        if is_candidate && entry_at(window, seed, offset, length)?.is_ok() {
+            return Ok(Some((header.sequence, offset)));
         }
         offset += 1;
     }
-    Ok(false)
+    Ok(None)
 }
 
 fn are_zeros(window: &mut Window, mut offset: u64, length: u64) -> io::Result<bool> {

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,17 +20,25 @@ pub(crate) struct Segment {
     next: AtomicU64,
     end: AtomicU64,
     index: Mutex<Index>,
+    /// Entries that were skipped when the log was opened.
+    gaps: Vec<Range<u64>>,
 }
 
 impl Segment {
     pub(crate) fn new(path: PathBuf, seed: Seed, first: u64, scan: Scan) -> Self {
-        let Scan { end, next, index, .. } = scan;
-        Self { path, seed, first, next: AtomicU64::new(next), end: AtomicU64::new(end), index: Mutex::new(index) }
+        let Scan { end, next, index, gaps, .. } = scan;
+        let gaps = gaps.into_iter().map(|gap| gap.lost).collect();
+        Self { path, seed, first, next: AtomicU64::new(next), end: AtomicU64::new(end), index: Mutex::new(index), gaps }
     }
 
     /// The sequence after its last entry.
     pub(crate) fn next(&self) -> u64 {
         self.next.load(Ordering::Acquire)
+    }
+
+    /// The sequence behind the damage that the entry of this one was skipped with, if it was.
+    pub(crate) fn after_gap(&self, sequence: u64) -> Option<u64> {
+        self.gaps.iter().find(|gap| gap.contains(&sequence)).map(|gap| gap.end)
     }
 
     /// Where its entries end.

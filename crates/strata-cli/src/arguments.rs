@@ -107,6 +107,7 @@ pub(crate) enum Invalidated {
 pub(crate) enum Letters {
     List { limit: u64 },
     Retry(Vec<String>),
+    Overwrite(Vec<String>),
     Remove(Vec<String>),
 }
 
@@ -147,6 +148,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Argument
         Some(("dead-letters", of_letters)) => {
             let letters = match of_letters.subcommand() {
                 Some(("retry", given)) => Letters::Retry(texts(given, "letter")),
+                Some(("overwrite", given)) => Letters::Overwrite(texts(given, "letter")),
                 Some(("remove", given)) => Letters::Remove(texts(given, "letter")),
                 Some((_, given)) => Letters::List { limit: number(given, "limit").unwrap_or(LETTERS) },
                 None => Letters::List { limit: LETTERS },
@@ -296,7 +298,8 @@ fn command() -> Command {
                 .about("Shows, retries or removes writes of write-behind that the truth refused")
                 .arg(Arg::new("schema").long("schema").value_name("SCHEMA").global(true).help("Those of one schema"))
                 .subcommand(Command::new("list").about("Lists them").arg(limit().help("At most so many; 100 unless given")))
-                .subcommand(Command::new("retry").about("Writes what they hold, and removes them").arg(letter()))
+                .subcommand(Command::new("retry").about("Writes what they hold over nothing newer, and removes them").arg(letter()))
+                .subcommand(Command::new("overwrite").about("Writes what they hold over whatever is there, and removes them").arg(letter()))
                 .subcommand(Command::new("remove").about("Removes them, and what they hold, for good").arg(letter())),
         )
 }

@@ -139,6 +139,8 @@ fn write_behind(variables: &mut Variables, settings: &mut Settings) -> Result<()
     behind.max_pending = variables.within("STRATA_WRITE_BEHIND_MAX_PENDING", 1.., number)?.unwrap_or(behind.max_pending);
     behind.journal_bytes =
         variables.within("STRATA_WRITE_BEHIND_JOURNAL_BYTES", 4_096.., "a whole number from 4096 up")?.unwrap_or(behind.journal_bytes);
+    behind.skip_damage_up_to =
+        variables.parse("STRATA_WRITE_BEHIND_SKIP_DAMAGE_UP_TO", "a whole number")?.unwrap_or(behind.skip_damage_up_to);
     let levels = [("memory", Acknowledge::Memory), ("journal", Acknowledge::Journal), ("truth", Acknowledge::Truth)];
     behind.acknowledge = variables.choice("STRATA_WRITE_BEHIND_ACKNOWLEDGE", &levels)?.unwrap_or(behind.acknowledge);
     Ok(())

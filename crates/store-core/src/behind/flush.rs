@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::item::{Batch, Outcome};
+use super::item::{Batch, Item, Outcome};
 use super::{Behind, Order};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Begin, DeadLetter, Isolation, Transaction};
+use crate::facet::{Begin, DeadLetter, Isolation, Journals, RowLock, Tables, Transaction};
 use crate::pipeline::may_have_taken_effect;
 use crate::sync::{sleep, spawn};
 use crate::timestamp::Timestamp;
+use crate::value::{Row, Value};
 use write::Stopped;
 
 /// How often a flush begins anew because of this instance's own writes.
@@ -156,25 +157,40 @@ impl Behind {
     ) -> Result<(), Stopped> {
         write::write_all(transaction, &mut taken.batches, is_lenient).await?;
         for batch in &taken.batches {
-            for (index, item) in batch.items().iter().enumerate() {
-                if let (true, Some(Outcome::Refused(error))) = (item.is_acknowledged, batch.outcome(index)) {
-                    let letter = DeadLetter {
-                        journal: self.name.clone(),
-                        sequence: item.sequence,
-                        schema: batch.schema().name().to_owned(),
-                        key: item.text.clone(),
-                        entry: batch.entry(index)?,
-                        error: error.summary(),
-                        failed_at: self.now()?,
-                    };
-                    transaction.put_dead_letter(&letter).await?;
-                }
-            }
+            self.put_letters(transaction, &**batch).await?;
         }
         for letter in &letters {
             transaction.put_dead_letter(letter).await?;
         }
         transaction.advance_journal(&self.name, taken.last).await?;
+        Ok(())
+    }
+
+    /// Keeps what the truth refused of a batch and somebody relies on, with what the truth holds instead: a retry is to replace nothing newer.
+    async fn put_letters(&self, transaction: &mut dyn Transaction, batch: &dyn Batch) -> Result<()> {
+        let refused = |(index, item)| match batch.outcome(index) {
+            Some(Outcome::Refused(error)) => Some((index, item, error)),
+            _ => None,
+        };
+        let items = batch.items().iter().enumerate().filter(|(_, item)| item.is_acknowledged);
+        let refused: Vec<(usize, &Item, &Error)> = items.filter_map(refused).collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Row<'_>> = refused.iter().map(|(_, item, _)| item.key.iter().map(Value::as_borrowed).collect()).collect();
+        let stored = transaction.get_many(batch.schema(), &keys, RowLock::None).await?;
+        for ((index, item, error), stored) in refused.into_iter().zip(stored) {
+            let letter = DeadLetter {
+                journal: self.name.clone(),
+                sequence: item.sequence,
+                schema: batch.schema().name().to_owned(),
+                key: item.text.clone(),
+                entry: batch.entry(index, stored.map(|stored| stored.version))?,
+                error: error.summary(),
+                failed_at: self.now()?,
+            };
+            transaction.put_dead_letter(&letter).await?;
+        }
         Ok(())
     }
 
@@ -215,13 +231,18 @@ impl Behind {
 
     /// How far the truth has applied the journal, once no transaction is under way any more that says so.
     pub(super) async fn applied(&self) -> Result<u64> {
-        let mut transaction = self.begin().await?;
-        // An earlier transaction of this journal's that the server has not ended yet holds the row.
-        transaction.advance_journal(&self.name, 0).await?;
-        let applied = self.journals.applied(&self.name).await;
-        let _ = transaction.rollback().await;
-        applied.map(Option::unwrap_or_default)
+        applied(&*self.tables, &*self.journals, &self.name, self.limit).await
     }
+}
+
+/// As [`Behind::applied`], before the journal is open.
+pub(super) async fn applied(tables: &dyn Tables, journals: &dyn Journals, name: &str, limit: Duration) -> Result<u64> {
+    let mut transaction = tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit }).await?;
+    // An earlier transaction of this journal's that the server has not ended yet holds the row.
+    transaction.advance_journal(name, 0).await?;
+    let applied = journals.applied(name).await;
+    let _ = transaction.rollback().await;
+    applied.map(Option::unwrap_or_default)
 }
 
 /// Whether the truth rolled back because of others.

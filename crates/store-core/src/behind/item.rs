@@ -63,6 +63,15 @@ pub(crate) enum Resolution {
     Refuse(Error),
 }
 
+/// What the write of a dead letter may replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// What the truth held when it refused the write.
+    Same,
+    /// Whatever it holds.
+    Any,
+}
+
 /// The pending writes of one schema.
 pub(crate) trait Overlay: Send + Sync {
     fn schema(&self) -> &Arc<BoundSchema>;
@@ -80,7 +89,7 @@ pub(crate) trait Overlay: Send + Sync {
     fn tell(&self, error: &Error);
 
     /// Writes what a dead letter holds, and removes the letter.
-    fn revive(self: Arc<Self>, letter: DeadLetter) -> BoxFuture<'static, Result<()>>;
+    fn revive(self: Arc<Self>, letter: DeadLetter, over: Over) -> BoxFuture<'static, Result<()>>;
 }
 
 /// The writes of one schema that a flush has taken.
@@ -96,8 +105,8 @@ pub(crate) trait Batch: Send + Sync {
     /// Decides a conflict with what is stored.
     fn resolve(&self, index: usize, stored: Option<StoredRow>) -> Resolution;
 
-    /// The write in the journal's form.
-    fn entry(&self, index: usize) -> Result<Vec<u8>>;
+    /// The write in the journal's form, based on what the truth holds: this version, or no record.
+    fn entry(&self, index: usize, stored: Option<Version>) -> Result<Vec<u8>>;
 
     fn outcome(&self, index: usize) -> Option<&Outcome>;
 

@@ -33,21 +33,32 @@ struct Open {
     appended: mpsc::UnboundedSender<Appended>,
 }
 
+fn name_of(id: [u8; 16]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The name of the journal that could not be opened because it is damaged, if that is why, and it still says its name.
+pub(crate) fn name_of_damaged(error: &Error) -> Option<String> {
+    let error = std::error::Error::source(error)?.downcast_ref::<LogError>()?;
+    Some(name_of(error.log_id()?))
+}
+
 /// What a journal holds that the truth may not have.
 pub(crate) type Left = Vec<(u64, Vec<u8>)>;
 
 impl Journal {
-    /// Opens the journal in a directory, or begins one there. What lands is told to `behind`, once [`Landing::run`] does so.
-    pub(crate) async fn open(runtime: &Handle, directory: &Path, most_bytes: u64) -> Result<(Self, Landing)> {
+    /// Opens the journal in a directory, or begins one there. What lands is told to `behind`, once [`Landing::run`] does so. Damaged entries up to `skip` may be missing.
+    pub(crate) async fn open(runtime: &Handle, directory: &Path, most_bytes: u64, skip: Option<u64>) -> Result<(Self, Landing)> {
         let path = directory.to_owned();
         // Room comes back by whole segments.
         let segment = (most_bytes / 8).clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT);
         let config = LogConfig::default().with_max_bytes(Some(most_bytes)).with_segment_bytes(segment).with_fill_bytes(FILL.min(segment));
+        let config = config.with_skip_damage_up_to(skip);
         let log = blocking(runtime, move || Log::open(path, config)).await?.map_err(|error| refused(&error, directory))?;
         if let Some(cut) = &log.recovery().cut {
             tracing::info!(?cut, "the end of the journal was unfinished, and so never acknowledged; it was cut off");
         }
-        let name = log.id().iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = name_of(log.id());
         let (appended, landing) = mpsc::unbounded_channel();
         let open = Open { log: Arc::new(log), appended };
         Ok((Journal { name, open: Mutex::new(Some(open)) }, Landing(landing)))
@@ -160,6 +171,11 @@ fn refused(error: &LogError, directory: &Path) -> Error {
             directory.display(),
             error.holder().map(|process| format!(", of process {process}")).unwrap_or_default()
         ),
+        LogErrorKind::Corrupt if error.lost().is_some() => {
+            format!(
+                "the journal cannot be opened: {error} (a store is given it as `write_behind.skip_damage_up_to`, STRATA_WRITE_BEHIND_SKIP_DAMAGE_UP_TO)"
+            )
+        }
         _ => format!("the journal cannot be opened: {error}"),
     };
     let kind = if error.kind() == LogErrorKind::Locked { ErrorKind::InvalidConfig } else { ErrorKind::JournalUnavailable };

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use super::Over;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{DeadLetter, Journals};
 use crate::schema::Schema;
 use crate::store::Store;
 use crate::tier::Role;
+
+/// How many letters are read at once.
+const PAGE: u64 = 1_000;
 
 /// The writes of write-behind that the truth refused for their own sake: for a violated rule of the database, or a conflict with what another instance wrote.
 /// The truth keeps them, whichever instance they were made on, until somebody has them retried or removed. [`Store::dead_letters`] gives it.
@@ -16,8 +20,10 @@ use crate::tier::Role;
 /// # async fn example(store: store_core::Store) -> store_core::Result<()> {
 /// for letter in store.dead_letters().of::<Player>().list(None, 100).await? {
 ///     println!("{}, key {}: {}", letter.schema, letter.key, letter.error);
-///     if store.dead_letters().retry(&letter).await.is_err() {
-///         store.dead_letters().remove(&letter).await?;
+///     match store.dead_letters().retry(&letter).await {
+///         // The record was written since.
+///         Err(error) if error.kind() == store_core::ErrorKind::Conflict => _ = store.dead_letters().remove(&letter).await?,
+///         retried => retried?,
 ///     }
 /// }
 /// # Ok(()) } let _ = example;
@@ -53,22 +59,67 @@ impl DeadLetters {
         self.within(list).await
     }
 
-    /// Writes what a letter holds, whatever the truth holds by now, and removes the letter: both or neither.
+    /// Writes what a letter holds and removes the letter: both or neither. What is pending on this instance is flushed first. It replaces what the truth held when the write
+    /// was refused, and nothing newer, whoever wrote that: then [`overwrite`](Self::overwrite) or [`remove`](Self::remove) decides.
     ///
     /// # Errors
     ///
-    /// What the truth says of the write, as [`Collection::set`](crate::Collection::set): the letter stays then. [`NotFound`](ErrorKind::NotFound) if the letter is gone;
+    /// [`Conflict`](ErrorKind::Conflict) if the key was written since, or the truth keeps a dead letter of a later write of it from the same journal, or where nobody could
+    /// tell what the truth held (a letter that the build which met it could not read) and it holds a record now. What the flush says; what the truth says of the write, as
+    /// [`Collection::set`](crate::Collection::set). The letter stays in all these cases. [`NotFound`](ErrorKind::NotFound) if the letter is gone;
     /// [`SchemaNotFound`](ErrorKind::SchemaNotFound) or [`SchemaMismatch`](ErrorKind::SchemaMismatch) for a model that this build does not have, or not so.
     pub async fn retry(&self, letter: &DeadLetter) -> Result<()> {
-        let retry = async {
+        self.write(letter, Over::Same).await
+    }
+
+    /// As [`retry`](Self::retry), over whatever the truth holds by now, and what is pending on this instance: that is lost.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`retry`](Self::retry) but `Conflict`.
+    pub async fn overwrite(&self, letter: &DeadLetter) -> Result<()> {
+        self.write(letter, Over::Any).await
+    }
+
+    async fn write(&self, letter: &DeadLetter, over: Over) -> Result<()> {
+        let write = async {
             let schema = self.store.overlays().iter().find(|overlay| overlay.schema().name() == letter.schema);
             let schema = schema.ok_or_else(|| {
                 let message = "the store has no such schema; add it to the builder";
                 Error::new(ErrorKind::SchemaNotFound, message).with_schema(letter.schema.clone())
             })?;
-            schema.clone().revive(letter.clone()).await.map_err(|error| error.with_key(letter.key.clone()))
+            if let Some(behind) = &self.store.shared().behind {
+                behind.flush().await?;
+            }
+            let written = async {
+                if over == Over::Same {
+                    self.check_last(letter).await?;
+                }
+                schema.clone().revive(letter.clone(), over).await
+            };
+            written.await.map_err(|error| error.with_key(letter.key.clone()))
         };
-        self.within(retry).await
+        self.within(write).await
+    }
+
+    /// Refuses a letter that is followed by one of a later write of its key.
+    async fn check_last(&self, letter: &DeadLetter) -> Result<()> {
+        let mut after = letter.sequence;
+        loop {
+            let page = self.journals()?.dead_letters(Some(&letter.schema), Some((&letter.journal, after)), PAGE).await?;
+            let mut of_journal = page.iter().take_while(|later| later.journal == letter.journal);
+            if let Some(later) = of_journal.find(|later| later.key == letter.key) {
+                let message = format!(
+                    "a later write of the key is a dead letter too, number {} of the same journal; retry that one and remove this, or remove that one first",
+                    later.sequence
+                );
+                return Err(Error::new(ErrorKind::Conflict, message).with_schema(letter.schema.clone()));
+            }
+            match page.last() {
+                Some(last) if page.len() as u64 == PAGE && last.journal == letter.journal => after = last.sequence,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Removes a letter and what it holds, for good. Whether it was there.

@@ -45,6 +45,9 @@ pub struct WriteBehind {
     pub max_pending: usize,
     /// The most bytes that the journal takes on the disk, at least 4,096. A write that finds no room there is refused, and flushes make room. Default: 1 GiB.
     pub journal_bytes: u64,
+    /// The last damaged entry of the journal that may be given up, though the truth has not applied it; `build()` names it where it meets one. What the truth has applied is
+    /// never missed. To be set for one start alone. Default: 0, none.
+    pub skip_damage_up_to: u64,
     /// What a write has reached when its call answers, in a schema that says nothing itself. Default: the journal.
     pub acknowledge: Acknowledge,
 }
@@ -57,6 +60,7 @@ impl Default for WriteBehind {
             max_retries: 5,
             max_pending: 10_000,
             journal_bytes: 1 << 30,
+            skip_damage_up_to: 0,
             acknowledge: Acknowledge::default(),
         }
     }

@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 
-use super::flush::Flushes;
+use super::flush::{Flushes, applied};
 use super::flusher;
-use super::journal::Left;
-use super::{Behind, Entry, Forgotten, Journal, Landing, Order, Overlay, Room, Trouble};
+use super::journal::{Left, name_of_damaged};
+use super::{Behind, Entry, Forgotten, Journal, Landing, Order, Overlay, Room, Trouble, WriteBehind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{DeadLetter, Journals, Tables};
 use crate::settings::Settings;
@@ -26,7 +27,7 @@ pub(crate) struct Opened {
 pub(crate) async fn open(settings: &Settings, tables: Arc<dyn Tables>, journals: Arc<dyn Journals>, runtime: &Handle) -> Result<Opened> {
     let (journal, landing) = match &settings.journal {
         Some(directory) => {
-            let (journal, landing) = Journal::open(runtime, directory, settings.write_behind.journal_bytes).await?;
+            let (journal, landing) = open_journal(settings, directory, &*tables, &*journals, runtime).await?;
             (Some(journal), Some(landing))
         }
         None => (None, None),
@@ -60,6 +61,38 @@ pub(crate) async fn open(settings: &Settings, tables: Arc<dyn Tables>, journals:
     Ok(Opened { behind: Arc::new(behind), landing, left })
 }
 
+/// Opens the journal. What is damaged of it and the truth has applied is not missed, nor what the settings give up.
+async fn open_journal(
+    settings: &Settings,
+    directory: &Path,
+    tables: &dyn Tables,
+    journals: &dyn Journals,
+    runtime: &Handle,
+) -> Result<(Journal, Landing)> {
+    let WriteBehind { journal_bytes, skip_damage_up_to, .. } = settings.write_behind;
+    let damaged = match Journal::open(runtime, directory, journal_bytes, None).await {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    let Some(name) = name_of_damaged(&damaged) else { return Err(damaged) };
+    tracing::error!(error = %damaged, "the journal is damaged; it is asked how far the truth has applied it");
+    let applied = applied(tables, journals, &name, settings.transaction_timeout).await?;
+    let opened = Journal::open(runtime, directory, journal_bytes, Some(applied.max(skip_damage_up_to))).await?;
+    if opened.0.name() != name {
+        return Err(Error::new(ErrorKind::JournalUnavailable, "the journal was replaced while it was being opened; build the store again"));
+    }
+    if skip_damage_up_to > applied {
+        tracing::error!(
+            applied,
+            skip_damage_up_to,
+            "what is damaged of the journal and the truth has not applied is given up, as `write_behind.skip_damage_up_to` says"
+        );
+    } else {
+        tracing::warn!(applied, "what is damaged of the journal was applied long ago, so nothing is lost; the disk may be failing");
+    }
+    Ok(opened)
+}
+
 /// A name that no journal has.
 fn unheard_of() -> String {
     let random = RandomState::new();
@@ -69,7 +102,7 @@ fn unheard_of() -> String {
 fn check(applied: u64, journal: &Journal) -> Result<()> {
     if applied > journal.last() {
         let message = format!(
-            "the journal ends at {}, but the truth has applied it up to {applied}: it was replaced by an older copy. Begin a new journal in another directory",
+            "the journal ends at {}, but the truth has applied it up to {applied}: it was replaced by an older copy, or its end is damaged. Begin a new journal in another directory",
             journal.last()
         );
         return Err(Error::new(ErrorKind::InvalidConfig, message));

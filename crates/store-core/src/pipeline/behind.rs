@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::write::owned;
 use super::{Backing, Borrowed, Pipeline, View};
 use crate::behind::pending::Pending;
-use crate::behind::{Acknowledge, Admission, Base, Batch, Behind, Entry, OnConflict, Overlay, Staged};
+use crate::behind::{Acknowledge, Admission, Base, Batch, Behind, Entry, OnConflict, Over, Overlay, Staged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{DeadLetter, LogKind};
 use crate::freshness::Freshness;
@@ -493,7 +493,7 @@ impl<T: Schema> Overlay for Pipeline<T> {
         taken.iter().for_each(|taken| self.on_write_error(taken.key.borrow(), error));
     }
 
-    fn revive(self: Arc<Self>, letter: DeadLetter) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { self.write_letter(letter).await })
+    fn revive(self: Arc<Self>, letter: DeadLetter, over: Over) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.write_letter(letter, over).await })
     }
 }

@@ -9,7 +9,7 @@ use super::workload::open;
 use crate::{Entry, Log, LogConfig, LogError, LogErrorKind};
 
 fn small() -> LogConfig {
-    LogConfig { segment_bytes: 256, max_bytes: None, fill_bytes: 100 }
+    LogConfig { segment_bytes: 256, max_bytes: None, fill_bytes: 100, skip_damage_up_to: None }
 }
 
 fn text(number: u64) -> String {
@@ -112,10 +112,12 @@ fn damage_is_told_with_a_way_on() {
     assert_eq!(
         error.to_string(),
         format!(
-            "the log is damaged: an entry's checksum does not match its bytes (log/{}, byte {at}); restore the file from a copy; \
-             to give up entry {} and all after it, cut the file to {at} bytes and move later segments out of the directory",
-            segments[1],
-            first + 1
+            "the log is damaged: an entry's checksum does not match its bytes (log/{segment}, byte {at}); restore the file from a copy; \
+             entries {0} to {0} are damaged, {1} and what follows is whole: to give up the former alone, open the log with `skip_damage_up_to` {0}; \
+             to give up entry {0} and all after it, cut the file to {at} bytes and move later segments out of the directory",
+            first + 1,
+            first + 2,
+            segment = segments[1],
         )
     );
     disk.tamper(&segments[1], |content| content.truncate(at));

@@ -30,7 +30,7 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 pub(crate) fn config(fill: bool) -> LogConfig {
-    LogConfig { segment_bytes: 300, max_bytes: None, fill_bytes: if fill { 150 } else { 0 } }
+    LogConfig { segment_bytes: 300, max_bytes: None, fill_bytes: if fill { 150 } else { 0 }, skip_damage_up_to: None }
 }
 
 /// A batch that was appended: its first payload has the number `id`, the next the number after it.

@@ -1,6 +1,7 @@
 //! Write-behind: what is acknowledged before the truth has it, and what becomes of it.
 
 mod conflicts;
+mod damage;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod journals;

@@ -31,10 +31,13 @@ pub(super) async fn flush(registry: &Registry, servers: &Servers, output: &Outpu
 pub(super) async fn letters(store: &Store, schema: Option<&str>, letters: &Letters, output: &Output) -> Result<Answer, Failure> {
     match letters {
         Letters::List { limit } => list(store, schema, *limit, output).await,
-        Letters::Retry(names) => {
+        Letters::Retry(names) | Letters::Overwrite(names) => {
             for name in names {
                 let letter = find(store, name).await?;
-                store.dead_letters().retry(&letter).await?;
+                match letters {
+                    Letters::Overwrite(_) => store.dead_letters().overwrite(&letter).await?,
+                    _ => store.dead_letters().retry(&letter).await?,
+                }
                 output.show(|| format!("{name} is written"), || json!({ "letter": name, "written": true }));
             }
             Ok(Answer::Yes)

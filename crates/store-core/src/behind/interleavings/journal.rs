@@ -50,6 +50,11 @@ pub(crate) fn forget(directory: &Path) {
     DISKS.lock().expect("no test panics under it").remove(directory);
 }
 
+/// No disk of the explorer's is damaged.
+pub(crate) fn name_of_damaged(_: &Error) -> Option<String> {
+    None
+}
+
 type Appended = (Result<Range<u64>>, bool, Box<dyn Staged>);
 pub(crate) type Left = Vec<(u64, Vec<u8>)>;
 
@@ -62,7 +67,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) async fn open(_: &Handle, directory: &Path, _: u64) -> Result<(Self, Landing)> {
+    pub(crate) async fn open(_: &Handle, directory: &Path, _: u64, _: Option<u64>) -> Result<(Self, Landing)> {
         let (appended, landing) = mpsc::unbounded_channel();
         Ok((Journal { directory: directory.to_owned(), turn: Mutex::new(()), appended }, Landing(directory.to_owned(), landing)))
     }

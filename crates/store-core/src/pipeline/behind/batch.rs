@@ -20,6 +20,7 @@ use crate::schema::{BoundSchema, Schema};
 use crate::tag::CallTags;
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Value};
+use crate::version::Version;
 
 /// What those learn who wait for a flush.
 #[derive(Debug)]
@@ -154,13 +155,14 @@ impl<T: Schema> Batch for Taken<T> {
         }
     }
 
-    fn entry(&self, index: usize) -> Result<Vec<u8>> {
+    fn entry(&self, index: usize, stored: Option<Version>) -> Result<Vec<u8>> {
         let item = &self.items[index];
         let (row, tags) = match &self.writes[index] {
             Write::Set(set) => (Some(set.row.as_slice()), set.tags.as_slice()),
             Write::Delete => (None, [].as_slice()),
         };
-        Entry::new(self.pipeline.schema.definition(), &item.text, item.base, tags, row).encode()
+        let base = stored.map_or(Base::Absent(0), Base::put);
+        Entry::new(self.pipeline.schema.definition(), &item.text, base, tags, row).encode()
     }
 
     fn outcome(&self, index: usize) -> Option<&Outcome> {

@@ -4,9 +4,9 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use super::{PendingSet, Write};
-use crate::behind::{Base, Entry};
+use crate::behind::{Base, Entry, Over};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Begin, DeadLetter, Isolation, Transaction};
+use crate::facet::{Begin, Condition, DeadLetter, Isolation, RowLock, Transaction};
 use crate::key::Key;
 use crate::pipeline::transaction::{Change, Changes};
 use crate::pipeline::{Pipeline, View, may_have_taken_effect};
@@ -55,17 +55,18 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Writes what a dead letter holds, and removes the letter.
-    pub(super) async fn write_letter(self: &Arc<Self>, letter: DeadLetter) -> Result<()> {
+    pub(super) async fn write_letter(self: &Arc<Self>, letter: DeadLetter, over: Over) -> Result<()> {
         let tables = Arc::clone(self.tables()?);
-        let (key, write, _) = self.read_entry(Entry::decode(&letter.entry)?)?;
+        let (key, write, base) = self.read_entry(Entry::decode(&letter.entry)?)?;
         self.check(key.borrow())?;
+        let base = (over == Over::Same).then_some(base);
         let pipeline = Arc::clone(self);
         self.in_task(vec![key.clone()], async move {
             let mut changes = Changes::new(&pipeline);
             changes.note_fence(&key);
             let begin = Begin { isolation: Isolation::ReadCommitted, limit: pipeline.shared.settings.transaction_timeout };
             let mut transaction = tables.begin(&begin).await?;
-            if let Err(error) = pipeline.send_letter(&mut *transaction, &mut changes, &letter, &key, &write).await {
+            if let Err(error) = pipeline.send_letter(&mut *transaction, &mut changes, &letter, (&key, &write), base).await {
                 // It is dropped where that fails, which rolls back too.
                 let _ = transaction.rollback().await;
                 return Err(error);
@@ -84,33 +85,65 @@ impl<T: Schema> Pipeline<T> {
         .await
     }
 
+    /// Only over what it is based on, if that is given.
     async fn send_letter(
         &self,
         transaction: &mut dyn Transaction,
         changes: &mut Changes<T>,
         letter: &DeadLetter,
-        key: &T::Key,
-        write: &Write<T>,
+        (key, write): (&T::Key, &Write<T>),
+        base: Option<Base>,
     ) -> Result<()> {
         if !transaction.remove_dead_letter(&letter.journal, letter.sequence).await? {
             return Err(Error::new(ErrorKind::NotFound, "the dead letter is gone; it was retried or removed already")
                 .with_schema(self.schema.name()));
         }
+        let values = [<T::Key as Key>::to_values(key.borrow())?];
+        // A letter that came here without anybody having looked into the truth replaces nothing.
+        let condition = base.map(|base| base.condition().unwrap_or(Condition::Absent));
+        if let (Some(base), Some(condition)) = (base, condition) {
+            let present =
+                transaction.get_many(&self.schema, &values, RowLock::ForUpdate).await?.pop().flatten().map(|stored| stored.version);
+            let is_gone = present.is_none() && matches!(write, Write::Delete);
+            if !is_gone && !condition.holds(present) {
+                return Err(self.overtaken(base, present));
+            }
+        }
         match write {
             Write::Set(set) => {
                 let row: Row<'_> = set.row.iter().map(Value::as_borrowed).collect();
-                for stored in transaction.put_many(&self.schema, &[row]).await? {
-                    drop(changes.keep(key.clone(), stored, &set.tags));
-                }
+                let stored = match condition {
+                    // What is not there could not be locked.
+                    Some(condition) => transaction.put_many_if(&self.schema, &[row], &[condition]).await?.pop().flatten(),
+                    None => transaction.put_many(&self.schema, &[row]).await?.pop(),
+                };
+                let stored = stored.ok_or_else(|| {
+                    let error = Error::new(ErrorKind::Conflict, "another wrote the record meanwhile; the dead letter is kept");
+                    error.with_retryable(true).with_schema(self.schema.name())
+                })?;
+                drop(changes.keep(key.clone(), stored, &set.tags));
             }
             Write::Delete => {
-                let values = <T::Key as Key>::to_values(key.borrow())?;
-                for version in transaction.delete_many(&self.schema, &[values]).await? {
+                for version in transaction.delete_many(&self.schema, &values).await? {
                     changes.add_deleted(key.clone(), version);
                 }
             }
         }
         Ok(())
+    }
+
+    /// The error of a letter whose key was written after it.
+    fn overtaken(&self, base: Base, present: Option<Version>) -> Error {
+        let present = present.map_or("no record".to_owned(), |version| format!("version {version}"));
+        let then = match base {
+            Base::Version(version) => format!("it held version {version} when it refused the letter's write"),
+            Base::Absent(_) => "it held no record when it refused the letter's write".to_owned(),
+            Base::Unknown => "what it held when the write became a dead letter is not known".to_owned(),
+        };
+        let message = format!(
+            "the truth holds {present}, and {then}; a retry replaces nothing newer: look at both, then `overwrite` with the letter, or `remove` it"
+        );
+        Error::new(ErrorKind::Conflict, message).with_schema(self.schema.name())
     }
 }
 

@@ -48,6 +48,62 @@ async fn one_refused_write_harms_no_other(bench: &Bench) {
     assert!(other.dead_letters().list(None, 10).await.unwrap().is_empty());
 }
 
+async fn a_retry_replaces_nothing_newer(bench: &Bench) {
+    let (store, other) = (bench.open("a").await, bench.open("b").await);
+    let found = players(&store);
+    found.set_many([player("a", 1), player("b", 1), player("c", 1), named("holder", "same")]).await.unwrap();
+    store.flush().await.unwrap();
+    for id in ["a", "b", "c", "new"] {
+        found.set(named(id, "same")).await.unwrap();
+    }
+    store.flush().await.unwrap();
+    let letters = store.dead_letters().list(None, 10).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.key.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "new"]);
+    found.delete("holder").await.unwrap();
+    // Acknowledged after the letters fell, and pending; of the last one, another instance has written it meanwhile.
+    assert!(found.set(player("a", 50)).await.unwrap().is_pending());
+    found.delete("b").await.unwrap();
+    players(&other).set(player("c", 70)).await.unwrap();
+    other.flush().await.unwrap();
+    for letter in &letters[..3] {
+        let error = store.dead_letters().retry(letter).await.unwrap_err();
+        assert_eq!((error.kind(), error.key(), error.is_retryable()), (ErrorKind::Conflict, Some(&*letter.key), false), "{error}");
+        assert!(error.to_string().contains("`overwrite`"), "{error}");
+    }
+    assert_eq!((level(&found, "a").await, level(&found, "b").await), (Some(50), None));
+    assert_eq!((truth(&other, "a").await, truth(&other, "b").await, truth(&other, "c").await), (Some(50), None, Some(70)));
+    assert_eq!(store.dead_letters().list(None, 10).await.unwrap(), letters, "they are kept");
+    store.dead_letters().overwrite(&letters[0]).await.unwrap();
+    assert_eq!((level(&found, "a").await, truth(&other, "a").await), (Some(1), Some(1)));
+    assert_eq!(store.dead_letters().list(None, 10).await.unwrap(), letters[1..]);
+}
+
+async fn a_retry_comes_after_what_is_pending_of_other_keys(bench: &Bench) {
+    let store = bench.open("a").await;
+    players(&store).set_many([named("a", "same"), named("b", "same")]).await.unwrap();
+    store.flush().await.unwrap();
+    let letters = store.dead_letters().list(None, 10).await.unwrap();
+    players(&store).delete("a").await.unwrap();
+    store.dead_letters().retry(&letters[0]).await.unwrap();
+    assert_eq!((truth(&store, "a").await, truth(&store, "b").await), (None, Some(1)));
+}
+
+async fn of_two_letters_of_a_key_the_later_counts(bench: &Bench) {
+    let store = bench.open("a").await;
+    players(&store).set(named("holder", "same")).await.unwrap();
+    for level in [1, 2] {
+        players(&store).set(Player { level, ..named("a", "same") }).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    let letters = store.dead_letters().list(None, 10).await.unwrap();
+    players(&store).delete("holder").await.unwrap();
+    let error = store.dead_letters().retry(&letters[0]).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Conflict && error.to_string().contains("a later write"), "{error}");
+    store.dead_letters().retry(&letters[1]).await.unwrap();
+    assert_eq!(store.dead_letters().retry(&letters[0]).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(truth(&store, "a").await, Some(2));
+}
+
 async fn a_removed_letter_is_gone(bench: &Bench) {
     let store = bench.open("a").await;
     players(&store).set_many([named("a", "same"), named("b", "same")]).await.unwrap();
@@ -86,6 +142,9 @@ async fn who_waits_for_the_truth_is_told_himself(bench: &Bench) {
 
 on_truths![
     one_refused_write_harms_no_other,
+    a_retry_replaces_nothing_newer,
+    a_retry_comes_after_what_is_pending_of_other_keys,
+    of_two_letters_of_a_key_the_later_counts,
     a_removed_letter_is_gone,
     what_another_write_makes_room_for_is_written,
     who_waits_for_the_truth_is_told_himself,
