@@ -45,7 +45,7 @@ impl FreshnessLease {
 
     /// Until when memory reflects every commit made longer than `bound` ago.
     pub(crate) fn end(&self, bound: Duration) -> Option<Duration> {
-        let polled = self.polled.load(Ordering::Acquire).checked_sub(1).filter(|polled| polled & VOID == 0)?;
+        let polled = Some(self.polled.load(Ordering::Acquire)).filter(|polled| polled & VOID == 0)?.checked_sub(1)?;
         if Protection::Deadline.is_off() {
             return Some(Duration::MAX);
         }

@@ -1,13 +1,14 @@
 //! The work that goes on while a store lives.
 
-use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join;
 use futures_util::stream::{self, BoxStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::Coherence;
 use super::relayer::Relayer;
@@ -22,6 +23,8 @@ use crate::settings::Settings;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// How often a leadership is confirmed, or sought.
 const ELECTION: Duration = Duration::from_secs(1);
+/// So many messages may be under way to the tiers; later ones wait.
+const MOST_UNDER_WAY: usize = 1_000;
 const PRUNING: Duration = Duration::from_secs(60);
 /// How long closing waits for the last messages.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -137,30 +140,43 @@ struct Listener {
 }
 
 impl Listener {
-    async fn run(self, mut heard: BoxStream<'static, Heard>, interval: Duration) {
+    /// Neither waits for the other: a truth that hangs keeps back no message, and a message that waits for a tier no poll and no other message.
+    async fn run(self, heard: BoxStream<'static, Heard>, interval: Duration) {
+        let (listener, changed) = (Arc::new(self), Arc::new(Notify::new()));
+        let hear = heard.for_each_concurrent(MOST_UNDER_WAY, |heard| {
+            let (listener, changed) = (Arc::clone(&listener), Arc::clone(&changed));
+            async move {
+                match heard {
+                    Heard::Changed => changed.notify_one(),
+                    Heard::Wake(wake) => listener.hear(wake).await,
+                }
+            }
+        });
+        join(listener.follow(interval, &changed), hear).await;
+    }
+
+    /// Reads the log at each interval, and soon after it has `changed`.
+    async fn follow(&self, interval: Duration, changed: &Notify) {
+        if self.coherence.follower.is_none() {
+            return;
+        }
         let mut is_away = false;
         loop {
             let started = Instant::now();
-            if self.coherence.follower.is_some() {
-                match self.coherence.poll().await {
-                    Ok(()) if is_away => {
-                        tracing::info!("the log of commits is read again");
-                        is_away = false;
-                    }
-                    Ok(()) => {}
-                    Err(error) if !is_away => {
-                        told_away(&error);
-                        is_away = true;
-                    }
-                    Err(_) => {}
+            match self.coherence.poll().await {
+                Ok(()) if is_away => {
+                    tracing::info!("the log of commits is read again");
+                    is_away = false;
                 }
+                Ok(()) => {}
+                Err(error) if !is_away => {
+                    told_away(&error);
+                    is_away = true;
+                }
+                Err(_) => {}
             }
-            let mut next = started + interval;
-            while let Ok(heard) = timeout_at(next, next_heard(&mut heard)).await {
-                match heard {
-                    Heard::Changed => next = next.min(started + SHORTEST_PAUSE),
-                    Heard::Wake(wake) => self.hear(wake).await,
-                }
+            if timeout_at(started + interval, changed.notified()).await.is_ok() {
+                sleep_until(started + SHORTEST_PAUSE).await;
             }
         }
     }
@@ -192,14 +208,6 @@ impl Listener {
                 schema.hear(wake.key.as_deref(), wake.version, wake.kind);
             }
         }
-    }
-}
-
-async fn next_heard(heard: &mut BoxStream<'static, Heard>) -> Heard {
-    match heard.next().await {
-        Some(heard) => heard,
-        // Every channel is closed, or there was none.
-        None => pending().await,
     }
 }
 

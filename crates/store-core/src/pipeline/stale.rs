@@ -51,7 +51,7 @@ impl<T: Schema> Pipeline<T> {
         }
         let known = match self.last_in_memory(key, kept, tags) {
             Some(known) => Some(known),
-            None => self.last_in_cache(key, tags).await,
+            None => self.last_in_cache(key, kept, tags).await,
         };
         match known {
             Some(known) => {
@@ -82,17 +82,21 @@ impl<T: Schema> Pipeline<T> {
     }
 
     fn last_in_memory(&self, key: &T::Key, kept: Duration, tags: &CallTags) -> Option<Loaded<T>> {
-        let out_of_touch = self.shared.coherence.age().unwrap_or_default();
-        let near = self.near.as_ref().filter(|_| out_of_touch <= kept.saturating_add(self.shared.settings.freshness))?;
+        let near = self.near.as_ref().filter(|_| self.is_in_touch(kept))?;
         let record = near.get(key.borrow()).filter(|record| self.holds_with(record, tags))?;
         self.counters().stale_answers.add(1);
         Some(Loaded { is_stale: true, ..self.loaded_near(record) })
     }
 
+    /// Whether the caches have lacked word of commits for no longer than last known records may be answered beyond the usual bound.
+    fn is_in_touch(&self, kept: Duration) -> bool {
+        self.shared.coherence.age().unwrap_or_default() <= kept.saturating_add(self.shared.settings.freshness)
+    }
+
     /// The slot's record, unless this instance has heard of something newer.
-    async fn last_in_cache(&self, key: &T::Key, tags: &CallTags) -> Option<Loaded<T>> {
+    async fn last_in_cache(&self, key: &T::Key, kept: Duration, tags: &CallTags) -> Option<Loaded<T>> {
         let began = self.shared.settings.clock.monotonic();
-        let (cache, _) = self.cache.as_ref().zip(self.trust.as_ref())?;
+        let (cache, _) = self.cache.as_ref().zip(self.trust.as_ref()).filter(|_| self.is_in_touch(kept))?;
         let found = self.read_slot(&**cache, &Self::text(key), tags).await?;
         let tier = found.tier;
         let record = self.record(found, View::Near).ok()?;

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use store_testkit::{Fault, ManualClock, Operation};
 use strata::mem::MemTier;
-use strata::{Collection, ErrorKind, Freshness, Settings, Store};
+use strata::{Collection, ErrorKind, Freshness, Role, Settings, Store};
 
 use store_tests::models::{Player, city, player};
 use store_tests::stacks::{FaultyBench, sqlite};
@@ -36,7 +36,7 @@ async fn read(players: &Collection<Player>, id: &str) -> Result<Option<(i64, boo
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_known_record_is_answered_and_what_was_taken_away_is_not() {
-    let bench = open(|settings| settings.stale_on_error = Some(Duration::from_secs(3_600))).await;
+    let bench = open(|settings| settings.stale_on_error = Some(Duration::from_secs(60))).await;
     let players = bench.players();
     players.set_many(["a", "deleted", "invalidated", "doubted"].map(|id| player(id, 1))).await.unwrap();
     assert!(players.delete("deleted").await.unwrap());
@@ -45,6 +45,8 @@ async fn the_last_known_record_is_answered_and_what_was_taken_away_is_not() {
     players.set(player("doubted", 2)).await.unwrap_err();
     let token = bench.store.token().await.unwrap().unwrap();
     assert_eq!(read(&players, "a").await, Ok(Some((1, false))));
+    // Which gives it a slot in Redis.
+    players.from(Role::Shared).get("a").await.unwrap();
 
     fail(&bench);
     let known = async |players: &Collection<Player>| {
@@ -62,8 +64,9 @@ async fn the_last_known_record_is_answered_and_what_was_taken_away_is_not() {
         assert_eq!(read(&players.with_freshness(freshness), "a").await, Err(ErrorKind::L3Unavailable));
     }
     assert!(bench.store.stats().stale_answers >= 3);
-    // Beyond what the user allows, even that is an error.
-    bench.clock.advance(Duration::from_secs(3_601));
+    // Beyond what the user allows, even that is an error, whatever Redis still holds.
+    bench.clock.advance(Duration::from_secs(61));
+    bench.shared_faults.heal();
     assert_eq!(read(&players, "a").await, Err(ErrorKind::L3Unavailable));
 
     bench.shared_faults.heal();
@@ -221,4 +224,26 @@ async fn jitter_shortens_each_life_by_no_more_than_its_part() {
     assert!((MANY / 4..MANY * 3 / 4).contains(&kept()), "{} of {MANY} after three quarters", kept());
     clock.advance(LIFE / 4 + Duration::from_millis(1));
     assert_eq!(kept(), 0, "none is lengthened");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_are_heard_while_the_log_hangs() {
+    let bench = open(|settings| settings.stale_on_error = Some(Duration::from_secs(3_600))).await;
+    let players = bench.players();
+    let another = bench.another().await;
+    let other: Collection<Player> = another.collection().unwrap();
+    let ids = ["deleted", "replaced", "invalidated"];
+    players.set_many(ids.map(|id| player(id, 1))).await.unwrap();
+    let at_hand = players.with_freshness(Freshness::Any);
+    assert!(ids.iter().all(|id| at_hand.peek(*id).is_some()));
+    // The follower's and the relayer's.
+    let reads = [bench.truth_faults.hold_before(Operation::LogRead), bench.truth_faults.hold_before(Operation::LogRead)];
+    for read in &reads {
+        read.arrived().await;
+    }
+    assert!(other.delete("deleted").await.unwrap());
+    other.set(player("replaced", 2)).await.unwrap();
+    other.invalidate("invalidated").await.unwrap();
+    until("memory has dropped what the messages name", async || ids.iter().all(|id| at_hand.peek(*id).is_none())).await;
+    drop(reads);
 }

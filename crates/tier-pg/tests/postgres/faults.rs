@@ -266,6 +266,9 @@ async fn a_call_waits_for_a_connection_of_the_pool_where_the_server_has_no_more(
     assert!(stranger.to_string().contains("53300"), "a pool without a connection has nothing to wait for: {stranger}");
     drop((streams, again));
     tier.close().await.unwrap();
+    // The server ends the sessions some time after they were told to.
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+    wait_until("no session of the closed tier", async || client.query_one(left, &[]).await.unwrap().get::<_, i64>(0) == 0).await;
 
     let hasty = prepared(config(Duration::from_millis(200))).await;
     let mut streams: Vec<_> = (0..2).map(|_| Arc::clone(&hasty).select(account(), Select::default())).collect();
