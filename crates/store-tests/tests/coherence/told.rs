@@ -37,7 +37,7 @@ enum Telling {
 type Told = Option<Option<i64>>;
 
 impl Telling {
-    const OF_RECORDS: [Telling; 17] = [
+    const ALL: [Telling; 17] = [
         Telling::Get,
         Telling::GetMany,
         Telling::GetFromTruth,
@@ -107,7 +107,7 @@ impl Telling {
 async fn nothing_older_is_shown(mut bench: Bench) {
     let other: Collection<Player> = bench.another().await.collection().unwrap();
     let (store, players) = (&bench.store, bench.players());
-    for telling in Telling::OF_RECORDS {
+    for telling in Telling::ALL {
         for round in 1..=ROUNDS {
             players.set(player("a", 0)).await.unwrap();
             players.get("a").await.unwrap();
