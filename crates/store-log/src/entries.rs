@@ -24,8 +24,9 @@ pub struct Entry {
 
 /// The entries of a log from a sequence on, in order; see [`Log::entries`](crate::Log::entries).
 ///
-/// Damaged entries that were [skipped](crate::Recovery::skipped) are not among them. It ends where the log ends, and goes on there when it is asked again after more was appended. It holds no lock and stops nobody; a segment that is released meanwhile ends it
-/// with an error of the kind [`LogErrorKind::Released`]. After an error there is nothing more.
+/// Damaged entries that were [skipped](crate::Recovery::skipped) are not among them. It ends where the log ends, and goes on there when it is asked again after more was
+/// appended. It holds no lock and stops nobody; a segment that is released meanwhile ends it with an error of the kind [`LogErrorKind::Released`]. After an error there is
+/// nothing more.
 ///
 /// ```
 /// use store_log::{Log, LogConfig};

@@ -45,7 +45,11 @@ impl FreshnessLease {
 
     /// Until when memory reflects every commit made longer than `bound` ago.
     pub(crate) fn end(&self, bound: Duration) -> Option<Duration> {
-        let polled = Some(self.polled.load(Ordering::Acquire)).filter(|polled| polled & VOID == 0)?.checked_sub(1)?;
+        let polled = self.polled.load(Ordering::Acquire);
+        if polled & VOID != 0 {
+            return None;
+        }
+        let polled = polled.checked_sub(1)?;
         if Protection::Deadline.is_off() {
             return Some(Duration::MAX);
         }

@@ -354,7 +354,6 @@ impl<T: Schema> Pipeline<T> {
         if <T::Key as Key>::is_empty(key.borrow()) {
             return false;
         }
-        self.forget_absence(key.borrow());
         let is_new = self.hear_read(key, version);
         self.drop_below(key, version);
         is_new
@@ -373,9 +372,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// Hears that the truth was asked what tells of records without naming them: of those that a condition does not hold for any more, for one.
     pub(super) fn learn_of_any(&self) {
-        if matches!(self.backing, Backing::Tables { .. }) {
-            self.shared.coherence.fall_behind();
-        }
+        self.shared.coherence.fall_behind();
     }
 
     /// Lets memory forget what the truth does not hold any more. A load that found that out, which noted its fence and began then, remembers it.

@@ -67,7 +67,7 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<Record<T>>> {
         let query = self.sealed_query(query)?;
         let FoundRecords { records, .. } = self.find(&query, view, freshness, tags, &[]).await?;
-        self.learn_of_search(view, freshness);
+        self.learn_of_search(freshness);
         self.after_get_records(&records);
         Ok(records)
     }
@@ -108,8 +108,8 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Hears what a search that asked the truth for its latest says of the records that it does not show.
-    fn learn_of_search(&self, view: View, freshness: &Freshness) {
-        if view == View::Truth || *freshness == Freshness::Strong {
+    fn learn_of_search(&self, freshness: &Freshness) {
+        if *freshness == Freshness::Strong {
             self.learn_of_any();
         }
     }
@@ -207,7 +207,7 @@ impl<T: Schema> Pipeline<T> {
             let values: Row<'static> = values.collect();
             answers.push(self.read_open(|| decode(values))?);
         }
-        self.learn_of_search(View::Shared, freshness);
+        self.learn_of_search(freshness);
         Ok(answers)
     }
 
@@ -235,7 +235,7 @@ impl<T: Schema> Pipeline<T> {
         self.counters().searches.add(1);
         let (from_primary, after) = self.replica_for(freshness);
         let counted = tables.count(&self.schema, Count { filter, from_primary, after }).await?;
-        self.learn_of_search(View::Near, freshness);
+        self.learn_of_search(freshness);
         Ok(counted)
     }
 }

@@ -141,7 +141,7 @@ impl<T: Schema> Changes<T> {
 
     /// Whether the transaction has written a key, and so sees of it what nobody else does.
     fn has_written(&mut self, key: &Borrowed<T>) -> bool {
-        self.written.extend(self.writes[self.looked_at..].iter().map(|(key, _)| key.clone()));
+        self.written.extend(self.writes.iter().skip(self.looked_at).map(|(key, _)| key.clone()));
         self.looked_at = self.writes.len();
         self.written.contains(key)
     }

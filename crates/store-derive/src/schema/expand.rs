@@ -36,7 +36,6 @@ pub(super) fn expand(model: &Model) -> TokenStream {
         }
 
         #[automatically_derived]
-        #[allow(clippy::self_named_constructors)]
         impl #ident {
             #columns
         }

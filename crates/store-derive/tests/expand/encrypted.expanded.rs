@@ -114,7 +114,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(clippy::self_named_constructors)]
     impl Player {
         #[doc = "The column `id`."]
         #[must_use]

@@ -271,7 +271,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(clippy::self_named_constructors)]
     impl Order {
         #[doc = "The column `user_id`."]
         #[must_use]

@@ -93,7 +93,6 @@ const _: () = {
         }
     }
     #[automatically_derived]
-    #[allow(clippy::self_named_constructors)]
     impl City {
         #[doc = "The column `id`."]
         #[must_use]

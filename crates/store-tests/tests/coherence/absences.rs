@@ -7,7 +7,7 @@ use strata::mem::MemTier;
 use strata::{Collection, ErrorKind, Freshness, Schema, Store};
 
 use store_tests::models::player;
-use store_tests::stacks::{FaultyBench, open_sqlite};
+use store_tests::stacks::{FaultyBench, open_sqlite, sqlite};
 use store_tests::waiting::until;
 
 const TTL: Duration = Duration::from_secs(5);
@@ -159,4 +159,23 @@ async fn a_failing_shared_tier_costs_reads_and_no_answer() {
     assert!(guests.get(2).await.unwrap().is_none());
     guests.set(guest(2)).await.unwrap();
     assert!(guests.get(2).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_found_to_exist_is_absent_no_more() {
+    let (directory, first) = sqlite().await;
+    let open = async |tier| {
+        let builder = Store::builder().near(MemTier::new()).tier(tier).schema::<Guest>();
+        let store = builder.configure(|settings| settings.freshness = Duration::from_secs(60)).build().await.unwrap();
+        (store.collection::<Guest>().unwrap(), store)
+    };
+    let (guests, _store) = open(first).await;
+    let (other, _other) = open(open_sqlite(&directory).await).await;
+    // So often that the follower is too late at least once.
+    for id in 1..=30 {
+        assert!(guests.get(id).await.unwrap().is_none());
+        other.set(guest(id)).await.unwrap();
+        assert!(guests.with_freshness(Freshness::Strong).exists(id).await.unwrap());
+        assert_eq!(guests.get(id).await.unwrap().as_deref(), Some(&guest(id)));
+    }
 }

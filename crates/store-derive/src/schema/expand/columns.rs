@@ -25,8 +25,12 @@ pub(super) fn expand(model: &Model) -> TokenStream {
             let value = quote_spanned!(at(position)=> |__value| #runtime_there::decode(#codec, __value, #schema, #column));
             let owned = quote_spanned!(at(position)=> |__value| #runtime_there::encode_owned(#codec, __value));
             let doc = format!("The column `{column}`.");
+            // A column that has its model's name is no constructor.
+            let is_named_so = column.replace('_', "") == model.ident.to_string().to_lowercase();
+            let lint = is_named_so.then(|| quote!(#[allow(clippy::self_named_constructors)]));
             quote! {
                 #[doc = #doc]
+                #lint
                 #[must_use]
                 #visibility fn #function() -> #runtime::Column<Self, #stored> {
                     #runtime::Column::new(#schema, #column, #value, #owned)
