@@ -95,6 +95,7 @@ impl Coherence {
     /// Hears that there may be commits which memory and the shared tier do not reflect: neither answers until the log has been read.
     pub(crate) fn fall_behind(&self) {
         if let Some(follower) = &self.follower {
+            follower.hear_news();
             follower.lease.void(follower.next_poll());
         }
     }
@@ -117,9 +118,22 @@ impl Coherence {
         }
     }
 
-    /// Up to where this instance has read the log.
-    pub(crate) fn place(&self) -> Option<LogCursor> {
-        self.follower.as_ref().and_then(Follower::place)
+    /// Hears that this instance was told something: by a write or a read of its own, or by another instance.
+    pub(crate) fn hear_news(&self) {
+        if let Some(follower) = &self.follower {
+            follower.hear_news();
+        }
+    }
+
+    /// The place up to which the log has been read, if all that this instance was told of lies before it.
+    pub(crate) fn place_of_told(&self) -> Option<LogCursor> {
+        self.follower.as_ref().and_then(Follower::place_of_told)
+    }
+
+    /// That of two places which the other lies before; `None` if neither does.
+    pub(crate) fn later_of(&self, one: LogCursor, other: &LogCursor) -> Option<LogCursor> {
+        let log = self.follower.as_ref()?.log();
+        if log.covers(&one, other) { Some(one) } else { Some(other.clone()).filter(|other| log.covers(other, &one)) }
     }
 
     /// Whether this instance has read the log up to a place.
@@ -136,6 +150,7 @@ impl Coherence {
         written: impl IntoIterator<Item = (Option<String>, Option<Version>)>,
     ) {
         for (key, version) in written {
+            self.hear_news();
             self.announcer.add(Wake { schema: schema.to_owned(), key, kind, version, origin: Some(self.origin) });
         }
     }

@@ -23,7 +23,7 @@ pub use migrations::{Migrations, MissingIndex};
 pub use near::{EvictionCause, Near, NearTier, NoNear, OnEvict, Shelf, ShelfOptions, Weigher};
 pub use records::{Fill, FillLease, PutOver, Records, Seen, Slot};
 pub use slot_state::SlotState;
-pub use tables::{Count, Select, Tables};
+pub use tables::{Count, ReadPreference, Select, Tables};
 pub use tags::{MOST_TAGS, TagEras, TagInvalidation};
 pub(crate) use transaction::limit_passed;
 pub use transaction::{Begin, Isolation, RowLock, Transaction, TransactionState};

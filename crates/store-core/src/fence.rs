@@ -5,8 +5,10 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
+use crate::facet::LogKind;
 use crate::protection::Protection;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::version::Version;
 
 const STRIPES: usize = if cfg!(all(test, shuttle)) { 2 } else { 1024 };
 
@@ -18,6 +20,10 @@ const FEW: usize = 32;
 pub(crate) struct Fence {
     /// How often they were touched.
     touched: u64,
+    /// How often by what void every load, however new a record it brings.
+    voided: u64,
+    /// The newest version of those touches that told of a write.
+    heard: u64,
     /// How often a read found one of them absent.
     absences: u64,
     /// How often a load installed one of them.
@@ -28,6 +34,12 @@ impl Fence {
     /// Whether nothing was touched or found absent since the fence was noted.
     pub(crate) fn stands(self, noted: Fence) -> bool {
         (self.touched == noted.touched && self.absences == noted.absences) || Protection::Fence.is_off()
+    }
+
+    /// Whether a load that noted the fence may install a record of this version: nothing that came between was newer.
+    pub(crate) fn admits(self, noted: Fence, loaded: Version) -> bool {
+        let is_newest = self.voided == noted.voided && self.absences == noted.absences && self.heard <= loaded.get();
+        is_newest || self.stands(noted)
     }
 
     /// Whether nothing was touched since the fence was noted. That one was found absent or installed is no touch.
@@ -50,7 +62,8 @@ impl Fence {
     /// What has become of it since a load noted it, as far as that makes a difference.
     #[cfg(test)]
     pub(crate) fn since_load(self, noted: Fence) -> impl Hash {
-        self.is_untouched(noted).then_some((self.absences == noted.absences, self.installs == noted.installs))
+        let heard = (!self.is_untouched(noted)).then_some(self.heard);
+        (self.voided == noted.voided).then_some((heard, self.absences == noted.absences, self.installs == noted.installs))
     }
 
     /// What has become of it since a write noted it. One touch may be taken for the write's own.
@@ -62,6 +75,18 @@ impl Fence {
     /// Voids every load that noted the fence before.
     pub(crate) fn touch(&mut self) {
         self.touched += 1;
+        self.voided += 1;
+    }
+
+    /// Voids the loads that noted the fence before and bring something older than was heard of. What was heard of a deletion or an invalidation voids all.
+    pub(crate) fn hear(&mut self, kind: LogKind, version: Option<Version>) {
+        match version.filter(|_| kind == LogKind::Put) {
+            Some(version) => {
+                self.touched += 1;
+                self.heard = self.heard.max(version.get());
+            }
+            None => self.touch(),
+        }
     }
 
     /// As [`touch`](Self::touch), by a batch that noted the fence itself and that its own touches do not disturb. Returns whether nothing else touched it.
@@ -162,8 +187,12 @@ impl Fences {
 
     /// Runs `install` unless the key was touched since the token was taken. Returns whether it ran.
     pub(crate) fn install(&self, token: FenceToken, install: impl FnOnce()) -> bool {
-        let mut fence = self.lock(token.stripe);
-        let allowed = fence.stands(token.noted);
+        self.install_if(token.stripe, |fence| fence.stands(token.noted), install)
+    }
+
+    fn install_if(&self, stripe: usize, allows: impl FnOnce(Fence) -> bool, install: impl FnOnce()) -> bool {
+        let mut fence = self.lock(stripe);
+        let allowed = allows(*fence);
         if allowed {
             install();
             fence.installed();
@@ -172,9 +201,20 @@ impl Fences {
         allowed
     }
 
-    /// As [`install`](Self::install), for one key of a batch.
-    pub(crate) fn install_one<K: Hash + ?Sized>(&self, snapshot: &mut FenceSnapshot, key: &K, install: impl FnOnce()) -> bool {
-        self.token(snapshot, key).is_some_and(|token| self.install(token, install))
+    /// As [`install`](Self::install), for a record of this version: what was heard of that is no newer stands not in its way.
+    pub(crate) fn install_loaded(&self, token: FenceToken, loaded: Version, install: impl FnOnce()) -> bool {
+        self.install_if(token.stripe, |fence| fence.admits(token.noted, loaded), install)
+    }
+
+    /// As [`install_loaded`](Self::install_loaded), for one key of a batch.
+    pub(crate) fn install_one<K: Hash + ?Sized>(
+        &self,
+        snapshot: &mut FenceSnapshot,
+        key: &K,
+        loaded: Version,
+        install: impl FnOnce(),
+    ) -> bool {
+        self.token(snapshot, key).is_some_and(|token| self.install_loaded(token, loaded, install))
     }
 
     /// Voids every load of the key that is under way, and runs `apply`, which is told whether nothing else touched the key's stripe since `snapshot` was taken.
@@ -194,6 +234,14 @@ impl Fences {
     pub(crate) fn touch<K: Hash + ?Sized>(&self, key: &K, apply: impl FnOnce()) {
         let mut fence = self.lock(self.stripe(key));
         fence.touch();
+        apply();
+        drop(fence);
+    }
+
+    /// Voids the loads of the key that are under way and bring something older than a write that was heard of, and runs `apply`.
+    pub(crate) fn hear<K: Hash + ?Sized>(&self, key: &K, kind: LogKind, version: Option<Version>, apply: impl FnOnce()) {
+        let mut fence = self.lock(self.stripe(key));
+        fence.hear(kind, version);
         apply();
         drop(fence);
     }
@@ -227,11 +275,28 @@ mod tests {
         let (early, mut snapshot) = (fences.begin("a"), fences.begin_many());
         fences.touch("a", || {});
         assert!(!fences.install(early, || panic!("installed")));
-        assert!(!fences.install_one(&mut snapshot, "a", || panic!("installed")));
+        assert!(!fences.install_one(&mut snapshot, "a", Version::new(9), || panic!("installed")));
         let late = fences.begin("a");
         let mut installed = false;
         assert!(fences.install(late, || installed = true));
         assert!(installed);
+    }
+
+    #[test]
+    fn what_is_heard_of_stands_in_the_way_of_what_is_older_alone() {
+        let fences = Fences::new();
+        let (early, version) = (fences.begin("a"), Version::new);
+        fences.hear("a", LogKind::Put, Some(version(5)), || {});
+        assert!(!fences.install_loaded(early, version(4), || panic!("installed")));
+        assert!(!fences.install(early, || panic!("installed")), "of no known version");
+        assert!(fences.install_loaded(early, version(5), || {}));
+        fences.find_absent("a", None, |_| {});
+        assert!(!fences.install_loaded(early, version(6), || panic!("installed")));
+        for (kind, heard) in [(LogKind::Put, None), (LogKind::Delete, Some(version(3))), (LogKind::Invalidate, Some(version(3)))] {
+            let load = fences.begin("a");
+            fences.hear("a", kind, heard, || {});
+            assert!(!fences.install_loaded(load, version(9), || panic!("installed")), "{kind:?}");
+        }
     }
 
     #[test]

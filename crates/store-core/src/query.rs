@@ -187,7 +187,7 @@ impl<T: Schema> Query<T> {
                 None => beyond,
             });
         }
-        Ok(Select { columns: None, filter, order, limit, offset: self.offset, from_primary: false, after: None })
+        Ok(Select { columns: None, filter, order, limit, offset: self.offset, ..Select::default() })
     }
 
     /// The same query with its conditions written anew.

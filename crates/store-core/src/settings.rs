@@ -66,7 +66,7 @@ pub struct Settings {
     pub jitter: f64,
     /// Which part of the answers of caches, from 0 to 1, is compared with the truth in the background, two freshness bounds later: 0.001 is one in a
     /// thousand. [`Store::verification`](crate::Store::verification) tells what was found, and each inconsistency is an event of the level error. Only for
-    /// schemas with a tier of truth. Default: 0, none.
+    /// schemas with a tier of truth, and for reads by key: answers of cached searches are not looked at. Default: 0, none.
     pub verify: f64,
     /// The most reads of the truth at one time that single-record reads and batches of this store make; others wait. Default: 256.
     pub truth_reads: usize,

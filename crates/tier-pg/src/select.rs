@@ -7,11 +7,11 @@ use std::time::Duration;
 use futures_core::stream::BoxStream;
 use futures_util::future::join;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use store_core::facet::{Count, Select};
+use store_core::facet::{Count, ReadPreference, Select};
 use store_core::sql::{self, Dialect};
 use store_core::{BoundSchema, Error, Result, Role, StoredRow};
-use tokio_postgres::RowStream;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, RowStream};
 
 use crate::error::{Attempt, Failure};
 use crate::pool::{ATTEMPTS, Lease, Pool, check_count, within};
@@ -23,7 +23,7 @@ use crate::value::Param;
 pub(crate) fn select(tier: Arc<PgTier>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {
     let opened = async move {
         let statement = sql::select(Dialect::Postgres, &schema, &select).map_err(|error| error.with_tier(Role::Truth))?;
-        let opened = match tier.replica(select.from_primary, select.after.as_ref()) {
+        let opened = match tier.replica(&select.preference) {
             Some((replica, replayed)) => {
                 let replica = Arc::new(replica);
                 replica.judge(open(replica.pool(), &schema, &statement, replayed, Some(&replica)).await, replayed)
@@ -32,8 +32,8 @@ pub(crate) fn select(tier: Arc<PgTier>, schema: Arc<BoundSchema>, select: Select
         };
         let (first, reader) = match opened {
             Some(answer) => answer?,
-            None => match open(tier.primary(), &schema, &statement, None, None).await {
-                Err(error) => match tier.late_replica(select.from_primary, select.after.as_ref(), &error) {
+            None => match open_primary(&tier, &select.preference, &schema, &statement).await {
+                Err(error) => match tier.late_replica(&select.preference, &error) {
                     Some(replica) => {
                         let replica = Arc::new(replica);
                         let answer = open(replica.pool(), &schema, &statement, None, Some(&replica)).await;
@@ -58,14 +58,14 @@ pub(crate) async fn count(tier: &PgTier, schema: &BoundSchema, count: &Count) ->
     let params = Param::all(&statement.params);
     let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
     let attempt = Attempt::Query(schema);
-    let counted = match tier.replica(count.from_primary, count.after.as_ref()) {
+    let counted = match tier.replica(&count.preference) {
         Some((replica, replayed)) => replica.judge(replica.read(&statement.sql, &params, attempt, replayed).await, replayed),
         None => None,
     };
     let rows = match counted {
         Some(answer) => answer?,
-        None => match tier.primary().read(&statement.sql, &params, attempt).await {
-            Err(error) => match tier.late_replica(count.from_primary, count.after.as_ref(), &error) {
+        None => match read_primary(tier, &count.preference, &statement.sql, &params, attempt).await {
+            Err(error) => match tier.late_replica(&count.preference, &error) {
                 Some(replica) => {
                     let answer = replica.read(&statement.sql, &params, attempt, None).await;
                     replica.judge(answer, None).unwrap_or(Err(error))?
@@ -80,6 +80,25 @@ pub(crate) async fn count(tier: &PgTier, schema: &BoundSchema, count: &Count) ->
         None => 0,
     };
     Ok(counted.unsigned_abs())
+}
+
+async fn read_primary(
+    tier: &PgTier,
+    preference: &ReadPreference,
+    text: &str,
+    params: &[&(dyn ToSql + Sync)],
+    attempt: Attempt<'_>,
+) -> Result<Vec<Row>> {
+    tier.primary_for(preference)?.read(text, params, attempt).await
+}
+
+async fn open_primary(
+    tier: &PgTier,
+    preference: &ReadPreference,
+    schema: &Arc<BoundSchema>,
+    statement: &sql::Statement,
+) -> Result<Option<Opened>> {
+    open(tier.primary_for(preference)?, schema, statement, None, None).await
 }
 
 /// The first row of a query, and the reader of the others.

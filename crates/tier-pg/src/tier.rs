@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use store_core::facet::{
-    Begin, Condition, Count, Heard, Log, LogBatch, LogCursor, LogEntry, Select, Tables, Touched, Transaction, Wake, Wakes,
+    Begin, Condition, Count, Heard, Log, LogBatch, LogCursor, LogEntry, ReadPreference, Select, Tables, Touched, Transaction, Wake, Wakes,
 };
 use store_core::{BoundSchema, Error, ErrorKind, Facets, Filter, Finding, ReplicaHealth, Result, Role, Row, StoredRow, Tier, Version};
 
@@ -81,21 +81,29 @@ impl PgTier {
     }
 
     /// A replica that a read may try now, and what it must have replayed.
-    pub(crate) fn replica(&self, from_primary: bool, after: Option<&LogCursor>) -> Option<(Chosen, Option<Replayed>)> {
-        if from_primary || self.replicas.is_empty() {
-            return None;
-        }
-        let replayed = match after {
-            None => None,
-            Some(place) => Some(Replayed::parse(place)?),
+    pub(crate) fn replica(&self, preference: &ReadPreference) -> Option<(Chosen, Option<Replayed>)> {
+        let replayed = match preference {
+            ReadPreference::Primary | ReadPreference::Late => return None,
+            ReadPreference::Replica => None,
+            ReadPreference::Replayed(place) => Some(Replayed::parse(place)?),
         };
         Some((self.replicas.choose(replayed)?, replayed))
     }
 
-    /// A replica for a read that may be of any age, now that the primary is away.
-    pub(crate) fn late_replica(&self, from_primary: bool, after: Option<&LogCursor>, error: &Error) -> Option<Chosen> {
+    /// The primary, for a read that may ask it.
+    pub(crate) fn primary_for(&self, preference: &ReadPreference) -> Result<&Pool> {
+        if *preference == ReadPreference::Late {
+            let message = "the primary is not asked for now, and no replica can answer; see `replicas` in the store's health";
+            return Err(Error::new(ErrorKind::L3Unavailable, message).with_tier(Role::Truth));
+        }
+        Ok(&self.primary)
+    }
+
+    /// A replica for a read that may be of any age, where the primary is away.
+    pub(crate) fn late_replica(&self, preference: &ReadPreference, error: &Error) -> Option<Chosen> {
         let is_away = error.kind() == ErrorKind::L3Unavailable;
-        if is_away && !from_primary && after.is_none() { self.replicas.choose_late() } else { None }
+        let may_be_late = matches!(preference, ReadPreference::Replica | ReadPreference::Late);
+        if is_away && may_be_late { self.replicas.choose_late() } else { None }
     }
 }
 

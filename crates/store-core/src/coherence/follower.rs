@@ -30,6 +30,19 @@ pub(crate) struct Follower {
     /// Held while a poll is under way.
     polling: AsyncMutex<Attempt>,
     place: Mutex<Option<LogCursor>>,
+    /// How often this instance was told something.
+    news: AtomicU64,
+    /// How often before the poll was sent that moved the place there.
+    news_before_place: AtomicU64,
+}
+
+/// A poll as it was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    number: u64,
+    at: Duration,
+    /// How often this instance had been told something.
+    news: u64,
 }
 
 /// The last poll that ended.
@@ -51,6 +64,8 @@ impl Follower {
             completed: AtomicU64::new(0),
             polling: AsyncMutex::default(),
             place: Mutex::default(),
+            news: AtomicU64::new(0),
+            news_before_place: AtomicU64::new(0),
         }
     }
 
@@ -71,6 +86,18 @@ impl Follower {
     /// Up to where the log has been read.
     pub(crate) fn place(&self) -> Option<LogCursor> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This instance was told something that may lie behind its place.
+    pub(super) fn hear_news(&self) {
+        self.news.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The place, if all that this instance was told of lies before it.
+    pub(super) fn place_of_told(&self) -> Option<LogCursor> {
+        // The place is read last: it only moves on.
+        let before_place = self.news_before_place.load(Ordering::Acquire);
+        if before_place == self.news.load(Ordering::Acquire) { self.place() } else { None }
     }
 
     /// The number of the first poll that begins after this call, at the earliest.
@@ -107,7 +134,7 @@ impl Follower {
     }
 
     async fn read(&self, number: u64, place: Option<LogCursor>) -> Result<()> {
-        let sent = (number, self.clock.monotonic());
+        let sent = Sent { number, at: self.clock.monotonic(), news: self.news.load(Ordering::Acquire) };
         for schema in self.followed() {
             schema.begin_poll();
         }
@@ -146,7 +173,7 @@ impl Follower {
         }
     }
 
-    fn start(&self, place: LogCursor, sent: (u64, Duration)) -> Result<()> {
+    fn start(&self, place: LogCursor, sent: Sent) -> Result<()> {
         for schema in self.followed() {
             schema.start(&place);
         }
@@ -154,7 +181,7 @@ impl Follower {
         Ok(())
     }
 
-    fn apply(&self, entries: &[LogEntry], end: LogCursor, sent: (u64, Duration)) {
+    fn apply(&self, entries: &[LogEntry], end: LogCursor, sent: Sent) {
         for schema in self.followed() {
             let name = schema.schema().name();
             let own: Vec<&LogEntry> = entries.iter().filter(|entry| entry.schema == name).collect();
@@ -163,9 +190,10 @@ impl Follower {
         self.arrive(end, sent);
     }
 
-    /// Everything up to here has been applied, by the poll of this number, which was sent then.
-    fn arrive(&self, place: LogCursor, (number, sent): (u64, Duration)) {
+    /// Everything up to here has been applied, by the poll that was sent so.
+    fn arrive(&self, place: LogCursor, sent: Sent) {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-        self.lease.renew(number, sent);
+        self.news_before_place.store(sent.news, Ordering::Release);
+        self.lease.renew(sent.number, sent.at);
     }
 }

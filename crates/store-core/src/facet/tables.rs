@@ -48,16 +48,35 @@ pub struct Select {
     pub limit: Option<u64>,
     /// Rows to skip.
     pub offset: u64,
-    /// Whether only the primary may answer, and no replica.
-    pub from_primary: bool,
-    /// A replica answers only if it has replayed this place of the log; else the primary does.
-    pub after: Option<LogCursor>,
+    /// Which server may answer.
+    pub preference: ReadPreference,
+}
+
+/// Which server may answer a query, where a truth has replicas.
+///
+/// ```
+/// use store_core::facet::{LogCursor, ReadPreference};
+///
+/// let under_a_token = ReadPreference::Replayed(LogCursor::new("5:5:"));
+/// assert_ne!(under_a_token, ReadPreference::default());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ReadPreference {
+    /// The primary alone.
+    Primary,
+    /// A replica that is no further behind than the tier's settings allow, or the primary; while the primary is away, whichever replica is least behind.
+    #[default]
+    Replica,
+    /// A replica that has replayed this place of the log, or the primary.
+    Replayed(LogCursor),
+    /// The replica that is least behind. The primary is away, and is not asked.
+    Late,
 }
 
 /// A count without its model.
 ///
 /// ```
-/// use store_core::facet::Count;
+/// use store_core::facet::{Count, ReadPreference};
 /// # use store_derive::Schema;
 /// # #[derive(Schema)]
 /// # struct City {
@@ -67,17 +86,15 @@ pub struct Select {
 /// #     population: i64,
 /// # }
 ///
-/// let large = Count { filter: Some(City::population().gt(1_000_000)), from_primary: true, after: None };
+/// let large = Count { filter: Some(City::population().gt(1_000_000)), preference: ReadPreference::Primary };
 /// assert!(large.filter.is_some());
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Count {
     /// Which rows.
     pub filter: Option<Filter>,
-    /// Whether only the primary may answer, and no replica.
-    pub from_primary: bool,
-    /// A replica answers only if it has replayed this place of the log; else the primary does.
-    pub after: Option<LogCursor>,
+    /// Which server may answer.
+    pub preference: ReadPreference,
 }
 
 /// Rows in SQL tables, with versions and the log of commits.

@@ -41,24 +41,35 @@ impl World {
         *self.memory[key].lock().expect("no test panics under it") = value;
     }
 
+    /// Another load may have brought something newer.
+    fn keep_newer(&self, key: usize, value: u64) {
+        if self.kept(key).is_none_or(|kept| kept <= value) {
+            self.keep(key, Some(value));
+        }
+    }
+
     fn load(&self, key: usize) {
         let token = self.fences.begin(&key);
         let value = self.stored(key);
-        self.fences.install(token, || self.keep(key, Some(value)));
+        self.fences.install_loaded(token, Version::new(value), || self.keep_newer(key, value));
     }
 
     fn load_all(&self) {
         let mut snapshot = self.fences.begin_many();
         let values = [0, 1].map(|key| self.stored(key));
         for (key, value) in values.into_iter().enumerate() {
-            self.fences.install_one(&mut snapshot, &key, || self.keep(key, Some(value)));
+            self.fences.install_one(&mut snapshot, &key, Version::new(value), || self.keep_newer(key, value));
         }
     }
 
     /// A write of somebody else is heard of.
     fn hear(&self, key: usize) {
         let value = self.store(key);
-        self.fences.touch(&key, || self.keep(key, None));
+        self.fences.hear(&key, LogKind::Put, Some(Version::new(value)), || {
+            if self.kept(key).is_some_and(|kept| kept < value) {
+                self.keep(key, None);
+            }
+        });
         self.told[key].fetch_max(value, Ordering::SeqCst);
     }
 

@@ -9,8 +9,9 @@ use futures_util::stream::{self, StreamExt};
 
 use super::Guard;
 use super::transaction::GuardedTransaction;
+use crate::breaker::Pass;
 use crate::error::Result;
-use crate::facet::{Begin, Condition, Count, Select, Tables, Touched, Transaction};
+use crate::facet::{Begin, Condition, Count, ReadPreference, Select, Tables, Touched, Transaction};
 use crate::health::ReplicaHealth;
 use crate::query::Filter;
 use crate::record::StoredRow;
@@ -22,6 +23,24 @@ use crate::version::Version;
 pub(super) struct GuardedTables {
     pub(super) inner: Arc<dyn Tables>,
     pub(super) guard: Guard,
+}
+
+impl GuardedTables {
+    /// Whether an answer is certainly the primary's. The breaker is the primary's: what a replica answers says nothing of it.
+    fn is_of_primary(&self, preference: &ReadPreference) -> bool {
+        *preference == ReadPreference::Primary || !self.inner.reads_from_replica()
+    }
+
+    /// Lets a query through; one that any replica may answer goes past a breaker that holds calls back, to a replica.
+    fn admit(&self, preference: &mut ReadPreference) -> Result<Option<Pass>> {
+        match self.guard.admit() {
+            Err(_) if *preference == ReadPreference::Replica && self.inner.reads_from_replica() => {
+                *preference = ReadPreference::Late;
+                Ok(None)
+            }
+            admitted => admitted.map(Some),
+        }
+    }
 }
 
 #[async_trait]
@@ -55,20 +74,23 @@ impl Tables for GuardedTables {
     }
 
     fn select(self: Arc<Self>, schema: Arc<BoundSchema>, select: Select) -> BoxStream<'static, Result<StoredRow>> {
+        let is_of_primary = self.is_of_primary(&select.preference);
         let mut asked = Some((schema, select));
         let mut running = None;
         let rows = stream::poll_fn(move |context| {
-            if let Some((schema, select)) = asked.take() {
-                match self.guard.admit() {
-                    Ok(pass) => running = Some((pass, Arc::clone(&self.inner).select(schema, select))),
+            if let Some((schema, mut select)) = asked.take() {
+                let pass = match self.admit(&mut select.preference) {
+                    Ok(pass) => pass,
                     Err(refused) => return Poll::Ready(Some(Err(refused))),
-                }
+                };
+                running = Some((pass, Arc::clone(&self.inner).select(schema, select)));
             }
             let Some((pass, rows)) = &mut running else { return Poll::Ready(None) };
             let row = ready!(rows.poll_next_unpin(context));
-            match &row {
-                Some(row) => pass.tell(row),
-                None => pass.answered(),
+            match (&row, pass) {
+                (Some(row), Some(pass)) if is_of_primary || row.is_err() => pass.tell(row),
+                (None, Some(pass)) if is_of_primary => pass.answered(),
+                _ => {}
             }
             Poll::Ready(row)
         });
@@ -84,7 +106,16 @@ impl Tables for GuardedTables {
     }
 
     async fn count(&self, schema: &BoundSchema, count: Count) -> Result<u64> {
-        self.guard.repeatable(|_| self.inner.count(schema, count.clone())).await
+        if self.is_of_primary(&count.preference) {
+            return self.guard.repeatable(|_| self.inner.count(schema, count.clone())).await;
+        }
+        let mut count = count;
+        let pass = self.admit(&mut count.preference)?;
+        let counted = self.inner.count(schema, count).await;
+        if let Some(mut pass) = pass.filter(|_| counted.is_err()) {
+            pass.tell(&counted);
+        }
+        counted
     }
 
     async fn begin(&self, begin: &Begin) -> Result<Box<dyn Transaction>> {

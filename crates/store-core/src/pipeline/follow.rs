@@ -128,6 +128,7 @@ impl<T: Schema> Follow for Pipeline<T> {
     }
 
     fn hear(&self, key: Option<&str>, version: Option<Version>, kind: LogKind) {
+        self.shared.coherence.hear_news();
         match (&self.trust, key, kind) {
             (Some(trust), Some(tag), LogKind::InvalidateTag) => trust.hear_tag(tag),
             (Some(trust), _, _) => {
@@ -160,7 +161,7 @@ impl<T: Schema> Follow for Pipeline<T> {
 }
 
 impl<T: Schema> Pipeline<T> {
-    /// Drops what memory holds of a key, unless it is at least as new as a write that was heard of, and voids every load that began before.
+    /// Drops what memory holds of a key, unless it is at least as new as a write that was heard of, and voids the loads that began before and bring something older.
     fn drop_older(&self, key: Option<&str>, version: Option<Version>, kind: LogKind) {
         if matches!(self.backing, Backing::Memory(_)) {
             return;
@@ -173,7 +174,7 @@ impl<T: Schema> Pipeline<T> {
         self.forget_flights(&key);
         let borrowed: &Borrowed<T> = key.borrow();
         self.note(Some(borrowed), KeyEvent::Heard(kind, version));
-        self.fences.touch(borrowed, || {
+        self.fences.hear(borrowed, kind, version, || {
             let Some(near) = &self.near else { return };
             if !memory::outlasts(near.version(borrowed), kind, version) {
                 near.remove(borrowed);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::read::{Caches, Loaded};
-use super::{Backing, Borrowed, Pipeline};
+use super::{Backing, Borrowed, Pipeline, View};
 use crate::answer::Answer;
-use crate::facet::{LogCursor, Shelf};
+use crate::error::Result;
+use crate::facet::{ReadPreference, Shelf};
 use crate::freshness::Freshness;
 use crate::record::Record;
 use crate::schema::Schema;
@@ -135,20 +136,39 @@ impl<T: Schema> Pipeline<T> {
         Freshness::Bounded(self.shared.settings.freshness)
     }
 
-    /// Which replica may answer a query: none, any, or one that has replayed a place of the log.
-    pub(super) fn replica_for(&self, freshness: &Freshness) -> (bool, Option<LogCursor>) {
-        let coherence = &self.shared.coherence;
-        match freshness {
-            Freshness::Any => (false, None),
-            Freshness::Strong => (true, None),
-            // What was pending was flushed behind the token's place.
-            Freshness::Session(token) if token.is_pending() => (true, None),
-            Freshness::Session(token) => (false, Some(token.place().clone())),
-            Freshness::Bounded(bound) => match coherence.place().filter(|_| coherence.is_fresh(*bound)) {
-                Some(place) => (false, Some(place)),
-                None => (true, None),
-            },
+    /// Which server may answer a query. Nothing but [`Freshness::Any`] lets a replica answer what is older than this instance was told.
+    pub(super) async fn read_preference(&self, view: View, freshness: &Freshness) -> Result<ReadPreference> {
+        if view == View::Truth || !self.tables()?.reads_from_replica() {
+            return Ok(ReadPreference::Primary);
         }
+        let coherence = &self.shared.coherence;
+        let bound = match freshness {
+            Freshness::Any => return Ok(ReadPreference::Replica),
+            Freshness::Strong => return Ok(ReadPreference::Primary),
+            // What was pending was flushed behind the token's place.
+            Freshness::Session(token) if token.is_pending() => return Ok(ReadPreference::Primary),
+            Freshness::Session(_) => Duration::MAX,
+            Freshness::Bounded(bound) => *bound,
+        };
+        let told = match coherence.place_of_told().filter(|_| coherence.is_fresh(bound)) {
+            Some(place) => Some(place),
+            None => match coherence.poll().await {
+                Ok(()) => coherence.place_of_told(),
+                Err(error) => {
+                    self.tolerate(
+                        Role::Truth,
+                        "the log of commits cannot be read, so replicas may lag too far behind; asking the primary",
+                        &error,
+                    );
+                    None
+                }
+            },
+        };
+        let wanted = match (told, freshness) {
+            (Some(told), Freshness::Session(token)) => coherence.later_of(told, token.place()),
+            (told, _) => told,
+        };
+        Ok(wanted.map_or(ReadPreference::Primary, ReadPreference::Replayed))
     }
 
     /// What memory holds of a key, as an answer.

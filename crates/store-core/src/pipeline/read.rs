@@ -281,7 +281,7 @@ impl<T: Schema> Pipeline<T> {
     ) {
         let Some(near) = &self.near else { return };
         let (deadline, version) = (self.near_deadline(deadline, began), record.version());
-        if !self.fences.install(token, || self.install_newer(&**near, key.clone(), record, deadline)) {
+        if !self.fences.install_loaded(token, version, || self.install_newer(&**near, key.clone(), record, deadline)) {
             self.counters().fills_refused.add(1);
             self.drop_below(&key, version);
         }
@@ -317,6 +317,9 @@ impl<T: Schema> Pipeline<T> {
             trust.hear_record(&Self::text(key), version);
         }
         let is_known = self.near.as_ref().is_some_and(|near| near.version(key.borrow()) == Some(version));
+        if !is_known {
+            self.shared.coherence.hear_news();
+        }
         !is_known && self.tell_queries()
     }
 
@@ -383,6 +386,7 @@ impl<T: Schema> Pipeline<T> {
             return;
         }
         self.flights.forget(key);
+        self.shared.coherence.hear_news();
         self.tell_queries();
         let borrowed: &Borrowed<T> = key.borrow();
         self.fences.find_absent(borrowed, load.map(|(fence, _)| fence), |is_newest| {

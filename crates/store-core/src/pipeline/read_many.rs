@@ -134,7 +134,7 @@ impl<T: Schema> Pipeline<T> {
             if let Some(shelf) = &self.near {
                 let deadline = self.near_deadline(deadline, began);
                 let install = || self.install_newer(&**shelf, key.clone(), near.noted(notes), deadline);
-                if !self.fences.install_one::<Borrowed<T>>(&mut snapshot, key.borrow(), install) {
+                if !self.fences.install_one::<Borrowed<T>>(&mut snapshot, key.borrow(), version, install) {
                     self.counters().fills_refused.add(1);
                     self.drop_below(key, version);
                 }

@@ -196,7 +196,7 @@ impl<T: Schema> Pipeline<T> {
         }
         let columns = self.schema.definition().key_positions().to_vec();
         let select = Select { columns: Some(columns), ..query.to_select(query.search_limit())? };
-        let rows: Vec<StoredRow> = self.rows(select, View::Truth, &Freshness::Strong)?.try_collect().await?;
+        let rows: Vec<StoredRow> = self.rows(select, View::Truth, &Freshness::Strong).await?.try_collect().await?;
         let keys = rows.iter().map(|stored| T::Key::from_values(self.key_values(&stored.row))).collect::<Result<Vec<T::Key>>>()?;
         if keys.is_empty() {
             return Ok(None);

@@ -42,13 +42,18 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Rows of a query as the tier gives them.
-    pub(crate) fn rows(&self, mut select: Select, view: View, freshness: &Freshness) -> Result<BoxStream<'static, Result<StoredRow>>> {
+    pub(crate) async fn rows(
+        &self,
+        mut select: Select,
+        view: View,
+        freshness: &Freshness,
+    ) -> Result<BoxStream<'static, Result<StoredRow>>> {
         let tables = Arc::clone(self.tables()?);
         self.counters().searches.add(1);
         if view == View::Near && select.columns.is_none() && self.has_deferred() {
             select.columns = Some(self.schema.near_positions().to_vec());
         }
-        (select.from_primary, select.after) = self.replica_for(if view == View::Truth { &Freshness::Strong } else { freshness });
+        select.preference = self.read_preference(view, freshness).await?;
         let sealer = self.sealer.clone().zip(select.filter.clone());
         let rows = self.shared.life.stream_within(tables.select(Arc::clone(&self.schema), select));
         Ok(match sealer {
@@ -87,7 +92,7 @@ impl<T: Schema> Pipeline<T> {
         let began = self.shared.settings.clock.monotonic();
         let mut snapshot = self.fences.begin_many();
         let tagging = self.begin_tagging(tags);
-        let rows: Vec<StoredRow> = self.rows(select, view, freshness)?.try_collect().await?;
+        let rows: Vec<StoredRow> = self.rows(select, view, freshness).await?.try_collect().await?;
         let (mut records, mut order, mut told) = (Vec::with_capacity(rows.len()), Vec::new(), 0);
         let fills = view == View::Near && !self.tables()?.reads_from_replica();
         for row in rows {
@@ -142,7 +147,7 @@ impl<T: Schema> Pipeline<T> {
                 self.install_newer(shelf, key.clone(), record, deadline);
             }
         };
-        if !self.fences.install_one(snapshot, borrowed, install) {
+        if !self.fences.install_one(snapshot, borrowed, version, install) {
             self.counters().fills_refused.add(1);
             self.drop_below(&key, version);
         }
@@ -157,11 +162,15 @@ impl<T: Schema> Pipeline<T> {
         freshness: &Freshness,
     ) -> Result<BoxStream<'static, Result<Arc<T>>>> {
         let query = self.sealed_query(query)?;
-        let rows = self.rows(query.to_select(query.stream_limit())?, view, freshness)?;
+        let select = query.to_select(query.stream_limit())?;
+        self.tables()?;
         let pipeline = Arc::clone(self);
-        let flush = {
+        let rows = {
             let (pipeline, freshness) = (Arc::clone(self), freshness.clone());
-            async move { pipeline.before_query(&freshness).await.map(|()| rows) }
+            async move {
+                pipeline.before_query(&freshness).await?;
+                pipeline.rows(select, view, &freshness).await
+            }
         };
         let show = move |pipeline: &Self, row: Result<StoredRow>| {
             let row = row.map_err(|error| pipeline.report("stream", error))?.row;
@@ -169,7 +178,7 @@ impl<T: Schema> Pipeline<T> {
             let model = pipeline.read_model(row, view).map(Arc::new);
             model.inspect(|model| pipeline.after_get([&**model])).map_err(|error| pipeline.report("stream", named_by_values(error, &key)))
         };
-        let (rows, mut has_learnt) = (stream::once(flush).try_flatten(), false);
+        let (rows, mut has_learnt) = (stream::once(rows).try_flatten(), false);
         Ok(rows
             .map(Some)
             .chain(stream::iter([None]))
@@ -196,7 +205,7 @@ impl<T: Schema> Pipeline<T> {
         let columns = self.with_key_to_open(positions.clone());
         let select = Select { columns: Some(distinct(&columns)), ..query.to_select(query.search_limit())? };
         self.before_query(freshness).await?;
-        let mut rows = self.rows(select, View::Shared, freshness)?;
+        let mut rows = self.rows(select, View::Shared, freshness).await?;
         let mut answers = Vec::new();
         while let Some(stored) = rows.try_next().await? {
             let mut row = self.opened(stored.row)?;
@@ -214,7 +223,7 @@ impl<T: Schema> Pipeline<T> {
     /// The rows of a query as the primary has them, with some columns.
     pub(super) async fn rows_with(&self, query: &Query<T>, columns: Vec<usize>) -> Result<Vec<Row<'static>>> {
         let select = Select { columns: Some(columns), ..query.to_select(query.search_limit())? };
-        self.rows(select, View::Shared, &Freshness::Strong)?.and_then(async |stored| self.opened(stored.row)).try_collect().await
+        self.rows(select, View::Shared, &Freshness::Strong).await?.and_then(async |stored| self.opened(stored.row)).try_collect().await
     }
 
     pub(super) fn positions(&self, names: &[&'static str]) -> Result<Vec<usize>> {
@@ -233,8 +242,8 @@ impl<T: Schema> Pipeline<T> {
         let filter = filter.map(|filter| self.sealed_filter(filter)).transpose()?;
         self.before_query(freshness).await?;
         self.counters().searches.add(1);
-        let (from_primary, after) = self.replica_for(freshness);
-        let counted = tables.count(&self.schema, Count { filter, from_primary, after }).await?;
+        let preference = self.read_preference(View::Near, freshness).await?;
+        let counted = tables.count(&self.schema, Count { filter, preference }).await?;
         self.learn_of_search(freshness);
         Ok(counted)
     }

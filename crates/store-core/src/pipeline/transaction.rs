@@ -20,7 +20,7 @@ use super::write::{Unreadable, unreadable};
 use super::{Backing, Borrowed, Pipeline, View, named_by_values};
 use crate::coherence::Trust;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Count, LogKind, RowLock, Transaction};
+use crate::facet::{Count, LogKind, ReadPreference, RowLock, Transaction};
 use crate::fence::FenceSnapshot;
 use crate::key::Key;
 use crate::query::Query;
@@ -456,7 +456,7 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn count_within(&self, transaction: &mut dyn Transaction, query: &Query<T>) -> Result<u64> {
         self.check_open()?;
         self.counters().searches.add(1);
-        let count = Count { filter: self.sealed_query(query)?.condition(), from_primary: true, after: None };
+        let count = Count { filter: self.sealed_query(query)?.condition(), preference: ReadPreference::Primary };
         let counted = transaction.count(&self.schema, &count).await?;
         self.learn_of_any();
         Ok(counted)

@@ -52,7 +52,7 @@ impl<T: Schema> Pipeline<T> {
         let total = limit.map_or(count, |limit| limit.min(count));
         let mut select = Query::<T>::new().to_select(limit)?;
         select.columns = Some(self.schema.definition().key_positions().to_vec());
-        let rows = self.rows(select, View::Truth, &Freshness::Strong)?;
+        let rows = self.rows(select, View::Truth, &Freshness::Strong).await?;
         let positions = self.schema.definition().key_positions();
         let mut chunks = rows.try_chunks(CHUNK);
         let mut loaded = 0;

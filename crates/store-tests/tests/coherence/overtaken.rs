@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use store_testkit::{Hold, Operation};
-use strata::{Collection, Query, Role};
+use strata::{Collection, Freshness, Query, Role};
 use tokio::task::JoinHandle;
 
 use super::outside;
@@ -184,6 +184,25 @@ at_every_point! {
     an_answer_of_the_shared_tier_that_was_overtaken_is_not_installed: Shared, is_not_installed;
     an_answer_of_the_truth_that_was_overtaken_is_not_installed: Truth, is_not_installed;
     a_fill_that_was_overtaken_is_refused: Fill, is_not_installed;
+}
+
+/// What was read stays, as a write that is based on it must know of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_hears_of_no_more_than_it_has_read_is_kept() {
+    for load in [Load::Get, Load::GetMany, Load::Search] {
+        let bench = FaultyBench::open().await;
+        let players = bench.players();
+        let another: Collection<Player> = bench.another().await.collection().unwrap();
+        let held = bench.truth_faults.hold_before(if load == Load::Search { Operation::Select } else { Operation::GetMany });
+        let loading = tokio::spawn(load.run(players.clone()));
+        held.arrived().await;
+        another.set(player("a", 1)).await.unwrap();
+        // It reads the log, which tells of the write.
+        assert!(!players.with_freshness(Freshness::Bounded(Duration::ZERO)).exists("z").await.unwrap());
+        held.release();
+        assert_eq!(loading.await.unwrap(), Some(1), "{load:?}");
+        assert_eq!(players.peek("a").map(|player| player.level), Some(1), "{load:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use strata::mem::MemTier;
 use strata::pg::{PgConfig, PgTier};
-use strata::{Collection, Freshness, Query, Role, Store};
+use strata::{BreakerState, Collection, Freshness, Query, Role, Store};
 
 use store_tests::models::{Player, player};
 use store_tests::waiting::until;
@@ -50,6 +50,74 @@ async fn a_search_under_a_token_answers_nothing_from_before_it() {
     replica.resume_replay().unwrap();
     until("the replica catch up", async || levels(&any).await == [5, 5]).await;
     assert_eq!(levels(&reader).await, [5, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_answers_nothing_older_than_the_instance_was_told() {
+    let primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    let replica = primary.start_replica().unwrap();
+    let (store, other) = (open(&primary, &replica).await, open(&primary, &replica).await);
+    let (players, others) = (store.collection::<Player>().unwrap(), other.collection::<Player>().unwrap());
+    players.set(player("a", 0)).await.unwrap();
+    let any = players.with_freshness(Freshness::Any);
+    until("the replica has the record", async || {
+        let shown = replica.query("SELECT count(*) FROM player");
+        shown.is_ok_and(|count| count.trim() == "1")
+    })
+    .await;
+    let token = store.token().await.unwrap().unwrap();
+    replica.pause_replay().unwrap();
+    let (under, bounded) = (
+        players.with_freshness(Freshness::Session(token)),
+        players.with_freshness(Freshness::Bounded(std::time::Duration::from_millis(500))),
+    );
+    for level in 1..6 {
+        let told_by_a_read = level % 2 == 0;
+        if told_by_a_read {
+            others.set(player("a", level)).await.unwrap();
+            assert_eq!(players.with_freshness(Freshness::Strong).get("a").await.unwrap().unwrap().level, level);
+        } else {
+            players.set(player("a", level)).await.unwrap();
+        }
+        for asking in [&players, &under, &bounded] {
+            assert_eq!(levels(asking).await, [level]);
+            assert_eq!(asking.count(Query::new().filter(Player::level().eq(level))).await.unwrap(), 1);
+            assert_eq!(asking.select(Query::new(), Player::level()).await.unwrap(), [level]);
+        }
+        assert_eq!(levels(&any).await, [0], "it asked for whatever a replica has");
+    }
+    players.delete("a").await.unwrap();
+    assert_eq!(levels(&players).await, Vec::<i64>::new());
+    assert_eq!(under.count(Query::new()).await.unwrap(), 0);
+}
+
+/// Which the breaker of the truth, that holds back what the primary must answer, does not change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_answers_for_a_primary_that_is_away_where_any_age_will_do() {
+    let mut primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    let replica = primary.start_replica().unwrap();
+    let store = open(&primary, &replica).await;
+    let players = store.collection::<Player>().unwrap();
+    players.set(player("a", 1)).await.unwrap();
+    until("the replica has the record", async || replica.query("SELECT count(*) FROM player").is_ok_and(|count| count.trim() == "1")).await;
+    primary.kill().unwrap();
+    let state = || store.health().tier(Role::Truth).unwrap().state;
+    let (strong, any) = (players.with_freshness(Freshness::Strong), players.with_freshness(Freshness::Any));
+    let mut answered = 0;
+    until("the breaker open", async || {
+        assert_eq!(levels(&any).await, [1]);
+        answered += 1;
+        assert!(strong.get("a").await.is_err());
+        state() == BreakerState::Open
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(levels(&any).await, [1]);
+        assert_eq!(any.count(Query::new()).await.unwrap(), 1);
+        assert_ne!(state(), BreakerState::Closed, "what a replica answers says nothing of the primary");
+    }
+    assert!(strong.search(Query::new()).await.is_err());
+    assert!(answered > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

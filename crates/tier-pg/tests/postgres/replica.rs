@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use store_core::facet::{Count, Log, LogCursor, Migrations, Select, Tables};
+use store_core::facet::{Count, Log, LogCursor, Migrations, ReadPreference, Select, Tables};
 use store_core::{ErrorKind, MigrationSettings, Version};
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use tier_pg::{PgConfig, PgTier};
@@ -38,11 +38,11 @@ async fn searches_and_counts_go_to_the_replica_unless_told_otherwise() {
     assert!(!primary.tier().await.reads_from_replica());
 
     assert_eq!(ids(&tier, "TRUE", vec![]).await.unwrap(), [2]);
-    let of_primary = Select { from_primary: true, ..Select::default() };
+    let of_primary = Select { preference: ReadPreference::Primary, ..Select::default() };
     let rows: Vec<_> = Arc::clone(&tier).select(account(), of_primary).try_collect().await.unwrap();
     assert_eq!(rows[0].row[0], 1.into());
-    for (from_primary, id) in [(false, 2), (true, 1)] {
-        let count = Count { filter: Some(raw(&format!("id = {id}"), vec![])), from_primary, after: None };
+    for (preference, id) in [(ReadPreference::Replica, 2), (ReadPreference::Primary, 1)] {
+        let count = Count { filter: Some(raw(&format!("id = {id}"), vec![])), preference };
         assert_eq!(tier.count(&account(), count).await.unwrap(), 1);
     }
     assert!(get(&tier, 1).await.unwrap().is_some());
@@ -117,7 +117,7 @@ async fn the_primary_answers_while_the_replica_cannot() {
 }
 
 async fn seen(tier: &Arc<PgTier>, after: Option<LogCursor>) -> Vec<i64> {
-    let select = Select { after, ..Select::default() };
+    let select = Select { preference: crate::table::preference(after.as_ref()), ..Select::default() };
     let rows: Vec<_> = Arc::clone(tier).select(account(), select).try_collect().await.unwrap();
     let mut ids: Vec<i64> = rows.iter().map(|stored| crate::table::integer(&stored.row[0])).collect();
     ids.sort_unstable();
@@ -125,7 +125,7 @@ async fn seen(tier: &Arc<PgTier>, after: Option<LogCursor>) -> Vec<i64> {
 }
 
 async fn counted(tier: &PgTier, after: Option<LogCursor>) -> u64 {
-    tier.count(&account(), Count { after, ..Count::default() }).await.unwrap()
+    tier.count(&account(), Count { preference: crate::table::preference(after.as_ref()), ..Count::default() }).await.unwrap()
 }
 
 /// The server's processes that serve the tier.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store_core::facet::{Count, Log, LogCursor, Migrations, Tables};
-use store_core::{MigrationSettings, ReplicaHealth, Result};
+use store_core::facet::{Count, Log, LogCursor, Migrations, ReadPreference, Tables};
+use store_core::{ErrorKind, MigrationSettings, ReplicaHealth, Result};
 use store_testkit::servers::{PostgresOptions, PostgresServer};
 use tier_pg::{PgConfig, PgTier};
 
 use crate::database::wait_until;
-use crate::table::{account, ids, put, raw, row};
+use crate::table::{account, ids, preference, put, raw, row};
 
 /// A primary with two standbys, and a tier on them.
 struct Bench {
@@ -38,7 +38,7 @@ impl Bench {
     /// Whether this server answers the next count.
     async fn answers(&self, server: &PostgresServer, after: Option<&LogCursor>) -> Result<bool> {
         let filter = Some(raw(&format!("id = 1 AND inet_server_port() = {}", server.port()), vec![]));
-        Ok(self.tier.count(&account(), Count { filter, after: after.cloned(), from_primary: false }).await? == 1)
+        Ok(self.tier.count(&account(), Count { filter, preference: preference(after) }).await? == 1)
     }
 
     /// How many of 20 counts this server answers.
@@ -144,7 +144,7 @@ async fn of_replicas_that_lag_differently_the_one_that_has_the_place_is_asked() 
         assert!(bench.answers(&bench.replicas[0], Some(&place)).await.unwrap());
     }
     assert!(bench.health(1).is_used, "it is asked where nothing else is said");
-    let count = Count { after: Some(place), ..Count::default() };
+    let count = Count { preference: ReadPreference::Replayed(place), ..Count::default() };
     assert_eq!(bench.tier.count(&account(), count).await.unwrap(), 2);
 }
 
@@ -178,8 +178,13 @@ async fn an_idle_primary_makes_no_replica_late_and_a_lost_one_does() {
     assert!(bench.answers(&bench.replicas[0], None).await.unwrap());
     assert_eq!(ids(&bench.tier, "TRUE", vec![]).await.unwrap(), [1]);
     assert!(bench.answers(&bench.replicas[0], Some(&place)).await.is_err());
-    let of_primary = Count { from_primary: true, ..Count::default() };
+    let of_primary = Count { preference: ReadPreference::Primary, ..Count::default() };
     assert!(bench.tier.count(&account(), of_primary).await.is_err());
+    let late = |filter: &str| Count { filter: Some(raw(filter, vec![])), preference: ReadPreference::Late };
+    assert_eq!(bench.tier.count(&account(), late("id = 1")).await.unwrap(), 1);
+    bench.replicas[0].kill().unwrap();
+    let error = bench.tier.count(&account(), late("id = 2")).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::L3Unavailable && error.to_string().contains("no replica"), "{error}");
 }
 
 /// Its reason is told though it was away for another one before.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use futures_util::TryStreamExt;
-use store_core::facet::{Log, LogCursor, LogEntry, Select, Tables};
+use store_core::facet::{Log, LogCursor, LogEntry, ReadPreference, Select, Tables};
 use store_core::{
     BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Filter, IndexDefinition, Policies, Result, Row, SchemaDefinition, StoredRow,
     Value,
@@ -123,4 +123,9 @@ pub(crate) async fn since(tier: &PgTier, cursor: &mut LogCursor) -> Vec<LogEntry
     assert!(!batch.gap);
     *cursor = batch.cursor;
     batch.entries
+}
+
+/// A replica that has replayed a place, or any.
+pub(crate) fn preference(after: Option<&LogCursor>) -> ReadPreference {
+    after.map_or(ReadPreference::Replica, |place| ReadPreference::Replayed(place.clone()))
 }

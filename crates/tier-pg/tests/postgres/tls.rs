@@ -18,7 +18,7 @@ async fn dial(config: PgConfig) -> Result<bool, ErrorKind> {
     store_core::facet::Migrations::migrate(&tier, std::slice::from_ref(&schema), &store_core::MigrationSettings::default()).await.unwrap();
     let filter = crate::table::raw("(SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())", vec![]);
     crate::table::put(&tier, crate::table::row(1)).await.unwrap();
-    let count = store_core::facet::Count { filter: Some(filter), from_primary: true, after: None };
+    let count = store_core::facet::Count { filter: Some(filter), preference: store_core::facet::ReadPreference::Primary };
     let encrypted = store_core::facet::Tables::count(&tier, &schema, count).await.unwrap() == 1;
     tier.close().await.unwrap();
     Ok(encrypted)

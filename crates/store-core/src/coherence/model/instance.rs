@@ -234,10 +234,11 @@ impl Instance {
             self.hear_tag(rules);
             return self.tell(entry.as_of);
         }
-        let present = self.memory;
-        self.forget(rules);
-        if memory::outlasts(present.map(|row| Version::new(row.version)), entry.kind, Some(Version::new(entry.version))) {
-            self.memory = present;
+        self.forget_flights(rules);
+        let version = Some(Version::new(entry.version));
+        self.fence.hear(entry.kind, version);
+        if !memory::outlasts(self.memory.map(|row| Version::new(row.version)), entry.kind, version) {
+            self.memory = None;
         }
         self.tell(entry.as_of);
     }
@@ -270,14 +271,16 @@ impl Instance {
 
     /// Takes a row that was loaded, unless something overtook the load.
     pub(super) fn install(&mut self, row: Row, (noted, stamp): (Fence, u64), rules: &Rules, sights: &mut Sights) {
-        let stands = if rules.has(Protection::AbsenceVoids) { self.fence.stands(noted) } else { self.fence.is_untouched(noted) };
-        if !stands {
+        let version = Version::new(row.version);
+        let is_admitted =
+            if rules.has(Protection::AbsenceVoids) { self.fence.admits(noted, version) } else { self.fence.is_untouched(noted) };
+        if !is_admitted {
             sights.add(Sight::RefusedInstall);
             if rules.has(Protection::Fence) {
                 return;
             }
         }
-        if memory::takes_load(self.memory.map(|row| Version::new(row.version)), Version::new(row.version)) {
+        if memory::takes_load(self.memory.map(|row| Version::new(row.version)), version) {
             (self.memory, self.stamp) = (Some(row), stamp);
         }
         if rules.absences {

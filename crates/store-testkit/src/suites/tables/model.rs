@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use store_core::facet::{Condition, Count, Select, Touched};
+use store_core::facet::{Condition, Count, ReadPreference, Select, Touched};
 use store_core::{BoundSchema, Comparison, Direction, ErrorKind, Filter, Order, Row, StoredRow, Value, Version};
 use tokio::runtime::Handle;
 
@@ -143,7 +143,7 @@ fn select() -> impl Strategy<Value = Select> {
     );
     let columns = proptest::option::of(prop::sample::subsequence((0..8).collect::<Vec<_>>(), 0..8).prop_shuffle());
     (columns, proptest::option::of(filter()), order, proptest::option::of(0_u64..6), 0_u64..3).prop_map(
-        |(columns, filter, order, limit, offset)| Select { columns, filter, order, limit, offset, after: None, from_primary: true },
+        |(columns, filter, order, limit, offset)| Select { columns, filter, order, limit, offset, preference: ReadPreference::Primary },
     )
 }
 
@@ -324,7 +324,7 @@ async fn run(truth: &Truth, schema: &Arc<BoundSchema>, model: &mut Model, call: 
         Call::Count(filter) => {
             let rows: Vec<_> = model.rows.values().map(|stored| stored.row.clone()).collect();
             let expected = reference::matching(schema, &rows, filter.as_ref()).len() as u64;
-            assert_eq!(truth.tables.count(schema, Count { filter, after: None, from_primary: true }).await.unwrap(), expected);
+            assert_eq!(truth.tables.count(schema, Count { filter, preference: ReadPreference::Primary }).await.unwrap(), expected);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use store_core::facet::{Count, Select, Tables};
+use store_core::facet::{Count, ReadPreference, Select, Tables};
 use store_core::{BoundSchema, Comparison, Direction, Error, ErrorKind, Filter, Order, Row, StoredRow, Value};
 
 use super::reference;
@@ -103,11 +103,11 @@ pub async fn conditions_find_their_rows(database: impl TruthDatabase) {
     conditions.push(!compare("region", Like, "%o%"));
 
     for filter in conditions {
-        let select = Select { filter: Some(filter.clone()), order: by_id(), from_primary: true, ..Select::default() };
+        let select = Select { filter: Some(filter.clone()), order: by_id(), preference: ReadPreference::Primary, ..Select::default() };
         let expected = reference::select(&schema, &population(), &select);
         let found: Vec<_> = rows(&truth.tables, &schema, select).await.unwrap().into_iter().map(|stored| stored.row).collect();
         assert_eq!(found, expected, "{filter:?}");
-        let count = Count { filter: Some(filter.clone()), after: None, from_primary: true };
+        let count = Count { filter: Some(filter.clone()), preference: ReadPreference::Primary };
         assert_eq!(truth.tables.count(&schema, count).await.unwrap(), expected.len() as u64, "{filter:?}");
     }
     assert_eq!(truth.tables.count(&schema, Count::default()).await.unwrap(), 40);
@@ -117,7 +117,7 @@ pub async fn conditions_find_their_rows(database: impl TruthDatabase) {
     for (pattern, expected) in
         [("A*[b]?É", 1), ("a*[b]?É", 0), ("A*[b]?_", 1), ("A*[B]?%", 0), ("\\A\\*%", 1), ("A%", 1), ("%[_]%", 1), ("%*%", 1)]
     {
-        let count = Count { filter: Some(compare("region", Like, pattern)), after: None, from_primary: true };
+        let count = Count { filter: Some(compare("region", Like, pattern)), preference: ReadPreference::Primary };
         assert_eq!(truth.tables.count(&schema, count).await.unwrap(), expected, "{pattern}");
     }
 }
@@ -148,7 +148,7 @@ pub async fn lists_of_conditions_may_be_long(database: impl TruthDatabase) {
         (deep, 7),
     ];
     for (number, (filter, expected)) in cases.into_iter().enumerate() {
-        let count = Count { filter: Some(filter), after: None, from_primary: true };
+        let count = Count { filter: Some(filter), preference: ReadPreference::Primary };
         let counted = truth.tables.count(&schema, count).await.unwrap_or_else(|error| panic!("case {number}: {error:?}"));
         assert_eq!(counted, expected, "case {number}");
     }
@@ -158,14 +158,14 @@ pub async fn lists_of_conditions_may_be_long(database: impl TruthDatabase) {
         Filter::OneOf { column: "id".into(), values: many() },
         raw(&(1..=70_000).map(|number| format!("id = ${number}")).collect::<Vec<_>>().join(" OR "), many()),
     ] {
-        let count = Count { filter: Some(filter), after: None, from_primary: true };
+        let count = Count { filter: Some(filter), preference: ReadPreference::Primary };
         let error = assert_refused(truth.tables.count(&schema, count).await, ErrorKind::InvalidQuery, &schema, None);
         assert!(error.to_string().contains("split it"), "{error}");
     }
     // What a condition in SQL holds is the database's to judge: it answers, or its refusal says what to do.
     for levels in [1_500, 20_000] {
         let by_hand = raw(&format!("NOT {}id = 1{}", "(id = 0 OR ".repeat(levels), ")".repeat(levels)), vec![]);
-        let count = Count { filter: Some(by_hand), after: None, from_primary: true };
+        let count = Count { filter: Some(by_hand), preference: ReadPreference::Primary };
         if let Err(error) = truth.tables.count(&schema, count).await {
             assert_eq!((error.kind(), error.schema()), (ErrorKind::InvalidQuery, Some("player")), "{error:?}");
             assert!(error.to_string().contains("nest it less deeply"), "{error}");
@@ -225,7 +225,8 @@ pub async fn columns_not_asked_for_are_unset(database: impl TruthDatabase) {
 /// A query answers what reads by key answer, versions included, as soon as a write returned.
 pub async fn queries_see_every_write_that_returned(database: impl TruthDatabase) {
     let (truth, schema) = populated(&database).await;
-    let only_first = || Select { filter: Some(compare("id", Comparison::Equal, 1)), from_primary: true, ..Select::default() };
+    let only_first =
+        || Select { filter: Some(compare("id", Comparison::Equal, 1)), preference: ReadPreference::Primary, ..Select::default() };
     for level in 50..60 {
         let stored = truth.tables.put_many(&schema, &[with(&schema, player_row(1), "level", level.into())]).await.unwrap();
         assert_eq!(rows(&truth.tables, &schema, only_first()).await.unwrap(), stored);
@@ -259,7 +260,7 @@ pub async fn raw_conditions_take_values_by_number(database: impl TruthDatabase) 
         let expected: Vec<_> =
             population().iter().zip(1_i64..).filter(|(row, id)| expected(*id, level(row))).map(|(_, id)| Value::Integer(id)).collect();
         assert_eq!(found, expected, "{filter:?}");
-        let count = Count { filter: Some(filter), after: None, from_primary: false };
+        let count = Count { filter: Some(filter), preference: ReadPreference::Replica };
         assert_eq!(truth.tables.count(&schema, count).await.unwrap(), expected.len() as u64);
     }
 }
@@ -303,7 +304,7 @@ pub async fn wrong_queries_are_refused(database: impl TruthDatabase) {
     for (filter, kind) in wrong {
         let select = Select { filter: Some(filter.clone()), ..Select::default() };
         assert_refused(rows(&truth.tables, &schema, select).await, kind, &schema, None);
-        let count = Count { filter: Some(filter), after: None, from_primary: false };
+        let count = Count { filter: Some(filter), preference: ReadPreference::Replica };
         assert_refused(truth.tables.count(&schema, count).await, kind, &schema, None);
     }
     let order = Select { order: vec![by("no_such", Direction::Ascending)], ..Select::default() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use store_core::facet::{Count, Select};
+use store_core::facet::{Count, ReadPreference, Select};
 use store_core::{BoundSchema, Comparison, ErrorKind, Filter, Row, Timestamp, Value};
 
 use super::schemas::{at, moment, specimen, with};
@@ -50,7 +50,7 @@ async fn holds(database: &impl TruthDatabase, column: &'static str, values: Vec<
         assert_eq!(round_trip(&truth, &schema, column, &value).await, value, "{column}");
         let equal = Filter::Compare { column: column.into(), comparison: Comparison::Equal, value: value.clone() };
         assert_eq!(
-            truth.tables.count(&schema, Count { filter: Some(equal), after: None, from_primary: true }).await.unwrap(),
+            truth.tables.count(&schema, Count { filter: Some(equal), preference: ReadPreference::Primary }).await.unwrap(),
             1,
             "a query finds {value:?} in {column}"
         );
