@@ -31,7 +31,7 @@ pub(crate) use entry::Entry;
 pub(crate) use forgotten::Forgotten;
 pub(crate) use item::{Batch, Item, Outcome, Over, Overlay, Resolution};
 pub use letters::DeadLetters;
-pub(crate) use room::Admission;
+pub(crate) use room::{Admission, RoomWait};
 pub use settings::{Acknowledge, WriteBehind};
 pub(crate) use start::{Opened, open};
 

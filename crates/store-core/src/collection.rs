@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use futures_core::stream::BoxStream;
 
+use crate::behind::RoomWait;
 use crate::error::{Error, ErrorKind, Result};
 use crate::freshness::Freshness;
 use crate::key::{AsKey, Key};
@@ -183,7 +184,7 @@ impl<T: Schema> Collection<T> {
     /// [`InvalidValue`](ErrorKind::InvalidValue) for what the truth cannot hold exactly. After [`L3Unavailable`](ErrorKind::L3Unavailable) or
     /// [`Timeout`](ErrorKind::Timeout) the write may have been stored or not; after [`DecodeFailed`](ErrorKind::DecodeFailed) it was, but the table has been
     /// changed since the store was built, and what it returned cannot be read. [`Refused`](ErrorKind::Refused) or [`HookPanic`](ErrorKind::HookPanic) by a hook
-    /// before the write, of which nothing is written then.
+    /// before the write, of which nothing is written then. The error says so where a `Timeout`, or a `HookPanic` of `after_load`, comes before a write of write-behind is taken.
     ///
     /// ```
     /// # #[derive(store_derive::Schema)] #[schema(cache_only)] struct City { #[schema(primary_key)] id: i64, name: String }
@@ -200,7 +201,8 @@ impl<T: Schema> Collection<T> {
         let mut models = vec![model];
         self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("set", error))?;
         let key = models.first().map(Schema::key);
-        let write = self.pipeline.within_write_limit(self.pipeline.set_many(models, &self.tags));
+        let room = RoomWait::default();
+        let write = self.pipeline.within_pending_limit(&room, self.pipeline.set_many(models, &self.tags, &room));
         let rowless = || Error::new(ErrorKind::Internal, "the truth answered a write without its row");
         let write = async {
             let written = write.await.and_then(|written| written.into_iter().next().ok_or_else(rowless));
@@ -230,7 +232,9 @@ impl<T: Schema> Collection<T> {
     pub async fn set_many(&self, models: impl IntoIterator<Item = T>) -> Result<Vec<Record<T>>> {
         let mut models: Vec<T> = models.into_iter().collect();
         self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("set_many", error))?;
-        self.pipeline.call("set_many", self.pipeline.within_batch_limit(self.pipeline.set_many(models, &self.tags))).await
+        let room = RoomWait::default();
+        let write = self.pipeline.set_many(models, &self.tags, &room);
+        self.pipeline.call("set_many", self.pipeline.within_batch_limit(&room, write)).await
     }
 
     /// Deletes a record from every tier, and answers whether there was one: in [write-behind](crate::WriteMode::WriteBehind), as far as memory knows. Deleting what is missing
@@ -242,7 +246,8 @@ impl<T: Schema> Collection<T> {
     pub async fn delete(&self, key: impl AsKey<T::Key>) -> Result<bool> {
         let key = key.as_key().into_owned();
         let text = key.to_text();
-        let delete = self.pipeline.within_write_limit(self.pipeline.delete_many(vec![key]));
+        let room = RoomWait::default();
+        let delete = self.pipeline.within_pending_limit(&room, self.pipeline.delete_many(vec![key], &room));
         Ok(self.pipeline.call_for("delete", text, delete).await? > 0)
     }
 
@@ -253,7 +258,9 @@ impl<T: Schema> Collection<T> {
     /// As [`set`](Self::set).
     pub async fn delete_many<K: AsKey<T::Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<u64> {
         let keys = owned_keys::<T, K>(keys);
-        self.pipeline.call("delete_many", self.pipeline.within_batch_limit(self.pipeline.delete_many(keys))).await
+        let room = RoomWait::default();
+        let delete = self.pipeline.delete_many(keys, &room);
+        self.pipeline.call("delete_many", self.pipeline.within_batch_limit(&room, delete)).await
     }
 
     /// Whether any tier holds a record of the key. Fills nothing.

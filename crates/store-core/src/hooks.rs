@@ -28,9 +28,14 @@ pub type HookError = Box<dyn Error + Send + Sync + 'static>;
 /// - In a [`transaction`](crate::Store::transaction), `before_set` and `before_delete` run with each call; `after_set` and `after_delete` once it is committed, of the last
 ///   write of each key.
 /// - Loaders ([`get_or_load`](crate::Collection::get_or_load)) read: what they bring passes `after_load` and `after_get`, and no `before_set`.
+/// - In [write-behind](crate::WriteMode::WriteBehind), `before_set` and `before_delete` run in the call, `after_set` and `after_delete` with the flush that has brought the write to the truth, once
+///   for all pending writes of a key. A [dead letter](crate::DeadLetters) that is retried or overwritten passes `after_set` or `after_delete`, and none of the hooks before.
+///
+/// All methods, as a program writes them:
 ///
 /// ```
-/// use store_core::{HookError, Hooks, Record, Store};
+/// use std::sync::Arc;
+/// use store_core::{Error, EvictionCause, HookError, Hooks, Record, Store, Version};
 /// # use store_derive::Schema;
 /// # use store_testkit::ModelRecords;
 ///
@@ -45,7 +50,13 @@ pub type HookError = Box<dyn Error + Send + Sync + 'static>;
 /// }
 ///
 /// struct OrderHooks {
-///     placed: tokio::sync::mpsc::UnboundedSender<i64>,
+///     told: tokio::sync::mpsc::UnboundedSender<String>,
+/// }
+///
+/// impl OrderHooks {
+///     fn tell(&self, what: String) {
+///         let _ = self.told.send(what);
+///     }
 /// }
 ///
 /// impl Hooks<Order> for OrderHooks {
@@ -54,34 +65,63 @@ pub type HookError = Box<dyn Error + Send + Sync + 'static>;
 ///     }
 ///
 ///     fn after_set(&self, order: &Record<Order>) {
-///         let _ = self.placed.send(order.id);
+///         self.tell(format!("{} is stored", order.id));
+///     }
+///
+///     fn before_delete(&self, id: &i64) -> Result<(), HookError> {
+///         if *id == 1 { Err("the first order is kept".into()) } else { Ok(()) }
+///     }
+///
+///     fn after_delete(&self, id: &i64, version: Option<Version>) {
+///         self.tell(if version.is_some() { format!("{id} is deleted") } else { format!("{id} was not there") });
+///     }
+///
+///     fn on_write_error(&self, id: &i64, error: &Error) {
+///         self.tell(format!("{id} is not stored: {error}"));
+///     }
+///
+///     fn before_get(&self, id: &i64) {
+///         self.tell(format!("{id} is asked for"));
+///     }
+///
+///     fn after_get(&self, order: &Order) {
+///         self.tell(format!("{} is read", order.id));
 ///     }
 ///
 ///     fn after_load(&self, order: &mut Order) {
 ///         order.label = format!("{}.{:02}", order.cents / 100, order.cents % 100);
+///     }
+///
+///     fn on_evict(&self, id: &i64, order: &Arc<Order>, cause: EvictionCause) {
+///         self.tell(format!("{id}, of {}, leaves memory: {cause:?}", order.label));
 ///     }
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> store_core::Result<()> {
 /// # let redis = ModelRecords::new();
-/// let (placed, mut told) = tokio::sync::mpsc::unbounded_channel();
+/// let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
 /// let store = Store::builder().tier(redis).schema_with::<Order>(|options| {
-///     options.hooks(OrderHooks { placed });
+///     options.hooks(OrderHooks { told });
 /// });
 /// let store = store.build().await?;
 /// let orders = store.collection::<Order>()?;
 ///
 /// let written = orders.set(Order { id: 7, cents: 1250, label: String::new() }).await?;
 /// assert_eq!(written.label, "12.50");
-/// assert_eq!(told.recv().await, Some(7));
+/// assert_eq!(heard.recv().await.as_deref(), Some("7 is stored"));
+///
+/// orders.delete(8).await?;
+/// assert_eq!(heard.recv().await.as_deref(), Some("8 was not there"));
 ///
 /// let refused = orders.set(Order { id: 8, cents: -1, label: String::new() }).await.unwrap_err();
 /// assert_eq!(refused.kind(), store_core::ErrorKind::Refused);
 /// # Ok(()) }
 /// ```
 pub trait Hooks<T: Schema>: Send + Sync + 'static {
-    /// Checks or changes a model before it is stamped and written. The key may be changed, and given: it is read again afterwards.
+    /// Checks or changes a model before it is stamped and written. The key may be changed, and given: it is read again afterwards. Only
+    /// [`update`](crate::Collection::update) and [`set_if_version`](crate::Collection::set_if_version), in transactions too, are about one record that is there: they refuse a changed key with
+    /// [`InvalidQuery`](crate::ErrorKind::InvalidQuery), and write nothing.
     ///
     /// It runs in the caller's own call. Of several models of a batch with one key, each passes.
     ///
@@ -110,8 +150,8 @@ pub trait Hooks<T: Schema>: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Is told of a deleted key, once the truth has deleted it and the caches show nothing of it. `version` is that of the deletion, `None` where there was no
-    /// record.
+    /// Is told of a deleted key, once the truth has deleted it and the caches show nothing of it. `version` is that of the deletion, which is newer than any that the record had;
+    /// `None` if there was no record to delete.
     ///
     /// It is called, and not called, as [`after_set`](Self::after_set).
     fn after_delete(&self, key: &<T::Key as Key>::Borrowed, version: Option<Version>) {
@@ -145,7 +185,8 @@ pub trait Hooks<T: Schema>: Send + Sync + 'static {
     /// be made for memory alone, or for no reader at all. Deferred fields may be absent. Stored fields must stay as they are: what memory then showed would be
     /// neither what the truth holds nor what other instances show. A changed key fails the call with [`DecodeFailed`](crate::ErrorKind::DecodeFailed).
     ///
-    /// If it panics after the truth took a write, the error says that the write was stored.
+    /// If it panics over what a write stored, or would store, the error says what became of the write: that it was stored, that the transaction holds it, or that nothing was written. So it
+    /// is where memory is the truth and in [write-behind](crate::WriteMode::WriteBehind), as the model is made before the write is taken.
     fn after_load(&self, model: &mut T) {
         let _ = model;
     }

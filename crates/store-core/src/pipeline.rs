@@ -62,7 +62,7 @@ use std::time::Duration;
 use futures_util::future::Either;
 use tokio::sync::Semaphore;
 
-use crate::behind::{Behind, Elsewhere};
+use crate::behind::{Behind, Elsewhere, RoomWait};
 use crate::codec::Codec;
 use crate::coherence::{Coherence, OwnCommits, Tasks, Trust};
 use crate::crypto::{KeyRing, Sealer};
@@ -83,6 +83,12 @@ use crate::tier::Role;
 use crate::value::{ColumnType, Row, Value};
 use crate::verification::Findings;
 use crate::version::Version;
+
+/// What the time limit says of a write that may have begun, …
+const MAY_HAVE_BEGUN: &str = "; if the write began, it may have taken effect or still may, before any later one of this store's to the key";
+/// … and of one that has not.
+const WAITED_FOR_ROOM: &str = "; nothing was written: what is pending leaves no room for it (`write_behind.max_pending`), and the call still waited for a flush; \
+                               `health().write_behind` tells whether flushes fail";
 
 /// What all schemas of a store share.
 #[derive(Debug)]
@@ -253,26 +259,42 @@ impl<T: Schema> Pipeline<T> {
 
     /// Runs a read of a single record within the store's time limit.
     pub(crate) fn within_limit<R>(&self, read: impl Future<Output = Result<R>>) -> impl Future<Output = Result<R>> {
-        self.limited(read, "")
+        self.limited(read, || "")
     }
 
     /// Runs a write of a single record within the store's time limit.
     pub(crate) fn within_write_limit<R>(&self, write: impl Future<Output = Result<R>>) -> impl Future<Output = Result<R>> {
-        self.limited(write, "; if the write began, it may have taken effect or still may, before any later one of this store's to the key")
+        self.limited(write, || MAY_HAVE_BEGUN)
+    }
+
+    /// As [`within_write_limit`](Self::within_write_limit), of a write that may have to wait for room among what is pending: `room` knows.
+    pub(crate) fn within_pending_limit<R>(
+        &self,
+        room: &RoomWait,
+        write: impl Future<Output = Result<R>>,
+    ) -> impl Future<Output = Result<R>> {
+        self.limited(write, || if room.goes_on() { WAITED_FOR_ROOM } else { MAY_HAVE_BEGUN })
     }
 
     /// Runs a write of many records: within the store's time limit if it waits for a flush, which is repeated until the truth takes it. Else the tiers bound it.
-    pub(crate) fn within_batch_limit<R>(&self, write: impl Future<Output = Result<R>>) -> impl Future<Output = Result<R>> {
-        if self.waits_for_flush() { Either::Left(self.within_write_limit(write)) } else { Either::Right(write) }
+    pub(crate) fn within_batch_limit<R>(&self, room: &RoomWait, write: impl Future<Output = Result<R>>) -> impl Future<Output = Result<R>> {
+        if self.waits_for_flush() { Either::Left(self.within_pending_limit(room, write)) } else { Either::Right(write) }
     }
 
     /// The call lies on the heap: each future around it would copy it whole, which cost more than all else that a write-behind set does.
-    fn limited<R>(&self, call: impl Future<Output = Result<R>>, consequence: &'static str) -> impl Future<Output = Result<R>> {
+    fn limited<R>(
+        &self,
+        call: impl Future<Output = Result<R>>,
+        consequence: impl FnOnce() -> &'static str,
+    ) -> impl Future<Output = Result<R>> {
         let (limit, call) = (self.shared.settings.operation_timeout, Box::pin(call));
         async move {
             match tokio::time::timeout(limit, call).await {
                 Ok(result) => result,
-                Err(_) => Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?} (`operation_timeout`){consequence}"))),
+                Err(_) => {
+                    let consequence = consequence();
+                    Err(Error::new(ErrorKind::Timeout, format!("no answer within {limit:?} (`operation_timeout`){consequence}")))
+                }
             }
         }
     }

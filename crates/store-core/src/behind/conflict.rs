@@ -46,13 +46,30 @@ pub enum OnConflict<T> {
     Reject,
     /// The write replaces what the truth holds.
     LastFlushWins,
-    /// The function says what the truth shall hold: a record of the same key, or `None` for none. It runs within the transaction of the flush, so it should be
-    /// quick and must not call the store. If it panics, or answers a record of another key, the write becomes a dead letter.
+    /// The function says what the truth shall hold: a record of the same key, or `None` for none, and then what is there is deleted. It runs within the transaction of the flush, so
+    /// it should be quick and must not call the store. If it panics, or answers a record of another key, the write becomes a dead letter.
     Merge(Arc<dyn Fn(WriteConflict<T>) -> Option<T> + Send + Sync>),
 }
 
 impl<T> OnConflict<T> {
-    /// [`Merge`](Self::Merge) by a function.
+    /// [`Merge`](Self::Merge) by a function: it is given what this instance was about to write and what the truth holds, and answers what the truth shall hold. `None` is no record, in
+    /// either and as the answer, which then deletes what is there.
+    ///
+    /// ```
+    /// use store_core::{OnConflict, SchemaOptions, WriteConflict};
+    /// # #[derive(store_derive::Schema)] struct Score { #[schema(primary_key)] id: i64, points: i64 }
+    ///
+    /// /// What was deleted stays deleted; else the better score counts.
+    /// fn merged(WriteConflict { pending, stored }: WriteConflict<Score>) -> Option<Score> {
+    ///     let (pending, stored) = (pending?, stored?);
+    ///     Some(Score { points: pending.points.max(stored.points), ..stored })
+    /// }
+    ///
+    /// fn options(options: &mut SchemaOptions<Score>) {
+    ///     options.on_conflict(OnConflict::merge(merged));
+    /// }
+    /// # let _ = options;
+    /// ```
     pub fn merge(merge: impl Fn(WriteConflict<T>) -> Option<T> + Send + Sync + 'static) -> Self {
         OnConflict::Merge(Arc::new(merge))
     }

@@ -15,16 +15,27 @@ const PAGE: u64 = 1_000;
 /// The writes of write-behind that the truth refused for their own sake: for a violated rule of the database, or a conflict with what another instance wrote.
 /// The truth keeps them, whichever instance they were made on, until somebody has them retried or removed. [`Store::dead_letters`] gives it.
 ///
+/// The fields of a [`DeadLetter`] say what it is: `journal` and `sequence` name it, `schema` and `key` the record, `error` and `failed_at` why and when it was refused; `entry` is the write in
+/// the journal's own form. [`retry`](Self::retry) and [`overwrite`](Self::overwrite) call [`Hooks::after_set`](crate::Hooks::after_set) or
+/// [`Hooks::after_delete`](crate::Hooks::after_delete) once they have written, and no other hook of a write: `before_set` and `before_delete` let it pass when it was made.
+///
 /// ```
 /// # #[derive(store_derive::Schema)] struct Player { #[schema(primary_key)] id: String, gold: i64 }
 /// # async fn example(store: store_core::Store) -> store_core::Result<()> {
-/// for letter in store.dead_letters().of::<Player>().list(None, 100).await? {
-///     println!("{}, key {}: {}", letter.schema, letter.key, letter.error);
-///     match store.dead_letters().retry(&letter).await {
-///         // The record was written since.
-///         Err(error) if error.kind() == store_core::ErrorKind::Conflict => _ = store.dead_letters().remove(&letter).await?,
-///         retried => retried?,
+/// let letters = store.dead_letters().of::<Player>();
+/// let mut after = None;
+/// loop {
+///     let page = letters.list(after.as_ref(), 100).await?;
+///     for letter in &page {
+///         println!("{}, key {}, at {}: {}", letter.schema, letter.key, letter.failed_at, letter.error);
+///         match letters.retry(letter).await {
+///             // The record was written since.
+///             Err(error) if error.kind() == store_core::ErrorKind::Conflict => _ = letters.remove(letter).await?,
+///             retried => retried?,
+///         }
 ///     }
+///     let Some(last) = page.into_iter().next_back() else { break };
+///     after = Some(last);
 /// }
 /// # Ok(()) } let _ = example;
 /// ```
@@ -48,7 +59,8 @@ impl DeadLetters {
         self
     }
 
-    /// At most `limit` of them, in the order of their journals and of their places there; those behind `after`, if given.
+    /// At most `limit` of them, in the order of their journals and of their places there; those behind `after`, if given, which need not be
+    /// there any more.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! The bound of what may be pending.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
@@ -29,6 +30,25 @@ struct Places {
 pub(crate) struct Admission {
     room: Arc<Room>,
     places: usize,
+}
+
+/// Whether a call waits for room, and so has written nothing. Its caller looks at it once the call's time is over.
+#[derive(Debug, Default)]
+pub(crate) struct RoomWait(AtomicBool);
+
+impl RoomWait {
+    /// Waits for an admission.
+    pub(crate) async fn during<R>(&self, admission: impl Future<Output = R>) -> R {
+        self.0.store(true, Ordering::Relaxed);
+        let admission = admission.await;
+        self.0.store(false, Ordering::Relaxed);
+        admission
+    }
+
+    /// Whether the wait has begun and not ended.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Room {

@@ -41,7 +41,9 @@ pub struct WriteBehind {
     /// How often a flush that failed is repeated before [`Hooks::on_write_error`](crate::Hooks::on_write_error) is told. It goes on being repeated all the same,
     /// with growing pauses of at most 10 seconds: while the truth is away nothing is given up. Default: 5.
     pub max_retries: u32,
-    /// The most writes that may be pending; further ones wait for a flush. Several of one key count once. Default: 10,000.
+    /// The most writes that may be pending; further ones wait for a flush. Several of one key count once. A call that still waits when its
+    /// [`operation_timeout`](crate::Settings::operation_timeout) passes fails as [`Timeout`](crate::ErrorKind::Timeout), and has written nothing, as its error says; batches below the level
+    /// [`Truth`](Acknowledge::Truth) wait without a limit. Default: 10,000.
     pub max_pending: usize,
     /// The most bytes that the journal takes on the disk, at least 4,096. A write that finds no room there is refused, and flushes make room. Default: 1 GiB.
     pub journal_bytes: u64,

@@ -4,6 +4,7 @@ use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 
 use super::Collection;
+use crate::behind::RoomWait;
 use crate::error::Result;
 use crate::import::Import;
 use crate::query::{Changes, Query};
@@ -43,7 +44,9 @@ impl<T: Schema> Collection<T> {
 
     pub(crate) async fn set_chunk(&self, mut models: Vec<T>) -> Result<()> {
         self.pipeline.before_set(&mut models).map_err(|error| self.pipeline.report("import", error))?;
-        self.pipeline.call("import", self.pipeline.within_batch_limit(self.pipeline.set_many(models, &self.tags))).await.map(drop)
+        let room = RoomWait::default();
+        let write = self.pipeline.set_many(models, &self.tags, &room);
+        self.pipeline.call("import", self.pipeline.within_batch_limit(&room, write)).await.map(drop)
     }
 
     /// Deletes the records that the conditions hold for, all or none, with one statement on the truth. Answers their keys.

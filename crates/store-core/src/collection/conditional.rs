@@ -77,7 +77,7 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// [`Conflict`](ErrorKind::Conflict) if there is no record, or one of another version, which the message tells; nothing is written then, and the next read
-    /// shows what is there. Else as [`set`](Self::set).
+    /// shows what is there. [`InvalidQuery`](ErrorKind::InvalidQuery) if [`Hooks::before_set`](crate::Hooks::before_set) changes the key. Else as [`set`](Self::set).
     ///
     /// ```
     /// use store_core::ErrorKind;
@@ -111,7 +111,7 @@ impl<T: Schema> Collection<T> {
     /// # Errors
     ///
     /// [`Conflict`](ErrorKind::Conflict) if other writes came between each time; [`Refused`](ErrorKind::Refused) if `change` answers an error, which is its
-    /// source; [`InvalidQuery`](ErrorKind::InvalidQuery) if it changes the key. Else as [`get`](Self::get) and [`set`](Self::set).
+    /// source; [`InvalidQuery`](ErrorKind::InvalidQuery) if it, or [`Hooks::before_set`](crate::Hooks::before_set), changes the key. Else as [`get`](Self::get) and [`set`](Self::set).
     ///
     /// ```
     /// use store_core::ErrorKind;

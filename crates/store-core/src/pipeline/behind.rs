@@ -4,6 +4,7 @@ mod batch;
 mod doors;
 mod forget;
 mod letters;
+mod reads;
 
 pub(crate) use doors::Doors;
 
@@ -16,13 +17,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::write::owned;
-use super::{Backing, Borrowed, Pipeline, View};
+use super::write::{Unreadable, owned, unreadable};
+use super::{Borrowed, Pipeline, View};
 use crate::behind::pending::Pending;
-use crate::behind::{Acknowledge, Admission, Base, Batch, Behind, Entry, OnConflict, Over, Overlay, Staged};
+use crate::behind::{Acknowledge, Admission, Base, Batch, Behind, Entry, OnConflict, Over, Overlay, RoomWait, Staged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{DeadLetter, LogKind};
-use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::record::Record;
 use crate::schema::{BoundSchema, Schema, Stamp, WriteMode};
@@ -210,6 +210,7 @@ impl<T: Schema> Pipeline<T> {
         keys: Vec<T::Key>,
         models: Vec<T>,
         tags: &CallTags,
+        room: &RoomWait,
     ) -> Result<Vec<Record<T>>> {
         let now = Timestamp::from_system_time(self.shared.settings.clock.now())?;
         let positions = Self::last_of_each(&keys);
@@ -218,14 +219,14 @@ impl<T: Schema> Pipeline<T> {
             let key = &keys[position];
             let named = |error: Error| error.with_key(Self::text(key));
             let row = owned(self.stamped(&models[position], now).map_err(named)?);
-            let record = self.shown(key, &row).map_err(named)?;
+            let record = self.shown(key, &row).map_err(|error| named(unreadable(error, Unreadable::Refused)))?;
             let row = self.sealed(row).map_err(named)?;
             records.push(record.clone());
             let set = PendingSet { row: Arc::new(row), record, tags: tags.clone(), replaces: false };
             writes.push((key.clone(), Write::Set(Arc::new(set))));
         }
         drop(models);
-        for ((_, flushed), record) in self.make_pending(pending, &keys, writes).await?.into_iter().zip(&mut records) {
+        for ((_, flushed), record) in self.make_pending(pending, &keys, writes, room).await?.into_iter().zip(&mut records) {
             if let Flushed::Stored(stored) = flushed {
                 *record = stored;
             }
@@ -238,14 +239,14 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Makes deletions pending, and answers how many of the keys this instance knows a record of; at the level of the truth, how many there were.
-    pub(super) async fn delete_behind(self: &Arc<Self>, pending: &PendingWrites<T>, keys: Vec<T::Key>) -> Result<u64> {
+    pub(super) async fn delete_behind(self: &Arc<Self>, pending: &PendingWrites<T>, keys: Vec<T::Key>, room: &RoomWait) -> Result<u64> {
         let is_known = |key: &&T::Key| match pending.get((*key).borrow()) {
             Some(write) => matches!(write, Write::Set(_)),
             None => self.near.as_ref().is_some_and(|near| self.live(&**near, (*key).borrow()).is_some()),
         };
         let known = keys.iter().filter(is_known).count() as u64;
         let writes = keys.iter().map(|key| (key.clone(), Write::Delete)).collect();
-        let flushed = self.make_pending(pending, &keys, writes).await?;
+        let flushed = self.make_pending(pending, &keys, writes, room).await?;
         if pending.acknowledge < Acknowledge::Truth {
             return Ok(known);
         }
@@ -253,15 +254,16 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Makes writes of distinct keys pending, all or none, and waits until they have reached their level. What was flushed by then is answered, in the order of the
-    /// writes. `keys` are those of the writes.
+    /// writes. `keys` are those of the writes; `room` is told of a wait for room.
     async fn make_pending(
         self: &Arc<Self>,
         pending: &PendingWrites<T>,
         keys: &[T::Key],
         writes: Vec<(T::Key, Write<T>)>,
+        room: &RoomWait,
     ) -> Result<Vec<(T::Key, Flushed<T>)>> {
         self.abandoned.settled(keys).await;
-        let admission = pending.behind.admit(writes.len()).await;
+        let admission = room.during(pending.behind.admit(writes.len())).await;
         // From here on nothing is waited for until all of it is on its way.
         let Some(pass) = self.shared.writes.enter() else {
             return Err(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
@@ -363,75 +365,6 @@ impl<T: Schema> Pipeline<T> {
             }
         };
         Arc::new(PendingSet { row, record: record.clone(), tags: tags.clone(), replaces })
-    }
-
-    /// What a read that asks for no more than this freshness sees of a key's pending write; `None` if nothing is pending.
-    #[inline]
-    pub(super) fn overlaid(&self, key: &Borrowed<T>, freshness: &Freshness) -> Option<Option<Record<T>>> {
-        let pending = self.behind.as_ref()?;
-        self.look_at(pending, key, freshness)
-    }
-
-    #[inline(never)]
-    fn look_at(&self, pending: &PendingWrites<T>, key: &Borrowed<T>, freshness: &Freshness) -> Option<Option<Record<T>>> {
-        if matches!(freshness, Freshness::Strong) || !self.shared.life.is_open() {
-            return None;
-        }
-        pending.get(key).map(|write| match write {
-            Write::Set(set) => Some(set.record.clone()),
-            Write::Delete => None,
-        })
-    }
-
-    /// Brings what is pending of keys to the truth, before it is asked or written by another way.
-    pub(super) async fn flush_keys<'a>(&self, keys: impl IntoIterator<Item = &'a T::Key>) -> Result<()> {
-        let Some(pending) = self.behind.as_ref().filter(|pending| pending.keys.load(Ordering::Acquire) > 0) else { return Ok(()) };
-        let last = {
-            let writes = pending.lock();
-            keys.into_iter().filter_map(|key| writes.sequence::<Borrowed<T>>(key.borrow())).max()
-        };
-        match last {
-            Some(last) => pending.behind.flush_to(last).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Brings all that is pending of the schema to the truth, before it is asked for more than a key.
-    pub(crate) async fn flush_all_keys(&self) -> Result<()> {
-        let Some(pending) = self.behind.as_ref().filter(|pending| pending.keys.load(Ordering::Acquire) > 0) else { return Ok(()) };
-        let last = pending.lock().last_sequence();
-        match last {
-            Some(last) => pending.behind.flush_to(last).await,
-            None => Ok(()),
-        }
-    }
-
-    /// What a read does first that wants more than caches and pending writes can answer.
-    pub(super) async fn before_read(&self, keys: &[T::Key], freshness: &Freshness) -> Result<()> {
-        match freshness {
-            Freshness::Strong => self.flush_keys(keys).await,
-            Freshness::Session(token) => self.await_elsewhere(token).await,
-            Freshness::Any | Freshness::Bounded(_) => Ok(()),
-        }
-    }
-
-    /// What a query does first.
-    pub(super) async fn before_query(&self, freshness: &Freshness) -> Result<()> {
-        self.flush_all_keys().await?;
-        match freshness {
-            Freshness::Session(token) => self.await_elsewhere(token).await,
-            _ => Ok(()),
-        }
-    }
-
-    async fn await_elsewhere(&self, token: &crate::freshness::Token) -> Result<()> {
-        match (token.pending(), &self.backing) {
-            (Some(place), Backing::Tables { .. }) => {
-                let limit = self.shared.settings.operation_timeout / 2;
-                self.shared.elsewhere.wait(place, &self.shared.coherence, limit).await
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Lets what is pending of keys, or with `None` of all, come after a write of this instance of which nobody knows the outcome.

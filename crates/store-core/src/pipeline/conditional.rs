@@ -38,14 +38,27 @@ impl<T: Schema> Pipeline<T> {
     /// Writes a record if what is there is as expected. If it is not, the error tells what is there.
     pub(crate) async fn set_if(self: &Arc<Self>, model: T, condition: Condition, tags: &CallTags) -> Result<Record<T>> {
         tags.check()?;
-        let mut models = [model];
-        self.before_set(&mut models)?;
-        let (key, row) = (models[0].key(), self.sealed(owned(self.row_of(&models[0])?))?);
+        let model = self.before_set_if(model, condition)?;
+        let (key, row) = (model.key(), self.sealed(owned(self.row_of(&model)?))?);
         self.counters().sets.add(1);
-        match self.put_if(key.clone(), row, condition, tags).await? {
-            Some(record) => Ok(record),
-            None => Err(self.conflict(&key, condition).await),
+        let written = match self.put_if(key.clone(), row, condition, tags).await {
+            Ok(Some(record)) => Ok(record),
+            Ok(None) => Err(self.conflict(&key, condition).await),
+            Err(error) => Err(error),
+        };
+        // Not that which the caller gave, if the hook changed it.
+        written.map_err(|error| error.with_key(Self::text(&key)))
+    }
+
+    /// Lets the hook check and change a model that is written on a condition: its key only where that is no condition on a record that is there.
+    pub(crate) fn before_set_if(&self, model: T, condition: Condition) -> Result<T> {
+        let (key, mut models) = (model.key(), [model]);
+        self.before_set(&mut models)?;
+        let [model] = models;
+        if condition != Condition::Absent {
+            keeps_key("`before_set`", &key, &model).map_err(|error| error.with_key(Self::text(&key)))?;
         }
+        Ok(model)
     }
 
     /// Changes some columns of a record, if there is one.
@@ -96,15 +109,8 @@ impl<T: Schema> Pipeline<T> {
     pub(super) fn changed(&self, key: &T::Key, row: Row<'static>, change: impl FnOnce(&mut T) -> Result<()>) -> Result<Row<'static>> {
         let mut model = self.model(row, View::Truth)?;
         change(&mut model)?;
-        let changed = model.key();
-        if changed != *key {
-            return Err(refused_key("the function given to `update`", &changed.to_text()));
-        }
-        self.before_set(std::slice::from_mut(&mut model))?;
-        let changed = model.key();
-        if changed != *key {
-            return Err(refused_key("`before_set`", &changed.to_text()));
-        }
+        keeps_key("the function given to `update`", key, &model)?;
+        let model = self.before_set_if(model, Condition::Present)?;
         self.sealed(owned(self.row_of(&model)?))
     }
 
@@ -276,12 +282,17 @@ pub(super) fn told(condition: Condition, present: Option<Version>) -> String {
     }
 }
 
-fn refused_key(who: &str, changed: &str) -> Error {
+/// Refuses a write of a record that is there, if its model has another key by now.
+fn keeps_key<T: Schema>(who: &str, key: &T::Key, model: &T) -> Result<()> {
+    let changed = model.key();
+    if changed == *key {
+        return Ok(());
+    }
     let message = format!(
-        "{who} changed the key, to `{changed}`, and a record that is updated keeps its key; \
-         write the other record with `set` and delete this one"
+        "{who} changed the key, to `{}`, and a record that is updated keeps its key; write the other record with `set` and delete this one",
+        changed.to_text()
     );
-    Error::new(ErrorKind::InvalidQuery, message)
+    Err(Error::new(ErrorKind::InvalidQuery, message))
 }
 
 fn unleased() -> Error {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Backing, Pipeline, may_have_taken_effect};
+use crate::behind::RoomWait;
 use crate::error::Result;
 use crate::facet::LogKind;
 use crate::key::Key;
@@ -14,8 +15,8 @@ use crate::value::Row;
 use crate::version::Version;
 
 impl<T: Schema> Pipeline<T> {
-    /// Deletes keys from every tier and answers how many held a record. What is missing is no error.
-    pub(crate) async fn delete_many(self: &Arc<Self>, keys: Vec<T::Key>) -> Result<u64> {
+    /// Deletes keys from every tier and answers how many held a record. What is missing is no error. In write-behind `room` is told of a wait for room.
+    pub(crate) async fn delete_many(self: &Arc<Self>, keys: Vec<T::Key>, room: &RoomWait) -> Result<u64> {
         self.check_all(&keys)?;
         let mut seen = HashSet::with_capacity(keys.len());
         let distinct: Vec<T::Key> = keys.into_iter().filter(|key| seen.insert(key.clone())).collect();
@@ -25,7 +26,7 @@ impl<T: Schema> Pipeline<T> {
         self.before_delete(&distinct)?;
         self.counters().deletes.add(distinct.len() as u64);
         if let Some(pending) = self.writes_behind() {
-            return self.delete_behind(pending, distinct).await;
+            return self.delete_behind(pending, distinct, room).await;
         }
         let pipeline = Arc::clone(self);
         self.in_task(distinct.clone(), async move { pipeline.erase(distinct).await }).await

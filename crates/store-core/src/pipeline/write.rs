@@ -10,6 +10,7 @@ use tokio::sync::MutexGuard;
 use super::behind::Doors;
 use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline, View};
+use crate::behind::RoomWait;
 use crate::coherence::{Era, Trust, memory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{BULK_LOG_LIMIT, Caller, LogKind};
@@ -27,8 +28,8 @@ use crate::version::Version;
 impl<T: Schema> Pipeline<T> {
     /// Writes records and answers what is stored, in their order. Of several with one key the last wins.
     ///
-    /// The work runs in a task of its own: a caller that gives up leaves no tier behind the others.
-    pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>, tags: &CallTags) -> Result<Vec<Record<T>>> {
+    /// The work runs in a task of its own: a caller that gives up leaves no tier behind the others. In write-behind `room` is told of a wait for room.
+    pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>, tags: &CallTags, room: &RoomWait) -> Result<Vec<Record<T>>> {
         tags.check()?;
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
         self.check_all(&keys)?;
@@ -37,7 +38,7 @@ impl<T: Schema> Pipeline<T> {
         }
         self.counters().sets.add(models.len() as u64);
         if let Some(pending) = self.writes_behind() {
-            return self.set_behind(pending, keys, models, tags).await;
+            return self.set_behind(pending, keys, models, tags, room).await;
         }
         let (pipeline, tags) = (Arc::clone(self), tags.clone());
         self.in_task(keys.clone(), async move { pipeline.write(keys, models, &tags).await }).await
@@ -441,7 +442,7 @@ async fn behind_doors<T: Schema, R>(doors: Option<Doors<T>>, work: impl Future<O
 /// What became of a write whose records cannot be read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// Memory is the truth, and took nothing.
+    /// Nothing was written: memory is the truth, or the write was to become pending.
     Refused,
     Stored,
     InTransaction,

@@ -40,7 +40,8 @@ impl Transaction {
     /// # Errors
     ///
     /// [`Conflict`](crate::ErrorKind::Conflict) if there is no record, or one of another version, which the message tells; nothing is written then, and the transaction goes on
-    /// as before. Else as [`set`](Self::set).
+    /// as before. [`InvalidQuery`](crate::ErrorKind::InvalidQuery) if [`Hooks::before_set`](crate::Hooks::before_set) changes the key, with the same outcome. Else as
+    /// [`set`](Self::set).
     ///
     /// ```
     /// # #[derive(store_derive::Schema)] struct Page { #[schema(primary_key)] id: i64, text: String }
@@ -58,9 +59,7 @@ impl Transaction {
 
     async fn set_if<T: Schema>(&mut self, operation: &'static str, model: T, condition: Condition) -> Result<Record<T>> {
         let pipeline = self.pipeline::<T>(operation)?;
-        let mut models = [model];
-        pipeline.before_set(&mut models).map_err(|error| pipeline.report(operation, error))?;
-        let [model] = models;
+        let model = pipeline.before_set_if(model, condition).map_err(|error| pipeline.report(operation, error))?;
         let changes = changes(&mut self.changes, &pipeline)?;
         let stored = pipeline.set_if_within(&mut *self.inner, changes, model, condition, &self.tags).await;
         self.told(&*pipeline, operation, stored)
@@ -97,7 +96,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Refused`](crate::ErrorKind::Refused) if `change` answers an error, which is its source, [`InvalidQuery`](crate::ErrorKind::InvalidQuery) if it changes the key; nothing is
+    /// [`Refused`](crate::ErrorKind::Refused) if `change` answers an error, which is its source, [`InvalidQuery`](crate::ErrorKind::InvalidQuery) if it, or a hook, changes the key; nothing is
     /// written then, and the transaction goes on. Else as [`set`](Self::set).
     ///
     /// ```

@@ -21,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 impl Store {
     /// Runs `work` in a transaction of the tier of truth, commits if it answers `Ok`, and gives its value.
     ///
+    /// A panic of `work` is not caught: it unwinds out of this call into the task that awaits it. The transaction is rolled back then, and the store goes on.
+    ///
     /// It is rolled back if `work` answers an error or panics, if this future is dropped before the commit has begun, and if
     /// [`transaction_timeout`](crate::Settings::transaction_timeout) passes. The caches are left alone until it is committed; a commit that began is finished,
     /// and the caches brought up to date, without its caller.

@@ -4,6 +4,7 @@ mod conflicts;
 mod damage;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod hooks;
 mod journals;
 mod letters;
 mod levels;

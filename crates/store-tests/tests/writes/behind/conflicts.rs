@@ -69,6 +69,13 @@ async fn a_function_may_merge(bench: &Bench) {
     players(&other).delete("a").await.unwrap();
     store.flush().await.unwrap();
     assert_eq!((truth(&other, "a").await, level(&players(&store), "a").await), (Some(3), Some(3)));
+    // To answer nothing deletes what another has written.
+    assert_eq!(level(&players(&store), "b").await, Some(99));
+    players(&store).delete("b").await.unwrap();
+    players(&other).set(player("b", 50)).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "b").await, level(&players(&store), "b").await), (None, None));
+    assert!(store.dead_letters().list(None, 10).await.unwrap().is_empty());
 }
 
 async fn a_merge_that_panics_or_changes_the_key_loses_nothing(bench: &Bench) {

@@ -8,7 +8,7 @@ use store_testkit::servers::{PostgresOptions, PostgresServer};
 use store_testkit::{Fault, Operation};
 use strata::mem::MemTier;
 use strata::pg::{PgConfig, PgTier};
-use strata::{Error, ErrorKind, Hooks, Role, Store, WriteBehind, WriteMode};
+use strata::{Acknowledge, Error, ErrorKind, Hooks, Role, Store, WriteBehind, WriteMode};
 
 use super::{Bench, level, on_truths, players, schemas, truth, unhurried};
 use store_tests::models::{Player, player};
@@ -107,6 +107,37 @@ async fn writers_wait_for_room(bench: &Bench) {
     assert_eq!(truth(&store, "p9").await, Some(9));
 }
 
+async fn a_call_that_waits_for_room_until_its_limit_passes_has_written_nothing(bench: &Bench) {
+    let narrow = WriteBehind { max_pending: 2, acknowledge: Acknowledge::Truth, ..unhurried() };
+    let (store, faults) = bench
+        .open_with("a", |builder| {
+            builder.write_behind(narrow).configure(|settings| settings.operation_timeout = Duration::from_millis(200))
+        })
+        .await;
+    faults.always(Operation::Begin, AWAY);
+    let players = players(&store);
+    let taken = players.set_many([player("a", 1), player("b", 1)]).await.unwrap_err();
+    assert!(taken.kind() == ErrorKind::Timeout && taken.to_string().contains("may have taken effect"), "{taken}");
+    let told = tokio::time::timeout(PATIENCE, async {
+        [
+            players.set(player("a", 2)).await.unwrap_err(),
+            players.set_many([player("b", 2), player("c", 2)]).await.unwrap_err(),
+            players.delete("a").await.unwrap_err(),
+            players.delete_many(["a", "b"]).await.unwrap_err(),
+            players.import([player("d", 2)]).run().await.unwrap_err().into(),
+        ]
+    });
+    for error in told.await.unwrap() {
+        assert!(error.kind() == ErrorKind::Timeout && error.is_retryable(), "{error}");
+        assert!(error.to_string().contains("nothing was written") && error.to_string().contains("`write_behind.max_pending`"), "{error}");
+    }
+    faults.heal();
+    store.flush().await.unwrap();
+    for (id, expected) in [("a", Some(1)), ("b", Some(1)), ("c", None), ("d", None)] {
+        assert_eq!(truth(&store, id).await, expected, "{id}");
+    }
+}
+
 async fn a_full_journal_refuses_until_a_flush_makes_room(bench: &Bench) {
     let small = WriteBehind { journal_bytes: 8_192, ..unhurried() };
     let (store, faults) = bench.open_with("a", |builder| builder.write_behind(small)).await;
@@ -184,6 +215,7 @@ on_truths![
     what_is_pending_waits_for_the_truth,
     a_lost_answer_to_a_commit_applies_nothing_twice,
     writers_wait_for_room,
+    a_call_that_waits_for_room_until_its_limit_passes_has_written_nothing,
     a_full_journal_refuses_until_a_flush_makes_room,
     closing_flushes,
     a_caller_who_gives_up_has_written_all_or_nothing,

@@ -17,6 +17,7 @@ on_stacks!(everywhere: [
     what_a_hook_refuses_to_delete_stays,
     a_hook_changes_model_and_key,
     conditional_writes_pass_the_hooks,
+    a_write_on_a_condition_names_the_record_that_it_is_about,
 ], with_tables: [deletions_by_condition_are_told]);
 
 async fn conditional_writes_pass_the_hooks(bench: &Bench) {
@@ -40,6 +41,19 @@ async fn conditional_writes_pass_the_hooks(bench: &Bench) {
     assert_eq!(recorder.take().0, ["before_set a"]);
     assert_eq!(heroes.patch("a", Hero::level().set(7)).await.unwrap().unwrap().level, 7);
     assert_eq!(recorder.take().0, ["after_set a"], "there is no model before");
+}
+
+async fn a_write_on_a_condition_names_the_record_that_it_is_about(bench: &Bench) {
+    let (_bench, heroes, _) = open(bench.stack).await;
+    let inserted = heroes.insert_only(hero("alias", 1)).await.unwrap();
+    assert_eq!(inserted.id, "a");
+    let taken = heroes.insert_only(hero("alias", 2)).await.unwrap_err();
+    assert_eq!((taken.kind(), taken.key()), (ErrorKind::Conflict, Some("a")), "{taken}");
+    let moved = heroes.set_if_version(hero("alias", 2), inserted.version()).await.unwrap_err();
+    assert_eq!((moved.kind(), moved.key(), moved.operation()), (ErrorKind::InvalidQuery, Some("alias"), Some("set_if_version")), "{moved}");
+    assert!(moved.to_string().contains("`before_set` changed the key, to `a`"), "{moved}");
+    let found = heroes.from(Role::Truth).get_many(["a", "alias"]).await.unwrap();
+    assert_eq!(found.iter().map(|hero| hero.as_ref().map(|hero| hero.level)).collect::<Vec<_>>(), [Some(1), None]);
 }
 
 async fn deletions_by_condition_are_told(bench: &Bench) {

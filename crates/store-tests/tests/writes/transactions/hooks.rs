@@ -31,6 +31,11 @@ async fn hooks_before_a_write_run_with_it_and_those_behind_it_with_the_commit(be
             assert_eq!(undone.await.unwrap_err().kind(), ErrorKind::Refused);
             assert_eq!(tx.delete::<Hero>("kept").await.unwrap_err().kind(), ErrorKind::Refused);
             passed(&recorder, &["before_delete c", "before_set bad", "before_delete kept"]);
+            let stored = tx.set(hero("alias", 100)).await?;
+            let moved = tx.set_if_version(hero("alias", 2), stored.version()).await.unwrap_err();
+            assert_eq!((moved.kind(), moved.key(), moved.operation()), (ErrorKind::InvalidQuery, Some("alias"), Some("set_if_version")));
+            assert!(moved.to_string().contains("`before_set` changed the key, to `a`"), "{moved}");
+            passed(&recorder, &["before_set alias", "before_set alias"]);
             assert_eq!(tx.search(Query::<Hero>::new()).await?.len(), 2);
             passed(&recorder, &["after_get a", "after_get c"]);
             Ok(())
