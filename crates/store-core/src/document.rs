@@ -169,14 +169,16 @@ impl<D: Document> Serialize for Versioned<D> {
 impl<'de, D: Document> Deserialize<'de> for Versioned<D> {
     fn deserialize<R: Deserializer<'de>>(deserializer: R) -> Result<Self, R::Error> {
         let mut document = serde_json::Map::<String, serde_json::Value>::deserialize(deserializer)?;
-        let version = match document.remove(VERSION) {
+        let given = document.remove(VERSION);
+        let assumed = if given.is_none() { ", read as of version 0 since it has no `_v`" } else { "" };
+        let version = match given {
             None => 0,
             Some(given) => given
                 .as_u64()
                 .and_then(|version| u32::try_from(version).ok())
                 .ok_or_else(|| R::Error::custom(format!("`{VERSION}` is no version: not a whole number from 0 to {}", u32::MAX)))?,
         };
-        let document = D::of_version(version, document.into()).map_err(R::Error::custom)?;
+        let document = D::of_version(version, document.into()).map_err(|error| R::Error::custom(format!("{error}{assumed}")))?;
         if version != D::VERSION {
             UPGRADED.set(true);
         }

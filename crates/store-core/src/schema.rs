@@ -12,8 +12,8 @@ pub use bound::BoundSchema;
 pub use constraint::{CheckDefinition, OnDelete, ReferenceDefinition};
 pub use definition::{ColumnDefinition, DefaultValue, Encryption, Residence, SchemaDefinition, Stamp};
 pub use index::{IndexDefinition, IndexKind};
-pub(crate) use partition::date_of;
 pub use partition::{PartitionDefinition, Partitioning, Period, Span};
+pub(crate) use partition::{date_of, day_of_month};
 pub use policy::{Eviction, Lifetime, NearPolicy, Policies, SharedPolicy, TruthPolicy, UpgradePolicies, WriteMode};
 
 use crate::error::Result;

@@ -1,10 +1,11 @@
 //! Microsecond time, the form in which every tier holds a moment.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::date_of;
+use crate::schema::{date_of, day_of_month};
 
 /// From [`Timestamp::MIN`] to [`Timestamp::MAX`], for people.
 pub(crate) const RANGE: &str = "a time must lie between the years 4714 BC and 294247";
@@ -94,6 +95,89 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Reads RFC 3339, with a year of four digits, or of a sign and six: whatever `Display` writes, and other offsets from UTC. What is finer than a microsecond is cut off,
+/// towards the past. The year 0 is 1 BC, -1 is 2 BC.
+///
+/// ```
+/// use store_core::Timestamp;
+///
+/// let never: Timestamp = "+012000-01-01T00:00:00Z".parse()?;
+/// assert_eq!(never.to_string(), "+012000-01-01T00:00:00Z");
+/// assert_eq!("2026-11-22T11:30:00+01:00".parse::<Timestamp>()?.to_string(), "2026-11-22T10:30:00Z");
+/// assert!("yesterday".parse::<Timestamp>().is_err());
+/// # Ok::<(), store_core::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`InvalidValue`](ErrorKind::InvalidValue) for another form, a day or an hour that there is not, and outside of [`MIN`](Timestamp::MIN)..=[`MAX`](Timestamp::MAX).
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let form = "a time is written as RFC 3339 says, such as `2026-11-22T10:30:00Z`; years of more than four digits have a sign and six, such as `+012000`";
+        let moment = read(text).ok_or_else(|| Error::new(ErrorKind::InvalidValue, form))?;
+        i64::try_from(moment).map_err(|_| out_of_range()).and_then(Self::from_microseconds)
+    }
+}
+
+/// Microseconds since 1970.
+fn read(text: &str) -> Option<i128> {
+    let mut rest = Rest(text);
+    let year = match rest.one_of("+-") {
+        None => rest.number(4)?,
+        Some('+') => rest.number(6)?,
+        Some(_) => -rest.number(6).filter(|year| *year > 0)?,
+    };
+    let month = rest.one_of("-").and_then(|_| rest.number(2))?;
+    let day = rest.one_of("-").and_then(|_| rest.number(2))?;
+    let hour = rest.one_of("Tt ").and_then(|_| rest.number(2))?;
+    let minute = rest.one_of(":").and_then(|_| rest.number(2))?;
+    let second = rest.one_of(":").and_then(|_| rest.number(2))?;
+    let (mut microseconds, mut unit) = (0, 100_000);
+    if rest.one_of(".").is_some() {
+        microseconds = rest.number(1)? * unit;
+        while let Some(digit) = rest.number(1) {
+            unit /= 10;
+            microseconds += digit * unit;
+        }
+    }
+    let offset = match rest.one_of("Zz+-")? {
+        'Z' | 'z' => 0,
+        sign => {
+            let hours = rest.number(2).filter(|hours| *hours < 24)?;
+            let minutes =
+                if rest.0.is_empty() { 0 } else { rest.one_of(":").and_then(|_| rest.number(2)).filter(|minutes| *minutes < 60)? };
+            (hours * 3_600 + minutes * 60) * if sign == '-' { -1 } else { 1 }
+        }
+    };
+    let days = day_of_month(year * 12 + month - 1) + day - 1;
+    // A leap second is the first of the next minute.
+    let is_one = rest.0.is_empty() && date_of(days) == (year, month, day) && hour < 24 && minute < 60 && second <= 60;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset;
+    is_one.then(|| i128::from(seconds) * 1_000_000 + i128::from(microseconds))
+}
+
+/// What is still to be read.
+struct Rest<'a>(&'a str);
+
+impl Rest<'_> {
+    fn one_of(&mut self, wanted: &str) -> Option<char> {
+        let mut characters = self.0.chars();
+        let found = characters.next().filter(|character| wanted.contains(*character))?;
+        self.0 = characters.as_str();
+        Some(found)
+    }
+
+    fn number(&mut self, digits: usize) -> Option<i64> {
+        let (number, rest) = self.0.split_at_checked(digits)?;
+        // `parse` takes a sign as well.
+        let number = number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())??;
+        self.0 = rest;
+        Some(number)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +208,44 @@ mod tests {
             (Timestamp::MIN.0, "-004713-11-24T00:00:00Z"),
             (Timestamp::MAX.0, "+294247-01-10T04:00:54.775807Z"),
         ] {
-            assert_eq!(Timestamp::from_microseconds(microseconds).unwrap().to_string(), shown);
+            let moment = Timestamp::from_microseconds(microseconds).unwrap();
+            assert_eq!(moment.to_string(), shown);
+            assert_eq!(shown.parse::<Timestamp>().unwrap(), moment);
+        }
+    }
+
+    #[test]
+    fn a_time_is_read_in_every_usual_form() {
+        let moment = "2026-11-22T10:30:00.5Z".parse::<Timestamp>().unwrap();
+        assert_eq!(moment.as_microseconds(), 1_795_343_400_500_000);
+        for text in ["2026-11-22 10:30:00.500000999z", "2026-11-22t12:00:00.5+01:30", "+002026-11-22T02:29:60.5-08"] {
+            assert_eq!(text.parse::<Timestamp>().unwrap(), moment, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "2026-11-22",
+            "2026-11-22T10:30Z",
+            "2026-11-22T10:30:00",
+            "2026-11-22T10:30:00.Z",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T10:30:00Zé",
+            "2026-11-22T10:30:00+01:",
+            "2026-02-29T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-1-+1T00:00:00Z",
+            "12000-01-01T00:00:00Z",
+            "-000000-01-01T00:00:00Z",
+        ] {
+            let error = text.parse::<Timestamp>().unwrap_err();
+            assert!(error.kind() == ErrorKind::InvalidValue && error.message().contains("RFC 3339"), "{text}: {error}");
+        }
+        for text in ["-004713-11-23T23:59:59Z", "+294247-01-10T04:00:54.775808Z", "+999999-12-31T23:59:59Z"] {
+            assert!(text.parse::<Timestamp>().unwrap_err().message().contains("between the years 4714 BC and 294247"), "{text}");
         }
     }
 }

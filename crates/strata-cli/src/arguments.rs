@@ -270,6 +270,7 @@ fn command() -> Command {
                         .long("order-by")
                         .value_name("COLUMN[:desc]")
                         .action(ArgAction::Append)
+                        .value_parser(order)
                         .help("The order; more than one column may be given"),
                     limit().help("At most so many"),
                     Arg::new("offset").long("offset").value_name("N").value_parser(value_parser!(u64)).help("Without the first so many"),
@@ -277,13 +278,18 @@ fn command() -> Command {
             ),
         )
         .subcommand(Command::new("count").about("Counts the records that a condition holds for").arg(schema()).args(condition()))
-        .subcommand(Command::new("invalidate").about("Drops copies of records from every cache, on all instances").args([
-            schema(),
-            key().required_unless_present_any(["tag", "all"]),
-            more(),
-            Arg::new("tag").long("tag").value_name("TAG").conflicts_with_all(["key", "all"]).help("Those that carry a tag"),
-            Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("key").help("All of them"),
-        ]))
+        .subcommand(
+            Command::new("invalidate")
+                .about("Drops copies of records from every cache, on all instances")
+                .args([
+                    schema(),
+                    key(),
+                    more(),
+                    Arg::new("tag").long("tag").value_name("TAG").help("Those that carry a tag"),
+                    Arg::new("all").long("all").action(ArgAction::SetTrue).help("All of them"),
+                ])
+                .group(ArgGroup::new("what").args(["key", "tag", "all"]).required(true).multiple(false)),
+        )
         .subcommand(
             Command::new("warm")
                 .about("Brings records from the truth into the shared tier")
@@ -338,12 +344,18 @@ fn condition(matches: &ArgMatches) -> Search {
 }
 
 fn search(matches: &ArgMatches) -> Search {
-    let order = texts(matches, "order").into_iter().map(|order| match order.rsplit_once(':') {
-        Some((column, "desc")) => (column.to_owned(), true),
-        Some((column, "asc")) => (column.to_owned(), false),
-        _ => (order, false),
-    });
-    Search { order: order.collect(), limit: number(matches, "limit"), offset: number(matches, "offset"), ..condition(matches) }
+    let order = matches.get_many("order").map(|orders| orders.cloned().collect()).unwrap_or_default();
+    Search { order, limit: number(matches, "limit"), offset: number(matches, "offset"), ..condition(matches) }
+}
+
+/// A column, and whether it is descending.
+fn order(text: &str) -> Result<(String, bool), String> {
+    match text.rsplit_once(':') {
+        Some((column, "desc")) => Ok((column.to_owned(), true)),
+        Some((column, "asc")) => Ok((column.to_owned(), false)),
+        Some((_, unknown)) => Err(format!("a column is followed by `:asc`, `:desc` or nothing, and not by `:{unknown}`")),
+        None => Ok((text.to_owned(), false)),
+    }
 }
 
 fn migration(matches: &ArgMatches) -> Migration {
@@ -398,6 +410,7 @@ mod tests {
             "x get city",
             "x invalidate city",
             "x invalidate city 7 --all",
+            "x invalidate city --tag a --all",
             "x dead-letters retry",
             "x sarch city",
             "x search city --limit many",
@@ -406,6 +419,13 @@ mod tests {
         ] {
             assert!(read(line).unwrap_err().use_stderr(), "{line}");
         }
+        let said = |line: &str| read(line).unwrap_err().to_string();
+        assert!(said("x invalidate city").contains("<KEY|--tag <TAG>|--all>"), "{}", said("x invalidate city"));
+        assert!(
+            said("x search city --order-by name:up").contains("`:asc`, `:desc` or nothing"),
+            "{}",
+            said("x search city --order-by name:up")
+        );
         assert!(!read("x --help").unwrap_err().use_stderr());
     }
 

@@ -50,9 +50,9 @@ pub(crate) async fn builder(registry: &Registry, servers: &Servers) -> Result<St
     }))
 }
 
-/// Whether the environment names a journal.
-pub(crate) fn has_journal(servers: &Servers) -> Result<bool, Failure> {
-    Ok(variables(servers)?.get(JOURNAL).is_some_and(|directory| !directory.is_empty()))
+/// The journal's directory, if the environment names one.
+pub(crate) fn journal(servers: &Servers) -> Result<Option<String>, Failure> {
+    Ok(variables(servers)?.remove(JOURNAL).filter(|directory| !directory.is_empty()))
 }
 
 /// The SQL of the truth: PostgreSQL's unless the environment names another.

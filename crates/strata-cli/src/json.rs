@@ -25,24 +25,18 @@ fn json(value: Value<'_>) -> Result<Json> {
         Value::Double(value) => value.into(),
         Value::Text(text) => text.into_owned().into(),
         Value::Bytes(bytes) => bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}")).into(),
-        Value::Time(time) => time_text(time)?.into(),
+        Value::Time(time) => time.to_string().into(),
         Value::Uuid(uuid) => uuid.to_string().into(),
         Value::Json(text) => serde_json::from_str(&text)
             .map_err(|_| Error::new(ErrorKind::DecodeFailed, "the column holds text that is no JSON; mend the row"))?,
     })
 }
 
+/// Below it, floating-point numbers are exact whole numbers.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// The most characters of what was given that a message shows.
 const LONGEST_GIVEN: usize = 100;
-
-pub(crate) fn time_text(time: Timestamp) -> Result<String> {
-    let shown = jiff::Timestamp::from_microsecond(time.as_microseconds());
-    shown.map(|time| time.to_string()).map_err(|_| Error::new(ErrorKind::DecodeFailed, "the time lies outside of the years -9999 to 9999"))
-}
-
-pub(crate) fn time(text: &str) -> Option<Timestamp> {
-    Timestamp::from_microseconds(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()).ok()
-}
 
 /// The row of an object: what it leaves out takes the column's default, or NULL, or is stamped.
 pub(crate) fn row(definition: &SchemaDefinition, object: &Json) -> Result<Row<'static>> {
@@ -86,6 +80,10 @@ pub(crate) fn what(error: &Error) -> &str {
 /// What was given for a column, as a message may show it.
 fn given(column: &ColumnDefinition, value: Option<&Json>) -> String {
     match value {
+        // What has more digits than a floating-point number would be told as another than was given.
+        Some(Json::Number(number)) if number.is_f64() && number.as_f64().is_none_or(|number| number.abs() >= EXACT) => {
+            "the number".to_owned()
+        }
         Some(value) if column.encryption.is_none() => format!("`{}`", shortened(&value.to_string())),
         _ => "the value".to_owned(),
     }
@@ -138,8 +136,13 @@ fn read(column: &ColumnDefinition, value: &Json) -> Result<Value<'static>> {
             Value::Bytes(value.as_str().and_then(bytes).ok_or_else(|| refuse("`\\x` and pairs of hexadecimal digits"))?.into())
         }
         (ColumnType::Time, value) => {
-            let read = value.as_str().and_then(time);
-            Value::Time(read.ok_or_else(|| refuse("a time such as \"2026-11-22T10:30:00Z\""))?)
+            let read = match value {
+                Json::String(text) => text.parse().ok(),
+                value => value.as_i64().and_then(|microseconds| Timestamp::from_microseconds(microseconds).ok()),
+            };
+            Value::Time(read.ok_or_else(|| {
+                refuse("a time such as \"2026-11-22T10:30:00Z\" or \"+012000-01-01T00:00:00Z\", or the microseconds since 1970; 4714 BC to 294247")
+            })?)
         }
         (ColumnType::Uuid, value) => {
             let uuid = value.as_str().and_then(|text| text.parse::<Uuid>().ok());
@@ -168,7 +171,7 @@ fn of_types(text: &str, compared: &[ColumnType]) -> Result<Value<'static>> {
         ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => text.parse().ok().map(Value::Integer),
         ColumnType::Double => text.parse().ok().filter(|number: &f64| !may_be_text || !number.is_finite()).map(Value::Double),
         ColumnType::Bytes => bytes(text).map(|bytes| Value::Bytes(bytes.into())),
-        ColumnType::Time => time(text).map(Value::Time),
+        ColumnType::Time => text.parse().ok().map(Value::Time),
         ColumnType::Uuid => text.parse::<Uuid>().ok().map(Value::Uuid),
         ColumnType::Bool | ColumnType::Text | ColumnType::Json => None,
     };
@@ -252,11 +255,29 @@ mod tests {
     }
 
     #[test]
+    fn a_time_of_any_year_comes_back_and_may_be_microseconds() {
+        for (given, microseconds) in [
+            (json!("+012000-01-01T00:00:00Z"), 316_516_204_800_000_000),
+            (json!("-004713-11-24T00:00:00Z"), Timestamp::MIN.as_microseconds()),
+            (json!(i64::MAX), i64::MAX),
+        ] {
+            let mut thing = thing();
+            thing["seen"] = given;
+            let read_back = read(&thing).unwrap();
+            let seen = Timestamp::from_system_time(read_back.seen).unwrap();
+            assert_eq!(seen.as_microseconds(), microseconds);
+            thing["seen"] = json!(seen.to_string());
+            assert_eq!(object(Thing::definition(), read_back.to_row().unwrap()).unwrap(), thing);
+        }
+    }
+
+    #[test]
     fn what_no_column_holds_is_refused_by_name() {
         for (column, value, told) in [
             ("level", json!("3"), "`\"3\"` is not a whole number"),
             ("level", json!(1.5), "`1.5` is not a whole number"),
             ("level", json!(1_i64 << 31), "`2147483648` is refused: the number does not fit `i32` (-2147483648 to 2147483647)"),
+            ("level", serde_json::from_str("99999999999999999999").unwrap(), "the number is not a whole number of 64 bits"),
             ("level", json!(null), "`null` is refused: "),
             ("labels", json!([1]), "`[1]` is refused: the JSON does not fit the field's type"),
             ("share", json!("much"), "`\"much\"` is not a number"),
@@ -264,6 +285,7 @@ mod tests {
             ("data", json!("\\x+1"), "pairs of hexadecimal digits"),
             ("data", json!("00"), "pairs of hexadecimal digits"),
             ("seen", json!("yesterday"), "is not a time such as"),
+            ("seen", json!(i64::MIN), "is not a time such as"),
             ("id", json!("7"), "is not a UUID"),
             ("is_new", json!(1), "is not true or false"),
         ] {
@@ -296,8 +318,8 @@ mod tests {
         use ColumnType::{BigInt, Bytes, Double, Text, Time};
         let (moment, id) = ("2026-11-22T10:30:00Z", "67E5504410B1426F9247BB680E5FE0C8");
         for (text, compared, wanted) in [
-            (moment, &[BigInt, Time][..], Value::Time(time(moment).unwrap())),
-            (moment, &[Text, Time], Value::Time(time(moment).unwrap())),
+            (moment, &[BigInt, Time][..], Value::Time(moment.parse().unwrap())),
+            (moment, &[Text, Time], Value::Time(moment.parse().unwrap())),
             (moment, &[Text], Value::Text(moment.into())),
             ("Lima", &[Text, Time], Value::Text("Lima".into())),
             (id, &[ColumnType::Uuid], Value::Uuid(id.parse().unwrap())),

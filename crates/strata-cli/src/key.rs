@@ -47,9 +47,10 @@ fn value(column_type: ColumnType, part: &str) -> Option<Value<'static>> {
         ColumnType::Text => Some(Value::Text(text.into())),
         ColumnType::Uuid => text.parse::<Uuid>().ok().map(Value::Uuid),
         ColumnType::Time => match text.parse() {
-            Ok(microseconds) => Timestamp::from_microseconds(microseconds).ok(),
-            Err(_) => json::time(&text),
+            Ok(microseconds) => Timestamp::from_microseconds(microseconds),
+            Err(_) => text.parse(),
         }
+        .ok()
         .map(Value::Time),
         _ => text.parse().ok().map(Value::Integer),
     }

@@ -26,7 +26,7 @@
 //! | 0 | it was done, or the answer is yes |
 //! | 1 | it failed; the error says why |
 //! | 2 | the command line is wrong, or a key, record or condition in it |
-//! | 3 | the answer is no: no such record, something to migrate for `--check`, a problem found by `doctor`, a record that `reencrypt` could not decrypt |
+//! | 3 | the answer is no: no such record, something to migrate for `--check`, a problem found by `doctor`, a record that `reencrypt` could not encrypt anew |
 
 mod arguments;
 mod commands;

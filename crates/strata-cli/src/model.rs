@@ -102,9 +102,16 @@ impl<T: Schema> Typed<T> {
         let mut query = Query::new();
         match &search.condition {
             Some(condition) => {
-                // PostgreSQL reads a text as what it is compared with.
-                let compared = if dialect == Dialect::Postgres { Vec::new() } else { named_types(T::definition(), condition) };
-                let params = search.params.iter().map(|text| json::parameter(text, &compared)).collect::<Result<_>>();
+                let named = named_types(T::definition(), condition);
+                let compared = |text: &str| match dialect {
+                    // It reads a text as what it is compared with, but for years with a sign.
+                    Dialect::Postgres if text.starts_with(['+', '-']) && named.contains(&ColumnType::Time) => {
+                        &[ColumnType::Time, ColumnType::Text]
+                    }
+                    Dialect::Postgres => &[][..],
+                    _ => &named,
+                };
+                let params = search.params.iter().map(|text| json::parameter(text, compared(text))).collect::<Result<_>>();
                 query = query.where_sql(condition.clone(), params.map_err(|error| error.with_schema(T::definition().name()))?);
             }
             None if !search.params.is_empty() => {

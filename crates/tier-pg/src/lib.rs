@@ -43,5 +43,4 @@ mod wakes;
 mod write;
 
 pub use config::{PgConfig, SslMode};
-pub use migrations::own_statements;
 pub use tier::PgTier;

@@ -190,8 +190,7 @@ async fn of_own(lease: &Lease, Wanted { schemas, extras, .. }: Wanted<'_>) -> Re
     for name in &extras.extensions {
         const TEXT: &str = "SELECT 1 FROM pg_catalog.pg_extension WHERE extname = $1::TEXT";
         if lease.query_opt(TEXT, &[name]).await?.is_none() {
-            let sql = format!("CREATE EXTENSION IF NOT EXISTS {}", DIALECT.quote(name));
-            add(format!("make the extension `{name}`"), "the configuration asks for it", sql);
+            add(format!("make the extension `{name}`"), "the configuration asks for it", extension_statement(name));
         }
     }
     if extras.outside_writers || schemas.iter().any(|schema| triggers::are_needed(schema)) {
@@ -200,6 +199,10 @@ async fn of_own(lease: &Lease, Wanted { schemas, extras, .. }: Wanted<'_>) -> Re
         }
     }
     Ok(tasks)
+}
+
+pub(crate) fn extension_statement(name: &str) -> String {
+    format!("CREATE EXTENSION IF NOT EXISTS {}", DIALECT.quote(name))
 }
 
 async fn of_schema(lease: &Lease, schema: &Arc<BoundSchema>, wanted: Wanted<'_>) -> Result<Part, Failure> {

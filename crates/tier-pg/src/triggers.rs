@@ -31,6 +31,9 @@ const FROM_OUTSIDE: &str = "pg_trigger_depth() > 0 OR current_setting('strata.wr
 /// Says to a statement trigger that the row triggers draw for inserts too. Those of older versions of Strata, on tables that are not migrated yet, do not.
 const DRAWN: &str = "drawn";
 
+/// Stands for the first schema of the search path where nobody has looked it up.
+const HOME: &str = "{home}";
+
 /// A function of the triggers.
 struct Function {
     name: &'static str,
@@ -39,6 +42,12 @@ struct Function {
     body: String,
     /// Whose rights it acts with: the triggers' with those of its owner, so that who may write a table need not be given rights on the log.
     rights: String,
+}
+
+impl Function {
+    fn create_statement(&self) -> String {
+        format!("CREATE OR REPLACE FUNCTION {}{} AS $body${}$body$", self.head, self.rights, self.body)
+    }
 }
 
 /// The functions in a schema of the database, whose name is quoted.
@@ -153,12 +162,23 @@ pub(crate) async fn missing_functions(lease: &Lease) -> Result<Vec<(&'static str
         if present.iter().any(|(name, body)| name == function.name && *body == function.body) {
             continue;
         }
-        missing.push((
-            function.name,
-            format!("CREATE OR REPLACE FUNCTION {}{} AS $body${}$body$", function.head, function.rights, function.body),
-        ));
+        missing.push((function.name, function.create_statement()));
     }
     Ok(missing)
+}
+
+/// The statements that make the functions in the first schema of the search path, whichever that is where they are run.
+pub(crate) fn function_statements() -> impl Iterator<Item = String> {
+    functions(HOME).into_iter().map(|function| {
+        let create = function.create_statement();
+        let home = match function.body.contains(HOME) {
+            // There it stands in a text.
+            true => "replace(quote_ident(current_schema()), '''', '''''')",
+            false if create.contains(HOME) => "quote_ident(current_schema())",
+            false => return create,
+        };
+        format!("DO $make$ BEGIN EXECUTE replace($create${create}$create$, '{HOME}', {home}); END $make$")
+    })
 }
 
 /// The triggers of a table, if there is one yet, that are missing or were made for another key: their names, and the statements that make them.
@@ -175,25 +195,38 @@ pub(crate) async fn missing(
         }
         None => Vec::new(),
     };
+    let is_missing = |trigger: &Trigger| {
+        let stored: Vec<u8> = trigger.arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
+        !present.iter().any(|(present, arguments)| present == trigger.name && *arguments == stored)
+    };
+    Ok(triggers(schema).filter(is_missing).map(|trigger| (trigger.name, trigger.create)).collect())
+}
+
+/// The statements that make the triggers of a table.
+pub(crate) fn trigger_statements(schema: &BoundSchema) -> impl Iterator<Item = String> {
+    triggers(schema).map(|trigger| trigger.create)
+}
+
+struct Trigger {
+    name: &'static str,
+    arguments: Vec<String>,
+    create: String,
+}
+
+fn triggers(schema: &BoundSchema) -> impl Iterator<Item = Trigger> {
     let table = DIALECT.quote_table(schema.table());
-    let mut missing = Vec::new();
-    for (name, moment, scope) in TRIGGERS {
+    TRIGGERS.into_iter().map(move |(name, moment, scope)| {
         let (function, arguments) = match scope {
             "FOR EACH ROW" => ("_strata_watch_row", Vec::new()),
             _ => ("_strata_watch_statement", vec![schema.name().to_owned(), key_text(schema), same_key(schema), DRAWN.to_owned()]),
         };
-        let stored: Vec<u8> = arguments.iter().flat_map(|argument| argument.bytes().chain([0])).collect();
-        if present.iter().any(|(present, arguments)| present == name && *arguments == stored) {
-            continue;
-        }
-        let arguments: Vec<String> = arguments.iter().map(|argument| format!("'{}'", argument.replace('\'', "''"))).collect();
+        let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{}'", argument.replace('\'', "''"))).collect();
         let create = format!(
             "CREATE OR REPLACE TRIGGER {name} {moment} ON {table} {scope} WHEN ({FROM_OUTSIDE}) EXECUTE FUNCTION {function}({})",
-            arguments.join(", ")
+            quoted.join(", ")
         );
-        missing.push((name, create));
-    }
-    Ok(missing)
+        Trigger { name, arguments, create }
+    })
 }
 
 /// Whether the database changes records of a schema that nobody wrote, so that they must reach the log whether others write or not.

@@ -13,6 +13,12 @@ use crate::sql::{Dialect, script_statements, statement_words};
 /// What begins the line of instructions.
 const INSTRUCTION: &str = "-- strata:";
 
+/// What a line asks for, if it is one of instructions. Case does not count, nor does the space behind the hyphens.
+fn instruction(line: &str) -> Option<&str> {
+    let (word, asked) = line.trim().strip_prefix("--")?.split_once(':')?;
+    word.trim().eq_ignore_ascii_case("strata").then(|| asked.trim())
+}
+
 /// An SQL file of migrations: `NNN_description.sql`.
 ///
 /// ```
@@ -20,7 +26,7 @@ const INSTRUCTION: &str = "-- strata:";
 ///
 /// let file = MigrationFile::new("012_drop_age.sql", "ALTER TABLE player DROP COLUMN age;")?;
 /// assert_eq!((file.number(), file.description(), file.in_transaction()), (12, "drop_age", true));
-/// let file = MigrationFile::new("013_index.sql", "-- strata: no transaction\nCREATE INDEX CONCURRENTLY by_age ON player (age);")?;
+/// let file = MigrationFile::new("013_index.sql", "-- by age\n-- Strata: no transaction\nCREATE INDEX CONCURRENTLY by_age ON player (age);")?;
 /// assert!(!file.in_transaction());
 /// assert!(MigrationFile::new("index.sql", "").is_err());
 /// # Ok::<(), store_core::Error>(())
@@ -38,8 +44,8 @@ impl MigrationFile {
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a name that is not `NNN_description.sql`, and for a first line that begins with `-- strata:` and is not
-    /// `-- strata: no transaction`.
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a name that is not `NNN_description.sql`, and for a comment at the beginning that starts with `-- strata:` and
+    /// is not `-- strata: no transaction`.
     pub fn new(name: &str, content: &str) -> Result<Self> {
         let stem = name.strip_suffix(".sql");
         let parts = stem.and_then(|stem| stem.split_once('_')).filter(|(_, description)| !description.is_empty());
@@ -51,17 +57,16 @@ impl MigrationFile {
             )));
         };
         let sql = content.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-        let first = sql.lines().next().unwrap_or_default().trim();
-        let instruction = first.strip_prefix(INSTRUCTION).map(str::trim);
-        if let Some(unknown) = instruction.filter(|instruction| *instruction != "no transaction") {
-            return Err(invalid(format!(
-                "the first line of `{name}` asks for `{unknown}`; write `{INSTRUCTION} no transaction`, or leave it out"
-            )));
+        let comments = sql.lines().take_while(|line| line.trim().is_empty() || line.trim_start().starts_with("--"));
+        let mut asked = comments.filter_map(instruction).peekable();
+        let in_transaction = asked.peek().is_none();
+        if let Some(unknown) = asked.find(|asked| !asked.eq_ignore_ascii_case("no transaction")) {
+            return Err(invalid(format!("`{name}` asks for `{unknown}`; write `{INSTRUCTION} no transaction`, or leave it out")));
         }
-        Ok(MigrationFile { number, name: name.to_owned(), in_transaction: instruction.is_none(), sql })
+        Ok(MigrationFile { number, name: name.to_owned(), in_transaction, sql })
     }
 
-    /// Reads the SQL files of a directory, in the order of their numbers. Files with other endings than `.sql` and directories are passed over.
+    /// Reads the SQL files of a directory, in the order of their numbers. Files with other endings than `.sql`, in whatever case, and directories are passed over.
     ///
     /// It reads the disk in the calling thread.
     ///
@@ -80,7 +85,7 @@ impl MigrationFile {
         let mut files = Vec::new();
         for entry in fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
             let path = entry.map_err(|error| unreadable(directory, error))?.path();
-            if path.extension().is_none_or(|extension| extension != "sql") || path.is_dir() {
+            if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("sql")) || path.is_dir() {
                 continue;
             }
             let content = fs::read(&path).map_err(|error| unreadable(&path, error))?;
@@ -118,7 +123,7 @@ impl MigrationFile {
         &self.sql
     }
 
-    /// Whether it is run as one transaction, which is so unless its first line is `-- strata: no transaction`.
+    /// Whether it is run as one transaction, which is so unless the comments at its beginning have the line `-- strata: no transaction`.
     pub fn in_transaction(&self) -> bool {
         self.in_transaction
     }
@@ -165,7 +170,7 @@ impl MigrationFile {
             let statements: Vec<String> = script_statements(dialect, &file.sql).into_iter().map(str::to_owned).collect();
             if let Some(word) = statements.iter().find_map(|statement| transaction_word(statement)) {
                 return Err(invalid(format!(
-                    "`{}` has the statement `{word}`; a file is one transaction by itself, and with the first line `{INSTRUCTION} no transaction` each statement is: \
+                    "`{}` has the statement `{word}`; a file is one transaction by itself, and with the line `{INSTRUCTION} no transaction` at its beginning each statement is: \
                      leave it out",
                     file.name
                 )));

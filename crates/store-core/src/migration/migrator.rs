@@ -78,8 +78,8 @@ impl Migrator {
         told(self.migrations.migrate(&self.schemas, &self.settings).await, "migrate")
     }
 
-    /// Runs the SQL files `NNN_description.sql` of a directory that were not run yet, in the order of their numbers, each in a transaction unless its first
-    /// line is `-- strata: no transaction`. Afterwards no copy of any model in any cache counts any more.
+    /// Runs the SQL files `NNN_description.sql` of a directory that were not run yet, in the order of their numbers, each in a transaction unless
+    /// the comments at its beginning have the line `-- strata: no transaction`. Afterwards no copy of any model in any cache counts any more.
     ///
     /// # Errors
     ///

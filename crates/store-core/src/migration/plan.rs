@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::sql::{Dialect, script_statements};
+
 /// Whom a step of a migration keeps waiting while it runs.
 ///
 /// ```
@@ -66,7 +68,8 @@ impl fmt::Display for MigrationStep {
         let comment = format!("{}: {what}: {why} ({blocking}{outside})", schema.as_deref().unwrap_or("strata"));
         let sql = sql.trim_end().trim_end_matches(';');
         // By hand too it is done as a whole or not at all.
-        let is_whole = !in_transaction || !sql.contains(';');
+        let is_one = |dialect| script_statements(dialect, sql).len() < 2;
+        let is_whole = !in_transaction || is_one(Dialect::Postgres) || is_one(Dialect::Sqlite);
         let (begin, commit) = if is_whole { ("", "") } else { ("BEGIN;\n", "\nCOMMIT;") };
         write!(f, "{}\n{begin}{sql};{commit}", commented(&comment))
     }
@@ -180,6 +183,8 @@ mod tests {
             step.to_string().split_once('\n').unwrap().1.to_owned()
         };
         assert_eq!(step("LOCK TABLE a; DELETE FROM a;", true), "BEGIN;\nLOCK TABLE a; DELETE FROM a;\nCOMMIT;");
+        let alter = "ALTER TABLE a ADD COLUMN b TEXT NOT NULL DEFAULT 'a;b'";
+        assert_eq!(step(alter, true), format!("{alter};"));
         assert_eq!(step("DELETE FROM a", true), "DELETE FROM a;");
         assert_eq!(step("VACUUM a", false), "VACUUM a;");
     }

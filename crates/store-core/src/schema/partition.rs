@@ -132,7 +132,7 @@ fn beginning_of(day: i64) -> Timestamp {
 }
 
 /// The first day of a month that is counted from the year 0, in days since 1970.
-fn day_of_month(month: i64) -> i64 {
+pub(crate) fn day_of_month(month: i64) -> i64 {
     // The year begins with March, so that a leap day is its last.
     let (year, month) = ((month - 2).div_euclid(12), (month - 2).rem_euclid(12));
     let days_of_months = (153 * month + 2) / 5;

@@ -14,6 +14,7 @@ use crate::progress::Progress;
 pub(super) async fn get(model: &dyn Model, store: &Store, key: &str, role: Option<Role>, output: &Output) -> Result<Answer, Failure> {
     let Some(found) = model.get(store, key, role).await.map_err(Failure::of_input)? else {
         output.warn(&format!("there is no record `{key}`"));
+        output.script(|| json!({ "version": null, "record": null }));
         return Ok(Answer::No);
     };
     output.show(|| format!("{:#}", found.record), || json!({ "version": found.version, "record": found.record }));
@@ -113,23 +114,21 @@ pub(super) async fn warm(model: &dyn Model, store: &Store, limit: Option<u64>, o
     Ok(Answer::Yes)
 }
 
-/// The answer is no where a record could not be decrypted.
+/// The answer is no where a record stays as it was.
 #[cfg(feature = "encryption")]
 pub(super) async fn reencrypt(model: &dyn Model, store: &Store, everything: bool, output: &Output) -> Result<Answer, Failure> {
     let mut progress = Progress::new("records are encrypted with the key that encrypts now", output);
     let reached = model.reencrypt(store, everything, &mut |reached| progress.at(reached.done, Some(reached.total))).await;
     drop(progress);
-    let reached = reached?;
+    let reached = reached.map_err(Failure::of_input)?;
     output.show(
         || {
-            let unreadable = if reached.unreadable > 0 {
-                format!("; {} cannot be decrypted, and stay as they are", reached.unreadable)
-            } else {
-                String::new()
-            };
-            format!("{} of {} records are encrypted with key {}{unreadable}", reached.done, reached.total, reached.key)
+            let left = |records: u64, why: &str| if records > 0 { format!("; {records} {why}, and stay as they are") } else { String::new() };
+            let unreadable = left(reached.unreadable, "cannot be decrypted");
+            let refused = left(reached.refused, "are refused by the database");
+            format!("{} of {} records are encrypted with key {}{unreadable}{refused}", reached.done, reached.total, reached.key)
         },
-        || json!({ "done": reached.done, "total": reached.total, "unreadable": reached.unreadable, "key": reached.key }),
+        || json!({ "done": reached.done, "total": reached.total, "unreadable": reached.unreadable, "refused": reached.refused, "key": reached.key }),
     );
     Ok(if reached.is_complete() { Answer::Yes } else { Answer::No })
 }

@@ -19,7 +19,7 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
     if !is_set("DATABASE_URL") && !is_set("REDIS_URL") {
         return Err(Failure::Usage("neither DATABASE_URL nor REDIS_URL is set; set them as for the program".to_owned()));
     }
-    let mut worst = Weight::Fine;
+    let (mut worst, mut has_truth) = (Weight::Fine, is_set("DATABASE_URL"));
     for (role, wanted, others) in [(Role::Shared, OF_SHARED, OF_TRUTH), (Role::Truth, OF_TRUTH, OF_SHARED)] {
         if !is_set(wanted[0]) {
             continue;
@@ -28,7 +28,9 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
         let own = own.map(|(name, value)| (name.clone(), value.clone()));
         let diagnosis = match Store::from_variables(own).await {
             Ok(builder) => {
-                let mut found = registry.add_to(builder).diagnose().await.into_iter().find(|diagnosis| diagnosis.role == role);
+                let all = registry.add_to(builder).diagnose().await;
+                has_truth |= all.iter().any(|diagnosis| diagnosis.role == Role::Truth);
+                let mut found = all.into_iter().find(|diagnosis| diagnosis.role == role);
                 if let Some(diagnosis) = found.as_mut().filter(|_| role == Role::Truth) {
                     diagnosis.findings.push(of_tables(registry, servers).await);
                 }
@@ -40,6 +42,16 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
             worst = worst.max(diagnosis.weight());
             show(&diagnosis, output);
         }
+    }
+    let tables: Vec<_> = registry.models().iter().filter_map(|model| model.bound()).map(|schema| format!("`{}`", schema.name())).collect();
+    if !has_truth && !tables.is_empty() {
+        let lacking = format!("DATABASE_URL is not set, and the tables of {} lie in a tier of truth", tables.join(", "));
+        let finding = Finding::problem(
+            lacking,
+            "set DATABASE_URL as for the program, or mark the models `#[schema(cache_only)]` if losing them is fine",
+        );
+        worst = Weight::Problem;
+        show(&Diagnosis { role: Role::Truth, name: "DATABASE_URL".to_owned(), findings: vec![finding] }, output);
     }
     Ok(if worst == Weight::Problem { Answer::No } else { Answer::Yes })
 }

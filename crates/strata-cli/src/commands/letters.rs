@@ -1,12 +1,14 @@
 //! The writes of write-behind: those left in a journal, and those that were refused.
 
+use std::fs::{self, DirEntry};
+use std::io;
+
 use serde_json::json;
 use strata::{DeadLetter, Setup, Store};
 
 use super::migrate;
 use crate::arguments::{Letters, Servers};
 use crate::environment;
-use crate::json::time_text;
 use crate::output::{Answer, Failure, Output};
 use crate::registry::Registry;
 
@@ -14,9 +16,7 @@ use crate::registry::Registry;
 const PORTION: u64 = 100;
 
 pub(super) async fn flush(registry: &Registry, servers: &Servers, output: &Output) -> Result<Answer, Failure> {
-    if !environment::has_journal(servers)? {
-        return Err(Failure::Usage("STRATA_JOURNAL is not set; set it to the directory of the program's journal".to_owned()));
-    }
+    check_journal(environment::journal(servers)?.as_deref())?;
     let builder = registry.add_to(Store::from_variables(environment::variables(servers)?).await?);
     let store = migrate::build(builder.configure(|settings| settings.create_tables = false), registry, servers).await?;
     let left = store.stats().dirty_entries;
@@ -26,6 +26,20 @@ pub(super) async fn flush(registry: &Registry, servers: &Servers, output: &Outpu
     closed?;
     output.show(|| format!("{left} writes were pending, and are flushed"), || json!({ "flushed": left }));
     Ok(Answer::Yes)
+}
+
+/// Refuses a directory without a segment of a journal: a store would begin a new journal there.
+fn check_journal(directory: Option<&str>) -> Result<(), Failure> {
+    let remedy = "set STRATA_JOURNAL to the directory of the program's journal";
+    let Some(directory) = directory else { return Err(Failure::Usage(format!("STRATA_JOURNAL is not set; {remedy}"))) };
+    let is_segment =
+        |file: io::Result<DirEntry>| file.is_ok_and(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+    let problem = match fs::read_dir(directory).map(|mut files| files.any(is_segment)) {
+        Ok(true) => return Ok(()),
+        Ok(false) => String::new(),
+        Err(error) => format!(", which cannot be read ({error})"),
+    };
+    Err(Failure::Usage(format!("there is no journal in `{directory}`{problem}; {remedy}")))
 }
 
 pub(super) async fn letters(store: &Store, schema: Option<&str>, letters: &Letters, output: &Output) -> Result<Answer, Failure> {
@@ -60,7 +74,7 @@ async fn list(store: &Store, schema: Option<&str>, limit: u64, output: &Output) 
         let portion = store.dead_letters().list(after.as_ref(), PORTION).await?;
         let Some(last) = portion.last().cloned() else { break };
         for letter in portion.iter().filter(|letter| schema.is_none_or(|schema| schema == letter.schema)).take(left as usize) {
-            let (name, at) = (name_of(letter), time_text(letter.failed_at)?);
+            let (name, at) = (name_of(letter), letter.failed_at.to_string());
             let shown = output.show(
                 || format!("{name}  {at}  {} {}: {}", letter.schema, letter.key, letter.error),
                 || json!({ "letter": name, "failed_at": at, "schema": letter.schema, "key": letter.key, "error": letter.error }),
@@ -90,5 +104,35 @@ async fn find(store: &Store, name: &str) -> Result<DeadLetter, Failure> {
             return Ok(found);
         }
         after = Some(last);
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use strata::prelude::*;
+    use strata::sqlite::SqliteTier;
+
+    use super::*;
+
+    #[derive(Schema)]
+    struct Item {
+        #[schema(primary_key)]
+        id: i64,
+    }
+
+    #[tokio::test]
+    async fn a_directory_without_a_journal_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (journal, missing) = (directory.path().join("journal"), directory.path().join("missing"));
+        let tier = SqliteTier::open(directory.path().join("items.db")).await.unwrap();
+        let store = Store::builder().tier(tier).schema::<Item>().journal(&journal).build().await.unwrap();
+        store.close().await.unwrap();
+        check_journal(journal.to_str()).unwrap();
+        for (given, told) in
+            [(missing.to_str(), "cannot be read"), (directory.path().to_str(), "there is no journal in"), (None, "is not set")]
+        {
+            let refused = check_journal(given).unwrap_err();
+            assert!(matches!(&refused, Failure::Usage(text) if text.contains(told) && text.contains("STRATA_JOURNAL")), "{refused:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Bringing the database to the models' layout.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 use strata::mem::MemTier;
@@ -11,7 +11,6 @@ use strata::{
 
 use crate::arguments::{Migration, Servers};
 use crate::environment;
-use crate::json::time_text;
 use crate::output::{Answer, Failure, Output};
 use crate::progress;
 use crate::registry::Registry;
@@ -63,6 +62,8 @@ async fn perform(migrator: &Migrator, migration: &Migration, dialect: Dialect, o
         }
         Migration::Status => status(migrator, output).await,
         Migration::Resolve { file, resolution } => {
+            // Files are known by their names alone.
+            let file = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or(file);
             migrator.resolve(file, *resolution).await?;
             output.show(|| format!("{file} goes on as told"), || json!({ "resolved": file }));
             Ok(Answer::Yes)
@@ -149,7 +150,7 @@ fn report(report: &MigrationReport, output: &Output) -> Result<(), Failure> {
 }
 
 fn show(record: &MigrationRecord, output: &Output) -> Result<bool, Failure> {
-    let at = time_text(record.applied_at)?;
+    let at = record.applied_at.to_string();
     let of = record.file_name.as_deref().or(record.schema.as_deref()).unwrap_or("strata");
     let dirty = record.dirty.as_ref();
     let text = || {

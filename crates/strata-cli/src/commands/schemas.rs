@@ -8,9 +8,7 @@ use serde_json::json;
 use strata::mem::MemTier;
 use strata::sql::Dialect;
 #[cfg(feature = "pg")]
-use strata::sql::create_all_statements;
-#[cfg(feature = "pg")]
-use strata::{BoundSchema, Timestamp};
+use strata::{BoundSchema, Timestamp, pg::PgConfig};
 #[cfg(feature = "sqlite")]
 use strata::{MigrationStep, Store};
 
@@ -46,7 +44,7 @@ pub(super) async fn dump(
     }
     let statements = match dialect.map_or_else(|| environment::dialect(servers), Ok)? {
         Dialect::Sqlite => of_sqlite(registry).await?,
-        _ => of_postgres(registry)?,
+        _ => of_postgres(registry, servers)?,
     };
     for (of, statement) in statements.iter().filter(|(of, _)| schema.is_none() || of.as_deref() == schema) {
         if !output.show(|| format!("{statement};"), || json!({ "schema": of, "statement": statement })) {
@@ -78,7 +76,14 @@ async fn of_sqlite(_: &Registry) -> Result<Statements, Failure> {
 }
 
 #[cfg(feature = "pg")]
-fn of_postgres(registry: &Registry) -> Result<Statements, Failure> {
+fn of_postgres(registry: &Registry, servers: &Servers) -> Result<Statements, Failure> {
+    let variables = environment::variables(servers)?;
+    let set = |name: &str| variables.get(name).map_or("", String::as_str);
+    // It stands for any server, as none is asked.
+    let mut config = PgConfig::from_url("postgres://localhost")?.with_outside_writers(set("STRATA_PG_OUTSIDE_WRITERS") == "true");
+    for extension in set("STRATA_PG_EXTENSIONS").split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        config = config.with_extension(extension);
+    }
     let bound: Vec<_> = registry.models().iter().filter_map(|model| model.bound()).collect();
     let referred = |schema: &BoundSchema| {
         // Bound anew, as a schema cannot be copied.
@@ -87,12 +92,11 @@ fn of_postgres(registry: &Registry) -> Result<Statements, Failure> {
     };
     let all: Vec<_> = bound.iter().map(referred).collect();
     let now = Timestamp::from_system_time(SystemTime::now()).unwrap_or(Timestamp::MIN);
-    let of_models = create_all_statements(Dialect::Postgres, &all.iter().collect::<Vec<_>>(), now);
-    let own = strata::pg::own_statements().map(|statement| (None, statement.to_owned()));
-    Ok(own.chain(of_models.into_iter().map(|(schema, statement)| (Some(schema.to_owned()), statement))).collect())
+    let statements = config.create_statements(&all.iter().collect::<Vec<_>>(), now).into_iter();
+    Ok(statements.map(|(schema, statement)| (schema.map(str::to_owned), statement)).collect())
 }
 
 #[cfg(not(feature = "pg"))]
-fn of_postgres(_: &Registry) -> Result<Statements, Failure> {
+fn of_postgres(_: &Registry, _: &Servers) -> Result<Statements, Failure> {
     Err(Failure::Usage("this program cannot tell PostgreSQL's tables; turn on the feature `pg` of strata-cli".to_owned()))
 }

@@ -54,6 +54,7 @@ async fn what_is_typed_is_read_or_refused_with_what_is_wanted() {
         ("raw = $1", "\\x00ff"),
         ("share = $1", "inf"),
         ("share > $1", "-inf"),
+        ("at < $1", "+012000-01-01T00:00:00Z"),
     ] {
         let (_, answers, errors) = run(&["count", "reading", condition, "-p", parameter]).await;
         assert_eq!(answers, "1\n", "{condition} {parameter}: {errors}");

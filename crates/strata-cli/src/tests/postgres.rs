@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use strata::prelude::*;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
@@ -35,6 +36,43 @@ impl Database {
         tokio::spawn(connection);
         client.batch_execute(statement).await.unwrap();
     }
+}
+
+/// As `psql` runs it, in whatever schema of the database comes first on the search path.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_makes_all_that_a_migration_would() {
+    #[derive(Schema)]
+    #[schema(table = "Game.Person")]
+    struct Person {
+        #[schema(primary_key)]
+        id: i64,
+        #[schema(unique)]
+        name: String,
+        #[schema(index, references(Person::id, on_delete = "set_null"))]
+        boss: Option<i64>,
+    }
+
+    let database = Database::create().await;
+    let url = database.url();
+    let run = async |words: &[&str]| {
+        let words = ["manage", "--redis-url", "", "--database-url", &url].into_iter().chain(words.iter().copied()).map(OsString::from);
+        run(Registry::new().schema::<Person>().schema::<Player>(), &arguments::read(words).unwrap()).await
+    };
+    let (code, dump, errors) = run(&["schema", "dump"]).await;
+    assert_eq!(code, 0, "{errors}");
+    database.on_server(&format!("ALTER DATABASE {} SET search_path = \"o'hara\", public", database.name)).await;
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("CREATE SCHEMA \"o'hara\"").await.unwrap();
+    client.batch_execute(&dump).await.unwrap();
+    assert_eq!(run(&["migrate", "--plan"]).await, (0, "nothing to do\n".to_owned(), String::new()), "{dump}");
+    // The triggers find what they write to.
+    let rows =
+        "INSERT INTO \"Game\".\"Person\" (id, name, boss) VALUES (1, 'a', NULL), (2, 'b', 1); DELETE FROM \"Game\".\"Person\" WHERE id = 1";
+    client.batch_execute(rows).await.unwrap();
+    let noted: i64 = client.query_one("SELECT count(*) FROM _strata_log", &[]).await.unwrap().get(0);
+    assert_eq!(noted, 4, "two rows that were written, one that was deleted and one that was changed with it");
+    database.on_server(&format!("DROP DATABASE {} WITH (FORCE)", database.name)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -102,7 +102,9 @@ async fn names_and_contents_that_do_not_fit_are_refused_before_anything_runs() {
         (&[("drop.sql", "")], "`drop.sql` is not named"),
         (&[("v1_drop.sql", "")], "`v1_drop.sql` is not named"),
         (&[("1_.sql", "")], "`1_.sql` is not named"),
+        (&[("002_up.SQL", "")], "`002_up.SQL` is not named"),
         (&[("1_a.sql", "-- strata: no transactions\n")], "asks for `no transactions`"),
+        (&[("1_a.sql", "-- an index\n\n--STRATA: no transactions\n")], "asks for `no transactions`"),
         (&[("1_a.sql", "SELECT 1; COMMIT; SELECT 2")], "has the statement `COMMIT`"),
     ] {
         let directory = tempfile::tempdir().unwrap();

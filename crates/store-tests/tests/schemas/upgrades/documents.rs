@@ -134,7 +134,8 @@ async fn each_version_is_read(bench: Bench) {
         (4, serde_json::json!({"_v": 1, "items": []}), "the upgrade from version 1 to 2 answered \"the kit is empty\""),
         (5, serde_json::json!({"_v": 3, "items": []}), "of version 3, and this build knows none above 2"),
         (6, serde_json::json!({"_v": "2", "items": []}), "`_v` is no version"),
-        (7, serde_json::json!({"_v": 1, "item": "axe"}), "missing field `items`"),
+        (7, serde_json::json!({"_v": 1, "item": "axe"}), "missing field `items`)"),
+        (8, serde_json::json!({"items": [["axe", 1]]}), "missing field `item`, read as of version 0 since it has no `_v`)"),
     ] {
         rows.set(raw(id, document.clone(), None)).await.unwrap();
         let error = knights.get(id).await.unwrap_err();
