@@ -326,6 +326,62 @@ pub const fn require(condition: bool, message: &'static str) {
     assert!(condition, "{}", message);
 }
 
+/// A type that a column which others refer to can have: one that a key or a unique index can hold.
+#[diagnostic::on_unimplemented(
+    message = "a reference cannot be to a column of `{Self}`",
+    note = "what is referred to is a key or unique, which a column of JSON cannot be"
+)]
+pub trait Referred {
+    /// The type of the column.
+    const COLUMN_TYPE: ColumnType;
+}
+
+impl<F: Scalar> Referred for F {
+    const COLUMN_TYPE: ColumnType = F::COLUMN_TYPE;
+}
+
+impl<F: Scalar> Referred for Option<F> {
+    const COLUMN_TYPE: ColumnType = F::COLUMN_TYPE;
+}
+
+/// The type of a column by the function that gives it.
+pub const fn column_type<T, F: Referred>(_: fn() -> Column<T, F>) -> ColumnType {
+    F::COLUMN_TYPE
+}
+
+/// Fails the evaluation of a constant where a column is of another type than the one that it refers to.
+#[track_caller]
+pub const fn require_same_type(column: &str, column_type: ColumnType, target: &str, target_type: ColumnType) {
+    if column_type as u8 == target_type as u8 {
+        return;
+    }
+    let parts = [
+        "`",
+        column,
+        "` is of the type ",
+        column_type.name(),
+        " and `",
+        target,
+        "`, which it refers to, of the type ",
+        target_type.name(),
+        "; give both fields the same type",
+    ];
+    // A constant makes no `String`.
+    let (mut text, mut length, mut part) = ([0; 512], 0, 0);
+    while part < parts.len() {
+        let (bytes, mut position) = (parts[part].as_bytes(), 0);
+        while position < bytes.len() && length < text.len() {
+            text[length] = bytes[position];
+            (length, position) = (length + 1, position + 1);
+        }
+        part += 1;
+    }
+    match std::str::from_utf8(text.split_at(length).0) {
+        Ok(message) => panic!("{}", message),
+        Err(_) => panic!("the columns are of different types; give both fields the same type"),
+    }
+}
+
 /// So many milliseconds.
 pub const fn duration(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

@@ -237,9 +237,9 @@ pub enum ColumnType {
     Json,
 }
 
-impl fmt::Display for ColumnType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ColumnType {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
             ColumnType::Bool => "bool",
             ColumnType::SmallInt => "smallint",
             ColumnType::Integer => "integer",
@@ -250,6 +250,12 @@ impl fmt::Display for ColumnType {
             ColumnType::Time => "time",
             ColumnType::Uuid => "uuid",
             ColumnType::Json => "json",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

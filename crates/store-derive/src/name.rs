@@ -6,6 +6,9 @@ pub(crate) const LONGEST_NAME: usize = 63;
 /// What Strata keeps for its own tables and columns.
 const RESERVED_PREFIXES: [&str; 2] = ["_strata", "_version"];
 
+/// The columns that every table of PostgreSQL has.
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
 /// `HTTPServer2Log` becomes `http_server2_log`: a word begins at a capital that follows no capital, or that a small letter follows.
 pub(crate) fn snake_case(name: &str) -> String {
     let characters: Vec<char> = name.chars().collect();
@@ -52,7 +55,48 @@ pub(crate) fn check_table(name: &str) -> Result<(), String> {
             "the name `{name}` has more than one dot; in front of a table's name stands that of its schema at most: \"game.players\""
         ));
     }
+    if let [schema, _] = parts[..]
+        && schema.starts_with("pg_")
+    {
+        return Err(format!(
+            "`{schema}` is no name for a schema of the database: those that begin with `pg_` are PostgreSQL's own; choose another"
+        ));
+    }
+    check_sqlite(name)?;
     parts.into_iter().try_for_each(|part| check_not_empty(part).and_then(|()| check_reserved(part)).and_then(|()| check_length(part)))
+}
+
+/// Checks the name of an index.
+///
+/// # Errors
+///
+/// What is wrong and how to fix it.
+pub(crate) fn check_index(name: &str) -> Result<(), String> {
+    check(name).and_then(|()| check_sqlite(name))
+}
+
+/// Checks the name of a column.
+///
+/// # Errors
+///
+/// What is wrong and how to fix it.
+pub(crate) fn check_column(name: &str) -> Result<(), String> {
+    if SYSTEM_COLUMNS.contains(&name) {
+        return Err(format!("every table of PostgreSQL has a column `{name}` of its own; rename the field"));
+    }
+    check_reserved(name).and_then(|()| check_length(name))
+}
+
+/// Checks that SQLite would make a table or an index of the name.
+///
+/// # Errors
+///
+/// Which prefix is reserved.
+pub(crate) fn check_sqlite(name: &str) -> Result<(), String> {
+    if name.to_ascii_lowercase().starts_with("sqlite_") {
+        return Err(format!("the name `{name}` begins with `sqlite_`, as SQLite's own tables and indexes do; choose another name"));
+    }
+    Ok(())
 }
 
 /// Checks a condition in SQL, as far as it can be told without a database.
@@ -88,6 +132,46 @@ pub(crate) fn check_condition(condition: &str) -> Result<(), String> {
         return Err(String::from("the condition ends within a parenthesis or a quoted text; close it"));
     }
     Ok(())
+}
+
+/// Whether a condition in SQL reads a column, and does more than ask whether it is NULL. What stands in strings is none of its names, and neither are the names
+/// of functions and types.
+pub(crate) fn reads(condition: &str, column: &str) -> bool {
+    let words = words(condition);
+    words.iter().enumerate().any(|(position, word)| {
+        let next = |ahead: usize| words.get(position + ahead).map(String::as_str).unwrap_or_default();
+        let before = position.checked_sub(1).map_or("", |before| &words[before]);
+        let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
+        let is_quoted = word.starts_with('"');
+        let name = if is_quoted { word[1..].trim_end_matches('"') } else { word.as_str() };
+        let is_function = !is_quoted && next(1) == "(";
+        // `DATE '2026-01-01'`, `CAST(… AS text)` and `…::text`.
+        let is_type = (!is_quoted && next(1).starts_with('\'')) || is(before, "AS") || before == ":";
+        let is_null = is(next(1), "IS") && (is(next(2), "NULL") || (is(next(2), "NOT") && is(next(3), "NULL")));
+        is(name, column) && !is_function && !is_type && !is_null
+    })
+}
+
+/// The parts of a condition: names and numbers, texts and names in quotes with these, and every other character by itself.
+fn words(condition: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut characters = condition.chars().peekable();
+    let is_of_name = |character: char| character.is_alphanumeric() || character == '_';
+    while let Some(character) = characters.next() {
+        let mut word = String::from(character);
+        if matches!(character, '\'' | '"') {
+            word.extend(characters.by_ref().take_while(|next| *next != character));
+            word.push(character);
+        } else if is_of_name(character) {
+            while let Some(next) = characters.next_if(|next| is_of_name(*next)) {
+                word.push(next);
+            }
+        }
+        if !character.is_whitespace() {
+            words.push(word);
+        }
+    }
+    words
 }
 
 /// Checks what stands in place of the schema's name in keys.
@@ -178,7 +262,7 @@ mod tests {
 
     #[test]
     fn tables_and_key_prefixes_may_be_older_than_strata() {
-        for name in ["players", "Old Table", "größe", "legacy.players", "_players"] {
+        for name in ["players", "Old Table", "größe", "legacy.players", "_players", "game.pg_player", "game.sqlite_player"] {
             assert_eq!(check_table(name), Ok(()), "{name}");
         }
         for (name, part) in [
@@ -189,6 +273,8 @@ mod tests {
             ("a\0", "control"),
             ("_strata_log", "`_strata`"),
             ("_Version", "`_version`"),
+            ("pg_game.player", "`pg_`"),
+            ("SQLite_player", "`sqlite_`"),
             (&*"ü".repeat(32), "64 bytes"),
         ] {
             assert!(check_table(name).unwrap_err().contains(part), "{name}");
@@ -216,6 +302,48 @@ mod tests {
             ("a > $1", "`$`"),
         ] {
             assert!(check_condition(condition).unwrap_err().contains(part), "{condition}");
+        }
+    }
+
+    #[test]
+    fn columns_and_indexes_are_none_of_the_databases_own() {
+        for name in ["id", "CTID", "xmin_", "oid", "rowid"] {
+            assert_eq!(check_column(name), Ok(()), "{name}");
+        }
+        for name in ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"] {
+            assert!(check_column(name).unwrap_err().contains("rename the field"), "{name}");
+        }
+        assert_eq!(check_index("my_sqlite_index"), Ok(()));
+        assert!(check_index("Sqlite_index").unwrap_err().contains("`sqlite_`"));
+    }
+
+    #[test]
+    fn a_condition_reads_what_it_names_outside_of_strings() {
+        for condition in [
+            "n > 1",
+            "a = 1 AND(N)IS TRUE",
+            "\"n\" = 4",
+            "lower(n) = ''",
+            "item.n<>'x'",
+            "n::bigint > 1",
+            "n IS NOT DISTINCT FROM 1",
+            "1<n",
+        ] {
+            assert!(reads(condition, "n"), "{condition}");
+        }
+        for condition in [
+            "a = 'n'",
+            "a = 'it''s n'",
+            "nn > 1",
+            "n_ > 1",
+            "n IS NULL",
+            "n is  not null",
+            "n(a) > 1",
+            "a::n = 1",
+            "CAST(a AS n) = 1",
+            "a > n '1'",
+        ] {
+            assert!(!reads(condition, "n"), "{condition}");
         }
     }
 }

@@ -39,6 +39,7 @@ pub(crate) struct Index {
     pub(crate) is_valid: bool,
     /// Whether a constraint made it, with which it goes.
     pub(crate) is_of_constraint: bool,
+    is_primary: bool,
     /// Whether a session is at it.
     pub(crate) is_being_made: bool,
     method: String,
@@ -110,7 +111,7 @@ pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Fai
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number \
             WHERE k.position > i.indnkeyatts ORDER BY k.position), \
         EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid), \
-        EXISTS (SELECT FROM pg_catalog.pg_constraint AS o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x')) \
+        EXISTS (SELECT FROM pg_catalog.pg_constraint AS o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x')), i.indisprimary \
         FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid \
         JOIN pg_catalog.pg_am AS m ON m.oid = c.relam WHERE i.indrelid = $1::OID";
     let rows = lease.query(TEXT, &[&table]).await?;
@@ -119,8 +120,20 @@ pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Fai
             let (name, is_unique, is_plain) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             let (method, is_partial, include) = (row.try_get(5)?, row.try_get(6)?, row.try_get(7)?);
             let (columns, is_valid, is_being_made) = (row.try_get(3)?, row.try_get(4)?, row.try_get(8)?);
-            let is_of_constraint = row.try_get(9)?;
-            Ok(Index { name, is_unique, is_plain, columns, is_valid, is_of_constraint, is_being_made, method, include, is_partial })
+            let (is_of_constraint, is_primary) = (row.try_get(9)?, row.try_get(10)?);
+            Ok(Index {
+                name,
+                is_unique,
+                is_plain,
+                columns,
+                is_valid,
+                is_of_constraint,
+                is_primary,
+                is_being_made,
+                method,
+                include,
+                is_partial,
+            })
         })
         .collect()
 }
@@ -184,22 +197,34 @@ pub(crate) async fn check_table(
             return Err(mismatch(schema, message).with_column(column.name).into());
         }
     }
-    let mut key: Vec<&str> = schema.definition().key_columns().map(|column| column.name).collect();
-    let remedy = format!(
-        "ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {}, ADD PRIMARY KEY ({})",
-        DIALECT.quote(&format!("{}_pkey", DIALECT.split_table(schema.table()).1)),
+    check_key(schema, &indexes(lease, relation.oid).await?)
+}
+
+/// Refuses a table with another primary key, or with none and no unique index in its place. A key that the database fills by itself, of columns that the model knows nothing
+/// of, counts as none.
+fn check_key(schema: &BoundSchema, indexes: &[Index]) -> Result<(), Failure> {
+    let key: Vec<&str> = schema.definition().key_columns().map(|column| column.name).collect();
+    let serves = |index: &&Index| {
+        let is_alike = index.columns.len() == key.len() && key.iter().all(|name| index.columns.iter().any(|column| column == name));
+        index.is_unique && index.is_plain && is_alike
+    };
+    let is_known = |column: &String| schema.definition().position(column).is_some();
+    let primary = indexes.iter().find(|index| index.is_primary && index.columns.iter().any(is_known));
+    // A primary key of other columns would refuse rows that the model takes for different ones, whatever else is unique.
+    if primary.map_or_else(|| indexes.iter().any(|index| serves(&index)), |primary| serves(&primary)) {
+        return Ok(());
+    }
+    let (found, drop) = match indexes.iter().find(|index| index.is_primary) {
+        Some(primary) => (format!("is ({})", primary.columns.join(", ")), format!("DROP CONSTRAINT {}, ", DIALECT.quote(&primary.name))),
+        None => (String::from("is missing"), String::new()),
+    };
+    let message = format!(
+        "the table's primary key {found} where the model's is ({}); run: ALTER TABLE {} {drop}ADD PRIMARY KEY ({})",
+        key.join(", "),
+        DIALECT.quote_table(schema.table()),
         key.iter().map(|name| DIALECT.quote(name)).collect::<Vec<_>>().join(", ")
     );
-    key.sort_unstable();
-    let is_key = |index: &Index| {
-        let mut columns: Vec<&str> = index.columns.iter().map(String::as_str).collect();
-        columns.sort_unstable();
-        index.is_unique && index.is_plain && columns == key
-    };
-    if !indexes(lease, relation.oid).await?.iter().any(is_key) {
-        return Err(mismatch(schema, format!("the table has another primary key; run: {remedy}")).into());
-    }
-    Ok(())
+    Err(mismatch(schema, message).into())
 }
 
 /// How many rows a table has, as the planner reckons: what was counted last for the size it had then, for the size it has now.

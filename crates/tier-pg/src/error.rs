@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use store_core::sql::{Dialect, VERSION_COLUMN, constraint_plans, index_plans};
 use store_core::{BoundSchema, Error, ErrorKind, Role};
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 
 use crate::value::Unfit;
 
@@ -91,6 +91,31 @@ impl Failure {
     pub(crate) fn unique_detail(&self) -> Option<&str> {
         match self {
             Failure::Driver(error) => error.as_db_error().filter(|report| report.code().code() == "23505")?.detail(),
+            Failure::Elapsed(_) | Failure::Found(_) => None,
+        }
+    }
+
+    /// Where in the statement the server found what it refuses, in bytes from its beginning.
+    pub(crate) fn place(&self, statement: &str) -> Option<usize> {
+        let Failure::Driver(error) = self else { return None };
+        let Some(ErrorPosition::Original(position)) = error.as_db_error()?.position() else { return None };
+        // It counts characters, from 1.
+        let before = usize::try_from(*position).ok()?.checked_sub(1)?;
+        Some(statement.char_indices().nth(before).map_or(statement.len(), |(place, _)| place))
+    }
+
+    /// The constraint that rows break.
+    pub(crate) fn constraint(&self) -> Option<&str> {
+        match self {
+            Failure::Driver(error) => error.as_db_error()?.constraint(),
+            Failure::Elapsed(_) | Failure::Found(_) => None,
+        }
+    }
+
+    /// What the server said, with its code.
+    pub(crate) fn said(&self) -> Option<String> {
+        match self {
+            Failure::Driver(error) => error.as_db_error().map(said),
             Failure::Elapsed(_) | Failure::Found(_) => None,
         }
     }
@@ -191,11 +216,15 @@ fn broken(error: &tokio_postgres::Error, attempt: Attempt<'_>, broken_off: &str)
     }
 }
 
+fn said(report: &DbError) -> String {
+    format!("PostgreSQL said `{}` (SQLSTATE {})", report.message(), report.code().code())
+}
+
 /// An error that the server reported. Its detail holds the content of rows, and so does the message of some classes: neither is passed on.
 fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
     let code = report.code().code();
     let message = report.message();
-    let said = || format!("PostgreSQL said `{message}` (SQLSTATE {code})");
+    let said = || said(report);
     match code {
         "23505" => unique_violation(report, attempt),
         "23502" | "23503" | "23514" | "23P01" | "23000" | "23001" | "44000" => constraint_violation(report, attempt),

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use store_core::sql::{Dialect, duplicates};
+use store_core::sql::{Dialect, constraint_plans, duplicates, explain_refused_condition};
 use store_core::{Error, ErrorKind, MigrationRecord, MigrationReport, MigrationSettings, Result, Role};
 
 use crate::catalog;
@@ -207,6 +207,14 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
         None => error,
     };
     let new = |kind, message: String| of_schema(Error::new(kind, message).with_tier(Role::Truth));
+    // Of what `ALTER TABLE` refuses the server tells no place, and neither of a condition that is neither true nor false.
+    let place = failure.place(&step.sql);
+    let is_of_names_and_types = matches!(code.as_deref(), Some("42703" | "42804" | "42883"));
+    if let (Some(schema), Some(said), true) = (&task.schema, failure.said(), place.is_some() || is_of_names_and_types)
+        && let Some(message) = explain_refused_condition(Dialect::Postgres, schema, &step.sql, place, &said)
+    {
+        return new(ErrorKind::InvalidConfig, message).with_source(failure.into_error(Attempt::Table(schema)));
+    }
     match (code.as_deref(), &task.schema, &task.index) {
         (Some("55P03"), ..) => {
             let left = if is_left { "an index without use is left, which the next migration drops" } else { "nothing of it is left" };
@@ -218,12 +226,7 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
             new(ErrorKind::Timeout, message)
         }
         (Some("23505"), Some(schema), Some(index)) => {
-            let query = duplicates(Dialect::Postgres, schema, index);
-            let keys = within(INQUIRY, async {
-                let rows = lease.query(&query, &[]).await?;
-                rows.iter().map(|row| Ok(row.try_get::<_, String>(0)?)).collect::<Result<Vec<_>, Failure>>()
-            });
-            let keys = keys.await.unwrap_or_default();
+            let keys = keys(lease, &duplicates(Dialect::Postgres, schema, index)).await;
             let example = keys.join("` and `");
             let message = format!(
                 "rows of the table break the unique index that the model asks for, those with the keys `{example}` for one; mend them, then run: {}",
@@ -246,11 +249,22 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
             catalog::mismatch(schema, message).with_source(failure.into_error(Attempt::Table(schema)))
         }
         (Some("23503" | "23514"), Some(schema), _) => {
+            let plans = constraint_plans(Dialect::Postgres, schema);
+            let key = match plans.iter().find(|plan| failure.constraint() == Some(plan.name.as_str())) {
+                Some(plan) => keys(lease, &plan.broken_by(Dialect::Postgres, schema)).await.pop(),
+                None => None,
+            };
             let said = failure.into_error(Attempt::Table(schema));
             let column = said.column().map(str::to_owned);
-            let message =
-                format!("rows of the table break what the model asks for ({said}); mend them, then migrate again, or run: {}", step.sql);
-            let error = catalog::mismatch(schema, message).with_source(said);
+            let example = key.as_ref().map_or_else(String::new, |key| format!(", that with the key `{key}` for one"));
+            let message = format!(
+                "rows of the table break what the model asks for ({said}){example}; mend them, then migrate again, or run: {}",
+                step.sql
+            );
+            let mut error = catalog::mismatch(schema, message).with_source(said);
+            if let Some(key) = key {
+                error = error.with_key(key);
+            }
             match column {
                 Some(column) => error.with_column(column),
                 None => error,
@@ -276,6 +290,15 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
             None => failure.into_error(Attempt::Log),
         },
     }
+}
+
+/// The keys that a query for what rows break gives; none where it cannot be answered in time.
+async fn keys(lease: &Lease, query: &str) -> Vec<String> {
+    let keys = within(INQUIRY, async {
+        let rows = lease.query(query, &[]).await?;
+        rows.iter().map(|row| Ok(row.try_get::<_, String>(0)?)).collect::<Result<Vec<_>, Failure>>()
+    });
+    keys.await.unwrap_or_default()
 }
 
 /// Who kept a step from a lock, in words; nothing after another failure.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use store_core::sql::{
     Dialect, IndexPlan, column_definition, create_statements, duplicates, explain_left_column, explain_left_rule, explain_look_alike,
-    explain_nullable_column, explain_taken_name, index_plans,
+    explain_nullable_column, explain_refused_condition, explain_taken_name, index_plans,
 };
-use store_core::{Blocking, BoundSchema, ColumnDefinition, Drift, Error, ErrorKind, MigrationPlan, MigrationStep, Result};
+use store_core::{Blocking, BoundSchema, ColumnDefinition, Drift, Error, ErrorKind, MigrationPlan, MigrationStep, Result, Role};
 
 use crate::commit::{MIGRATIONS, OWN_NAMES, OWN_TABLES};
 use crate::constraints;
@@ -194,6 +194,13 @@ pub(crate) fn failed(connection: &Connection, error: rusqlite::Error, step: &Mig
     let Some(schema) = schemas.iter().find(|schema| Some(schema.name()) == step.schema.as_deref()) else {
         return error::from_sqlite(error, Origin::Own);
     };
+    if let rusqlite::Error::SqlInputError { msg, sql, offset, .. } = &error {
+        let said = format!("SQLite said `{msg}`");
+        if let Some(reason) = explain_refused_condition(Dialect::Sqlite, schema, sql, usize::try_from(*offset).ok(), &said) {
+            let told = Error::new(ErrorKind::InvalidConfig, reason).with_schema(schema.name()).with_tier(Role::Truth);
+            return told.with_source(error);
+        }
+    }
     if error.sqlite_error_code() != Some(rusqlite::ErrorCode::ConstraintViolation) {
         return error::from_sqlite(error, Origin::Own).with_schema(schema.name());
     }

@@ -53,12 +53,13 @@ fn problem(schema: &BoundSchema, reference: &ReferenceDefinition, bound: &[Arc<B
             "names `{columns}` of `{name}`, which may be the same in several records; make it unique there, or name the key"
         ));
     }
-    let types = |definition: &SchemaDefinition, columns: &[&'static str]| {
-        let column_type = |column: &&str| definition.position(column).map(|position| definition.columns()[position].column_type);
-        columns.iter().map(column_type).collect::<Vec<_>>()
-    };
-    let (own, others) = (types(schema.definition(), &reference.columns), types(target, &reference.target_columns));
-    (own != others).then(|| format!("names columns of `{name}` that have other types; give both the same"))
+    let type_of = |definition: &SchemaDefinition, column: &str| Some(definition.columns()[definition.position(column)?].column_type);
+    reference.columns.iter().zip(&reference.target_columns).find_map(|(own, other)| {
+        let (own_type, other_type) = (type_of(schema.definition(), own)?, type_of(target, other)?);
+        (own_type != other_type).then(|| {
+            format!("is of columns that differ: `{own}` holds {own_type}, and `{other}` of `{name}` {other_type}; give both fields the same type")
+        })
+    })
 }
 
 fn is_unique(target: &SchemaDefinition, columns: &[&str]) -> bool {

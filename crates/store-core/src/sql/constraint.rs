@@ -1,5 +1,6 @@
 //! References and checks from a schema.
 
+use super::definition::key_text;
 use super::dialect::Dialect;
 use super::name::{fit, hashed, marked};
 use crate::schema::{BoundSchema, OnDelete};
@@ -39,6 +40,8 @@ pub struct ConstraintPlan {
     pub columns: Vec<&'static str>,
     /// Whether it is a reference to another table, or to the same one.
     pub is_reference: bool,
+    /// `FROM …` and `WHERE …` of a query for the rows that break it.
+    broken_by: String,
 }
 
 impl ConstraintPlan {
@@ -60,6 +63,29 @@ impl ConstraintPlan {
             if validated { "" } else { " NOT VALID" }
         )
     }
+
+    /// The query for the text form of the key of a row that breaks it.
+    ///
+    /// ```
+    /// use store_core::sql::{Dialect, constraint_plans};
+    /// use store_core::{BoundSchema, Schema};
+    /// # use store_derive::Schema;
+    ///
+    /// #[derive(Schema)]
+    /// struct Player {
+    ///     #[schema(primary_key)]
+    ///     id: i64,
+    ///     #[schema(check = "level > 0")]
+    ///     level: i64,
+    /// }
+    ///
+    /// let schema = BoundSchema::standalone(Player::definition());
+    /// let query = constraint_plans(Dialect::Postgres, &schema)[0].broken_by(Dialect::Postgres, &schema);
+    /// assert_eq!(query, r#"SELECT CAST("id"::TEXT AS TEXT) FROM "player" WHERE NOT (level > 0) LIMIT 1"#);
+    /// ```
+    pub fn broken_by(&self, dialect: Dialect, schema: &BoundSchema) -> String {
+        format!("SELECT {} {} LIMIT 1", key_text(dialect, schema), self.broken_by)
+    }
 }
 
 /// Every check and reference of a schema, the checks first.
@@ -74,6 +100,7 @@ pub fn constraint_plans(dialect: Dialect, schema: &BoundSchema) -> Vec<Constrain
             definition: format!("CHECK ({})", check.condition),
             columns: check.column.into_iter().collect(),
             is_reference: false,
+            broken_by: format!("FROM {} WHERE NOT ({})", dialect.quote_table(schema.table()), check.condition),
         }
     });
     let references = schema.references().map(|(reference, target)| ConstraintPlan {
@@ -91,6 +118,19 @@ pub fn constraint_plans(dialect: Dialect, schema: &BoundSchema) -> Vec<Constrain
         ),
         columns: reference.columns.clone(),
         is_reference: true,
+        broken_by: {
+            let columns = reference.columns.iter().map(|column| format!("own.{}", dialect.quote(column)));
+            let given: Vec<String> = columns.clone().map(|column| format!("{column} IS NOT NULL AND ")).collect();
+            let targets = reference.target_columns.iter().map(|column| dialect.quote(column));
+            let same: Vec<String> = columns.zip(targets).map(|(column, target)| format!("other.{target} = {column}")).collect();
+            format!(
+                "FROM {} AS own WHERE {}NOT EXISTS (SELECT 1 FROM {} AS other WHERE {})",
+                dialect.quote_table(schema.table()),
+                given.concat(),
+                dialect.quote_table(target),
+                same.join(" AND ")
+            )
+        },
     });
     let mut plans: Vec<ConstraintPlan> = checks.collect();
     for mut plan in references {

@@ -364,6 +364,18 @@ pub fn explain_left_rule(what: &str, remedy: &str) -> String {
 /// assert!(duplicates(Dialect::Postgres, &schema, &plan).contains(r#"GROUP BY "username" HAVING count(*) > 1"#));
 /// ```
 pub fn duplicates(dialect: Dialect, schema: &BoundSchema, plan: &IndexPlan) -> String {
+    let columns: Vec<String> = plan.columns.iter().map(|column| dialect.quote(column)).collect();
+    let (table, list) = (dialect.quote_table(schema.table()), columns.join(", "));
+    let given = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" AND ");
+    format!(
+        "SELECT {} FROM {table} JOIN (SELECT {list} FROM {table} WHERE {given} GROUP BY {list} HAVING count(*) > 1 LIMIT 1) AS twice \
+         USING ({list}) ORDER BY 1 LIMIT 2",
+        key_text(dialect, schema)
+    )
+}
+
+/// The text form of a row's key, as an expression.
+pub(super) fn key_text(dialect: Dialect, schema: &BoundSchema) -> String {
     let part = |column: &ColumnDefinition| {
         let name = dialect.quote(column.name);
         match (dialect, column.column_type) {
@@ -372,14 +384,7 @@ pub fn duplicates(dialect: Dialect, schema: &BoundSchema, plan: &IndexPlan) -> S
             (Dialect::Postgres, _) => format!("{name}::TEXT"),
         }
     };
-    let key = schema.definition().key_columns().map(part).collect::<Vec<_>>().join(" || ':' || ");
-    let columns: Vec<String> = plan.columns.iter().map(|column| dialect.quote(column)).collect();
-    let (table, list) = (dialect.quote_table(schema.table()), columns.join(", "));
-    let given = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" AND ");
-    format!(
-        "SELECT CAST({key} AS TEXT) FROM {table} JOIN (SELECT {list} FROM {table} WHERE {given} GROUP BY {list} HAVING count(*) > 1 LIMIT 1) AS twice \
-         USING ({list}) ORDER BY 1 LIMIT 2"
-    )
+    format!("CAST({} AS TEXT)", schema.definition().key_columns().map(part).collect::<Vec<_>>().join(" || ':' || "))
 }
 
 /// Says of a column that a view lacks, which stands in the place of a table, how to add it.

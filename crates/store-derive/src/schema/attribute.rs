@@ -61,6 +61,7 @@ pub(super) fn read(context: &Context, input: &DeriveInput, runtime: &Runtime) ->
         visibility: input.vis.clone(),
         runtime: arguments.runtime.unwrap_or_else(|| runtime.clone()),
         name,
+        name_span: arguments.name.as_ref().map_or_else(|| input.ident.span(), LitStr::span),
         fields,
         has_unreadable_tags: context.count() > errors,
         indexes: arguments.indexes.into_iter().chain(of_fields.indexes).collect(),
@@ -83,7 +84,7 @@ fn check_text(context: &Context, text: &LitStr, check: fn(&str) -> Result<(), St
 fn read_check(context: &Context, argument: &Argument, column: Option<String>) -> Option<Check> {
     let text = argument.text(context, "check = \"level > 0\"")?;
     check_text(context, &text, name::check_condition);
-    Some(Check { span: argument.span(), column, condition: text.value() })
+    Some(Check { span: argument.span(), column, condition: text.value(), condition_span: text.span() })
 }
 
 /// What stands on the struct.

@@ -79,7 +79,7 @@ fn check_column(context: &Context, model: &Model, field: &Field) {
             context.error(span, message);
         }
     }
-    if let Err(reason) = name::check_reserved(&field.column).and_then(|()| name::check_length(&field.column)) {
+    if let Err(reason) = name::check_column(&field.column) {
         context.error(span, reason);
     }
 

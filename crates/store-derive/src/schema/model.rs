@@ -13,6 +13,8 @@ pub(crate) struct Model {
     pub(crate) runtime: Runtime,
     /// The schema's name.
     pub(crate) name: String,
+    /// Where the name stands, or what it is made of.
+    pub(crate) name_span: Span,
     pub(crate) fields: Vec<Field>,
     /// Whether a field has a tag that could not be read: what seems to be missing may be that one.
     pub(crate) has_unreadable_tags: bool,
@@ -162,7 +164,7 @@ pub(crate) struct Index {
     /// Where the kind stands; the index where it is the usual one.
     pub(crate) kind_span: Span,
     pub(crate) include: Vec<Ident>,
-    pub(crate) condition: Option<String>,
+    pub(crate) condition: Option<(String, Span)>,
     pub(crate) name: Option<(String, Span)>,
 }
 
@@ -222,6 +224,7 @@ pub(crate) struct Check {
     /// The field that it stands on.
     pub(crate) column: Option<String>,
     pub(crate) condition: String,
+    pub(crate) condition_span: Span,
 }
 
 /// The policies that the struct declares.

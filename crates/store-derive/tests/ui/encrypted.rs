@@ -36,6 +36,20 @@ struct Player {
 }
 
 #[derive(Schema)]
+#[schema(check = "level > 0 OR secret > 1", check = "secret IS NOT NULL AND note <> 'secret'")]
+#[schema(index(columns(level), where = "\"Secret\" = 4"))]
+struct Conditions {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(index(where = "length(note) > 1"))]
+    level: i64,
+    #[schema(encrypted)]
+    secret: Option<i64>,
+    #[schema(encrypted, check = "note <> ''")]
+    note: String,
+}
+
+#[derive(Schema)]
 struct Clash {
     #[schema(primary_key)]
     id: i64,

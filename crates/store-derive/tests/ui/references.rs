@@ -38,6 +38,34 @@ struct Targets {
 }
 
 #[derive(Schema)]
+struct Named {
+    #[schema(primary_key)]
+    region: String,
+    #[schema(primary_key)]
+    r#type: i64,
+    parts: Vec<i64>,
+    #[schema(unique)]
+    code: Option<i64>,
+}
+
+#[derive(Schema)]
+#[schema(references(columns(region, team), target(Named::region, Named::r#type)))]
+struct Types {
+    #[schema(primary_key)]
+    id: i64,
+    region: String,
+    team: u16,
+    #[schema(references(Team::id))]
+    home: String,
+    #[schema(references(Team::id, on_delete = "set_null"))]
+    guest: Option<u64>,
+    #[schema(references(Named::parts))]
+    parts: i64,
+    #[schema(references(Named::code))]
+    code: i64,
+}
+
+#[derive(Schema)]
 #[schema(check = "id > level", check = "level > 0", check = "id > level")]
 struct Checked {
     #[schema(primary_key)]

@@ -1,5 +1,6 @@
 //! What a model says of its table beyond columns, on both tiers of truth.
 
+mod conditions;
 mod indexes;
 mod partitions;
 mod references;

@@ -21,6 +21,10 @@ async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
         ("ALTER TABLE account ALTER email TYPE VARCHAR(40)", Some("email")),
         ("ALTER TABLE account ALTER profile TYPE TEXT", Some("profile")),
         ("ALTER TABLE account DROP CONSTRAINT account_pkey", None),
+        (
+            "ALTER TABLE account DROP CONSTRAINT account_pkey, ADD CONSTRAINT by_email PRIMARY KEY (email); CREATE UNIQUE INDEX by_id ON account (id)",
+            None,
+        ),
         ("ALTER SEQUENCE _strata_version CACHE 20", None),
         ("DROP INDEX account_email_key; CREATE INDEX account_email_key ON account (email)", None),
         ("DROP INDEX account_email_key; CREATE UNIQUE INDEX account_email_key ON account (email) WHERE level > 5", None),
@@ -40,6 +44,23 @@ async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
         tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
         put(&tier, row(1)).await.unwrap();
         assert_eq!(ids(&tier, "region = 'north' AND profile = '{}'", vec![]).await.unwrap(), [1]);
+    }
+}
+
+#[tokio::test]
+async fn a_unique_index_does_for_a_primary_key_that_is_missing_or_that_the_database_fills() {
+    for change in ["", ", ADD COLUMN number BIGSERIAL PRIMARY KEY"] {
+        let database = Database::create().await;
+        let tier = database.tier().await;
+        tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
+        let client = database.client().await;
+        let change = format!("ALTER TABLE account DROP CONSTRAINT account_pkey{change}; CREATE UNIQUE INDEX by_id ON account (id)");
+        client.batch_execute(&change).await.unwrap();
+        tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
+        for _ in 0..2 {
+            put(&tier, row(1)).await.unwrap();
+        }
+        assert_eq!(ids(&tier, "region = 'north'", vec![]).await.unwrap(), [1]);
     }
 }
 

@@ -85,12 +85,12 @@ fn read_parts(
             "where" => {
                 if let Some(text) = part.text(context, "where = \"level > 10\"") {
                     check_text(context, &text, name::check_condition);
-                    set_once(context, &mut condition, &part.name, text.value());
+                    set_once(context, &mut condition, &part.name, (text.value(), text.span()));
                 }
             }
             "name" => {
                 if let Some(text) = part.text(context, "name = \"recent_orders\"") {
-                    check_text(context, &text, name::check);
+                    check_text(context, &text, name::check_index);
                     set_once(context, &mut index_name, &part.name, (text.value(), text.span()));
                 }
             }

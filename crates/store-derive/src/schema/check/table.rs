@@ -6,10 +6,11 @@ use proc_macro2::{Ident, Span};
 
 use crate::context::Context;
 use crate::schema::model::{Index, IndexKind, Model, Partition, Partitioning, Tag};
-use crate::{input, suggestion};
+use crate::{input, name, suggestion};
 
-/// Notes the errors of indexes, partitions and references.
+/// Notes the errors of the table's name, indexes, partitions, references and checks.
 pub(super) fn check(context: &Context, model: &Model) {
+    check_name(context, model);
     check_indexes(context, model);
     if let Some(partition) = &model.partition {
         check_partition(context, model, partition);
@@ -24,7 +25,28 @@ pub(super) fn check(context: &Context, model: &Model) {
         if check.column.as_ref().is_some_and(|column| is_encrypted(model, column)) {
             context
                 .error(check.span, "the field is encrypted, so that the database cannot check it; remove `check`, or remove `encrypted`");
+        } else {
+            check_condition(context, model, &check.condition, check.condition_span);
         }
+    }
+}
+
+/// The schema's name is the table's too, where nothing else names that.
+fn check_name(context: &Context, model: &Model) {
+    let is_table = model.policies.cache_only.is_none() && model.policies.l3.as_ref().is_none_or(|truth| truth.table.is_none());
+    if let (true, Err(reason)) = (is_table, name::check_sqlite(&model.name)) {
+        context.error(model.name_span, format!("{reason}, with `#[schema(table = \"…\")]`"));
+    }
+}
+
+/// Notes a column that a condition reads and the database cannot.
+fn check_condition(context: &Context, model: &Model, condition: &str, span: Span) {
+    if let Some(field) = model.columns().find(|field| field.tags.has(Tag::Encrypted) && name::reads(condition, &field.column)) {
+        let column = &field.column;
+        let message = format!(
+            "`{column}` is encrypted, so that the database can only tell whether it is NULL; take it out of the condition, or remove `encrypted` from the field"
+        );
+        context.error(span, message);
     }
 }
 
@@ -37,8 +59,11 @@ fn check_indexes(context: &Context, model: &Model) {
         check_columns(context, model, &index.include, "index");
         check_kind(context, index);
         check_index_name(context, index, &mut names);
+        if let Some((condition, span)) = &index.condition {
+            check_condition(context, model, condition, *span);
+        }
         let include: Vec<String> = index.include.iter().map(input::plain_name).collect();
-        let this = (columns, index.unique, index.kind.variant(), include, index.condition.clone());
+        let this = (columns, index.unique, index.kind.variant(), include, index.condition.as_ref().map(|(condition, _)| condition));
         if seen.contains(&this) {
             context.error(index.span, "an index of these columns is declared already; remove one of them");
         }

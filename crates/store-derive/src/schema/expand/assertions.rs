@@ -70,9 +70,18 @@ fn partition(model: &Model, assertions: &mut TokenStream) {
 /// The functions of the other model's columns tell that these are there.
 fn reference(model: &Model, reference: &Reference, assertions: &mut TokenStream) {
     let target = &reference.target;
-    for column in &reference.target_columns {
+    for (column, own) in reference.target_columns.iter().zip(&reference.columns) {
         let position = column.span();
-        assertions.extend(quote_spanned!(at(position)=> const _: fn() = || { let _ = #target::#column; };));
+        let Some(field) = field_of(model, own) else {
+            assertions.extend(quote_spanned!(at(position)=> const _: fn() = || { let _ = #target::#column; };));
+            continue;
+        };
+        let (runtime, stored) = (model.runtime.path_at(position), &field.field_type.stored);
+        let described = target.segments.last().map(|model| format!("{}::{}", model.ident, input::plain_name(column)));
+        let own = &field.column;
+        assertions.extend(quote_spanned!(at(position)=>
+            const _: () = #runtime::require_same_type(#own, #runtime::Probe::<#stored>::COLUMN_TYPE, #described, #runtime::column_type(#target::#column));
+        ));
     }
     for (column, field) in reference.columns.iter().filter_map(|column| Some((column, field_of(model, column)?))) {
         if reference.on_delete == "SetNull" && !field.tags.has(Tag::Nullable) {

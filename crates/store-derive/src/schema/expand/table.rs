@@ -13,7 +13,7 @@ pub(super) fn index(runtime: &Ident, index: &Index) -> TokenStream {
     let name = optional(runtime, index.name.as_ref().map(|(name, _)| quote!(#name)));
     let kind = variant(runtime, "IndexKind", index.kind.variant());
     let include = names(&index.include);
-    let condition = optional(runtime, index.condition.as_ref().map(|condition| quote!(#condition)));
+    let condition = optional(runtime, index.condition.as_ref().map(|(condition, _)| quote!(#condition)));
     quote! {
         #runtime::IndexDefinition {
             name: #name,

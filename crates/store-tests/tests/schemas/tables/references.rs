@@ -158,10 +158,18 @@ async fn rules_are_added_to_a_table_with_rows() {
         match &truth {
             Truth::Postgres(_) => {
                 assert!(refused.to_string().contains("VALIDATE CONSTRAINT"), "{refused}");
-                truth.run("UPDATE player SET level = 1").await.unwrap();
+                assert_eq!((refused.column(), refused.key()), (Some("level"), Some("r:2")), "{refused}");
+                assert!(refused.to_string().contains("that with the key `r:2` for one"), "{refused}");
+                let mend =
+                    "UPDATE player SET level = 1; INSERT INTO team (id, name) VALUES (2, ''); UPDATE player SET team = 2 WHERE id = 2";
+                truth.run(mend).await.unwrap();
                 let refused = build().await.unwrap_err();
                 assert_eq!((refused.kind(), refused.column()), (ErrorKind::SchemaMismatch, Some("team")), "{refused}");
-                truth.run("INSERT INTO team (id, name) VALUES (1, '')").await.unwrap();
+                assert_eq!(refused.key(), Some("r:1"), "{refused}");
+                truth
+                    .run("INSERT INTO team (id, name) VALUES (1, ''); UPDATE player SET team = 1; DELETE FROM team WHERE id = 2")
+                    .await
+                    .unwrap();
             }
             Truth::Sqlite(_) => {
                 let message = refused.to_string();

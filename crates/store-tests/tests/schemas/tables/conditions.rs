@@ -1,0 +1,69 @@
+//! Conditions of checks and indexes that no database can read.
+
+use strata::{ErrorKind, Schema};
+
+use super::Truth;
+
+#[derive(Schema)]
+#[schema(name = "ledger")]
+struct Sound {
+    #[schema(primary_key)]
+    id: i64,
+    amount: i64,
+    note: String,
+}
+
+#[derive(Schema)]
+#[schema(name = "ledger", check = "note <> 'größer >'")]
+struct Unfinished {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(check = "amount >")]
+    amount: i64,
+    note: String,
+}
+
+#[derive(Schema)]
+#[schema(name = "ledger", check = "amount > 0", check = "amnt > 1")]
+struct Misspelt {
+    #[schema(primary_key)]
+    id: i64,
+    amount: i64,
+    note: String,
+}
+
+#[derive(Schema)]
+#[schema(name = "ledger", index(columns(note), where = "amount = = 1", name = "some_notes"))]
+struct Partial {
+    #[schema(primary_key)]
+    id: i64,
+    amount: i64,
+    #[schema(index(where = "amount > 1"))]
+    note: String,
+}
+
+async fn assert_told<T: Schema>(truth: &Truth, condition: &str) {
+    let error = truth.builder().await.schema::<T>().build().await.unwrap_err();
+    assert_eq!((error.kind(), error.schema()), (ErrorKind::InvalidConfig, Some("ledger")), "{error}");
+    let message = error.to_string();
+    assert!(message.contains(&format!("{condition} of the table `ledger` is none that the database can read")), "{message}");
+    assert!(message.contains("mend the condition in the model"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_condition_is_told_with_its_table_and_its_text() {
+    const INDEX: &str = "the condition `amount = = 1` of the index `some_notes`";
+    for truth in Truth::both().await {
+        assert_told::<Unfinished>(&truth, "the check `amount >`").await;
+        assert_told::<Misspelt>(&truth, "the check `amnt > 1`").await;
+        assert_told::<Partial>(&truth, INDEX).await;
+
+        truth.builder().await.schema::<Sound>().build().await.unwrap().close().await.unwrap();
+        assert_told::<Partial>(&truth, INDEX).await;
+        // SQLite adds no check to a table that is there.
+        if matches!(truth, Truth::Postgres(_)) {
+            assert_told::<Unfinished>(&truth, "the check `amount >`").await;
+            assert_told::<Misspelt>(&truth, "the check `amnt > 1`").await;
+        }
+    }
+}
