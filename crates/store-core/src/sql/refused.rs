@@ -53,10 +53,11 @@ pub fn explain_refused_condition(
         is_refused.then(|| format!("the condition `{condition}` of the index `{}`", plan.name))
     });
     let refused: Vec<String> = checks.chain(indexes).collect();
-    let (first, others) = refused.split_first()?;
-    let others: String = others.iter().map(|other| format!(", or {other},")).collect();
-    let table = schema.table();
-    Some(format!("{first}{others} of the table `{table}` is none that the database can read ({said}); mend the condition in the model"))
+    if refused.is_empty() {
+        return None;
+    }
+    let (refused, table) = (refused.join(", or "), schema.table());
+    Some(format!("{refused} of the table `{table}` is none that the database can read ({said}); mend the condition in the model"))
 }
 
 #[cfg(test)]

@@ -84,11 +84,11 @@ async fn foreign_content_is_counted_each_time_and_logged_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_in_redis_that_no_build_wrote_are_errors_and_those_of_other_builds_are_not() {
     let server = RedisServer::start(&RedisOptions::default()).unwrap();
-    let redis = RedisTier::connect(RedisConfig::from_url(&server.url()).unwrap()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
+    write_earlier(&directory, [player("a", 1)]).await;
+    let redis = RedisTier::connect(RedisConfig::from_url(&server.url()).unwrap()).await.unwrap();
     let store = Store::builder().tier(redis).tier(open_sqlite(&directory).await).schema::<Player>().build().await.unwrap();
     let players: Collection<Player> = store.collection().unwrap();
-    players.set(player("a", 1)).await.unwrap();
     assert_eq!(players.get("a").await.unwrap().unwrap().level, 1);
 
     // The script gives the command line what it has no bytes for, and makes each content of the record that the store wrote.
@@ -119,6 +119,14 @@ async fn bytes_in_redis_that_no_build_wrote_are_errors_and_those_of_other_builds
     }
 }
 
+/// Writes before the store under test is there: that has heard of no version then which would keep another record from being believed, and its relayer has nothing to empty
+/// slots for.
+async fn write_earlier<const N: usize>(directory: &tempfile::TempDir, players: [Player; N]) {
+    let earlier = Store::builder().tier(open_sqlite(directory).await).schema::<Player>().build().await.unwrap();
+    earlier.collection().unwrap().set_many(players).await.unwrap();
+    earlier.close().await.unwrap();
+}
+
 /// Makes a slot of Redis what another one is.
 fn copy_slot(server: &RedisServer, from: &str, to: &str) {
     let script = "redis.call('SET', KEYS[2], redis.call('GET', KEYS[1])) return 'copied'";
@@ -129,10 +137,7 @@ fn copy_slot(server: &RedisServer, from: &str, to: &str) {
 async fn the_record_of_another_key_is_not_believed() {
     let server = RedisServer::start(&RedisOptions::default()).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    // Who reads has heard of no version that would keep another record from being believed, and the relayer has nothing to empty slots for.
-    let earlier = Store::builder().tier(open_sqlite(&directory).await).schema::<Player>().build().await.unwrap();
-    earlier.collection().unwrap().set_many([player("a", 1), player("b", 2), player("c", 3)]).await.unwrap();
-    earlier.close().await.unwrap();
+    write_earlier(&directory, [player("a", 1), player("b", 2), player("c", 3)]).await;
     let redis = RedisTier::connect(RedisConfig::from_url(&server.url()).unwrap()).await.unwrap();
     let store = Store::builder().tier(redis).tier(open_sqlite(&directory).await).schema::<Player>().build().await.unwrap();
     let players: Collection<Player> = store.collection().unwrap();
