@@ -149,8 +149,8 @@ impl Coherence {
         kind: LogKind,
         written: impl IntoIterator<Item = (Option<String>, Option<Version>)>,
     ) {
+        self.hear_news();
         for (key, version) in written {
-            self.hear_news();
             self.announcer.add(Wake { schema: schema.to_owned(), key, kind, version, origin: Some(self.origin) });
         }
     }

@@ -49,6 +49,8 @@ pub(crate) enum Outcome {
     Stored(StoredRow),
     /// The version of the deletion, if there was a row.
     Deleted(Option<Version>),
+    /// It was merged with what another instance had written, and this became of both.
+    Merged(Box<Outcome>),
     /// The truth refused it for its own sake.
     Refused(Error),
 }

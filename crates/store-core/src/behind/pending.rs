@@ -188,6 +188,13 @@ impl<K: Clone + Eq + Hash, W: Clone, A> Pending<K, W, A> {
         }
     }
 
+    /// What is pending of the key has not seen what this instance has just written.
+    pub(crate) fn return_to_base(&mut self, key: &K, base: Base) {
+        if let Some(entry) = self.entries.get_mut(key).filter(|entry| !entry.is_forgotten) {
+            entry.base = base;
+        }
+    }
+
     /// What is pending of the key is based on nothing known, as long as anything is.
     pub(crate) fn forget_base(&mut self, key: &K) {
         self.entries.get_mut(key).into_iter().for_each(Entry::forget_base);

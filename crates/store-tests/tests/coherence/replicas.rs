@@ -14,6 +14,18 @@ async fn open(primary: &PostgresServer, replica: &PostgresServer) -> Store {
     builder.schema::<Player>().build().await.unwrap()
 }
 
+/// A primary with a replica.
+fn pair() -> (PostgresServer, PostgresServer) {
+    let primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
+    let replica = primary.start_replica().unwrap();
+    (primary, replica)
+}
+
+async fn until_it_has_one_record(replica: &PostgresServer) {
+    let has_it = async || replica.query("SELECT count(*) FROM player").is_ok_and(|count| count.trim() == "1");
+    until("the replica has the record", has_it).await;
+}
+
 async fn levels(players: &Collection<Player>) -> Vec<i64> {
     let found = players.search(Query::new().order_by(Player::id())).await.unwrap();
     found.iter().map(|player| player.level).collect()
@@ -21,8 +33,7 @@ async fn levels(players: &Collection<Player>) -> Vec<i64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_under_a_token_answers_nothing_from_before_it() {
-    let primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
-    let replica = primary.start_replica().unwrap();
+    let (primary, replica) = pair();
     let (writing, reading) = (open(&primary, &replica).await, open(&primary, &replica).await);
     let (writer, reader) = (writing.collection::<Player>().unwrap(), reading.collection::<Player>().unwrap());
     writer.set(player("a", 1)).await.unwrap();
@@ -54,17 +65,12 @@ async fn a_search_under_a_token_answers_nothing_from_before_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_answers_nothing_older_than_the_instance_was_told() {
-    let primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
-    let replica = primary.start_replica().unwrap();
+    let (primary, replica) = pair();
     let (store, other) = (open(&primary, &replica).await, open(&primary, &replica).await);
     let (players, others) = (store.collection::<Player>().unwrap(), other.collection::<Player>().unwrap());
     players.set(player("a", 0)).await.unwrap();
     let any = players.with_freshness(Freshness::Any);
-    until("the replica has the record", async || {
-        let shown = replica.query("SELECT count(*) FROM player");
-        shown.is_ok_and(|count| count.trim() == "1")
-    })
-    .await;
+    until_it_has_one_record(&replica).await;
     let token = store.token().await.unwrap().unwrap();
     replica.pause_replay().unwrap();
     let (under, bounded) = (
@@ -94,12 +100,11 @@ async fn a_search_answers_nothing_older_than_the_instance_was_told() {
 /// Which the breaker of the truth, that holds back what the primary must answer, does not change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_answers_for_a_primary_that_is_away_where_any_age_will_do() {
-    let mut primary = PostgresServer::start(&PostgresOptions::default()).unwrap();
-    let replica = primary.start_replica().unwrap();
+    let (mut primary, replica) = pair();
     let store = open(&primary, &replica).await;
     let players = store.collection::<Player>().unwrap();
     players.set(player("a", 1)).await.unwrap();
-    until("the replica has the record", async || replica.query("SELECT count(*) FROM player").is_ok_and(|count| count.trim() == "1")).await;
+    until_it_has_one_record(&replica).await;
     primary.kill().unwrap();
     let state = || store.health().tier(Role::Truth).unwrap().state;
     let (strong, any) = (players.with_freshness(Freshness::Strong), players.with_freshness(Freshness::Any));

@@ -221,20 +221,22 @@ async fn resolve(
     }
     let schema = batch.schema();
     let is_absent = stored.is_none();
-    match batch.resolve(index, stored) {
-        Resolution::Refuse(error) => Ok(Outcome::Refused(error)),
-        Resolution::Write(None) | Resolution::Merge(None) => {
-            let deleted = transaction.delete_many(schema, &keys(batches, &[place])).await?;
-            Ok(Outcome::Deleted(deleted.into_iter().next().flatten()))
-        }
+    let (row, is_merge) = match batch.resolve(index, stored) {
+        Resolution::Refuse(error) => return Ok(Outcome::Refused(error)),
+        Resolution::Write(row) => (row, false),
+        Resolution::Merge(row) => (row, true),
+    };
+    let outcome = match row {
+        None => Outcome::Deleted(transaction.delete_many(schema, &keys(batches, &[place])).await?.into_iter().next().flatten()),
         // What is not there could not be locked.
-        Resolution::Merge(Some(row)) if is_absent => {
+        Some(row) if is_merge && is_absent => {
             let stored = transaction.put_many_if(schema, &[row], &[Condition::Absent]).await?;
-            stored.into_iter().next().flatten().map(Outcome::Stored).ok_or(Stopped::Contended)
+            Outcome::Stored(stored.into_iter().next().flatten().ok_or(Stopped::Contended)?)
         }
-        Resolution::Write(Some(row)) | Resolution::Merge(Some(row)) => {
+        Some(row) => {
             let stored = transaction.put_many(schema, &[row]).await?.into_iter().next();
-            stored.map(Outcome::Stored).ok_or_else(|| Error::new(ErrorKind::Internal, "the truth answered a write without its row").into())
+            Outcome::Stored(stored.ok_or_else(|| Error::new(ErrorKind::Internal, "the truth answered a write without its row"))?)
         }
-    }
+    };
+    Ok(if is_merge { Outcome::Merged(Box::new(outcome)) } else { outcome })
 }

@@ -45,6 +45,8 @@ pub(super) struct Taken<T: Schema> {
     items: Vec<Item>,
     writes: Vec<Write<T>>,
     outcomes: Vec<Option<Outcome>>,
+    /// Which were merged with what another instance had written.
+    merged: Vec<usize>,
     /// What the caches are to hear.
     changes: Changes<T>,
     records: Vec<Option<Record<T>>>,
@@ -68,7 +70,7 @@ impl<T: Schema> Taken<T> {
             writes.push(write);
         }
         let (outcomes, records) = (items.iter().map(|_| None).collect(), items.iter().map(|_| None).collect());
-        Ok(Taken { pipeline: Arc::clone(pipeline), keys, items, writes, outcomes, changes, records })
+        Ok(Taken { pipeline: Arc::clone(pipeline), keys, items, writes, outcomes, merged: Vec::new(), changes, records })
     }
 
     fn pending(&self) -> Result<&PendingWrites<T>> {
@@ -98,6 +100,15 @@ impl<T: Schema> Taken<T> {
         }
         let now = Timestamp::from_system_time(self.pipeline.shared.settings.clock.now())?;
         self.pipeline.to_write(&merged, now).map(owned).map(Some)
+    }
+
+    /// Writes that became pending during a flush which merged the key have not seen what came of it: they stay based on what the earlier ones were based on, and are merged too.
+    fn keep_bases_of_merged(&self) {
+        let Some(pending) = self.pipeline.behind.as_ref().filter(|_| !self.merged.is_empty()) else { return };
+        let mut writes = pending.lock();
+        for &index in &self.merged {
+            writes.return_to_base(&self.keys[index], self.items[index].base);
+        }
     }
 
     fn refused(&self, index: usize, stored: Option<&StoredRow>) -> Error {
@@ -172,6 +183,10 @@ impl<T: Schema> Batch for Taken<T> {
     fn decide(&mut self, index: usize, outcome: Outcome) {
         self.outcomes[index] = Some(match outcome {
             Outcome::Refused(error) => Outcome::Refused(named_by_field(error, self.pipeline.schema.definition())),
+            Outcome::Merged(outcome) => {
+                self.merged.push(index);
+                *outcome
+            }
             outcome => outcome,
         });
     }
@@ -193,10 +208,11 @@ impl<T: Schema> Batch for Taken<T> {
                     }
                 }
                 (Some(Outcome::Deleted(version)), _) => self.changes.add_deleted(key, *version),
-                (Some(Outcome::Refused(_)) | None, _) => {}
+                (Some(Outcome::Merged(_) | Outcome::Refused(_)) | None, _) => {}
             }
         }
         self.changes.hear();
+        self.keep_bases_of_merged();
     }
 
     async fn publish(self: Box<Self>) {
@@ -241,6 +257,7 @@ fn told<T>(outcome: &Outcome, record: Option<&Record<T>>) -> Result<Flushed<T>> 
             Err(Error::new(ErrorKind::DecodeFailed, "the write was stored, but what the truth holds now cannot be read back"))
         }
         (Outcome::Deleted(version), _) => Ok(Flushed::Deleted(version.is_some())),
+        (Outcome::Merged(outcome), record) => told(outcome, record),
         (Outcome::Refused(error), _) => Err(error.duplicate()),
     }
 }

@@ -2,6 +2,8 @@
 
 use strata::{Acknowledge, Collection, Error, ErrorKind, OnConflict, Store};
 
+use store_testkit::Operation;
+
 use super::{Bench, acknowledged_by, level, on_truths, players, truth};
 use store_tests::models::{Player, player};
 
@@ -78,6 +80,42 @@ async fn a_function_may_merge(bench: &Bench) {
     assert!(store.dead_letters().list(None, 10).await.unwrap().is_empty());
 }
 
+/// It has not seen what came of the merge.
+async fn what_is_written_during_a_flush_that_merges_is_merged_too(bench: &Bench) {
+    let sum = OnConflict::<Player>::merge(|conflict| match (conflict.pending, conflict.stored) {
+        (Some(pending), Some(stored)) => Some(Player { level: pending.level + stored.level, ..pending }),
+        (pending, _) => pending,
+    });
+    let opened = bench.try_open("a", |builder| builder.schema_with::<Player>(|options| _ = options.on_conflict(sum))).await;
+    let (store, faults) = (opened.0.unwrap(), opened.1);
+    let other = bench.open_with("b", acknowledged_by(Acknowledge::Truth)).await.0;
+    write(&players(&store), 1).await;
+    store.flush().await.unwrap();
+    assert_eq!(level(&players(&other), "a").await, Some(1));
+    write(&players(&store), 2).await;
+    write(&players(&other), 10).await;
+    let held = faults.hold_before(Operation::Commit);
+    let flushing = tokio::spawn({
+        let store = store.clone();
+        async move { store.flush().await }
+    });
+    held.arrived().await;
+    write(&players(&store), 3).await;
+    held.release();
+    flushing.await.unwrap().unwrap();
+    store.flush().await.unwrap();
+    assert_eq!(
+        (truth(&other, "a").await, level(&players(&store), "a").await),
+        (Some(15), Some(15)),
+        "12 came of the first, and 3 of the second"
+    );
+    assert!(store.dead_letters().list(None, 10).await.unwrap().is_empty());
+    // What is written now knows of that.
+    write(&players(&store), 4).await;
+    store.flush().await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(4));
+}
+
 async fn a_merge_that_panics_or_changes_the_key_loses_nothing(bench: &Bench) {
     let merge = OnConflict::<Player>::merge(|conflict| match conflict.pending {
         Some(pending) if pending.id == "a" => panic!("as the test wants"),
@@ -150,6 +188,7 @@ on_truths![
     a_rejected_write_becomes_a_dead_letter,
     the_last_flush_may_win,
     a_function_may_merge,
+    what_is_written_during_a_flush_that_merges_is_merged_too,
     a_merge_that_panics_or_changes_the_key_loses_nothing,
     a_write_of_what_memory_does_not_know_is_unconditional,
     what_memory_knew_survives_a_kill,
