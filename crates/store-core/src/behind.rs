@@ -45,7 +45,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{DeadLetter, Journals, Tables};
+use crate::facet::{AppliedPlace, DeadLetter, Journals, Tables};
 use crate::freshness::PendingPlace;
 use crate::health::WriteBehindHealth;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
@@ -91,7 +91,7 @@ pub(crate) struct Behind {
 #[derive(Debug, Default)]
 struct Order {
     /// The last one that is pending, or was.
-    last: u64,
+    last: AppliedPlace,
     /// What of the journal no schema of this build can read.
     letters: Vec<DeadLetter>,
 }
@@ -141,16 +141,20 @@ impl Behind {
     pub(crate) fn submit(&self, entries: &[Vec<u8>], synced: bool, staged: Box<dyn Staged>) {
         match &self.journal {
             Some(journal) => journal.append(entries, synced, staged),
-            None => self.land(staged, None),
+            None => self.land(staged, None, None),
         }
     }
 
-    fn land(&self, staged: Box<dyn Staged>, places: Option<Range<u64>>) {
+    /// `checksum` is that of the last of the entries.
+    fn land(&self, staged: Box<dyn Staged>, places: Option<Range<u64>>, checksum: Option<u64>) {
         let mut order = self.order();
-        let next = order.last + 1;
+        let next = order.last.sequence + 1;
         let places = places.unwrap_or(next..next + staged.len() as u64);
         // A flush that takes what is pending takes it up to one place in all schemas.
-        order.last = order.last.max(places.end.saturating_sub(1));
+        let last = places.end.saturating_sub(1);
+        if last > order.last.sequence {
+            order.last = AppliedPlace { sequence: last, checksum };
+        }
         let is_urgent = staged.apply(places);
         drop(order);
         let (pending, enough) = (self.room.pending(), self.settings.flush_threshold);
@@ -164,7 +168,7 @@ impl Behind {
 
     /// Up to where writes are pending, if any are.
     pub(crate) fn place(&self) -> Option<PendingPlace> {
-        (self.dirty() > 0).then(|| PendingPlace { journal: self.name.clone(), sequence: self.order().last })
+        (self.dirty() > 0).then(|| PendingPlace { journal: self.name.clone(), sequence: self.order().last.sequence })
     }
 
     pub(crate) fn name(&self) -> &str {

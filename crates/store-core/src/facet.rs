@@ -16,7 +16,7 @@ mod wakes;
 
 pub use caller::Caller;
 pub use condition::{Condition, Touched};
-pub use journals::{DeadLetter, Journals};
+pub use journals::{AppliedPlace, DeadLetter, Journals};
 pub use log::{BULK_LOG_LIMIT, Log, LogBatch, LogCursor, LogEntry, LogKind};
 pub use mark::{Fetched, Mark, Relay, Removal};
 pub use migrations::{Migrations, MissingIndex};

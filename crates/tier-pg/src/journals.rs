@@ -1,7 +1,7 @@
 //! How far journals were applied, and what was refused of them.
 
 use async_trait::async_trait;
-use store_core::facet::{DeadLetter, Journals};
+use store_core::facet::{AppliedPlace, DeadLetter, Journals};
 use store_core::{Error, ErrorKind, Result, Role, Value};
 use tokio_postgres::Row as PgRow;
 
@@ -12,10 +12,11 @@ use crate::tier::PgTier;
 use crate::value::{Cell, Param};
 use crate::write::Params;
 
-const APPLIED: &str = "SELECT applied_seq FROM _strata_journals WHERE journal_id = $1::TEXT";
+const APPLIED: &str = "SELECT applied_seq, applied_checksum FROM _strata_journals WHERE journal_id = $1::TEXT";
 
-const ADVANCE: &str = "INSERT INTO _strata_journals AS j (journal_id, applied_seq) VALUES ($1::TEXT, $2::BIGINT) \
-    ON CONFLICT (journal_id) DO UPDATE SET applied_seq = EXCLUDED.applied_seq WHERE j.applied_seq < EXCLUDED.applied_seq";
+const ADVANCE: &str = "INSERT INTO _strata_journals AS j (journal_id, applied_seq, applied_checksum) VALUES ($1::TEXT, $2::BIGINT, $3::BIGINT) \
+    ON CONFLICT (journal_id) DO UPDATE SET applied_seq = EXCLUDED.applied_seq, applied_checksum = EXCLUDED.applied_checksum \
+    WHERE j.applied_seq <= least($4::BIGINT, EXCLUDED.applied_seq)";
 
 const LETTERS: &str = "SELECT journal_id, seq, schema, key, entry, error, failed_at FROM _strata_dead_letters \
     WHERE ($1::TEXT IS NULL OR schema = $1::TEXT) AND ($2::TEXT IS NULL OR (journal_id, seq) > ($2::TEXT, $3::BIGINT)) \
@@ -34,8 +35,9 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    pub(crate) fn advance(journal: &str, applied: u64) -> Result<Self> {
-        Ok(Write { text: ADVANCE, values: vec![text(journal), number(applied)?] })
+    pub(crate) fn advance(journal: &str, from: u64, to: AppliedPlace) -> Result<Self> {
+        let checksum = to.checksum.map_or(Value::Null, |checksum| Value::Integer(checksum.cast_signed()));
+        Ok(Write { text: ADVANCE, values: vec![text(journal), number(to.sequence)?, checksum, number(from)?] })
     }
 
     pub(crate) fn put_letter(letter: &DeadLetter) -> Result<Self> {
@@ -78,9 +80,9 @@ fn number(sequence: u64) -> Result<Value<'static>> {
 
 #[async_trait]
 impl Journals for PgTier {
-    async fn applied(&self, journal: &str) -> Result<Option<u64>> {
+    async fn applied(&self, journal: &str) -> Result<Option<AppliedPlace>> {
         let rows = self.primary().read(APPLIED, &[&Param::new(&text(journal), 1)], Attempt::Log).await?;
-        rows.first().map(|row| sequence(row, 0)).transpose().map_err(|failure| failure.into_error(Attempt::Log))
+        rows.first().map(place).transpose().map_err(|failure| failure.into_error(Attempt::Log))
     }
 
     async fn dead_letters(&self, schema: Option<&str>, after: Option<(&str, u64)>, limit: u64) -> Result<Vec<DeadLetter>> {
@@ -101,6 +103,11 @@ impl Journals for PgTier {
         let params: Params<'_> = params.iter().map(|param| param as _).collect();
         Ok(!self.primary().write(write.text, &params, Attempt::Log).await?.is_empty())
     }
+}
+
+fn place(row: &PgRow) -> Result<AppliedPlace, Failure> {
+    let checksum = row.try_get::<_, Option<i64>>(1)?.map(i64::cast_unsigned);
+    Ok(AppliedPlace { sequence: sequence(row, 0)?, checksum })
 }
 
 fn sequence(row: &PgRow, column: usize) -> Result<u64, Failure> {

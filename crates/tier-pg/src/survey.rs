@@ -41,7 +41,10 @@ pub(crate) const OWN: [(&str, &str); 5] = [
         CREATE INDEX _strata_log_at_idx ON _strata_log (at)",
     ),
     ("_strata_log_pruned", "CREATE TABLE _strata_log_pruned (is_floor BOOLEAN, xid XID8, PRIMARY KEY (is_floor, xid))"),
-    ("_strata_journals", "CREATE TABLE _strata_journals (journal_id TEXT PRIMARY KEY, applied_seq BIGINT NOT NULL)"),
+    (
+        "_strata_journals",
+        "CREATE TABLE _strata_journals (journal_id TEXT PRIMARY KEY, applied_seq BIGINT NOT NULL, applied_checksum BIGINT)",
+    ),
     (
         "_strata_dead_letters",
         "CREATE TABLE _strata_dead_letters (

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::facet::{Begin, Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction, TransactionState};
+use store_core::facet::{AppliedPlace, Begin, Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction, TransactionState};
 use store_core::sql::{self, Dialect};
 use store_core::{BoundSchema, Error, ErrorKind, Filter, Result, Role, Row, StoredRow, Version};
 use tokio::task::JoinHandle;
@@ -302,8 +302,8 @@ impl Transaction for PgTransaction {
         self.write_where(schema, &write).await
     }
 
-    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
-        self.note(journals::Write::advance(journal, applied)).await.map(drop)
+    async fn advance_journal(&mut self, journal: &str, from: u64, to: AppliedPlace) -> Result<bool> {
+        self.note(journals::Write::advance(journal, from, to)).await
     }
 
     async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()> {

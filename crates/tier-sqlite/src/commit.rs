@@ -33,7 +33,8 @@ pub(crate) const OWN_TABLES: &str = "
     ) STRICT;
     CREATE TABLE IF NOT EXISTS \"_strata_journals\" (
         journal_id TEXT NOT NULL PRIMARY KEY,
-        applied_seq INTEGER NOT NULL
+        applied_seq INTEGER NOT NULL,
+        applied_checksum INTEGER
     ) STRICT;
     CREATE TABLE IF NOT EXISTS \"_strata_dead_letters\" (
         journal_id TEXT NOT NULL,

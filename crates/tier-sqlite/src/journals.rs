@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
-use store_core::facet::{DeadLetter, Journals};
+use store_core::facet::{AppliedPlace, DeadLetter, Journals};
 use store_core::{Error, ErrorKind, Result, Role, Timestamp};
 
 use crate::commit::transaction;
@@ -11,7 +11,7 @@ use crate::tier::SqliteTier;
 
 #[async_trait]
 impl Journals for SqliteTier {
-    async fn applied(&self, journal: &str) -> Result<Option<u64>> {
+    async fn applied(&self, journal: &str) -> Result<Option<AppliedPlace>> {
         let journal = journal.to_owned();
         self.readers().run(move |worker| applied(&worker.connection, &journal)).await
     }
@@ -45,23 +45,27 @@ fn saturated(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn applied(connection: &Connection, journal: &str) -> Result<Option<u64>> {
-    let applied = connection
-        .prepare_cached("SELECT applied_seq FROM \"_strata_journals\" WHERE journal_id = ?1")
-        .and_then(|mut statement| statement.query_row([journal], |row| row.get::<_, i64>(0)).optional())
-        .map_err(from_sqlite)?;
-    Ok(applied.map(i64::unsigned_abs))
+fn applied(connection: &Connection, journal: &str) -> Result<Option<AppliedPlace>> {
+    let place = |row: &rusqlite::Row<'_>| {
+        let checksum = row.get::<_, Option<i64>>(1)?.map(i64::cast_unsigned);
+        Ok(AppliedPlace { sequence: row.get::<_, i64>(0)?.unsigned_abs(), checksum })
+    };
+    connection
+        .prepare_cached("SELECT applied_seq, applied_checksum FROM \"_strata_journals\" WHERE journal_id = ?1")
+        .and_then(|mut statement| statement.query_row([journal], place).optional())
+        .map_err(from_sqlite)
 }
 
-/// Notes how far a journal was applied, within a transaction that is open.
-pub(crate) fn advance(connection: &Connection, journal: &str, applied: i64) -> Result<()> {
+/// Notes how far a journal was applied, within a transaction that is open, unless it is noted to be applied further than `from`.
+pub(crate) fn advance(connection: &Connection, journal: &str, from: u64, (sequence, checksum): (i64, Option<u64>)) -> Result<bool> {
     connection
         .prepare_cached(
-            "INSERT INTO \"_strata_journals\" (journal_id, applied_seq) VALUES (?1, ?2) \
-             ON CONFLICT (journal_id) DO UPDATE SET applied_seq = max(applied_seq, excluded.applied_seq)",
+            "INSERT INTO \"_strata_journals\" (journal_id, applied_seq, applied_checksum) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (journal_id) DO UPDATE SET applied_seq = excluded.applied_seq, applied_checksum = excluded.applied_checksum \
+             WHERE applied_seq <= min(?4, excluded.applied_seq)",
         )
-        .and_then(|mut statement| statement.execute(params![journal, applied]))
-        .map(drop)
+        .and_then(|mut statement| statement.execute(params![journal, sequence, checksum.map(u64::cast_signed), saturated(from)]))
+        .map(|noted| noted > 0)
         .map_err(from_sqlite)
 }
 

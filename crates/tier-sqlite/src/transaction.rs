@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use store_core::facet::{Begin, Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction, TransactionState};
+use store_core::facet::{AppliedPlace, Begin, Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction, TransactionState};
 use store_core::sql::{self, Dialect};
 use store_core::{BoundSchema, Error, ErrorKind, Filter, Result, Row, StoredRow, Version};
 use tokio::sync::{mpsc, oneshot};
@@ -262,9 +262,10 @@ impl Transaction for SqliteTransaction {
         .await
     }
 
-    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
+    async fn advance_journal(&mut self, journal: &str, from: u64, to: AppliedPlace) -> Result<bool> {
         let journal = journal.to_owned();
-        self.at_place(applied, move |connection, applied| journals::advance(connection, &journal, applied)).await
+        let advance = move |connection: &Connection, sequence| journals::advance(connection, &journal, from, (sequence, to.checksum));
+        self.at_place(to.sequence, advance).await
     }
 
     async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()> {

@@ -43,7 +43,7 @@ impl Elsewhere {
         let began = tokio::time::Instant::now();
         while !self.has_seen(place) {
             let applied = match &self.journals {
-                Some(journals) => journals.applied(&place.journal).await?.unwrap_or_default(),
+                Some(journals) => journals.applied(&place.journal).await?.map_or(0, |applied| applied.sequence),
                 None => 0,
             };
             if applied >= place.sequence {

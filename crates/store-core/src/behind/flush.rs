@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use super::item::{Batch, Item, Outcome};
 use super::{Behind, Order};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Begin, DeadLetter, Isolation, Journals, RowLock, Tables, Transaction};
+use crate::facet::{AppliedPlace, Begin, DeadLetter, Isolation, Journals, RowLock, Tables, Transaction};
 use crate::pipeline::may_have_taken_effect;
 use crate::sync::{sleep, spawn};
 use crate::timestamp::Timestamp;
@@ -26,6 +26,8 @@ const CONTENTION_PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Flushes {
     /// The last place that is decided, with all before it.
     pub(super) covered: u64,
+    /// How far the truth has applied them, as far as is known here.
+    pub(super) applied: u64,
     /// What was sent and may have been committed.
     in_doubt: Option<Taken>,
     /// How often the flush of what is pending failed because of others, in a row.
@@ -35,7 +37,7 @@ pub(super) struct Flushes {
 /// What a flush has taken, of all schemas.
 struct Taken {
     /// The last place of it.
-    last: u64,
+    last: AppliedPlace,
     batches: Vec<Box<dyn Batch>>,
     letters: usize,
 }
@@ -47,7 +49,7 @@ impl Behind {
     ///
     /// What the truth says; what is pending stays so.
     pub(crate) async fn flush(self: &Arc<Self>) -> Result<()> {
-        let last = self.order().last;
+        let last = self.order().last.sequence;
         self.flush_to(last).await
     }
 
@@ -102,19 +104,18 @@ impl Behind {
     async fn flush_once(&self, flushes: &mut Flushes) -> Result<(), Stopped> {
         let (mut taken, letters) = self.take()?;
         if taken.batches.is_empty() && letters.is_empty() {
-            flushes.covered = taken.last;
+            flushes.covered = taken.last.sequence;
             return Ok(());
         }
         // What the truth says it has applied must be in the journal after a power cut too: places are not given twice.
         // If that fails, the truth is the safer place; the next store refuses a journal that lacks what was applied.
         if let Some(journal) = &self.journal
-            && let Err(error) = journal.sync(taken.last).await
+            && let Err(error) = journal.sync(taken.last.sequence).await
         {
             tracing::error!(%error, "the journal cannot be made durable; what is pending is flushed all the same");
         }
         let mut transaction = self.begin().await?;
-        let is_lenient = flushes.conflicts > self.settings.max_retries;
-        if let Err(stopped) = self.send(&mut *transaction, &mut taken, letters, is_lenient).await {
+        if let Err(stopped) = self.send(&mut *transaction, flushes, &mut taken, letters).await {
             // It is dropped where that fails, which rolls back too.
             let _ = transaction.rollback().await;
             return Err(stopped);
@@ -151,10 +152,11 @@ impl Behind {
     async fn send(
         &self,
         transaction: &mut dyn Transaction,
+        flushes: &Flushes,
         taken: &mut Taken,
         letters: Vec<DeadLetter>,
-        is_lenient: bool,
     ) -> Result<(), Stopped> {
+        let is_lenient = flushes.conflicts > self.settings.max_retries;
         write::write_all(transaction, &mut taken.batches, is_lenient).await?;
         for batch in &taken.batches {
             self.put_letters(transaction, &**batch).await?;
@@ -162,7 +164,9 @@ impl Behind {
         for letter in &letters {
             transaction.put_dead_letter(letter).await?;
         }
-        transaction.advance_journal(&self.name, taken.last).await?;
+        if !transaction.advance_journal(&self.name, flushes.applied, taken.last).await? {
+            return Err(applied_elsewhere(flushes.applied).into());
+        }
         Ok(())
     }
 
@@ -204,11 +208,12 @@ impl Behind {
         // All of them, before the first is waited for.
         batches.iter_mut().for_each(|batch| batch.hear());
         join_all(batches.into_iter().map(Batch::publish)).await;
-        flushes.covered = flushes.covered.max(last);
+        flushes.covered = flushes.covered.max(last.sequence);
+        flushes.applied = flushes.applied.max(last.sequence);
         self.order().letters.drain(..letters);
         self.room.free(letters);
         if let Some(journal) = &self.journal {
-            journal.release(&self.runtime, last).await;
+            journal.release(&self.runtime, last.sequence).await;
         }
     }
 
@@ -217,7 +222,8 @@ impl Behind {
         let Some(taken) = flushes.in_doubt.take() else { return Ok(()) };
         match self.applied().await {
             Ok(applied) => {
-                if applied >= taken.last {
+                // Elsewhere than where this flush would have left it, it is told by the next one.
+                if applied == taken.last {
                     self.finish(flushes, taken).await;
                 }
                 Ok(())
@@ -230,19 +236,28 @@ impl Behind {
     }
 
     /// How far the truth has applied the journal, once no transaction is under way any more that says so.
-    pub(super) async fn applied(&self) -> Result<u64> {
+    pub(super) async fn applied(&self) -> Result<AppliedPlace> {
         applied(&*self.tables, &*self.journals, &self.name, self.limit).await
     }
 }
 
 /// As [`Behind::applied`], before the journal is open.
-pub(super) async fn applied(tables: &dyn Tables, journals: &dyn Journals, name: &str, limit: Duration) -> Result<u64> {
+pub(super) async fn applied(tables: &dyn Tables, journals: &dyn Journals, name: &str, limit: Duration) -> Result<AppliedPlace> {
     let mut transaction = tables.begin(&Begin { isolation: Isolation::ReadCommitted, limit }).await?;
     // An earlier transaction of this journal's that the server has not ended yet holds the row.
-    transaction.advance_journal(name, 0).await?;
+    transaction.advance_journal(name, 0, AppliedPlace::default()).await?;
     let applied = journals.applied(name).await;
     let _ = transaction.rollback().await;
     applied.map(Option::unwrap_or_default)
+}
+
+/// The error of a journal of which the truth has applied more than this store had it apply.
+fn applied_elsewhere(applied: u64) -> Error {
+    let message = format!(
+        "another store has the truth apply a journal of the same number, of which this one has applied it up to {applied}: its directory was copied, and both are in use. Nothing of \
+         this one is flushed any more; what is pending can still be read: write it by a store with a journal of its own"
+    );
+    Error::new(ErrorKind::JournalUnavailable, message)
 }
 
 /// Whether the truth rolled back because of others.

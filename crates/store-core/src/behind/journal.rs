@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use store_log::{Commit, Log, LogConfig, LogError, LogErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Behind, Staged};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +18,8 @@ const LARGEST_SEGMENT: u64 = 64 << 20;
 /// How far ahead of its entries a segment is filled.
 const FILL: u64 = 1 << 20;
 
-type Appended = (Commit<Range<u64>>, Box<dyn Staged>);
+/// What is on its way to the disk, with the checksum of the last entry.
+type Appended = (Commit<Range<u64>>, Box<dyn Staged>, Option<u64>);
 
 /// A journal that is open. Its directory belongs to it alone.
 #[derive(Debug)]
@@ -96,6 +98,14 @@ impl Journal {
         blocking(runtime, move || read().collect::<Result<Left, LogError>>()).await?.map_err(|error| unusable(&error))
     }
 
+    /// The checksum of the entry at a place, if it is still there.
+    pub(crate) async fn checksum(&self, runtime: &Handle, place: u64) -> Result<Option<u64>> {
+        let Some(log) = self.log().filter(|log| (log.first_sequence()..log.next_sequence()).contains(&place)) else { return Ok(None) };
+        let read = move || log.entries(place).next().transpose();
+        let entry = blocking(runtime, read).await?.map_err(|error| unusable(&error))?;
+        Ok(entry.filter(|entry| entry.sequence == place).map(|entry| xxh3_64(&entry.payload)))
+    }
+
     /// Appends entries, all or none, in the order of the calls; `staged` is landed, in the same order, once they are written and, if `synced`, durable.
     pub(crate) fn append(&self, entries: &[Vec<u8>], synced: bool, staged: Box<dyn Staged>) {
         let open = self.lock();
@@ -103,10 +113,11 @@ impl Journal {
             drop(open);
             return staged.refuse(Error::new(ErrorKind::Closed, "`close` was called; build a new store"));
         };
+        let checksum = entries.last().map(|entry| xxh3_64(entry));
         let commit = if synced { log.append_batch(entries) } else { log.append_batch_unsynced(entries) };
-        let sent = appended.send((commit, staged));
+        let sent = appended.send((commit, staged, checksum));
         drop(open);
-        if let Err(mpsc::error::SendError((_, staged))) = sent {
+        if let Err(mpsc::error::SendError((_, staged, _))) = sent {
             staged.refuse(Error::runtime_ended());
         }
     }
@@ -142,10 +153,10 @@ pub(crate) struct Landing(mpsc::UnboundedReceiver<Appended>);
 
 impl Landing {
     pub(crate) async fn run(mut self, behind: Weak<Behind>) {
-        while let Some((commit, staged)) = self.0.recv().await {
+        while let Some((commit, staged, checksum)) = self.0.recv().await {
             let places = commit.await;
             match (behind.upgrade(), places) {
-                (Some(behind), Ok(places)) => behind.land(staged, Some(places)),
+                (Some(behind), Ok(places)) => behind.land(staged, Some(places), checksum),
                 (Some(behind), Err(error)) => {
                     if error.is_full() {
                         // What the truth takes makes room.

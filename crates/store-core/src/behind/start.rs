@@ -6,15 +6,16 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::flush::{Flushes, applied};
 use super::flusher;
 use super::journal::{Left, name_of_damaged};
 use super::{Behind, Entry, Forgotten, Journal, Landing, Order, Overlay, Room, Trouble, WriteBehind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{DeadLetter, Journals, Tables};
+use crate::facet::{AppliedPlace, DeadLetter, Journals, Tables};
 use crate::settings::Settings;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, PoisonError};
 
 /// A write-behind that is about to begin.
 pub(crate) struct Opened {
@@ -33,7 +34,6 @@ pub(crate) async fn open(settings: &Settings, tables: Arc<dyn Tables>, journals:
         None => (None, None),
     };
     let name = journal.as_ref().map_or_else(unheard_of, |journal| journal.name().to_owned());
-    let last = journal.as_ref().map_or(0, Journal::last);
     let mut behind = Behind {
         settings: settings.write_behind.clone(),
         tables,
@@ -43,7 +43,7 @@ pub(crate) async fn open(settings: &Settings, tables: Arc<dyn Tables>, journals:
         runtime: runtime.clone(),
         clock: Arc::clone(&settings.clock),
         limit: settings.transaction_timeout,
-        order: Mutex::new(Order { last, letters: Vec::new() }),
+        order: Mutex::new(Order::default()),
         room: Room::new(settings.write_behind.max_pending),
         signals: Arc::default(),
         flushing: tokio::sync::Mutex::new(Flushes::default()),
@@ -54,9 +54,14 @@ pub(crate) async fn open(settings: &Settings, tables: Arc<dyn Tables>, journals:
     let mut left = Vec::new();
     if let Some(journal) = &behind.journal {
         let applied = behind.applied().await?;
-        check(applied, journal)?;
-        left = journal.left(runtime, applied).await?;
-        behind.flushing.get_mut().covered = if left.is_empty() { last } else { applied };
+        check(applied, journal, runtime).await?;
+        left = journal.left(runtime, applied.sequence).await?;
+        let last =
+            AppliedPlace { sequence: journal.last(), checksum: left.last().map_or(applied.checksum, |(_, entry)| Some(xxh3_64(entry))) };
+        behind.order.get_mut().unwrap_or_else(PoisonError::into_inner).last = last;
+        let flushes = behind.flushing.get_mut();
+        flushes.covered = if left.is_empty() { last.sequence } else { applied.sequence };
+        flushes.applied = applied.sequence;
     }
     Ok(Opened { behind: Arc::new(behind), landing, left })
 }
@@ -76,7 +81,7 @@ async fn open_journal(
     };
     let Some(name) = name_of_damaged(&damaged) else { return Err(damaged) };
     tracing::error!(error = %damaged, "the journal is damaged; it is asked how far the truth has applied it");
-    let applied = applied(tables, journals, &name, settings.transaction_timeout).await?;
+    let applied = applied(tables, journals, &name, settings.transaction_timeout).await?.sequence;
     let opened = Journal::open(runtime, directory, journal_bytes, Some(applied.max(skip_damage_up_to))).await?;
     if opened.0.name() != name {
         return Err(Error::new(ErrorKind::JournalUnavailable, "the journal was replaced while it was being opened; build the store again"));
@@ -99,11 +104,20 @@ fn unheard_of() -> String {
     format!("memory-{:016x}{:016x}", random.hash_one(0), random.hash_one(1))
 }
 
-fn check(applied: u64, journal: &Journal) -> Result<()> {
+async fn check(place: AppliedPlace, journal: &Journal, runtime: &Handle) -> Result<()> {
+    let applied = place.sequence;
     if applied > journal.last() {
         let message = format!(
             "the journal ends at {}, but the truth has applied it up to {applied}: it was replaced by an older copy, or its end is damaged. Begin a new journal in another directory",
             journal.last()
+        );
+        return Err(Error::new(ErrorKind::InvalidConfig, message));
+    }
+    let checksum = journal.checksum(runtime, applied).await?;
+    if place.checksum.is_some() && checksum.is_some() && place.checksum != checksum {
+        let message = format!(
+            "the truth has applied other writes up to {applied} of a journal of this number: the directory was copied, and the copy and its original were both in use. Which of the \
+             writes here the truth lacks, nobody can tell: begin a new journal in another directory"
         );
         return Err(Error::new(ErrorKind::InvalidConfig, message));
     }

@@ -60,6 +60,22 @@ impl Debug for DeadLetter {
     }
 }
 
+/// How far a journal was applied.
+///
+/// ```
+/// use store_core::facet::AppliedPlace;
+///
+/// let nothing = AppliedPlace::default();
+/// assert_eq!((nothing.sequence, nothing.checksum), (0, None));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AppliedPlace {
+    /// The last place that was applied, together with all before it; up to `i64::MAX`, and 0 for none.
+    pub sequence: u64,
+    /// The XXH3 (64 bits) of the entry at that place, by which a journal is told from a copy that went its own way; `None` where it is not known.
+    pub checksum: Option<u64>,
+}
+
 /// How far journals were applied, and their dead letters. Both are written in [transactions](super::Transaction), together with the data that they are about.
 ///
 /// The tables of both, `_strata_journals` and `_strata_dead_letters`, are made by [`Migrations::migrate`](super::Migrations::migrate). Errors are of kind
@@ -87,8 +103,8 @@ impl Debug for DeadLetter {
 /// ```
 #[async_trait]
 pub trait Journals: Debug + Send + Sync {
-    /// The last place of a journal that was applied, together with all before it; `None` if nothing was.
-    async fn applied(&self, journal: &str) -> Result<Option<u64>>;
+    /// How far a journal was applied; `None` if it never was.
+    async fn applied(&self, journal: &str) -> Result<Option<AppliedPlace>>;
 
     /// Dead letters of one schema, or of all, at most `limit`, in the order of journal (by its bytes) and place; those behind a journal and place, if given.
     async fn dead_letters(&self, schema: Option<&str>, after: Option<(&str, u64)>, limit: u64) -> Result<Vec<DeadLetter>>;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Condition, Count, DeadLetter, Select, Touched};
+use super::{AppliedPlace, Condition, Count, DeadLetter, Select, Touched};
 use crate::error::Result;
 use crate::query::Filter;
 use crate::record::StoredRow;
@@ -130,10 +130,12 @@ pub trait Transaction: Debug + Send {
     /// As [`Tables::update_where`](super::Tables::update_where).
     async fn update_where(&mut self, schema: &BoundSchema, changes: &Row<'_>, filter: &Filter) -> Result<Vec<Touched>>;
 
-    /// Notes that a journal was applied up to a place, that place included. A place before the one that is noted changes nothing.
-    /// [`Journals::applied`](super::Journals::applied) answers it from the commit on. One beyond `i64::MAX` is refused as
-    /// [`InvalidValue`](crate::ErrorKind::InvalidValue), here as in every call that names one.
-    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()>;
+    /// Notes that a journal is applied up to `to`, that place included, unless it is noted already to be applied further than `from`, as far as the caller knows of, or than `to`: then
+    /// nothing changes. Whether it was noted. Either way the journal's note is locked until the transaction ends.
+    ///
+    /// [`Journals::applied`](super::Journals::applied) answers it from the commit on. A place beyond `i64::MAX` is refused as [`InvalidValue`](crate::ErrorKind::InvalidValue), here
+    /// as in every call that names one.
+    async fn advance_journal(&mut self, journal: &str, from: u64, to: AppliedPlace) -> Result<bool>;
 
     /// Keeps a dead letter, in place of one with the same journal and sequence number. Where the database's text cannot hold the character NUL, U+FFFD stands for
     /// it in the texts.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::Guard;
 use crate::error::Result;
-use crate::facet::{DeadLetter, Journals};
+use crate::facet::{AppliedPlace, DeadLetter, Journals};
 
 #[derive(Debug)]
 pub(super) struct GuardedJournals {
@@ -16,7 +16,7 @@ pub(super) struct GuardedJournals {
 
 #[async_trait]
 impl Journals for GuardedJournals {
-    async fn applied(&self, journal: &str) -> Result<Option<u64>> {
+    async fn applied(&self, journal: &str) -> Result<Option<AppliedPlace>> {
         self.guard.repeatable(|_| self.inner.applied(journal)).await
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::Guard;
 use crate::error::Result;
-use crate::facet::{Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction};
+use crate::facet::{AppliedPlace, Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction};
 use crate::query::Filter;
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
@@ -43,8 +43,8 @@ impl Transaction for GuardedTransaction {
         self.guard.within(self.inner.update_where(schema, changes, filter)).await
     }
 
-    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
-        self.guard.within(self.inner.advance_journal(journal, applied)).await
+    async fn advance_journal(&mut self, journal: &str, from: u64, to: AppliedPlace) -> Result<bool> {
+        self.guard.within(self.inner.advance_journal(journal, from, to)).await
     }
 
     async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::kept::unreadable;
-use super::write::{may_have_taken_effect, owned};
+use super::write::{self, Unreadable, may_have_taken_effect, owned};
 use super::{Backing, Pipeline, View};
 use crate::breaker::random_part;
 use crate::error::{Error, ErrorKind, Result};
@@ -107,7 +107,8 @@ impl<T: Schema> Pipeline<T> {
 
     /// A row as a change of its model leaves it, under the same key.
     pub(super) fn changed(&self, key: &T::Key, row: Row<'static>, change: impl FnOnce(&mut T) -> Result<()>) -> Result<Row<'static>> {
-        let mut model = self.model(row, View::Truth)?;
+        let read = self.model(row, View::Truth);
+        let mut model = read.map_err(|error| write::unreadable(error, Unreadable::Unchanged).with_key(Self::text(key)))?;
         change(&mut model)?;
         keeps_key("the function given to `update`", key, &model)?;
         let model = self.before_set_if(model, Condition::Present)?;

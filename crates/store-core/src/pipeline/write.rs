@@ -444,6 +444,8 @@ async fn behind_doors<T: Schema, R>(doors: Option<Doors<T>>, work: impl Future<O
 pub(super) enum Unreadable {
     /// Nothing was written: memory is the truth, or the write was to become pending.
     Refused,
+    /// Nothing was written: what was there was to be changed.
+    Unchanged,
     Stored,
     InTransaction,
 }
@@ -452,6 +454,7 @@ pub(super) enum Unreadable {
 pub(super) fn unreadable(error: Error, became: Unreadable) -> Error {
     let what = match became {
         Unreadable::Refused => "nothing was written, since what would be stored cannot be read back",
+        Unreadable::Unchanged => "nothing was written, since what is there cannot be read",
         Unreadable::Stored => "the write was stored, but what the truth holds now cannot be read back",
         Unreadable::InTransaction => {
             "the write is part of the transaction, which stores it with the commit unless this error is returned or a savepoint taken back, \

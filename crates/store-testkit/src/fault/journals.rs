@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use store_core::Result;
-use store_core::facet::{DeadLetter, Journals};
+use store_core::facet::{AppliedPlace, DeadLetter, Journals};
 
 use super::{Faults, Operation};
 
@@ -16,7 +16,7 @@ pub(super) struct FaultyJournals {
 
 #[async_trait]
 impl Journals for FaultyJournals {
-    async fn applied(&self, journal: &str) -> Result<Option<u64>> {
+    async fn applied(&self, journal: &str) -> Result<Option<AppliedPlace>> {
         self.faults.run(Operation::JournalApplied, self.inner.applied(journal)).await
     }
 

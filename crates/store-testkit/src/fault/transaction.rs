@@ -1,7 +1,7 @@
 //! A transaction of the tables facet.
 
 use async_trait::async_trait;
-use store_core::facet::{Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction};
+use store_core::facet::{AppliedPlace, Condition, Count, DeadLetter, RowLock, Select, Touched, Transaction};
 use store_core::{BoundSchema, Filter, Result, Row, StoredRow, Version};
 
 use super::{Faults, Operation};
@@ -38,8 +38,8 @@ impl Transaction for FaultyTransaction {
         self.faults.run(Operation::UpdateWhere, self.inner.update_where(schema, changes, filter)).await
     }
 
-    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
-        self.faults.run(Operation::AdvanceJournal, self.inner.advance_journal(journal, applied)).await
+    async fn advance_journal(&mut self, journal: &str, from: u64, to: AppliedPlace) -> Result<bool> {
+        self.faults.run(Operation::AdvanceJournal, self.inner.advance_journal(journal, from, to)).await
     }
 
     async fn put_dead_letter(&mut self, letter: &DeadLetter) -> Result<()> {

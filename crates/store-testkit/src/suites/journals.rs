@@ -38,6 +38,7 @@ macro_rules! journals_suite {
             $crate::suite_cases! { super::journals_suite_database, journals::progress:
                 a_journal_advances_with_the_transaction,
                 a_journal_never_goes_back,
+                one_of_two_advances,
                 a_place_beyond_the_last_is_refused,
                 without_its_tables_every_call_says_so,
             }

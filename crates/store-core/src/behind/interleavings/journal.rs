@@ -9,6 +9,7 @@ use shuttle::future::yield_now;
 use shuttle::rand::{Rng, thread_rng};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Behind, Staged};
 use crate::error::{Error, ErrorKind, Result};
@@ -55,7 +56,7 @@ pub(crate) fn name_of_damaged(_: &Error) -> Option<String> {
     None
 }
 
-type Appended = (Result<Range<u64>>, bool, Box<dyn Staged>);
+type Appended = (Result<Range<u64>>, bool, Box<dyn Staged>, Option<u64>);
 pub(crate) type Left = Vec<(u64, Vec<u8>)>;
 
 #[derive(Debug)]
@@ -92,7 +93,15 @@ impl Journal {
         }))
     }
 
+    pub(crate) async fn checksum(&self, _: &Handle, place: u64) -> Result<Option<u64>> {
+        Ok(with(&self.directory, |disk| {
+            let at = place.checked_sub(disk.released + 1)?;
+            disk.entries.get(usize::try_from(at).ok()?).map(|entry| xxh3_64(entry))
+        }))
+    }
+
     pub(crate) fn append(&self, entries: &[Vec<u8>], synced: bool, staged: Box<dyn Staged>) {
+        let checksum = entries.last().map(|entry| xxh3_64(entry));
         let _turn = self.turn.lock().expect("no step panics");
         // Now and then it is full.
         let places = if thread_rng().gen_range(0..10) == 0 {
@@ -104,7 +113,7 @@ impl Journal {
                 first..disk.last() + 1
             }))
         };
-        if self.appended.send((places, synced, staged)).is_err() {
+        if self.appended.send((places, synced, staged, checksum)).is_err() {
             panic!("what lands is taken as long as the journal is");
         }
     }
@@ -137,14 +146,14 @@ pub(crate) struct Landing(PathBuf, mpsc::UnboundedReceiver<Appended>);
 
 impl Landing {
     pub(crate) async fn run(mut self, behind: Weak<Behind>) {
-        while let Some((places, synced, staged)) = self.1.recv().await {
+        while let Some((places, synced, staged, checksum)) = self.1.recv().await {
             if synced && places.is_ok() {
                 yield_now().await;
                 with(&self.0, |disk| disk.durable = disk.last());
                 yield_now().await;
             }
             match (behind.upgrade(), places) {
-                (Some(behind), Ok(places)) => behind.land(staged, Some(places)),
+                (Some(behind), Ok(places)) => behind.land(staged, Some(places), checksum),
                 (_, Err(error)) => staged.refuse(error),
                 (None, _) => staged.refuse(Error::runtime_ended()),
             }

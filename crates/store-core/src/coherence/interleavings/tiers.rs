@@ -14,8 +14,8 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{
-    Begin, Condition, Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, PutOver, Records, Relay, Select,
-    Shelf, Slot, SlotState, Tables, TagEras, Touched, Transaction,
+    AppliedPlace, Begin, Condition, Count, Fetched, Fill, FillLease, Log, LogBatch, LogCursor, LogEntry, LogKind, Mark, PutOver, Records,
+    Relay, Select, Shelf, Slot, SlotState, Tables, TagEras, Touched, Transaction,
 };
 use crate::health::ReplicaHealth;
 use crate::query::Filter;
@@ -83,7 +83,7 @@ struct Content {
     /// By key, each commit and the number that it left there, if any. The key's beginning, when it had none, is not among them.
     history: HashMap<i64, Vec<(Version, Option<i64>)>>,
     /// How far journals were applied.
-    journals: HashMap<String, u64>,
+    journals: HashMap<String, AppliedPlace>,
     letters: u64,
 }
 

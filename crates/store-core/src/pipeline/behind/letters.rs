@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::facet::{Begin, Condition, DeadLetter, Isolation, RowLock, Transaction};
 use crate::key::Key;
 use crate::pipeline::transaction::{Change, Changes};
+use crate::pipeline::write::{Unreadable, unreadable};
 use crate::pipeline::{Pipeline, View, may_have_taken_effect};
 use crate::record::Record;
 use crate::schema::{DefaultValue, Residence, Schema, SchemaDefinition};
@@ -57,7 +58,8 @@ impl<T: Schema> Pipeline<T> {
     /// Writes what a dead letter holds, and removes the letter.
     pub(super) async fn write_letter(self: &Arc<Self>, letter: DeadLetter, over: Over) -> Result<()> {
         let tables = Arc::clone(self.tables()?);
-        let (key, write, base) = self.read_entry(Entry::decode(&letter.entry)?)?;
+        let entry = self.read_entry(Entry::decode(&letter.entry)?);
+        let (key, write, base) = entry.map_err(|error| unreadable(error, Unreadable::Refused))?;
         self.check(key.borrow())?;
         let base = (over == Over::Same).then_some(base);
         let pipeline = Arc::clone(self);

@@ -127,8 +127,28 @@ async fn a_dead_letter_that_is_written_passes_the_hooks_behind_a_write_alone(ben
     assert_eq!(level(&players(&store), "b").await, Some(1));
 }
 
+async fn a_dead_letter_whose_model_cannot_be_made_stays(bench: &Bench) {
+    let plain = bench.open("without hooks").await;
+    let named = |id: &str, level| Player { username: "same".into(), ..player(id, level) };
+    players(&plain).set_many([named("holder", 1), named("a", 666)]).await.unwrap();
+    plain.flush().await.unwrap();
+    players(&plain).delete("holder").await.unwrap();
+    plain.flush().await.unwrap();
+    let letters = plain.dead_letters().list(None, 10).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.key.as_str()).collect::<Vec<_>>(), ["a"]);
+    let (store, _) = open(bench, Acknowledge::Journal).await;
+    for error in
+        [store.dead_letters().retry(&letters[0]).await.unwrap_err(), store.dead_letters().overwrite(&letters[0]).await.unwrap_err()]
+    {
+        assert_eq!((error.kind(), error.key()), (ErrorKind::HookPanic, Some("a")), "{error}");
+        assert!(error.to_string().contains("nothing was written") && error.to_string().contains("`after_load`"), "{error}");
+    }
+    assert_eq!((truth(&plain, "a").await, plain.dead_letters().list(None, 10).await.unwrap()), (None, letters));
+}
+
 on_truths![
     a_write_whose_model_cannot_be_made_is_not_taken,
     hooks_behind_a_write_run_with_its_flush,
     a_dead_letter_that_is_written_passes_the_hooks_behind_a_write_alone,
+    a_dead_letter_whose_model_cannot_be_made_stays,
 ];

@@ -77,6 +77,36 @@ async fn an_older_copy_of_a_journal_is_refused(bench: &Bench) {
     assert!(error.kind() == ErrorKind::InvalidConfig && error.to_string().contains("older copy"), "{error}");
 }
 
+async fn a_copy_in_use_beside_its_original_is_told(bench: &Bench) {
+    let store = bench.open("a").await;
+    players(&store).set(player("before", 1)).await.unwrap();
+    store.flush().await.unwrap();
+    bench.copy("a", "copy");
+    let copy = bench.open("copy").await;
+    players(&store).set(player("of the original", 1)).await.unwrap();
+    players(&copy).set(player("of the copy", 1)).await.unwrap();
+    store.flush().await.unwrap();
+    let error = copy.flush().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::JournalUnavailable && error.to_string().contains("its directory was copied"), "{error}");
+    assert_eq!((level(&players(&copy), "of the copy").await, copy.stats().dirty_entries), (Some(1), 1), "it is kept");
+
+    // Nor does a restart take for applied what has the place of another's write, or places further on.
+    bench.copy("copy", "after-a-kill");
+    players(&copy).set(player("of the copy, later", 1)).await.unwrap();
+    bench.copy("copy", "after-a-later-kill");
+    for journal in ["after-a-kill", "after-a-later-kill"] {
+        let error = bench.try_open(journal, schemas).await.0.unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidConfig && error.to_string().contains("the directory was copied"), "{error}");
+    }
+    bench.copy("a", "original");
+    let next = bench.open("original").await;
+    players(&next).set(player("later", 1)).await.unwrap();
+    next.close().await.unwrap();
+    let other = bench.open("b").await;
+    let found = [truth(&other, "of the original").await, truth(&other, "later").await, truth(&other, "of the copy").await];
+    assert_eq!(found, [Some(1), Some(1), None]);
+}
+
 async fn writes_of_a_model_that_is_gone_become_dead_letters(bench: &Bench) {
     let store = bench.open("a").await;
     players(&store).set(player("a", 1)).await.unwrap();
@@ -129,6 +159,9 @@ async fn another_build_reads_the_journal_by_the_names_of_columns(bench: &Bench) 
     assert!(letters.len() == 1 && letters[0].error.contains("does not have any more"), "{letters:?}");
     assert_eq!(narrow.dead_letters().retry(&letters[0]).await.unwrap_err().kind(), ErrorKind::SchemaMismatch);
     // The build that met it could not look into the truth, where there is a record by now.
+    let (wide, _) = bench.try_open("another", |builder| builder.schema::<Wide>()).await;
+    let wide = wide.unwrap();
+    wide.collection::<Wide>().unwrap().set(Wide { id: 1, size: 1, note: None, weight: 2 }).await.unwrap();
     let error = wide.dead_letters().retry(&letters[0]).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Conflict && error.to_string().contains("is not known"), "{error}");
     wide.dead_letters().overwrite(&letters[0]).await.unwrap();
@@ -189,6 +222,7 @@ on_truths![
     a_store_that_is_dropped_leaves_its_journal_to_the_next,
     a_journal_belongs_to_one_store,
     an_older_copy_of_a_journal_is_refused,
+    a_copy_in_use_beside_its_original_is_told,
     writes_of_a_model_that_is_gone_become_dead_letters,
     another_build_reads_the_journal_by_the_names_of_columns,
     tags_of_a_pending_write_outlive_a_kill,

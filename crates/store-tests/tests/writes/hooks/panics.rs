@@ -73,6 +73,9 @@ async fn a_hook_that_panics_over_a_loaded_model_fails_who_needs_it(bench: &Bench
         let told = if memory_is_truth { "nothing was written" } else { "the write was stored" };
         assert!(error.to_string().contains(told), "{error}");
     }
+    let error = heroes.update("b", |hero| hero.level = 3).await.unwrap_err();
+    panicked(&error, "after_load", "b");
+    assert!(error.to_string().contains("nothing was written"), "{error}");
     if !memory_is_truth {
         let errors = [
             heroes.get("b").await.unwrap_err(),

@@ -10,7 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{Content, PlainTables, integer, lock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facet::{Condition, Count, DeadLetter, Journals, RowLock, Select, Touched, Transaction};
+use crate::facet::{AppliedPlace, Condition, Count, DeadLetter, Journals, RowLock, Select, Touched, Transaction};
 use crate::query::Filter;
 use crate::record::StoredRow;
 use crate::schema::BoundSchema;
@@ -27,7 +27,7 @@ struct PlainTransaction {
     begun_at: u64,
     changes: Vec<(i64, Option<i64>)>,
     savepoints: Vec<usize>,
-    applied: Option<(String, u64)>,
+    applied: Option<(String, AppliedPlace)>,
     letters: u64,
 }
 
@@ -94,8 +94,7 @@ impl PlainTransaction {
         }
         content.letters += self.letters;
         if let Some((journal, applied)) = &self.applied {
-            let before = content.journals.entry(journal.clone()).or_default();
-            *before = (*before).max(*applied);
+            content.journals.insert(journal.clone(), *applied);
         }
     }
 }
@@ -147,9 +146,13 @@ impl Transaction for PlainTransaction {
         unreachable!("nobody updates by condition")
     }
 
-    async fn advance_journal(&mut self, journal: &str, applied: u64) -> Result<()> {
-        self.applied = Some((journal.to_owned(), applied));
-        Ok(())
+    async fn advance_journal(&mut self, journal: &str, from: u64, to: AppliedPlace) -> Result<bool> {
+        let noted = lock(&self.content).journals.get(journal).map_or(0, |applied| applied.sequence);
+        let advances = noted <= from.min(to.sequence);
+        if advances {
+            self.applied = Some((journal.to_owned(), to));
+        }
+        Ok(advances)
     }
 
     async fn put_dead_letter(&mut self, _: &DeadLetter) -> Result<()> {
@@ -204,7 +207,7 @@ impl Transaction for PlainTransaction {
 
 #[async_trait]
 impl Journals for PlainTables {
-    async fn applied(&self, journal: &str) -> Result<Option<u64>> {
+    async fn applied(&self, journal: &str) -> Result<Option<AppliedPlace>> {
         yield_now().await;
         Ok(lock(&self.content).journals.get(journal).copied())
     }
