@@ -200,6 +200,14 @@ pub(super) fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<B
         }
     }
     for (position, schema) in bound.iter().enumerate() {
+        let mut names = HashSet::new();
+        if let Some(twice) = names_of(schema).into_iter().find(|name| !names.insert(name.clone())) {
+            let message = format!(
+                "schema `{}`: two of its table, its primary key, its indexes and its partitions have the name `{twice}`; give the index another",
+                schema.name()
+            );
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
         for other in &bound[..position] {
             let clash = if schema.name() == other.name() {
                 Some("another model has this name; rename one with `#[schema(name = \"…\")]`".to_owned())
@@ -230,17 +238,24 @@ pub(super) fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<B
 
 /// A database has one namespace for all indexes and tables, or one for each of its schemas, and leaves out an index whose name is taken.
 fn shared_index(schema: &BoundSchema, other: &BoundSchema) -> Option<String> {
-    let names = |schema: &BoundSchema| -> Vec<String> {
-        let namespace = Dialect::Postgres.split_table(schema.table()).0.map_or_else(String::new, |namespace| format!("{namespace}."));
-        let indexes = index_plans(Dialect::Postgres, schema).into_iter().map(|index| format!("{namespace}{}", index.name));
-        // Which periods there are depends on the time.
-        let any_time = Timestamp::from_microseconds(0).into_iter();
-        let partitions =
-            any_time.flat_map(|moment| partition_plans(schema, moment)).filter(|plan| plan.span.is_none()).map(|plan| plan.table);
-        indexes.chain(partitions).chain([schema.table().to_owned()]).filter(|_| !schema.is_cache_only()).collect()
-    };
-    let taken = names(other);
-    names(schema).into_iter().find(|name| taken.iter().any(|taken| taken.eq_ignore_ascii_case(name)))
+    let taken = names_of(other);
+    names_of(schema).into_iter().find(|name| taken.iter().any(|taken| taken.eq_ignore_ascii_case(name)))
+}
+
+/// What a schema has in that namespace.
+fn names_of(schema: &BoundSchema) -> Vec<String> {
+    if schema.is_cache_only() {
+        return Vec::new();
+    }
+    let (namespace, table) = Dialect::Postgres.split_table(schema.table());
+    let within = |name: &str| namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}.{name}"));
+    let indexes = index_plans(Dialect::Postgres, schema).into_iter().map(|index| within(&index.name));
+    // Which periods there are depends on the time.
+    let any_time = Timestamp::from_microseconds(0).into_iter();
+    let partitions = any_time.flat_map(|moment| partition_plans(schema, moment)).filter(|plan| plan.span.is_none()).map(|plan| plan.table);
+    // PostgreSQL's own name for the index of the primary key.
+    let primary_key = within(&format!("{table}_pkey"));
+    [schema.table().to_owned(), primary_key].into_iter().chain(indexes).chain(partitions).collect()
 }
 
 fn one_begins_with_the_other(first: &str, second: &str) -> bool {

@@ -47,6 +47,12 @@ fn problem(schema: &BoundSchema, reference: &ReferenceDefinition, bound: &[Arc<B
              take for a deletion; take the reference or the division away"
         ));
     }
+    if let Some(column) =
+        target.columns().iter().find(|column| column.encryption.is_some() && reference.target_columns.contains(&column.name))
+    {
+        let column = column.name;
+        return Some(format!("names `{column}` of `{name}`, which is encrypted, so that the database cannot compare it; name the key"));
+    }
     if !is_unique(target, &reference.target_columns) {
         let columns = reference.target_columns.join(", ");
         return Some(format!(

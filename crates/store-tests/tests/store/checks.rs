@@ -254,6 +254,31 @@ async fn models_must_keep_out_of_each_other_s_way() {
     base().schema::<Membership>().build().await.expect("different models do not clash");
 }
 
+/// An index whose name is taken is left out by the database in silence.
+#[tokio::test]
+async fn a_model_must_keep_out_of_its_own_way() {
+    #[derive(Debug, Schema)]
+    #[schema(index(columns(size), name = "boat"))]
+    struct Boat {
+        #[schema(primary_key)]
+        id: String,
+        size: i64,
+    }
+    #[derive(Debug, Schema)]
+    #[schema(index(columns(size), name = "ship_pkey"))]
+    struct Ship {
+        #[schema(primary_key)]
+        id: String,
+        size: i64,
+    }
+    let (_directory, sqlite) = stacks::sqlite().await;
+    let sqlite = Arc::new(sqlite);
+    refused(mem().tier(Arc::clone(&sqlite)).schema::<Boat>(), &["schema `boat`", "name `boat`", "give the index another"]).await;
+    refused(mem().tier(Arc::clone(&sqlite)).schema::<Ship>(), &["schema `ship`", "name `ship_pkey`"]).await;
+    let elsewhere = mem().tier(sqlite).schema_with::<Ship>(|options| options.policies.truth.table = Some("ships".to_owned()));
+    elsewhere.build().await.expect("that name is free");
+}
+
 #[test]
 fn a_store_needs_a_runtime() {
     let build = mem().schema_with::<Player>(cache_only).build();

@@ -350,3 +350,29 @@ async fn a_reference_that_leads_nowhere_is_refused() {
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("names the schema `team`, which the store does not have"), "{error}");
 }
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+struct Vault {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(encrypted, unique)]
+    secret: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Schema)]
+struct Burglar {
+    #[schema(primary_key)]
+    id: i64,
+    #[schema(references(Vault::secret))]
+    knows: Vec<u8>,
+}
+
+#[tokio::test]
+async fn a_reference_to_an_encrypted_column_is_refused() {
+    let truth = Truth::Sqlite(tempfile::tempdir().unwrap());
+    let key = strata::EncryptionKey::generate().unwrap();
+    let builder = truth.builder().await.encryption(strata::KeyRing::new(1, key));
+    let error = builder.schema::<Vault>().schema::<Burglar>().build().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert!(error.to_string().contains("names `secret` of `vault`, which is encrypted"), "{error}");
+}
