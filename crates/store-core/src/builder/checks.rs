@@ -200,8 +200,7 @@ pub(super) fn duplicates<N>(schemas: &[Box<dyn Registration<N>>], bound: &[Arc<B
         }
     }
     for (position, schema) in bound.iter().enumerate() {
-        let mut names = HashSet::new();
-        if let Some(twice) = names_of(schema).into_iter().find(|name| !names.insert(name.clone())) {
+        if let Some(twice) = named_twice(schema) {
             let message = format!(
                 "schema `{}`: two of its table, its primary key, its indexes and its partitions have the name `{twice}`; give the index another",
                 schema.name()
@@ -250,12 +249,22 @@ fn names_of(schema: &BoundSchema) -> Vec<String> {
     let (namespace, table) = Dialect::Postgres.split_table(schema.table());
     let within = |name: &str| namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}.{name}"));
     let indexes = index_plans(Dialect::Postgres, schema).into_iter().map(|index| within(&index.name));
-    // Which periods there are depends on the time.
-    let any_time = Timestamp::from_microseconds(0).into_iter();
-    let partitions = any_time.flat_map(|moment| partition_plans(schema, moment)).filter(|plan| plan.span.is_none()).map(|plan| plan.table);
     // PostgreSQL's own name for the index of the primary key.
     let primary_key = within(&format!("{table}_pkey"));
-    [schema.table().to_owned(), primary_key].into_iter().chain(indexes).chain(partitions).collect()
+    [schema.table().to_owned(), primary_key].into_iter().chain(indexes).chain(partitions_of(schema)).collect()
+}
+
+/// The names of partitions that do not depend on the time.
+fn partitions_of(schema: &BoundSchema) -> Vec<String> {
+    let any_time = Timestamp::from_microseconds(0).into_iter();
+    any_time.flat_map(|moment| partition_plans(schema, moment)).filter(|plan| plan.span.is_none()).map(|plan| plan.table).collect()
+}
+
+/// A name that two things of one schema have. Values of partitions may differ in case alone, since PostgreSQL tells their names apart.
+fn named_twice(schema: &BoundSchema) -> Option<String> {
+    let (names, partitions) = (names_of(schema), partitions_of(schema));
+    let is_same = |name: &String, other: &String| name == other || (name.eq_ignore_ascii_case(other) && !partitions.contains(name));
+    names.iter().enumerate().find(|(place, name)| names[..*place].iter().any(|other| is_same(name, other))).map(|(_, name)| name.clone())
 }
 
 fn one_begins_with_the_other(first: &str, second: &str) -> bool {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{Backing, Borrowed, Pipeline};
 use crate::error::Result;
@@ -98,11 +98,11 @@ impl<T: Schema> Pipeline<T> {
         counts
     }
 
-    /// Remembers that a load, which noted the fence before it began, found no record. `began` is when it did. The fence is held.
-    pub(super) fn remember_absence(&self, fence: FenceToken, key: T::Key, began: Duration) {
-        if let Some(ttl) = self.negative_ttl() {
-            self.remember_absence_until(fence, key, began.saturating_add(ttl));
-        }
+    /// Until when an absence is remembered that a load found which began then, where it is: no longer than the shared tier says that it is known, if that does.
+    pub(super) fn absence_end(&self, began: Duration, known_until: Option<SystemTime>) -> Option<Duration> {
+        let (end, clock) = (began.saturating_add(self.negative_ttl()?), &self.shared.settings.clock);
+        let left = known_until.map(|until| until.duration_since(clock.now()).unwrap_or_default());
+        Some(left.map_or(end, |left| end.min(clock.monotonic().saturating_add(left))))
     }
 
     /// Remembers an absence until a time on the clock's monotonic scale.

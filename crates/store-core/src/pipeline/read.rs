@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 
+use super::read_many::Sought;
 use super::slots::Verdict;
 use super::{Backing, Borrowed, Pipeline};
 use crate::coherence::memory;
@@ -168,17 +169,20 @@ impl<T: Schema> Pipeline<T> {
         let tagging = self.begin_tagging(tags);
         let found = match &self.cache {
             Some(cache) if caches == Caches::Use => {
-                self.find_many(&**cache, std::slice::from_ref(&key), tags).await?.into_iter().next().flatten()
+                self.find_many(&**cache, std::slice::from_ref(&key), tags).await?.pop().unwrap_or(Sought::Absent(None))
             }
-            _ => self.read_backing(&key).await?,
+            _ => self.read_backing(&key).await?.into(),
         };
-        let Some(found) = found else {
-            self.learn_absence(&key, Some((token, began)));
-            // Who read through the shared tier has found nothing there.
-            if caches == Caches::Fill && matches!(self.backing, Backing::Tables { .. }) {
-                self.remove_from_cache(vec![Self::text(&key)]).await;
+        let found = match found {
+            Sought::Found(found) => found,
+            Sought::Absent(known_until) => {
+                self.learn_absence(&key, Some((token, self.absence_end(began, known_until))));
+                // Who read through the shared tier has found nothing there.
+                if caches == Caches::Fill && matches!(self.backing, Backing::Tables { .. }) {
+                    self.remove_from_cache(vec![Self::text(&key)]).await;
+                }
+                return Ok(None);
             }
-            return Ok(None);
         };
         let (tier, deadline) = (found.tier, found.deadline);
         if tier == Role::Shared {
@@ -378,10 +382,10 @@ impl<T: Schema> Pipeline<T> {
         self.shared.coherence.fall_behind();
     }
 
-    /// Lets memory forget what the truth does not hold any more. A load that found that out, which noted its fence and began then, remembers it.
+    /// Lets memory forget what the truth does not hold any more. A load that found that out and noted its fence remembers it until then, if at all.
     ///
     /// Memory may hold nothing of it yet: a load or a write that is under way must not bring back what was there before.
-    pub(super) fn learn_absence(&self, key: &T::Key, load: Option<(FenceToken, Duration)>) {
+    pub(super) fn learn_absence(&self, key: &T::Key, load: Option<(FenceToken, Option<Duration>)>) {
         if matches!(self.backing, Backing::Memory(_)) {
             return;
         }
@@ -393,8 +397,8 @@ impl<T: Schema> Pipeline<T> {
             if let Some(near) = &self.near {
                 near.remove(borrowed);
             }
-            if let Some((fence, began)) = load.filter(|_| is_newest) {
-                self.remember_absence(fence, key.clone(), began);
+            if let Some((fence, Some(end))) = load.filter(|_| is_newest) {
+                self.remember_absence_until(fence, key.clone(), end);
             }
         });
     }

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::read::{Caches, Found};
 use super::slots::Verdict;
@@ -116,15 +116,18 @@ impl<T: Schema> Pipeline<T> {
         let tagging = self.begin_tagging(tags);
         let found = match &self.cache {
             Some(cache) if caches == Caches::Use => self.find_many(&**cache, keys, tags).await?,
-            _ => self.read_backing_many(keys).await?,
+            _ => self.read_backing_many(keys).await?.into_iter().map(Sought::from).collect(),
         };
         let mut records = Vec::with_capacity(keys.len());
         let mut absent = Vec::new();
         for (key, found) in keys.iter().zip(found) {
-            let Some(found) = found else {
-                absent.push(key);
-                records.push(None);
-                continue;
+            let found = match found {
+                Sought::Found(found) => found,
+                Sought::Absent(known_until) => {
+                    absent.push((key, self.absence_end(began, known_until)));
+                    records.push(None);
+                    continue;
+                }
             };
             let (deadline, version) = (found.deadline, found.stored.version);
             self.hear_read(key, version);
@@ -142,8 +145,8 @@ impl<T: Schema> Pipeline<T> {
             records.push(Some(answer));
         }
         // Only now: it voids installs of keys that share a fence, this batch's own among them.
-        for key in absent {
-            self.learn_absence(key, self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()).map(|fence| (fence, began)));
+        for (key, end) in absent {
+            self.learn_absence(key, self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()).map(|fence| (fence, end)));
         }
         if caches == Caches::Fill {
             self.drop_untagged(keys, tags).await;
@@ -152,16 +155,16 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Looks keys up in the shared tier, and in the truth where it holds nothing to use.
-    pub(super) async fn find_many(&self, cache: &dyn Records, keys: &[T::Key], tags: &CallTags) -> Result<Vec<Option<Found>>> {
+    pub(super) async fn find_many(&self, cache: &dyn Records, keys: &[T::Key], tags: &CallTags) -> Result<Vec<Sought>> {
         let found = self.find_or_wait(cache, keys, tags).await?;
-        let hits = found.iter().flatten().filter(|found| found.tier == Role::Shared).count() as u64;
+        let hits = found.iter().filter(|found| matches!(found, Sought::Found(found) if found.tier == Role::Shared)).count() as u64;
         self.counters().l2_hits.add(hits);
         self.counters().l2_misses.add(keys.len() as u64 - hits);
         Ok(found)
     }
 
     /// Slots whose lease was granted are filled. What another process is loading is waited for.
-    async fn find_or_wait(&self, cache: &dyn Records, keys: &[T::Key], tags: &CallTags) -> Result<Vec<Option<Found>>> {
+    async fn find_or_wait(&self, cache: &dyn Records, keys: &[T::Key], tags: &CallTags) -> Result<Vec<Sought>> {
         let texts: Vec<String> = keys.iter().map(Self::text).collect();
         let mut looked = self.look_in_cache(cache, &texts, tags).await;
         if looked.busy.is_empty() {
@@ -171,7 +174,7 @@ impl<T: Schema> Pipeline<T> {
         let waiting: Vec<(T::Key, String)> =
             looked.busy.iter().map(|&position| (keys[position].clone(), texts[position].clone())).collect();
         let (mut own, mut own_keys, mut own_texts, mut leases) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (mut found, mut known) = (keys.iter().map(|_| None).collect::<Vec<_>>(), Vec::new());
+        let (mut found, mut known) = (keys.iter().map(|_| Sought::Absent(None)).collect::<Vec<_>>(), Vec::new());
         for (position, answer) in looked.found.into_iter().enumerate().filter(|(position, _)| !looked.busy.contains(position)) {
             own.push(position);
             own_keys.push(keys[position].clone());
@@ -189,7 +192,7 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Waits for other processes to fill slots; what they do not fill in time is read from the truth.
-    async fn wait_for_others(&self, cache: &dyn Records, waiting: Vec<(T::Key, String)>, tags: &CallTags) -> Result<Vec<Option<Found>>> {
+    async fn wait_for_others(&self, cache: &dyn Records, waiting: Vec<(T::Key, String)>, tags: &CallTags) -> Result<Vec<Sought>> {
         let (keys, texts): (Vec<T::Key>, Vec<String>) = waiting.into_iter().unzip();
         let begun = tokio::time::Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -212,12 +215,12 @@ impl<T: Schema> Pipeline<T> {
         cache: &dyn Records,
         keys: &[T::Key],
         texts: &[String],
-        mut found: Vec<Option<Option<Found>>>,
+        mut found: Vec<Option<Sought>>,
         mut leases: Vec<Option<Granted>>,
-    ) -> Result<Vec<Option<Found>>> {
+    ) -> Result<Vec<Sought>> {
         let missing: Vec<usize> = (0..keys.len()).filter(|&position| found[position].is_none()).collect();
         if missing.is_empty() {
-            return Ok(found.into_iter().map(Option::flatten).collect());
+            return Ok(found.into_iter().flatten().collect());
         }
         let missing_keys: Vec<T::Key> = missing.iter().map(|&position| keys[position].clone()).collect();
         let rows = match self.read_backing_many(&missing_keys).await {
@@ -231,10 +234,10 @@ impl<T: Schema> Pipeline<T> {
         let (mut fills, mut unused) = (Vec::new(), Vec::new());
         for (&position, row) in missing.iter().zip(rows) {
             let text = &texts[position];
-            found[position] = Some(row);
+            found[position] = Some(row.into());
             let Some(Granted { lease, era, tags }) = leases[position].take() else { continue };
             let encoded = match &mut found[position] {
-                Some(Some(row)) => {
+                Some(Sought::Found(row)) => {
                     let notes = self.shared_notes(&row.stored.row, None, &tags, era);
                     let encoded = self.encode(&row.stored.row, row.stored.version, era.generation, notes.as_deref());
                     if let Ok(record) = &encoded {
@@ -258,7 +261,7 @@ impl<T: Schema> Pipeline<T> {
             self.fill(cache, fills).await;
         }
         self.give_back(cache, unused).await;
-        Ok(found.into_iter().map(Option::flatten).collect())
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Reads slots, and takes leases where there is nothing to use.
@@ -277,8 +280,8 @@ impl<T: Schema> Pipeline<T> {
         for (position, verdict) in verdicts.into_iter().enumerate() {
             let text = &texts[position];
             match verdict {
-                Verdict::Found(found) => looked.found[position] = Some(Some(found)),
-                Verdict::Absent => looked.found[position] = Some(None),
+                Verdict::Found(found) => looked.found[position] = Some(Sought::Found(found)),
+                Verdict::Absent(known_until) => looked.found[position] = Some(Sought::Absent(known_until)),
                 Verdict::Leased(lease, era) => looked.leases[position] = Some(Granted { lease, era, tags: tags.clone() }),
                 Verdict::Unusable => unusable.push(text.clone()),
                 Verdict::Dead(record, era) => dead.push((position, era, tags.clone(), (text.clone(), record))),
@@ -329,10 +332,23 @@ impl<T: Schema> Pipeline<T> {
     }
 }
 
+/// What a read below memory finds of a key.
+pub(super) enum Sought {
+    Found(Found),
+    /// The shared tier says, until that time, that there is no record; without one, the truth says so now.
+    Absent(Option<SystemTime>),
+}
+
+impl From<Option<Found>> for Sought {
+    fn from(found: Option<Found>) -> Self {
+        found.map_or(Sought::Absent(None), Sought::Found)
+    }
+}
+
 /// What the shared tier holds of some keys, in their order.
 struct Looked {
     /// The record or its absence, where there is one to use.
-    found: Vec<Option<Option<Found>>>,
+    found: Vec<Option<Sought>>,
     leases: Vec<Option<Granted>>,
     /// The positions of those that somebody else is loading.
     busy: Vec<usize>,

@@ -183,8 +183,9 @@ impl<T: Schema> Pipeline<T> {
             .map(Some)
             .chain(stream::iter([None]))
             .filter_map(move |row| {
-                // The rows are of one moment, before the first of them came, and too many to learn of each.
-                if !std::mem::replace(&mut has_learnt, true) {
+                // The rows are of one moment, before the first of them came, and too many to learn of each. Who was shown nothing has learnt nothing.
+                let has_failed = matches!(row, Some(Err(_)));
+                if !has_failed && !std::mem::replace(&mut has_learnt, true) {
                     pipeline.learn_of_any();
                 }
                 future::ready(row.map(|row| show(&pipeline, row)))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use super::loading::LOADED;
 use super::read::Found;
@@ -21,8 +22,8 @@ use crate::value::{Row, Value};
 pub(super) enum Verdict {
     /// A record that is no older than what the instance has heard.
     Found(Found),
-    /// There is no record, which is no older than what the instance has heard either.
-    Absent,
+    /// There is no record, which is no older than what the instance has heard either. It counts until then.
+    Absent(Option<SystemTime>),
     /// As [`Found`](Verdict::Found), if the shared tier does not say that a tag of the record was invalidated. If it does, one of this era may take its place.
     Tagged(Found, EncodedRecord, Era),
     /// The reader may fill the slot, with a record of this era.
@@ -57,7 +58,7 @@ impl<T: Schema> Pipeline<T> {
         match coherence::verdict(fetched.slot, generation, |version| trust.admits(key, version)) {
             coherence::Verdict::Record(record, generation) => match self.decode_or_miss(key, &record) {
                 Some(Decoded::Record(row, notes)) => self.judge_tags(trust, found(row, notes, &record), record, era(generation), given),
-                Some(Decoded::Absence) => Verdict::Absent,
+                Some(Decoded::Absence) => Verdict::Absent(record.deadline),
                 None => Verdict::Dead(record, era(generation)),
             },
             coherence::Verdict::Leased(lease, generation) => Verdict::Leased(lease, era(generation)),

@@ -136,7 +136,7 @@ impl<T: Schema> Pipeline<T> {
                         self.report_inconsistency(&text, Role::Shared, Some(version), truth);
                     }
                 }
-                Verdict::Absent => {
+                Verdict::Absent(_) => {
                     findings.add_checked();
                     if truth.is_some() && self.still_has(key, truth).await {
                         self.report_inconsistency(&text, Role::Shared, None, truth);

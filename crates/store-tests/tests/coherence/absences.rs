@@ -80,10 +80,16 @@ async fn the_other_instance_learns_of_an_absence_from_the_shared_tier() {
     let other: Collection<Guest> = another(&bench).await.collection().unwrap();
     let guests: Collection<Guest> = bench.of();
     let before = truth_reads(&bench);
-    assert!(other.get(1).await.unwrap().is_none());
+    assert_eq!(other.get_many([1, 2]).await.unwrap(), [None, None]);
+    bench.clock.advance(TTL / 2);
     assert!(guests.get(1).await.unwrap().is_none());
-    assert_eq!(guests.get_many([1]).await.unwrap(), [None]);
+    assert_eq!(guests.get_many([1, 2]).await.unwrap(), [None, None]);
     assert_eq!(truth_reads(&bench), before);
+
+    bench.clock.advance(TTL / 2);
+    let hits = bench.store.stats().negative_hits;
+    assert_eq!((guests.get(1).await.unwrap(), guests.get_many([2]).await.unwrap()), (None, vec![None]));
+    assert_eq!(bench.store.stats().negative_hits, hits, "a copy lives no longer than what it was made of");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

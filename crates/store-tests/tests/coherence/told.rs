@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use strata::{Collection, Freshness, Query, Role, Store};
+use store_testkit::{Fault, Operation};
+use strata::{Collection, ErrorKind, Freshness, Query, Role, Store};
 
 use store_tests::models::{Player, player};
-use store_tests::stacks::{Bench, Stack};
+use store_tests::stacks::{Bench, FaultyBench, Stack};
 
 /// So often that a message from the other instance comes too late at least once.
 const ROUNDS: i64 = 12;
@@ -124,6 +125,19 @@ async fn nothing_older_is_shown(mut bench: Bench) {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_shows_nothing_tells_nothing() {
+    let bench = FaultyBench::open().await;
+    let players = bench.players();
+    players.set(player("a", 1)).await.unwrap();
+    for operation in [Operation::Select, Operation::LogRead] {
+        bench.truth_faults.always(operation, Fault::FailBefore(ErrorKind::L3Unavailable));
+    }
+    let error = players.stream(Query::new()).unwrap().try_next().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::L3Unavailable);
+    assert_eq!(players.get("a").await.unwrap().map(|player| player.level), Some(1), "memory is as fresh as it was");
 }
 
 macro_rules! on {

@@ -258,7 +258,7 @@ async fn models_must_keep_out_of_each_other_s_way() {
 #[tokio::test]
 async fn a_model_must_keep_out_of_its_own_way() {
     #[derive(Debug, Schema)]
-    #[schema(index(columns(size), name = "boat"))]
+    #[schema(index(columns(size), name = "Boat"))]
     struct Boat {
         #[schema(primary_key)]
         id: String,
@@ -273,7 +273,7 @@ async fn a_model_must_keep_out_of_its_own_way() {
     }
     let (_directory, sqlite) = stacks::sqlite().await;
     let sqlite = Arc::new(sqlite);
-    refused(mem().tier(Arc::clone(&sqlite)).schema::<Boat>(), &["schema `boat`", "name `boat`", "give the index another"]).await;
+    refused(mem().tier(Arc::clone(&sqlite)).schema::<Boat>(), &["schema `boat`", "name `Boat`", "give the index another"]).await;
     refused(mem().tier(Arc::clone(&sqlite)).schema::<Ship>(), &["schema `ship`", "name `ship_pkey`"]).await;
     let elsewhere = mem().tier(sqlite).schema_with::<Ship>(|options| options.policies.truth.table = Some("ships".to_owned()));
     elsewhere.build().await.expect("that name is free");
