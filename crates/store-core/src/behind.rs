@@ -49,7 +49,7 @@ use crate::facet::{AppliedPlace, DeadLetter, Journals, Tables};
 use crate::freshness::PendingPlace;
 use crate::health::WriteBehindHealth;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
-use flush::Flushes;
+use flush::{Flushes, is_of_copy};
 use flusher::Signals;
 use journal::{Journal, Landing};
 use room::Room;
@@ -193,7 +193,7 @@ impl Behind {
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         let mut flushed = self.flush().await;
         for repeated in 1..=self.settings.max_retries {
-            if flushed.is_ok() {
+            if flushed.as_ref().err().is_none_or(is_of_copy) {
                 break;
             }
             tokio::time::sleep(flusher::pause(repeated, self.settings.flush_interval)).await;
@@ -204,7 +204,9 @@ impl Behind {
         }
         let left = self.dirty();
         let flushed = flushed.map_err(|error| {
-            let fate = if self.has_journal() {
+            let fate = if is_of_copy(&error) {
+                "they stay in the journal, and no store flushes them"
+            } else if self.has_journal() {
                 "they are in the journal, and the next store on it flushes them"
             } else {
                 "they are lost, as the store has no journal"

@@ -75,7 +75,8 @@ impl<T: Schema, S: Stream<Item = Result<T>>> Import<'_, T, S> {
     /// # Errors
     ///
     /// The first of a chunk, as [`Collection::set_many`], or of the source, with the number of models before it that are stored. After
-    /// [`L3Unavailable`](crate::ErrorKind::L3Unavailable) and [`Timeout`](crate::ErrorKind::Timeout) the chunk behind these may be stored as well; writing it again
+    /// [`L3Unavailable`](crate::ErrorKind::L3Unavailable) and [`Timeout`](crate::ErrorKind::Timeout) the chunk behind these may be stored as well, and it is where
+    /// [`Hooks::after_load`](crate::Hooks::after_load) fails over one of its models; writing it again
     /// does no harm.
     pub async fn run(self) -> Result<u64, ImportError> {
         let Import { collection, source, chunk, resume_at, mut progress } = self;

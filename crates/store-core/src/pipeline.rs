@@ -20,6 +20,7 @@ mod loading;
 mod outlive;
 mod read;
 mod read_many;
+mod recent;
 #[cfg(feature = "encryption")]
 mod reencrypt;
 mod sealing;

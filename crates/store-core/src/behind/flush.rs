@@ -260,6 +260,11 @@ fn applied_elsewhere(applied: u64) -> Error {
     Error::new(ErrorKind::JournalUnavailable, message)
 }
 
+/// Whether a flush failed as [`applied_elsewhere`] says, so that no other will succeed.
+pub(super) fn is_of_copy(error: &Error) -> bool {
+    error.kind() == ErrorKind::JournalUnavailable
+}
+
 /// Whether the truth rolled back because of others.
 fn is_conflict(error: &Error) -> bool {
     error.kind() == ErrorKind::TransactionFailed && error.is_retryable()

@@ -4,72 +4,25 @@
 //! invalidation or newer version that the instance hears of touches it. In a slot of the shared tier it needs a fill lease as a record does, and gives way to
 //! any record.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::recent::Recent;
 use super::{Backing, Borrowed, Pipeline};
 use crate::error::Result;
 use crate::fence::FenceToken;
-use crate::key::Key;
 use crate::notes::{self, Notes};
 use crate::record::EncodedRecord;
 use crate::schema::Schema;
 use crate::version::Version;
 
-/// The most keys of one schema that memory knows to be absent.
-const MOST_ABSENCES: usize = 10_000;
-
 /// The keys of one schema that memory knows to be absent.
-#[derive(Debug)]
-pub(crate) struct Absences<K> {
-    known: Mutex<Known<K>>,
-}
-
-#[derive(Debug)]
-struct Known<K> {
-    keys: HashMap<K, Absence>,
-    /// In the order in which they were learnt; of a key that was learnt again, each time.
-    order: VecDeque<(K, Absence)>,
-}
+pub(crate) type Absences<K> = Recent<K, Absence>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Absence {
+pub(crate) struct Absence {
     fence: FenceToken,
     /// On the clock's monotonic scale.
     end: Duration,
-}
-
-impl<K: Key> Absences<K> {
-    pub(crate) fn new() -> Self {
-        Absences { known: Mutex::new(Known { keys: HashMap::new(), order: VecDeque::new() }) }
-    }
-
-    fn with<R>(&self, run: impl FnOnce(&mut Known<K>) -> R) -> R {
-        run(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn learn(&self, key: K, absence: Absence) {
-        self.with(|known| {
-            while known.order.len() >= MOST_ABSENCES
-                && let Some((key, absence)) = known.order.pop_front()
-            {
-                if known.keys.get::<K::Borrowed>(key.borrow()) == Some(&absence) {
-                    known.keys.remove::<K::Borrowed>(key.borrow());
-                }
-            }
-            known.order.push_back((key.clone(), absence));
-            known.keys.insert(key, absence);
-        });
-    }
-
-    fn get(&self, key: &K::Borrowed) -> Option<Absence> {
-        self.with(|known| known.keys.get(key).copied())
-    }
-
-    fn forget(&self, key: &K::Borrowed) {
-        self.with(|known| known.keys.remove(key));
-    }
 }
 
 impl<T: Schema> Pipeline<T> {
@@ -139,32 +92,5 @@ impl<T: Schema> Pipeline<T> {
             deadline: settings.clock.now().checked_add(ttl),
             payload,
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fence::Fences;
-
-    #[test]
-    fn the_oldest_absences_make_room_and_a_key_learnt_again_stays() {
-        let (fences, absences) = (Fences::new(), Absences::<i64>::new());
-        let learn = |key: i64, second| {
-            absences.learn(key, Absence { fence: fences.begin(&key), end: Duration::from_secs(second) });
-        };
-        learn(1, 1);
-        learn(2, 1);
-        learn(1, 2);
-        for key in 3..=MOST_ABSENCES as i64 {
-            learn(key, 3);
-        }
-        assert_eq!(absences.get(&1).map(|absence| absence.end), Some(Duration::from_secs(2)), "its older note made room");
-        assert_eq!(absences.get(&2).map(|absence| absence.end), Some(Duration::from_secs(1)));
-        learn(-1, 3);
-        assert_eq!(absences.get(&2), None);
-        assert_eq!(absences.with(|known| known.order.len()), MOST_ABSENCES);
-        absences.forget(&1);
-        assert_eq!(absences.get(&1), None);
     }
 }

@@ -5,6 +5,7 @@ mod doors;
 mod forget;
 mod letters;
 mod reads;
+mod shown;
 
 pub(crate) use doors::Doors;
 
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::recent::Recent;
 use super::write::{Unreadable, owned, unreadable};
 use super::{Borrowed, Pipeline, View};
 use crate::behind::pending::Pending;
@@ -73,6 +75,8 @@ pub(crate) struct PendingWrites<T: Schema> {
     submitting: RwLock<()>,
     on_conflict: OnConflict<T>,
     acknowledge: Acknowledge,
+    /// What memory held of keys until it heard of another instance's write.
+    shown: Recent<T::Key, Base>,
 }
 
 impl<T: Schema> std::fmt::Debug for PendingWrites<T> {
@@ -90,6 +94,7 @@ impl<T: Schema> PendingWrites<T> {
             submitting: RwLock::new(()),
             on_conflict,
             acknowledge,
+            shown: Recent::new(),
         }
     }
 
@@ -322,16 +327,6 @@ impl<T: Schema> Pipeline<T> {
             Entry::new(self.schema.definition(), &text, *base, tags, row).encode()
         };
         writes.iter().zip(bases).map(encode).collect()
-    }
-
-    /// What memory knows of a key.
-    fn known_base(&self, key: &T::Key) -> Base {
-        let borrowed: &Borrowed<T> = key.borrow();
-        match self.near.as_ref().and_then(|near| near.version(borrowed)) {
-            Some(version) => Base::put(version),
-            None if self.is_known_absent(borrowed) => Base::Absent(0),
-            None => Base::Unknown,
-        }
     }
 
     /// What a read sees of a model's row that is to be written, as far as that is known before.

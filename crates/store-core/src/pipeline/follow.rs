@@ -174,9 +174,11 @@ impl<T: Schema> Pipeline<T> {
         self.forget_flights(&key);
         let borrowed: &Borrowed<T> = key.borrow();
         self.note(Some(borrowed), KeyEvent::Heard(kind, version));
+        let held = self.base_in_memory(borrowed);
         self.fences.hear(borrowed, kind, version, || {
             let Some(near) = &self.near else { return };
             if !memory::outlasts(near.version(borrowed), kind, version) {
+                self.note_shown(&key, held, kind);
                 near.remove(borrowed);
             }
         });

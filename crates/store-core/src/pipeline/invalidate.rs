@@ -97,5 +97,6 @@ impl<T: Schema> Pipeline<T> {
         if let Some(near) = &self.near {
             near.clear();
         }
+        self.forget_all_shown();
     }
 }

@@ -336,6 +336,7 @@ impl<T: Schema> Pipeline<T> {
             if near.version(borrowed).is_some_and(|present| present < version) {
                 near.remove(borrowed);
             }
+            self.forget_shown(borrowed);
         });
     }
 
@@ -397,6 +398,7 @@ impl<T: Schema> Pipeline<T> {
             if let Some(near) = &self.near {
                 near.remove(borrowed);
             }
+            self.forget_shown(borrowed);
             if let Some((fence, Some(end))) = load.filter(|_| is_newest) {
                 self.remember_absence_until(fence, key.clone(), end);
             }
@@ -413,7 +415,11 @@ impl<T: Schema> Pipeline<T> {
         if is_admitted {
             let (record, deadline) = self.kept_beyond(record, deadline);
             self.note(Some(key.borrow()), KeyEvent::Installed(record.version()));
+            let shown = self.behind.as_ref().map(|_| key.clone());
             near.install(key, record, deadline);
+            if let Some(key) = shown {
+                self.forget_shown(key.borrow());
+            }
         } else {
             // What is there is older still.
             near.remove(key.borrow());

@@ -244,6 +244,7 @@ impl<T: Schema> Pipeline<T> {
         changes: impl FnOnce() -> Vec<KeyChange<T::Key>>,
     ) {
         self.hear_in_queries(changes);
+        keys.iter().for_each(|key| self.forget_shown(key.borrow()));
         let Some(trust) = &self.trust else { return };
         for (key, version) in keys.iter().zip(versions) {
             if let Some(version) = version {
@@ -348,6 +349,7 @@ impl<T: Schema> Pipeline<T> {
             } else {
                 near.remove(borrowed);
             }
+            self.forget_shown(borrowed);
         });
         if self.trust.is_some() {
             self.own.add(version);
@@ -384,6 +386,7 @@ impl<T: Schema> Pipeline<T> {
             if let Some(near) = &self.near {
                 near.remove(borrowed);
             }
+            self.forget_shown(borrowed);
         });
     }
 }

@@ -1,6 +1,8 @@
 //! Two instances that write one record.
 
-use strata::{Acknowledge, Collection, Error, ErrorKind, OnConflict, Store};
+use std::time::Duration;
+
+use strata::{Acknowledge, Collection, Error, ErrorKind, Freshness, OnConflict, Store};
 
 use store_testkit::Operation;
 
@@ -129,6 +131,46 @@ async fn a_merge_that_panics_or_changes_the_key_loses_nothing(bench: &Bench) {
     assert_eq!(store.dead_letters().list(None, 10).await.unwrap().len(), 2);
 }
 
+async fn a_write_of_what_was_read_before_the_news_is_a_conflict_too(bench: &Bench) {
+    let max = OnConflict::<Player>::merge(|conflict| match (conflict.pending, conflict.stored) {
+        (Some(pending), Some(stored)) => Some(Player { level: pending.level.max(stored.level), ..pending }),
+        (pending, _) => pending,
+    });
+    let (store, other) = instances(bench, max).await;
+    let read = level(&players(&store), "a").await.unwrap();
+    write(&players(&other), 10).await;
+    let hear = async || {
+        let fresh = players(&store).with_freshness(Freshness::Bounded(Duration::ZERO));
+        assert!(fresh.get("b").await.unwrap().is_some());
+    };
+    hear().await;
+    assert!(players(&store).peek("a").is_none(), "the news has come");
+    write(&players(&store), read + 1).await;
+    store.flush().await.unwrap();
+    assert_eq!((truth(&other, "a").await, level(&players(&store), "a").await), (Some(10), Some(10)));
+
+    // What was read since, or written here, is what counts.
+    write(&players(&other), 20).await;
+    hear().await;
+    assert_eq!(level(&players(&store), "a").await, Some(20));
+    write(&players(&store), 3).await;
+    store.flush().await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(3));
+    write(&players(&other), 30).await;
+    hear().await;
+    players(&store).update("a", |player| player.level = 40).await.unwrap();
+    write(&players(&store), 4).await;
+    store.flush().await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(4));
+    // An invalidation says that nobody knows what is there.
+    write(&players(&other), 50).await;
+    hear().await;
+    players(&store).invalidate("a").await.unwrap();
+    write(&players(&store), 5).await;
+    store.flush().await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(5));
+}
+
 async fn a_write_of_what_memory_does_not_know_is_unconditional(bench: &Bench) {
     let (store, other) = (bench.open("a").await, bench.open_with("b", acknowledged_by(Acknowledge::Truth)).await.0);
     write(&players(&other), 1).await;
@@ -190,6 +232,7 @@ on_truths![
     a_function_may_merge,
     what_is_written_during_a_flush_that_merges_is_merged_too,
     a_merge_that_panics_or_changes_the_key_loses_nothing,
+    a_write_of_what_was_read_before_the_news_is_a_conflict_too,
     a_write_of_what_memory_does_not_know_is_unconditional,
     what_memory_knew_survives_a_kill,
     what_the_same_instance_wrote_meanwhile_is_no_conflict_after_a_kill,

@@ -98,6 +98,8 @@ async fn a_copy_in_use_beside_its_original_is_told(bench: &Bench) {
         let error = bench.try_open(journal, schemas).await.0.unwrap_err();
         assert!(error.kind() == ErrorKind::InvalidConfig && error.to_string().contains("the directory was copied"), "{error}");
     }
+    let error = copy.close().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::WriteBehindMaxRetry && error.to_string().contains("no store flushes them"), "{error}");
     bench.copy("a", "original");
     let next = bench.open("original").await;
     players(&next).set(player("later", 1)).await.unwrap();

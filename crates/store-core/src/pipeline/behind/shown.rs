@@ -1,0 +1,58 @@
+//! What memory held of keys until it heard that another instance had written them.
+//!
+//! A reader may have been shown it, and write what it made of it. Such a write is based on what was shown, whether the news came before it or after.
+
+use std::borrow::Borrow;
+
+use crate::behind::Base;
+use crate::facet::LogKind;
+use crate::pipeline::{Borrowed, Pipeline};
+use crate::schema::Schema;
+
+impl<T: Schema> Pipeline<T> {
+    /// What memory holds of a key, where writes of it may become pending.
+    pub(in crate::pipeline) fn base_in_memory(&self, key: &Borrowed<T>) -> Base {
+        if self.behind.is_none() {
+            return Base::Unknown;
+        }
+        match self.near.as_ref().and_then(|near| near.version(key)) {
+            Some(version) => Base::put(version),
+            None if self.is_known_absent(key) => Base::Absent(0),
+            None => Base::Unknown,
+        }
+    }
+
+    /// Notes what memory held of a key that it forgets for news of this kind.
+    pub(in crate::pipeline) fn note_shown(&self, key: &T::Key, held: Base, kind: LogKind) {
+        let Some(pending) = &self.behind else { return };
+        match kind {
+            LogKind::Put | LogKind::Delete if held == Base::Unknown => {}
+            LogKind::Put | LogKind::Delete => pending.shown.learn(key.clone(), held),
+            _ => pending.shown.forget(key.borrow()),
+        }
+    }
+
+    /// Memory, a reader or a writer of this instance knows something newer of a key.
+    pub(in crate::pipeline) fn forget_shown(&self, key: &Borrowed<T>) {
+        if let Some(pending) = &self.behind {
+            pending.shown.forget(key);
+        }
+    }
+
+    /// As [`forget_shown`](Self::forget_shown), of all keys.
+    pub(in crate::pipeline) fn forget_all_shown(&self) {
+        if let Some(pending) = &self.behind {
+            pending.shown.forget_all();
+        }
+    }
+
+    /// What a write that becomes pending is based on.
+    pub(in crate::pipeline) fn known_base(&self, key: &T::Key) -> Base {
+        // Who installs forgets the note behind that, and who notes does it before memory forgets.
+        let held = self.base_in_memory(key.borrow());
+        match held {
+            Base::Unknown => self.behind.as_ref().and_then(|pending| pending.shown.get(key.borrow())).unwrap_or(held),
+            held => held,
+        }
+    }
+}
