@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn keys_are_escaped_by_expressions_that_are_not_deep() {
-        let depths = escaped("OLD.\"id\"").chars().scan(0_i32, |depth, character| {
+        let escaped = escaped("OLD.\"id\"");
+        let depths = escaped.chars().scan(0_i32, |depth, character| {
             *depth += i32::from(character == '(') - i32::from(character == ')');
             Some(*depth)
         });

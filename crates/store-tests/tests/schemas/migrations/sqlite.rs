@@ -143,7 +143,7 @@ mod named {
 /// A table of towns, as a file of another program may have it.
 async fn town(columns: &str, more: &str) -> Database {
     let database = Database::Sqlite(tempfile::tempdir().unwrap());
-    database.run(&format!("CREATE TABLE town ({columns}, _version INTEGER NOT NULL DEFAULT 0) STRICT; {more}")).await;
+    database.run(&format!("CREATE TABLE town (_version INTEGER NOT NULL DEFAULT 0, {columns}) STRICT; {more}")).await;
     database
 }
 
