@@ -147,7 +147,13 @@ pub(crate) fn reads(condition: &str, column: &str) -> bool {
         let is_function = !is_quoted && next(1) == "(";
         // `DATE '2026-01-01'`, `CAST(… AS text)` and `…::text`.
         let is_type = (!is_quoted && next(1).starts_with('\'')) || is(before, "AS") || before == ":";
-        let is_null = is(next(1), "IS") && (is(next(2), "NULL") || (is(next(2), "NOT") && is(next(3), "NULL")));
+        // `((n)) IS NULL`, but not `lower(n) IS NULL`.
+        let enclosing = (1..=position).take_while(|depth| words[position - depth] == "(" && next(*depth) == ")").count();
+        let opener = position.checked_sub(enclosing + 1).map_or("", |before| &words[before]);
+        let is_called = enclosing > 0 && opener.starts_with(|first: char| first.is_alphanumeric() || matches!(first, '_' | '"'));
+        let is_called = is_called && !["AND", "OR", "NOT", "WHEN", "THEN", "ELSE"].iter().any(|keyword| is(opener, keyword));
+        let behind = |ahead: usize| next(enclosing + ahead);
+        let is_null = !is_called && is(behind(1), "IS") && (is(behind(2), "NULL") || (is(behind(2), "NOT") && is(behind(3), "NULL")));
         is(name, column) && !is_function && !is_type && !is_null
     })
 }
@@ -328,6 +334,8 @@ mod tests {
             "n::bigint > 1",
             "n IS NOT DISTINCT FROM 1",
             "1<n",
+            "lower(n) IS NULL",
+            "a IN (n) AND b IS NULL",
         ] {
             assert!(reads(condition, "n"), "{condition}");
         }
@@ -338,6 +346,8 @@ mod tests {
             "n_ > 1",
             "n IS NULL",
             "n is  not null",
+            "(n) IS NULL",
+            "a = 1 OR ((\"n\")) IS NOT NULL",
             "n(a) > 1",
             "a::n = 1",
             "CAST(a AS n) = 1",

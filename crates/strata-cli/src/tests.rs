@@ -8,8 +8,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value as Json, json};
+use strata::mem::MemTier;
 use strata::prelude::*;
 use strata::sqlite::SqliteTier;
+use strata::{EncryptionKey, KeyRing, StoreBuilder};
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;
@@ -188,6 +190,30 @@ async fn the_doctor_tells_of_a_truth_that_is_not_named() {
     assert!(last["what"].as_str().is_some_and(|what| what.contains("DATABASE_URL is not set") && what.contains("`player`")), "{last}");
     let answers = run(Registry::new().schema::<Visit>(), &doctor).await.1;
     assert!(!answers.contains("DATABASE_URL"), "{answers}");
+}
+
+#[tokio::test]
+async fn the_doctor_tells_of_a_store_that_lacks_keys() {
+    #[derive(Schema)]
+    struct Patient {
+        #[schema(primary_key)]
+        id: i64,
+        #[schema(encrypted)]
+        email: String,
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("patients.db").display());
+    let run = async |command: &str, registry| {
+        let words = ["manage", "--redis-url", "", "--database-url", &url, command].map(OsString::from);
+        run(registry, &arguments::read(words).unwrap()).await
+    };
+    assert_eq!(run("migrate", Registry::new().schema::<Patient>()).await.0, 0);
+    let (code, answers, _) = run("doctor", Registry::new().schema::<Patient>()).await;
+    assert!(code == 3 && answers.contains("its field `email` is encrypted, and the store has no key"), "{answers}");
+    let keys = |builder: StoreBuilder<MemTier>| builder.encryption(KeyRing::new(1, EncryptionKey::generate().unwrap()));
+    let (code, answers, _) = run("doctor", Registry::new().schema::<Patient>().builder(keys)).await;
+    assert_eq!(code, 0, "{answers}");
 }
 
 #[tokio::test]

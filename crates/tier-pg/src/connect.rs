@@ -51,7 +51,7 @@ const RAISE_VERSIONS: &str = "DO $$
 /// whose connection was closed ends within a second, also where the request to cancel it came too early; servers on Windows cannot look after that.
 /// The triggers that watch for writes of other programs know a session of Strata's by `strata.writer`.
 /// What the operator `%` of `pg_trgm` takes for alike is what conditions are written for, whatever the role or the database says.
-const SESSION: &str = "SET default_transaction_read_only = on; \
+pub(crate) const SESSION: &str = "SET default_transaction_read_only = on; \
     SET standard_conforming_strings = on; \
     SET strata.writer = 'on'; \
     SET pg_trgm.similarity_threshold = 0.3; \

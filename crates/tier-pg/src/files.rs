@@ -10,6 +10,7 @@ use store_core::{
 };
 
 use crate::config::Extras;
+use crate::connect::SESSION;
 use crate::error::{Attempt, Failure};
 use crate::log::void;
 use crate::pool::{Lease, Pool, begin, milliseconds, within};
@@ -74,6 +75,9 @@ async fn run_pending(
     });
     let runner = Runner { pool, turn, schemas, settings, search_path: search_path.await.map_err(of_log)? };
     for next in &pending {
+        if !report.applied.is_empty() {
+            runner.reset().await?;
+        }
         tracing::info!(file = next.file.name(), statements = next.statements.len(), "running an SQL file");
         report.applied.push(match next.file.in_transaction() || next.is_done {
             true => runner.run_in_transaction(next).await?,
@@ -84,6 +88,13 @@ async fn run_pending(
 }
 
 impl Runner<'_> {
+    /// Sets the session up as it was before a file. What `DISCARD ALL` does beside would give the turn up, and end statements that Strata has prepared.
+    async fn reset(&self) -> Result<()> {
+        let reset = format!("CLOSE ALL; DISCARD TEMP; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {SESSION}");
+        let done = within(self.pool.limits().statement, async { Ok(self.lease().batch_execute(&reset).await?) });
+        done.await.map_err(of_log)
+    }
+
     async fn run_in_transaction(&self, next: &PendingFile) -> Result<MigrationRecord> {
         // It may set the session up as it likes.
         self.turn.alter();
@@ -255,10 +266,10 @@ fn refused(next: &PendingFile, statement: u32, failure: Failure, settings: &Migr
     };
     let remedy = match (code.as_deref(), kind) {
         (Some("55P03"), _) => {
-            format!("others kept a lock in its way for {:?}; let long transactions end, then run it again", settings.patience)
+            format!("others kept a lock in its way for {:?}; let long transactions end", settings.patience)
         }
-        (_, ErrorKind::L3Unavailable | ErrorKind::Timeout) => "see to the server, then run it again".to_owned(),
-        _ => "mend the file, or the rows, and run it again".to_owned(),
+        (_, ErrorKind::L3Unavailable | ErrorKind::Timeout) => "see to the server".to_owned(),
+        _ => "mend the file, or the rows".to_owned(),
     };
     (next.refused(statement, kind, &said, &remedy).with_source(source), said)
 }

@@ -207,9 +207,11 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
         None => error,
     };
     let new = |kind, message: String| of_schema(Error::new(kind, message).with_tier(Role::Truth));
-    // Of what `ALTER TABLE` refuses the server tells no place, and neither of a condition that is neither true nor false.
+    // Of what `ALTER TABLE` refuses the server tells no place, and neither of a condition that is neither true nor false, of an index whose condition is not the same
+    // at any time, nor of one on what every table has.
     let place = failure.place(&step.sql);
-    let is_of_names_and_types = matches!(code.as_deref(), Some("42703" | "42804" | "42883"));
+    let is_of_names_and_types = matches!(code.as_deref(), Some("42703" | "42804" | "42883"))
+        || (task.index.is_some() && matches!(code.as_deref(), Some("42P17" | "0A000")));
     if let (Some(schema), Some(said), true) = (&task.schema, failure.said(), place.is_some() || is_of_names_and_types)
         && let Some(message) = explain_refused_condition(Dialect::Postgres, schema, &step.sql, place, &said)
     {

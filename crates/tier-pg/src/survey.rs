@@ -258,7 +258,7 @@ async fn old_table(lease: &Lease, schema: &Arc<BoundSchema>, relation: &Relation
         let (what, why) = (format!("add the column `{}`", column.name), "the model has it and the table does not");
         part.changes.push(task(Some(schema), None, step(Some(schema), what, why, sql, Blocking::Briefly)));
         for alike in catalog::look_alikes(schema, &present, column).0 {
-            part.drift.push(drift(schema, alike, explain_look_alike(DIALECT, schema.table(), alike, column.name)));
+            part.drift.push(drift(schema, alike, explain_look_alike(DIALECT, schema.table(), alike, column)));
         }
     }
     partitions::of_old_table(lease, schema, relation, large_table, &mut part).await?;

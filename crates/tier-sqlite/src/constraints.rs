@@ -2,31 +2,88 @@
 
 use rusqlite::{Connection, OptionalExtension};
 use store_core::sql::{ConstraintPlan, Dialect, VERSION_COLUMN, constraint_plans, is_made_up_constraint};
-use store_core::{BoundSchema, ColumnDefinition, ColumnType, OnDelete, Result};
+use store_core::{BoundSchema, ColumnDefinition, ColumnType, OnDelete, ReferenceDefinition, Result};
 
 use crate::error::{self, Origin};
 use crate::layout::mismatch;
 use crate::plan::quote;
 
-/// Refuses a table that lacks a reference or a check: SQLite adds none to a table that is there. `remedy` makes the table anew.
+/// Refuses a table that lacks a reference or a check, or has a reference that does something else: SQLite changes neither of a table that is there. `remedy` makes
+/// the table anew.
 pub(crate) fn check(connection: &Connection, schema: &BoundSchema, remedy: impl Fn() -> String) -> Result<()> {
-    let sql = plain(&sql_of(connection, schema)?);
-    for plan in constraint_plans(Dialect::Sqlite, schema) {
-        // Another table's new name is written into a reference to it, as SQLite spells it.
-        if sql.contains(&plain(&plan.definition))
-            || (plan.is_reference && sql.contains(&plain(&format!("CONSTRAINT {}FOREIGN", plan.name))))
-        {
-            continue;
-        }
-        let what = if plan.is_reference { "reference" } else { "check" };
-        let error =
-            mismatch(schema, format!("the table lacks the {what} `{}`, which SQLite cannot add to it; {}", plan.definition, remedy()));
-        return Err(match plan.columns.as_slice() {
+    let (sql, plans) = (plain(&sql_of(connection, schema)?), constraint_plans(Dialect::Sqlite, schema));
+    let refuse = |plan: &ConstraintPlan, reason: String| {
+        let error = mismatch(schema, format!("{reason}; {}", remedy()));
+        Err(match plan.columns.as_slice() {
             [column] => error.with_column(*column),
             _ => error,
-        });
+        })
+    };
+    for plan in plans.iter().filter(|plan| !plan.is_reference && !sql.contains(&plain(&plan.definition))) {
+        return refuse(plan, format!("the table lacks the check `{}`, which SQLite cannot add to it", plan.definition));
+    }
+    let present = references(connection, schema)?;
+    for ((reference, target), plan) in schema.references().zip(plans.iter().filter(|plan| plan.is_reference)) {
+        let alike: Vec<&Present> = present.iter().filter(|present| present.leads_as(reference, target)).collect();
+        if alike.iter().any(|present| present.does_as(plan)) {
+            continue;
+        }
+        return match alike.first() {
+            Some(other) => refuse(
+                plan,
+                format!(
+                    "the table's reference is ON DELETE {} where the model's is `{}`, which SQLite cannot change in place",
+                    other.on_delete, plan.definition
+                ),
+            ),
+            None => refuse(plan, format!("the table lacks the reference `{}`, which SQLite cannot add to it", plan.definition)),
+        };
     }
     Ok(())
+}
+
+/// A reference of a table.
+struct Present {
+    target: String,
+    /// Each column with the one that it refers to, `None` for the target's primary key.
+    columns: Vec<(String, Option<String>)>,
+    on_delete: String,
+}
+
+impl Present {
+    /// Whether it is of the same columns to the same ones.
+    fn leads_as(&self, reference: &ReferenceDefinition, target: &str) -> bool {
+        let wanted = || reference.columns.iter().zip(&reference.target_columns);
+        let is_pair = |(column, to): &(String, Option<String>)| {
+            wanted().any(|(own, other)| own.eq_ignore_ascii_case(column) && to.as_ref().is_none_or(|to| other.eq_ignore_ascii_case(to)))
+        };
+        self.target.eq_ignore_ascii_case(target) && self.columns.len() == reference.columns.len() && self.columns.iter().all(is_pair)
+    }
+
+    /// Whether it does the same with the rows. `NO ACTION` refuses as `RESTRICT` does, if later.
+    fn does_as(&self, plan: &ConstraintPlan) -> bool {
+        let action = if self.on_delete == "NO ACTION" { "RESTRICT" } else { &self.on_delete };
+        plan.definition.strip_suffix(action).is_some_and(|rest| rest.ends_with(" ON DELETE "))
+    }
+}
+
+fn references(connection: &Connection, schema: &BoundSchema) -> Result<Vec<Present>> {
+    const TEXT: &str = "SELECT id, \"table\", \"from\", \"to\", on_delete FROM pragma_foreign_key_list(?1) ORDER BY id, seq";
+    let read = || -> rusqlite::Result<Vec<Present>> {
+        let mut statement = connection.prepare(TEXT)?;
+        let mut rows = statement.query([schema.table()])?;
+        let (mut found, mut last): (Vec<Present>, i64) = (Vec::new(), -1);
+        while let Some(row) = rows.next()? {
+            let (id, column) = (row.get(0)?, (row.get(2)?, row.get(3)?));
+            match found.last_mut().filter(|_| id == last) {
+                Some(present) => present.columns.push(column),
+                None => found.push(Present { target: row.get(1)?, columns: vec![column], on_delete: row.get(4)? }),
+            }
+            last = id;
+        }
+        Ok(found)
+    };
+    read().map_err(|error| error::from_sqlite(error, Origin::Own).with_schema(schema.name()))
 }
 
 /// The references and checks that the model had once and has no more: what each is, with its name.
@@ -148,8 +205,30 @@ fn key_text(schema: &BoundSchema, row: &str) -> String {
     schema.definition().key_columns().map(part).collect::<Vec<_>>().join(" || ':' || ")
 }
 
-/// Text in which `%`, `:` and control characters are escaped, `%` first.
+/// Text in which `%`, `:` and control characters are escaped, `%` first. A few at a time: older builds of SQLite, which other programs may be, read no expression that
+/// is as deep as all of them.
 fn escaped(name: &str) -> String {
-    let special = [b'%', b':'].into_iter().chain(1..=0x1f).chain([0x7f]);
-    special.fold(name.to_owned(), |inner, byte| format!("replace({inner}, char({byte}), '%{byte:02X}')"))
+    let special: Vec<u8> = [b'%', b':'].into_iter().chain(1..=0x1f).chain([0x7f]).collect();
+    let replaced = |text: &str, bytes: &[u8]| {
+        bytes.iter().fold(text.to_owned(), |inner, byte| format!("replace({inner}, char({byte}), '%{byte:02X}')"))
+    };
+    let mut parts = special.chunks(9);
+    let first = replaced(name, parts.next().unwrap_or_default());
+    let all = parts.fold(format!("SELECT {first} AS x"), |inner, bytes| format!("SELECT {} AS x FROM ({inner})", replaced("x", bytes)));
+    format!("({all})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_escaped_by_expressions_that_are_not_deep() {
+        let escaped = escaped("OLD.\"id\"");
+        let depths = escaped.chars().scan(0_i32, |depth, character| {
+            *depth += i32::from(character == '(') - i32::from(character == ')');
+            Some(*depth)
+        });
+        assert!(depths.max().is_some_and(|deepest| deepest < 20));
+    }
 }

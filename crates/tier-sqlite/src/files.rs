@@ -16,7 +16,7 @@ use crate::records;
 use crate::workers::Worker;
 
 /// What mends a file that SQLite refuses.
-const REMEDY: &str = "mend the file, or the rows, and run it again";
+const REMEDY: &str = "mend the file, or the rows";
 
 /// What became of the first file that was not run yet.
 enum Next {

@@ -17,11 +17,16 @@ struct Index {
     /// Whether it covers all rows, by columns alone.
     is_plain: bool,
     is_partial: bool,
+    /// Whether it compares texts by their bytes.
+    is_binary: bool,
 }
 
 impl Index {
     /// Whether it does what a planned one is for. The name of one for some rows tells which.
     fn serves(&self, plan: &IndexPlan) -> bool {
+        if plan.unique && !self.is_binary {
+            return false;
+        }
         if plan.condition.is_none() {
             return self.is_plain && plan.is_served_by(&self.columns, self.is_unique);
         }
@@ -62,7 +67,11 @@ pub(crate) fn left(connection: &Connection, schema: &BoundSchema) -> Result<Vec<
     let table = format!("{}_", schema.table());
     let is_left = |index: &Index| {
         let is_wanted = |plan: &IndexPlan| plan.name == index.name || index.serves(plan);
-        index.is_unique && index.name.strip_prefix(&table).is_some_and(|rest| rest.contains("_key")) && !plans.iter().any(is_wanted)
+        let is_made_up = index.name.strip_prefix(&table).is_some_and(|rest| rest.contains("_key"));
+        // It stands in the place of the model's, and refuses more.
+        let is_lax = !index.is_binary && plans.iter().any(|plan| plan.unique && plan.is_served_by(&index.columns, true));
+        let can_go = !index.name.is_empty() && !index.name.starts_with("sqlite_");
+        index.is_unique && can_go && (is_made_up || is_lax) && !plans.iter().any(is_wanted)
     };
     Ok(present.into_iter().filter(is_left).map(|index| index.name).collect())
 }
@@ -92,16 +101,20 @@ fn indexes(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Ve
     // A key that is the row's own number has no index.
     let mut key = connection.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?;
     let key = key.query_map([schema.table()], |row| row.get(0).map(named))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    found.push(Index { name: String::new(), columns: key, is_unique: true, is_plain: true, is_partial: false });
+    found.push(Index { name: String::new(), columns: key, is_unique: true, is_plain: true, is_partial: false, is_binary: true });
     let mut listed = connection.prepare("SELECT name, \"unique\", partial FROM pragma_index_list(?1)")?;
     let listed = listed.query_map([schema.table()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     for index in listed.collect::<rusqlite::Result<Vec<(String, bool, bool)>>>()? {
         let (name, is_unique, is_partial) = index;
-        let mut columns = connection.prepare_cached("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
-        let columns = columns.query_map([&name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<Option<String>>>>()?;
+        let mut parts = connection
+            .prepare_cached("SELECT name, coll = 'BINARY' COLLATE NOCASE FROM pragma_index_xinfo(?1) WHERE \"key\" ORDER BY seqno")?;
+        let parts = parts.query_map([&name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let parts = parts.collect::<rusqlite::Result<Vec<(Option<String>, bool)>>>()?;
+        let (columns, binary): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         // An expression has no name.
         let is_plain = !is_partial && columns.iter().all(Option::is_some);
-        found.push(Index { name, columns: columns.into_iter().flatten().map(named).collect(), is_unique, is_plain, is_partial });
+        let (columns, is_binary) = (columns.into_iter().flatten().map(named).collect(), !binary.contains(&false));
+        found.push(Index { name, columns, is_unique, is_plain, is_partial, is_binary });
     }
     Ok(found)
 }

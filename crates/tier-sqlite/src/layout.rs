@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
 use store_core::sql::{
-    Dialect, VERSION_COLUMN, create_statements, explain_missing_column, explain_needed_value, explain_old_name, explain_plain_column,
-    explain_view_column, index_plans,
+    Dialect, VERSION_COLUMN, create_statements, explain_bytes_column, explain_missing_column, explain_needed_value, explain_old_name,
+    explain_plain_column, explain_view_column, index_plans, may_be_renamed,
 };
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
@@ -52,12 +52,14 @@ pub(crate) fn missing_tables(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> R
     Ok(missing)
 }
 
-/// Refuses tables and views that lack a column.
+/// Refuses tables and views that lack a column, and tables with one that no write can fill.
 pub(crate) fn check_columns(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Result<()> {
     for schema in schemas {
         let from_sqlite = |error| error::from_sqlite(error, Origin::Own).with_schema(schema.name());
         let Some(kind) = kind(&worker.connection, schema.table()).map_err(from_sqlite)? else { continue };
-        check_missing(&columns(&worker.connection, schema).map_err(from_sqlite)?, schema, kind == "view")?;
+        let found = columns(&worker.connection, schema).map_err(from_sqlite)?;
+        check_missing(&found, schema, kind == "view")?;
+        check_generated(&found, schema)?;
     }
     Ok(())
 }
@@ -128,6 +130,8 @@ pub(crate) struct Found {
     key_place: i64,
     is_nullable: bool,
     has_default: bool,
+    /// Whether the database computes it, and no write can give it a value.
+    is_generated: bool,
 }
 
 impl Found {
@@ -156,6 +160,7 @@ pub(crate) fn check_table(
         return Err(mismatch(schema, explain_needed_value(Dialect::Sqlite, schema, wanted, &alike, &others)).with_column(wanted.name));
     }
     check_types(found, schema)?;
+    check_generated(found, schema)?;
     check_left_over(connection, found, schema)?;
     check_nullable(found, schema)?;
     check_key(found, schema)
@@ -163,7 +168,9 @@ pub(crate) fn check_table(
 
 /// Those of the table's columns that the model lacks: of the wanted one's type, and of others.
 pub(crate) fn look_alikes<'a>(found: &'a [Found], schema: &BoundSchema, wanted: &ColumnDefinition) -> (Vec<&'a str>, Vec<&'a str>) {
-    let unknown = left_over(found, schema).filter(|_| wanted.name != VERSION_COLUMN);
+    let is_none = wanted.name == VERSION_COLUMN || wanted.blind_of.is_some();
+    let is_blind = |column: &&Found| wanted.column_type == ColumnType::Bytes && column.name.ends_with("_blind");
+    let unknown = left_over(found, schema).filter(|column| !is_none && !is_blind(column));
     let (alike, others): (Vec<_>, Vec<_>) = unknown.partition(|column| column.is_of_type(Dialect::Sqlite.type_name(wanted.column_type)));
     let names = |columns: Vec<&'a Found>| columns.into_iter().map(|column| column.name.as_str()).collect();
     (names(alike), names(others))
@@ -177,10 +184,11 @@ pub(crate) fn kind(connection: &Connection, name: &str) -> rusqlite::Result<Opti
 
 pub(crate) fn columns(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Vec<Found>> {
     let mut statement = connection.prepare(
-        "SELECT name, type, pk, NOT \"notnull\", dflt_value IS NOT NULL OR hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1",
+        "SELECT name, type, pk, NOT \"notnull\", dflt_value IS NOT NULL OR hidden, hidden <> 0 FROM pragma_table_xinfo(?1) WHERE hidden <> 1",
     )?;
     let found = statement.query_map([schema.table()], |row| {
-        Ok(Found { name: row.get(0)?, type_name: row.get(1)?, key_place: row.get(2)?, is_nullable: row.get(3)?, has_default: row.get(4)? })
+        let (name, type_name, key_place) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Found { name, type_name, key_place, is_nullable: row.get(3)?, has_default: row.get(4)?, is_generated: row.get(5)? })
     })?;
     found.collect()
 }
@@ -218,6 +226,7 @@ fn check_types(found: &[Found], schema: &BoundSchema) -> Result<()> {
             let present = if column.type_name.is_empty() { "ANY" } else { &column.type_name };
             let reason = match wanted.encryption {
                 Some(_) => explain_plain_column(name, present),
+                None if present.eq_ignore_ascii_case("BLOB") => explain_bytes_column(name, present, type_name),
                 None => format!(
                     "the column `{name}` has the type {present} where the schema needs {type_name}, which SQLite cannot change in place; {}",
                     rebuilding(found, schema),
@@ -227,6 +236,18 @@ fn check_types(found: &[Found], schema: &BoundSchema) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a table that computes a column itself, for which a write gives a value.
+fn check_generated(found: &[Found], schema: &BoundSchema) -> Result<()> {
+    let is_known = |column: &&Found| !left_over(found, schema).any(|left| left.name == column.name);
+    let Some(generated) = found.iter().filter(|column| column.is_generated).find(is_known) else { return Ok(()) };
+    let reason = format!(
+        "the column `{}` is GENERATED ALWAYS, so that every write would fail, and SQLite cannot change that in place; leave the field out of the model, or {}",
+        generated.name,
+        rebuilding(found, schema),
+    );
+    Err(mismatch(schema, reason).with_column(generated.name.clone()))
 }
 
 /// Refuses a table with a column that every insert must fill and the model does not.
@@ -248,7 +269,8 @@ fn check_left_over(connection: &Connection, found: &[Found], schema: &BoundSchem
         .definition()
         .columns()
         .iter()
-        .filter(|column| !is_there(column.name) && left.is_of_type(Dialect::Sqlite.type_name(column.column_type)))
+        .filter(|column| !is_there(column.name) && may_be_renamed(&left.name, column))
+        .filter(|column| left.is_of_type(Dialect::Sqlite.type_name(column.column_type)))
         .map(|column| column.name)
         .collect();
     let renaming = explain_old_name(Dialect::Sqlite, schema.table(), &left.name, &new_names);

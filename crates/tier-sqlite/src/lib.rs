@@ -19,6 +19,7 @@
 
 mod asker;
 mod bulk;
+mod collations;
 mod commit;
 mod conditional;
 mod config;

@@ -9,6 +9,7 @@ use store_core::sql::{
 };
 use store_core::{Blocking, BoundSchema, ColumnDefinition, Drift, Error, ErrorKind, MigrationPlan, MigrationStep, Result, Role};
 
+use crate::collations;
 use crate::commit::{MIGRATIONS, OWN_NAMES, OWN_TABLES};
 use crate::constraints;
 use crate::error::{self, Origin};
@@ -120,6 +121,7 @@ fn old_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationP
     };
     layout::check_table(connection, schema, &found, |column| is_empty || !is_needed(column))?;
     constraints::check(connection, schema, || layout::rebuilding(&found, schema))?;
+    collations::check(connection, schema, &missing, || layout::rebuilding(&found, schema))?;
     let mut plan = MigrationPlan::default();
     for column in &missing {
         let definition = column_definition(Dialect::Sqlite, column);
@@ -127,7 +129,7 @@ fn old_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationP
         let what = format!("add the column `{}`", column.name);
         plan.steps.push(step(Some(schema), what, "the model has it and the table does not", sql, Blocking::Briefly));
         for alike in layout::look_alikes(&found, schema, column).0 {
-            plan.drift.push(drift(schema, alike, explain_look_alike(Dialect::Sqlite, schema.table(), alike, column.name)));
+            plan.drift.push(drift(schema, alike, explain_look_alike(Dialect::Sqlite, schema.table(), alike, column)));
         }
     }
     for index in indexes::missing(connection, schema)? {
@@ -149,6 +151,13 @@ fn old_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationP
     }
     for rule in constraints::left(connection, schema)? {
         plan.drift.push(of_schema_drift(schema, explain_left_rule(&rule, &layout::rebuilding(&found, schema))));
+    }
+    for column in collations::lax_columns(connection, schema, &missing)? {
+        let what = format!(
+            "the column `{column}` has another collation than BINARY: conditions take texts for equal that the model takes for different ones; to change that, {}",
+            layout::rebuilding(&found, schema)
+        );
+        plan.drift.push(drift(schema, column, what));
     }
     for left in layout::left_over(&found, schema) {
         plan.drift.push(drift(schema, &left.name, explain_left_column(Dialect::Sqlite, schema.table(), &left.name)));
@@ -194,9 +203,15 @@ pub(crate) fn failed(connection: &Connection, error: rusqlite::Error, step: &Mig
     let Some(schema) = schemas.iter().find(|schema| Some(schema.name()) == step.schema.as_deref()) else {
         return error::from_sqlite(error, Origin::Own);
     };
-    if let rusqlite::Error::SqlInputError { msg, sql, offset, .. } = &error {
+    let refused = match &error {
+        rusqlite::Error::SqlInputError { msg, offset, .. } => Some((msg, usize::try_from(*offset).ok())),
+        // Of what is missing at the end, and of what no condition may hold, SQLite tells no place.
+        rusqlite::Error::SqliteFailure(failure, Some(msg)) if failure.code == rusqlite::ErrorCode::Unknown => Some((msg, None)),
+        _ => None,
+    };
+    if let Some((msg, place)) = refused {
         let said = format!("SQLite said `{msg}`");
-        if let Some(reason) = explain_refused_condition(Dialect::Sqlite, schema, sql, usize::try_from(*offset).ok(), &said) {
+        if let Some(reason) = explain_refused_condition(Dialect::Sqlite, schema, &step.sql, place, &said) {
             let told = Error::new(ErrorKind::InvalidConfig, reason).with_schema(schema.name()).with_tier(Role::Truth);
             return told.with_source(error);
         }

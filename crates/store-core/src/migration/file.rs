@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::pending::{PendingFile, beginning};
 use super::record::MigrationRecord;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::{Dialect, script_statements, statement_words};
+use crate::sql::{Dialect, script_statements, statement_words, unclosed};
 
 /// What begins the line of instructions.
 const INSTRUCTION: &str = "-- strata:";
@@ -147,7 +147,8 @@ impl MigrationFile {
     /// # Errors
     ///
     /// [`SchemaMismatch`](ErrorKind::SchemaMismatch) where a file that was run has changed since or is missing, or one has stopped in its middle and nobody
-    /// said how to go on; [`InvalidConfig`](ErrorKind::InvalidConfig) for a file that begins or ends transactions itself, or copies from or to its client.
+    /// said how to go on; [`InvalidConfig`](ErrorKind::InvalidConfig) for a file that begins or ends transactions itself, copies from or to its client, or ends within a
+    /// comment or a string.
     pub fn pending(files: &[Self], records: &[MigrationRecord], dialect: Dialect) -> Result<Vec<PendingFile>> {
         let of_file = |name: &str| records.iter().find(|record| record.file_name.as_deref() == Some(name));
         for record in records {
@@ -166,6 +167,12 @@ impl MigrationFile {
             let is_done = record.is_some_and(|record| record.is_applied() && record.checksum.is_none());
             if record.is_some_and(MigrationRecord::is_applied) && !is_done {
                 continue;
+            }
+            if let Some((what, line)) = unclosed(dialect, &file.sql) {
+                return Err(invalid(format!(
+                    "`{}` ends within the {what} that begins in line {line}; close it, or what stands behind would not be run",
+                    file.name
+                )));
             }
             let statements: Vec<String> = script_statements(dialect, &file.sql).into_iter().map(str::to_owned).collect();
             if let Some(word) = statements.iter().find_map(|statement| transaction_word(statement)) {
@@ -224,9 +231,17 @@ fn missing(name: &str, files: &[MigrationFile]) -> Error {
 
 fn stopped(name: &str, statement: u32, error: &str) -> Error {
     mismatch(format!(
-        "`{name}` stopped at its statement {statement} ({error}), and what stands in front of it took effect; mend the file or the database, then say how to go \
-         on by `resolve_migration(\"{name}\", …)`: `Resume`, `Restart` or `Applied`; on the command line by `migrate --resume {name}`, `--restart` or `--applied`"
+        "`{name}` stopped at its statement {statement} ({error}), and what stands in front of it took effect; mend the file or the database, then {}",
+        going_on(name)
     ))
+}
+
+/// What lets a file go on that is no transaction.
+pub(super) fn going_on(name: &str) -> String {
+    format!(
+        "say how to go on by `resolve_migration(\"{name}\", …)`: `Resume`, `Restart` or `Applied`; on the command line by `migrate --resume {name}`, `--restart` or \
+         `--applied`"
+    )
 }
 
 /// Whether a statement has PostgreSQL wait for rows that its client sends, or send the client some.

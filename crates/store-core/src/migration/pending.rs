@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::file::{MigrationFile, checksum};
+use super::file::{MigrationFile, checksum, going_on};
 use super::record::{DirtyMark, MigrationRecord};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tier::Role;
@@ -83,13 +83,19 @@ impl PendingFile {
         Ok(MigrationRecord { file_name: Some(self.file.name().to_owned()), checksum: Some(self.file.checksum()), ..record })
     }
 
-    /// The error of a statement, by its number from 1, or, where it is none of theirs, of the beginning or end of the transaction. `said` is what the database said, and `remedy` what to do.
+    /// The error of a statement, by its number from 1, or, where it is none of theirs, of the beginning or end of the transaction. `said` is what the database said, and
+    /// `remedy` what to do before the file goes on.
     pub fn refused(&self, statement: u32, kind: ErrorKind, said: &str, remedy: &str) -> Error {
         let (name, text) = (self.file.name(), self.beginning(statement));
-        let left = if self.file.in_transaction() { "nothing of the file is left" } else { "what stands in front of it took effect" };
+        let (left, next) = match self.file.in_transaction() {
+            true => ("nothing of the file is left", "run it again".to_owned()),
+            false => ("what stands in front of it took effect", going_on(name)),
+        };
         let message = match statement {
-            _ if !(1..=self.last()).contains(&statement) => format!("the transaction of `{name}` failed, {left}: {said}; {remedy}"),
-            _ => format!("statement {statement} of `{name}` failed, {left}: {said}; {remedy}. The statement: {text}"),
+            _ if !(1..=self.last()).contains(&statement) => {
+                format!("the transaction of `{name}` failed, {left}: {said}; {remedy}, then {next}")
+            }
+            _ => format!("statement {statement} of `{name}` failed, {left}: {said}; {remedy}, then {next}. The statement: {text}"),
         };
         Error::new(kind, message).with_tier(Role::Truth)
     }

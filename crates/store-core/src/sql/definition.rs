@@ -188,10 +188,23 @@ pub fn explain_missing_column(
 ) -> String {
     let (table, name) = (dialect.quote_table(schema.table()), dialect.quote(column.name));
     let mut explanation = "the table lacks the column".to_owned();
+    if column.encryption.is_some() || column.blind_of.is_some() {
+        let unknown: Vec<String> = old_names.iter().chain(others).map(|old| dialect.quote(old)).collect();
+        if !unknown.is_empty() {
+            let _ = write!(
+                explanation,
+                "; the model lacks {} of the table's: if the field replaces one of them, keep that; {ONLY_THE_STORE}",
+                unknown.join(", ")
+            );
+        }
+        let _ = write!(explanation, "; run: {}", add_column_statement(dialect, schema, column));
+        return explanation;
+    }
     for old in old_names.iter().map(|old| dialect.quote(old)) {
         let _ = write!(
             explanation,
-            "; if it is the new name of {old}, which the model lacks, keep the values, run: ALTER TABLE {table} RENAME COLUMN {old} TO {name}"
+            "; if it is the new name of {old}, which the model lacks{}, keep the values, run: ALTER TABLE {table} RENAME COLUMN {old} TO {name}",
+            if column.column_type == ColumnType::Bytes { " and which never was encrypted" } else { "" }
         );
     }
     if !others.is_empty() {
@@ -273,14 +286,53 @@ pub fn explain_plain_column(column: &str, found: &str) -> String {
 ///
 /// ```
 /// use store_core::sql::{Dialect, explain_look_alike};
+/// use store_core::{ColumnDefinition, ColumnType};
 ///
-/// let explanation = explain_look_alike(Dialect::Postgres, "player", "level", "rank");
+/// let rank = ColumnDefinition::new("rank", ColumnType::BigInt);
+/// let explanation = explain_look_alike(Dialect::Postgres, "player", "level", &rank);
 /// assert!(explanation.ends_with(r#"run: UPDATE "player" SET "rank" = "level""#));
 /// ```
-pub fn explain_look_alike(dialect: Dialect, table: &str, old: &str, new: &str) -> String {
-    let (table, [old, new]) = (dialect.quote_table(table), [old, new].map(|name| dialect.quote(name)));
+pub fn explain_look_alike(dialect: Dialect, table: &str, old: &str, new: &ColumnDefinition) -> String {
+    let (table, [old, name]) = (dialect.quote_table(table), [old, new.name].map(|name| dialect.quote(name)));
+    let alike = format!("{name} is added, and {old}, which the model lacks, has the same type");
+    if new.encryption.is_some() || new.blind_of.is_some() {
+        return format!("{alike}; if the field replaces it, its values stay there; {ONLY_THE_STORE}");
+    }
+    let note = if new.column_type == ColumnType::Bytes { " and never was encrypted" } else { "" };
+    format!("{alike}; if the field was renamed{note}, its values stay there until you run: UPDATE {table} SET {name} = {old}")
+}
+
+/// Why no statement moves the values of an encrypted column.
+const ONLY_THE_STORE: &str = "what is encrypted is bound to its column, so that no statement can move it: let the program read the old field and set the new one, an \
+     `Option`, through the store, before you drop the old column, as docs/encryption.md says";
+
+/// Whether a column that the model lacks may hold what a new one is to take over, as it is: no ciphertext, and no blind index.
+///
+/// ```
+/// use store_core::sql::may_be_renamed;
+/// use store_core::{ColumnDefinition, ColumnType};
+///
+/// let picture = ColumnDefinition::new("picture", ColumnType::Bytes);
+/// assert!(may_be_renamed("photo", &picture));
+/// assert!(!may_be_renamed("email_blind", &picture));
+/// ```
+pub fn may_be_renamed(old: &str, new: &ColumnDefinition) -> bool {
+    let is_sealed = new.encryption.is_some() || new.blind_of.is_some();
+    !is_sealed && !(new.column_type == ColumnType::Bytes && old.ends_with("_blind"))
+}
+
+/// Says of a column of bytes that is to have another type what becomes of its values, if they are ciphertexts: no cast opens them.
+///
+/// ```
+/// use store_core::sql::explain_bytes_column;
+///
+/// assert!(explain_bytes_column("email", "bytea", "TEXT").starts_with("the column `email` has the type bytea"));
+/// ```
+pub fn explain_bytes_column(column: &str, found: &str, wanted: &str) -> String {
     format!(
-        "{new} is added, and {old}, which the model lacks, has the same type; if the field was renamed, its values stay there until you run: UPDATE {table} SET {new} = {old}"
+        "the column `{column}` has the type {found} where the model's has {wanted}; if its field was encrypted, nobody but the store can read it: keep that field, give the \
+         new one another name and make it an `Option`, let the program set it from the old one, then drop this column, as docs/encryption.md says; other bytes a \
+         statement of your own must convert, as no cast does"
     )
 }
 

@@ -15,7 +15,7 @@ use super::dialect::Dialect;
 /// ```
 pub fn script_statements(dialect: Dialect, script: &str) -> Vec<&str> {
     let mut statements = Vec::new();
-    let mut scanner = Scanner { dialect, script, at: 0 };
+    let mut scanner = Scanner::new(dialect, script);
     let mut statement: Option<Statement> = None;
     while let Some((start, token)) = scanner.next() {
         if token == Token::Semicolon && statement.as_ref().is_none_or(Statement::may_end) {
@@ -35,9 +35,17 @@ pub fn script_statements(dialect: Dialect, script: &str) -> Vec<&str> {
     statements
 }
 
+/// What a script opens and never closes, in words, and the line in which it begins: whatever stands behind it is none of its statements.
+pub(crate) fn unclosed(dialect: Dialect, script: &str) -> Option<(&'static str, usize)> {
+    let mut scanner = Scanner::new(dialect, script);
+    while scanner.next().is_some() {}
+    let (what, begin) = scanner.unclosed?;
+    Some((what, script[..begin].matches('\n').count() + 1))
+}
+
 /// The words of a statement that stand in no quotes and no parentheses, in upper case.
 pub(crate) fn statement_words(dialect: Dialect, statement: &str) -> Vec<String> {
-    let mut scanner = Scanner { dialect, script: statement, at: 0 };
+    let mut scanner = Scanner::new(dialect, statement);
     let (mut words, mut depth) = (Vec::new(), 0_usize);
     while let Some((_, token)) = scanner.next() {
         match token {
@@ -139,9 +147,15 @@ struct Scanner<'a> {
     dialect: Dialect,
     script: &'a str,
     at: usize,
+    /// What is never closed, and where it begins.
+    unclosed: Option<(&'static str, usize)>,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    fn new(dialect: Dialect, script: &'a str) -> Self {
+        Scanner { dialect, script, at: 0, unclosed: None }
+    }
+
     /// The next token that is neither space nor comment, and where it begins.
     fn next(&mut self) -> Option<(usize, Token)> {
         loop {
@@ -175,7 +189,7 @@ impl Scanner<'_> {
             '\'' => self.skip_quoted('\'', false),
             '"' => self.skip_quoted('"', false),
             '`' if !is_postgres => self.skip_quoted('`', false),
-            '[' if !is_postgres => self.skip_past("]"),
+            '[' if !is_postgres => self.skip_past("]", "quoted name", self.at),
             '$' if is_postgres => self.skip_dollar_quoted(),
             _ if is_part_of_word(first) => self.word(),
             _ => {
@@ -199,6 +213,7 @@ impl Scanner<'_> {
     fn skip_quoted(&mut self, quote: char, has_escapes: bool) -> Token {
         let rest = &self.script[self.at + 1..];
         let mut characters = rest.char_indices().peekable();
+        self.unclosed = Some((if quote == '\'' { "string" } else { "quoted name" }, self.at));
         self.at = self.script.len();
         let begin = self.script.len() - rest.len();
         while let Some((place, character)) = characters.next() {
@@ -206,15 +221,23 @@ impl Scanner<'_> {
                 characters.next();
             } else if character == quote && characters.next_if(|(_, next)| *next == quote).is_none() {
                 self.at = begin + place + 1;
+                self.unclosed = None;
                 break;
             }
         }
         Token::Other
     }
 
-    fn skip_past(&mut self, end: &str) -> Token {
+    /// `begin` is where what ends there began.
+    fn skip_past(&mut self, end: &str, what: &'static str, begin: usize) -> Token {
         let rest = &self.script[self.at..];
-        self.at += rest.find(end).map_or(rest.len(), |place| place + end.len());
+        match rest.find(end) {
+            Some(place) => self.at += place + end.len(),
+            None => {
+                self.unclosed = Some((what, begin));
+                self.at = self.script.len();
+            }
+        }
         Token::Other
     }
 
@@ -227,8 +250,9 @@ impl Scanner<'_> {
         };
         match tag.filter(is_tag) {
             Some(tag) => {
+                let begin = self.at;
                 self.at += tag.len();
-                self.skip_past(tag)
+                self.skip_past(tag, "dollar-quoted string", begin)
             }
             None => {
                 self.at += 1;
@@ -239,7 +263,7 @@ impl Scanner<'_> {
 
     /// PostgreSQL's comments nest.
     fn skip_comment(&mut self) {
-        let mut depth = 0_usize;
+        let (start, mut depth) = (self.at, 0_usize);
         loop {
             let rest = &self.script[self.at..];
             let (begin, end) = (rest.find("/*"), rest.find("*/"));
@@ -252,9 +276,13 @@ impl Scanner<'_> {
                     depth = depth.saturating_sub(1);
                     self.at += end + 2;
                 }
-                (_, None) => self.at = self.script.len(),
+                (_, None) => {
+                    self.unclosed = Some(("comment", start));
+                    self.at = self.script.len();
+                    return;
+                }
             }
-            if depth == 0 || self.at == self.script.len() {
+            if depth == 0 {
                 return;
             }
         }
@@ -300,6 +328,21 @@ mod tests {
             assert_eq!(script_statements(Dialect::Postgres, open), [open]);
         }
         assert_eq!(script_statements(Dialect::Postgres, "SELECT 1; /* a; b"), ["SELECT 1"]);
+        for (dialect, script, expected) in [
+            (Dialect::Postgres, "SELECT 1;\n/* a; b", Some(("comment", 2))),
+            (Dialect::Postgres, "/* a /* b */", Some(("comment", 1))),
+            (Dialect::Postgres, "SELECT 'it''s", Some(("string", 1))),
+            (Dialect::Postgres, "SELECT E'a\\'", Some(("string", 1))),
+            (Dialect::Postgres, "\n\nSELECT \"a", Some(("quoted name", 3))),
+            (Dialect::Postgres, "SELECT $a$ b $$", Some(("dollar-quoted string", 1))),
+            (Dialect::Sqlite, "SELECT [a", Some(("quoted name", 1))),
+            (Dialect::Sqlite, "SELECT 1 /*", Some(("comment", 1))),
+            (Dialect::Sqlite, "/* a /* b */ SELECT 'a', `b`, [c]", None),
+            (Dialect::Postgres, "SELECT E'\\'', $$a$$, 'b' /* /* c */ */", None),
+            (Dialect::Postgres, "SELECT 1 -- it's", None),
+        ] {
+            assert_eq!(unclosed(dialect, script), expected, "{script}");
+        }
         assert!(script_statements(Dialect::Sqlite, " ;; -- nothing\n/* at all */").is_empty());
     }
 }

@@ -36,7 +36,7 @@ struct Player {
 }
 
 #[derive(Schema)]
-#[schema(check = "level > 0 OR secret > 1", check = "secret IS NOT NULL AND note <> 'secret'")]
+#[schema(check = "(secret) IS NULL OR secret_blind > 1", check = "secret IS NOT NULL AND note <> 'secret'")]
 #[schema(index(columns(level), where = "\"Secret\" = 4"))]
 struct Conditions {
     #[schema(primary_key)]

@@ -1,7 +1,7 @@
 //! What is amiss with the servers.
 
 use serde_json::json;
-use strata::{Diagnosis, Finding, Role, Setup, Store, Weight};
+use strata::{Diagnosis, ErrorKind, Finding, Role, Setup, Store, Weight};
 
 use super::migrate;
 use crate::arguments::Servers;
@@ -19,7 +19,7 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
     if !is_set("DATABASE_URL") && !is_set("REDIS_URL") {
         return Err(Failure::Usage("neither DATABASE_URL nor REDIS_URL is set; set them as for the program".to_owned()));
     }
-    let (mut worst, mut has_truth) = (Weight::Fine, is_set("DATABASE_URL"));
+    let (mut worst, mut has_truth, mut is_configured) = (Weight::Fine, is_set("DATABASE_URL"), true);
     for (role, wanted, others) in [(Role::Shared, OF_SHARED, OF_TRUTH), (Role::Truth, OF_TRUTH, OF_SHARED)] {
         if !is_set(wanted[0]) {
             continue;
@@ -36,7 +36,10 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
                 }
                 found
             }
-            Err(error) => Some(Diagnosis { role, name: wanted[0].to_owned(), findings: vec![unreachable(&error)] }),
+            Err(error) => {
+                is_configured = false;
+                Some(Diagnosis { role, name: wanted[0].to_owned(), findings: vec![unreachable(&error)] })
+            }
         };
         if let Some(diagnosis) = diagnosis {
             worst = worst.max(diagnosis.weight());
@@ -52,8 +55,25 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
         );
         worst = Weight::Problem;
         show(&Diagnosis { role: Role::Truth, name: "DATABASE_URL".to_owned(), findings: vec![finding] }, output);
+    } else if is_configured && let Some(finding) = of_store(registry, servers).await {
+        worst = Weight::Problem;
+        show(&Diagnosis { role: Role::Near, name: "the store".to_owned(), findings: vec![finding] }, output);
     }
     Ok(if worst == Weight::Problem { Answer::No } else { Answer::Yes })
+}
+
+/// What keeps a store from being built that is no server's fault: keys that encrypted fields lack, for one. What the servers lack is told of these.
+async fn of_store(registry: &Registry, servers: &Servers) -> Option<Finding> {
+    let built = match environment::builder(registry, servers).await {
+        Ok(builder) => builder.build().await,
+        Err(Failure::Store(error)) => Err(error),
+        Err(_) => return None,
+    };
+    match built {
+        Ok(store) => store.close().await.err().map(|error| unreachable(&error)),
+        Err(error) if error.kind() == ErrorKind::InvalidConfig => Some(unreachable(&error)),
+        Err(_) => None,
+    }
 }
 
 /// Whether the tables are as the models want them.

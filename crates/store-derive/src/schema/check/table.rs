@@ -41,8 +41,18 @@ fn check_name(context: &Context, model: &Model) {
 
 /// Notes a column that a condition reads and the database cannot.
 fn check_condition(context: &Context, model: &Model, condition: &str, span: Span) {
-    if let Some(field) = model.columns().find(|field| field.tags.has(Tag::Encrypted) && name::reads(condition, &field.column)) {
+    for field in model.columns().filter(|field| field.tags.has(Tag::Encrypted)) {
         let column = &field.column;
+        let blind = format!("{column}_blind");
+        if name::reads(condition, &blind) && !model.columns().any(|other| other.column == blind) {
+            let message = format!(
+                "`{blind}` holds what the store makes of `{column}` with a key, which no condition can name; take it out of the condition"
+            );
+            context.error(span, message);
+        }
+        if !name::reads(condition, column) {
+            continue;
+        }
         let message = format!(
             "`{column}` is encrypted, so that the database can only tell whether it is NULL; take it out of the condition, or remove `encrypted` from the field"
         );

@@ -106,6 +106,7 @@ async fn names_and_contents_that_do_not_fit_are_refused_before_anything_runs() {
         (&[("1_a.sql", "-- strata: no transactions\n")], "asks for `no transactions`"),
         (&[("1_a.sql", "-- an index\n\n--STRATA: no transactions\n")], "asks for `no transactions`"),
         (&[("1_a.sql", "SELECT 1; COMMIT; SELECT 2")], "has the statement `COMMIT`"),
+        (&[("1_a.sql", "SELECT 1;\n/* open\nSELECT 2;")], "`1_a.sql` ends within the comment that begins in line 2"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), files);

@@ -204,3 +204,69 @@ struct Loose {
     id: i64,
     name: String,
 }
+
+mod sealed {
+    #[derive(strata::Schema)]
+    pub(super) struct Hero {
+        #[schema(primary_key)]
+        pub(super) id: i64,
+        #[schema(encrypted, unique)]
+        pub(super) email: Option<String>,
+        #[schema(encrypted)]
+        pub(super) level: Option<i64>,
+    }
+}
+
+mod moved {
+    #[derive(strata::Schema)]
+    pub(super) struct Hero {
+        #[schema(primary_key)]
+        pub(super) id: i64,
+        #[schema(encrypted, unique)]
+        pub(super) mail: Option<String>,
+        pub(super) picture: Option<Vec<u8>>,
+    }
+}
+
+mod opened {
+    #[derive(strata::Schema)]
+    pub(super) struct Hero {
+        #[schema(primary_key)]
+        pub(super) id: i64,
+        pub(super) email: Option<String>,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_is_advised_for_what_is_encrypted() {
+    for database in Database::all().await {
+        let first = database.migrator::<sealed::Hero>().await;
+        first.migrate().await.unwrap();
+        first.close().await.unwrap();
+        let migrator = database.migrator::<moved::Hero>().await;
+        let plan = migrator.plan().await.unwrap().to_string();
+        migrator.close().await.unwrap();
+        assert!(plan.contains("set the new one, an `Option`, through the store"), "{plan}");
+        for spoiling in [r#"SET "mail""#, r#"= "email_blind""#, r#"SET "mail_blind""#] {
+            assert!(!plan.contains(spoiling), "{plan}");
+        }
+        assert!(
+            plan.contains(r#"and never was encrypted, its values stay there until you run: UPDATE "hero" SET "picture" = "level""#),
+            "{plan}"
+        );
+
+        let key = || strata::EncryptionKey::generate().unwrap();
+        let store = database.builder().await.schema::<moved::Hero>().configure(|settings| settings.create_tables = false);
+        let store = store.encryption(strata::KeyRing::new(1, key()).with_index_key(key()));
+        let refused = store.build().await.unwrap_err().to_string();
+        assert!(refused.contains("through the store") && !refused.contains("RENAME"), "{refused}");
+
+        let migrator = database.migrator::<opened::Hero>().await;
+        let refused = migrator.migrate().await.unwrap_err().to_string();
+        migrator.close().await.unwrap();
+        assert!(
+            refused.contains("if its field was encrypted, nobody but the store can read it") && !refused.contains("USING"),
+            "{refused}"
+        );
+    }
+}

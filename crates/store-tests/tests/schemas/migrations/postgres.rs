@@ -335,3 +335,46 @@ async fn an_index_that_cannot_be_cleaned_up_is_said_to_be_left() {
     assert!(migrator.plan().await.unwrap().is_empty());
     migrator.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_setting_of_a_file_outlives_it() {
+    let (database, _) = postgres().await;
+    let (migrator, files, client) = (database.migrator::<first::Hero>().await, tempfile::tempdir().unwrap(), client(&database).await);
+    let settings = "CREATE SCHEMA IF NOT EXISTS other; CREATE TEMP TABLE hidden (id INT); SET search_path = other; SET timezone = 'Asia/Tokyo'; \
+        SELECT set_config('lock_timeout', '77s', false), set_config('standard_conforming_strings', 'off', false)";
+    let seen = "CREATE TABLE public.NAME AS SELECT current_setting('search_path') AS path, current_setting('timezone') AS zone, \
+        current_setting('lock_timeout') AS lock, current_setting('standard_conforming_strings') AS strings, to_regclass('hidden') IS NULL AS is_gone";
+    for (round, instruction) in [(1, "-- strata: no transaction\n"), (2, "")] {
+        write(
+            files.path(),
+            &[
+                (&format!("{round}0_set.sql"), &format!("{instruction}{settings}")),
+                (&format!("{round}1_seen.sql"), &seen.replace("NAME", &format!("seen_{round}"))),
+            ],
+        );
+        migrator.migrate_from(files.path()).await.unwrap();
+        let query = format!(
+            "SELECT count(*) FROM seen_{round} WHERE path LIKE '%public%' AND zone <> 'Asia/Tokyo' AND lock <> '77s' AND strings = 'on' AND is_gone"
+        );
+        assert_eq!(number(&client, &query).await, 1, "{instruction}");
+    }
+    migrator.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_and_keys_that_no_write_can_use_are_told_with_what_mends_them() {
+    for (id, name, more, part) in [
+        ("id BIGINT GENERATED ALWAYS AS IDENTITY", "name TEXT NOT NULL", "PRIMARY KEY (id)", "the column is GENERATED ALWAYS"),
+        ("id BIGINT", "name TEXT NOT NULL GENERATED ALWAYS AS ('x') STORED", "PRIMARY KEY (id)", "the column is GENERATED ALWAYS"),
+        ("id BIGINT", "name TEXT NOT NULL", "PRIMARY KEY (id) DEFERRABLE", "primary key is (id) and DEFERRABLE"),
+    ] {
+        let (database, _) = postgres().await;
+        database.run(&format!("CREATE TABLE hero ({id}, {name}, _version BIGINT NOT NULL DEFAULT 0, {more})")).await;
+        let migrator = database.migrator::<first::Hero>().await;
+        let refused = migrator.migrate().await.unwrap_err();
+        assert!(refused.kind() == ErrorKind::SchemaMismatch && refused.to_string().contains(part), "{refused}");
+        database.run(refused.to_string().split_once("run: ").unwrap().1).await;
+        migrator.close().await.unwrap();
+        filled(&database).await.close().await.unwrap();
+    }
+}

@@ -128,3 +128,88 @@ async fn a_file_without_a_transaction_is_run_by_one_process() {
         assert_eq!(items(&database), 3, "in round {round}");
     }
 }
+
+mod named {
+    #[derive(strata::Schema)]
+    pub(super) struct Town {
+        #[schema(primary_key)]
+        pub(super) id: String,
+        #[schema(unique)]
+        pub(super) name: String,
+        pub(super) note: Option<String>,
+    }
+}
+
+/// A table of towns, as a file of another program may have it.
+async fn town(columns: &str, more: &str) -> Database {
+    let database = Database::Sqlite(tempfile::tempdir().unwrap());
+    database.run(&format!("CREATE TABLE town (_version INTEGER NOT NULL DEFAULT 0, {columns}) STRICT; {more}")).await;
+    database
+}
+
+async fn plan_of_town(database: &Database) -> strata::MigrationPlan {
+    let migrator = database.migrator::<named::Town>().await;
+    let plan = migrator.plan().await.unwrap();
+    migrator.close().await.unwrap();
+    plan
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_that_differ_are_two_keys_and_two_values() {
+    const KEY: &str = "id TEXT NOT NULL PRIMARY KEY";
+    const NAME: &str = "name TEXT NOT NULL";
+    const LAX_INDEX: &str = "CREATE UNIQUE INDEX by_name ON town (name COLLATE NOCASE)";
+    for (columns, more, part) in [
+        (format!("{KEY} COLLATE NOCASE, {NAME}, note TEXT"), "", "the column `id` is part of the primary key and has another collation"),
+        (format!("id TEXT NOT NULL, {NAME}, note TEXT, PRIMARY KEY (id COLLATE RTRIM)"), "", "the primary key has the collation RTRIM"),
+        (format!("{KEY}, {NAME} COLLATE RTRIM, note TEXT"), "", "the column `name` is part of a unique index and has another collation"),
+        (
+            format!("{KEY}, {NAME}, note TEXT"),
+            "CREATE UNIQUE INDEX town_name_key ON town (name COLLATE NOCASE)",
+            "the index `town_name_key` exists and differs",
+        ),
+    ] {
+        let database = town(&columns, more).await;
+        let plan = plan_of_town(&database).await;
+        let refused = plan.drift.iter().find(|drift| drift.is_refused).unwrap_or_else(|| panic!("{columns}: {plan}"));
+        assert!(refused.what.contains(part), "{plan}");
+        let remedy = refused.what.split_once("run: ").unwrap().1.split("; then build").next().unwrap();
+        database.run(remedy).await;
+        assert!(!plan_of_town(&database).await.is_refused(), "{}", plan_of_town(&database).await);
+    }
+
+    // One beside the model's is told of, and so is a column that is only searched.
+    let database = town(&format!("{KEY}, {NAME}, note TEXT COLLATE NOCASE"), LAX_INDEX).await;
+    let store = database.store::<named::Town>().await;
+    let plan = store.plan().await.unwrap();
+    assert!(plan.is_empty() && !plan.is_refused() && plan.drift.len() == 2, "{plan}");
+    assert!(
+        plan.to_string().contains("run: DROP INDEX \"by_name\"") && plan.to_string().contains("the column `note` has another collation"),
+        "{plan}"
+    );
+    database.run("DROP INDEX by_name").await;
+    let towns = store.collection().unwrap();
+    for id in ["a", "A"] {
+        towns.set(named::Town { id: id.into(), name: id.into(), note: None }).await.unwrap();
+    }
+    assert_eq!(towns.count(strata::Query::new()).await.unwrap(), 2);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_the_database_computes_is_refused() {
+    for (column, columns) in [
+        ("name", "id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL AS (id || '!') STORED, note TEXT"),
+        ("note", "id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, note TEXT AS (id)"),
+    ] {
+        let database = town(columns, "").await;
+        let plan = plan_of_town(&database).await;
+        let refused = plan.drift.iter().find(|drift| drift.is_refused).unwrap();
+        assert!(refused.column.as_deref() == Some(column) && refused.what.contains("is GENERATED ALWAYS"), "{plan}");
+        let remedy = refused.what.split_once("run: ").unwrap().1.split("; then build").next().unwrap();
+        database.run(remedy).await;
+        let store = database.store::<named::Town>().await;
+        store.collection().unwrap().set(named::Town { id: "a".into(), name: "b".into(), note: None }).await.unwrap();
+        store.close().await.unwrap();
+    }
+}

@@ -34,7 +34,7 @@ async fn a_file_that_is_one_transaction_leaves_a_mark_alone() {
             assert_told(
                 &error,
                 ErrorKind::ConstraintViolation,
-                &["statement 2 of `1_spoiled.sql`", "nothing of the file is left", "';twice'"],
+                &["statement 2 of `1_spoiled.sql`", "nothing of the file is left", "';twice'", "or the rows, then run it again"],
             );
             let mark = mark(&migrator, "1_spoiled.sql").await.unwrap();
             assert_eq!((mark.statement, mark.blocks), (2, false));
@@ -80,7 +80,12 @@ async fn a_file_without_a_transaction_stops_all_until_somebody_decides() {
             assert_told(
                 &error,
                 ErrorKind::ConstraintViolation,
-                &["statement 2 of `1_stopped.sql`", "what stands in front of it took effect"],
+                &[
+                    "statement 2 of `1_stopped.sql`",
+                    "what stands in front of it took effect",
+                    "mend the file, or the rows, then say how to go on",
+                    "`migrate --resume 1_stopped.sql`",
+                ],
             );
             let mark = mark(&migrator, "1_stopped.sql").await.unwrap();
             assert_eq!((mark.statement, mark.blocks, mark.text.as_str()), (2, true, "INSERT INTO hero (id, name) VALUES (1, 'twice')"));

@@ -222,6 +222,40 @@ async fn rules_that_the_model_has_no_more_are_told_of_with_what_removes_them() {
     }
 }
 
+mod cascading {
+    #[derive(strata::Schema)]
+    pub(super) struct Contract {
+        #[schema(primary_key)]
+        pub(super) id: i64,
+        #[schema(references(super::Team::id, on_delete = "cascade"))]
+        pub(super) team: i64,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_becomes_of_a_row_is_not_changed_in_silence() {
+    for truth in Truth::both().await {
+        open(&truth).await.close().await.unwrap();
+        let builder = async || truth.builder().await.schema::<cascading::Contract>().schema::<Team>();
+        let migrator = builder().await.migrator().unwrap();
+        let plan = migrator.plan().await.unwrap();
+        assert!(plan.is_refused() && plan.steps.is_empty(), "{plan}");
+        let refused = migrator.migrate().await.unwrap_err();
+        migrator.close().await.unwrap();
+        assert_eq!((refused.kind(), refused.schema()), (ErrorKind::SchemaMismatch, Some("contract")), "{refused}");
+        let remedy = refused.to_string().split_once("run: ").unwrap().1.split("; then build").next().unwrap().to_owned();
+        truth.run(&remedy).await.unwrap();
+        let store = builder().await.build().await.unwrap();
+        assert_eq!(store.plan().await.unwrap().to_string(), "nothing to do");
+        let (teams, contracts) = (store.collection::<Team>().unwrap(), store.collection::<cascading::Contract>().unwrap());
+        teams.set(Team { id: 1, name: "a".into() }).await.unwrap();
+        contracts.set(cascading::Contract { id: 1, team: 1 }).await.unwrap();
+        assert!(teams.delete(1).await.unwrap());
+        assert!(contracts.with_freshness(Freshness::Bounded(Duration::ZERO)).get(1).await.unwrap().is_none());
+        store.close().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_may_make_nothing_asks_for_every_trigger() {
     for truth in Truth::both().await {
