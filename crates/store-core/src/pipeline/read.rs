@@ -336,7 +336,7 @@ impl<T: Schema> Pipeline<T> {
             if near.version(borrowed).is_some_and(|present| present < version) {
                 near.remove(borrowed);
             }
-            self.forget_shown(borrowed);
+            self.note_answered(key, version);
         });
     }
 
@@ -423,6 +423,7 @@ impl<T: Schema> Pipeline<T> {
         } else {
             // What is there is older still.
             near.remove(key.borrow());
+            self.note_answered(&key, record.version());
             self.note(Some(key.borrow()), KeyEvent::Refused(record.version()));
         }
     }

@@ -1,6 +1,6 @@
-//! What memory held of keys until it heard that another instance had written them.
+//! What readers were shown of keys that memory does not hold: because it has heard since that another instance had written them, or heard it while they were read.
 //!
-//! A reader may have been shown it, and write what it made of it. Such a write is based on what was shown, whether the news came before it or after.
+//! What a reader makes of a record and writes is based on what was shown, whether the news came before that or after.
 
 use std::borrow::Borrow;
 
@@ -8,6 +8,7 @@ use crate::behind::Base;
 use crate::facet::LogKind;
 use crate::pipeline::{Borrowed, Pipeline};
 use crate::schema::Schema;
+use crate::version::Version;
 
 impl<T: Schema> Pipeline<T> {
     /// What memory holds of a key, where writes of it may become pending.
@@ -29,6 +30,15 @@ impl<T: Schema> Pipeline<T> {
             LogKind::Put | LogKind::Delete if held == Base::Unknown => {}
             LogKind::Put | LogKind::Delete => pending.shown.learn(key.clone(), held),
             _ => pending.shown.forget(key.borrow()),
+        }
+    }
+
+    /// Notes a version that a read is about to answer, and that memory does not take in.
+    pub(in crate::pipeline) fn note_answered(&self, key: &T::Key, version: Version) {
+        let Some(pending) = &self.behind else { return };
+        let answered = Base::put(version);
+        if pending.shown.get(key.borrow()).is_none_or(|noted| noted.is_before(answered)) {
+            pending.shown.learn(key.clone(), answered);
         }
     }
 

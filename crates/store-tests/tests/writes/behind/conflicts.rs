@@ -25,6 +25,12 @@ async fn write(players: &Collection<Player>, level: i64) {
     players.set(player("a", level)).await.unwrap();
 }
 
+/// Waits until an instance that holds "b" has heard of all that was committed.
+async fn hear(store: &Store) {
+    let fresh = players(store).with_freshness(Freshness::Bounded(Duration::ZERO));
+    assert!(fresh.get("b").await.unwrap().is_some());
+}
+
 async fn a_rejected_write_becomes_a_dead_letter(bench: &Bench) {
     let (store, other) = instances(bench, OnConflict::Reject).await;
     write(&players(&store), 2).await;
@@ -139,11 +145,7 @@ async fn a_write_of_what_was_read_before_the_news_is_a_conflict_too(bench: &Benc
     let (store, other) = instances(bench, max).await;
     let read = level(&players(&store), "a").await.unwrap();
     write(&players(&other), 10).await;
-    let hear = async || {
-        let fresh = players(&store).with_freshness(Freshness::Bounded(Duration::ZERO));
-        assert!(fresh.get("b").await.unwrap().is_some());
-    };
-    hear().await;
+    hear(&store).await;
     assert!(players(&store).peek("a").is_none(), "the news has come");
     write(&players(&store), read + 1).await;
     store.flush().await.unwrap();
@@ -151,24 +153,48 @@ async fn a_write_of_what_was_read_before_the_news_is_a_conflict_too(bench: &Benc
 
     // What was read since, or written here, is what counts.
     write(&players(&other), 20).await;
-    hear().await;
+    hear(&store).await;
     assert_eq!(level(&players(&store), "a").await, Some(20));
     write(&players(&store), 3).await;
     store.flush().await.unwrap();
     assert_eq!(truth(&other, "a").await, Some(3));
     write(&players(&other), 30).await;
-    hear().await;
+    hear(&store).await;
     players(&store).update("a", |player| player.level = 40).await.unwrap();
     write(&players(&store), 4).await;
     store.flush().await.unwrap();
     assert_eq!(truth(&other, "a").await, Some(4));
     // An invalidation says that nobody knows what is there.
     write(&players(&other), 50).await;
-    hear().await;
+    hear(&store).await;
     players(&store).invalidate("a").await.unwrap();
     write(&players(&store), 5).await;
     store.flush().await.unwrap();
     assert_eq!(truth(&other, "a").await, Some(5));
+}
+
+async fn a_write_of_what_memory_did_not_take_in_is_a_conflict_too(bench: &Bench) {
+    let max = OnConflict::<Player>::merge(|conflict| match (conflict.pending, conflict.stored) {
+        (Some(pending), Some(stored)) => Some(Player { level: pending.level.max(stored.level), ..pending }),
+        (pending, _) => pending,
+    });
+    let opened = bench.try_open("a", |builder| builder.schema_with::<Player>(|options| _ = options.on_conflict(max))).await;
+    let (store, faults, other) = (opened.0.unwrap(), opened.1, bench.open_with("b", acknowledged_by(Acknowledge::Truth)).await.0);
+    players(&other).set_many([player("a", 1), player("b", 1)]).await.unwrap();
+    assert_eq!(level(&players(&store), "b").await, Some(1));
+    let held = faults.hold_after(Operation::GetMany);
+    let reader = tokio::spawn({
+        let players = players(&store);
+        async move { level(&players, "a").await }
+    });
+    held.arrived().await;
+    write(&players(&other), 10).await;
+    hear(&store).await;
+    held.release();
+    assert_eq!((reader.await.unwrap(), players(&store).peek("a").is_some()), (Some(1), false), "it was overtaken");
+    write(&players(&store), 2).await;
+    store.flush().await.unwrap();
+    assert_eq!(truth(&other, "a").await, Some(10));
 }
 
 async fn a_write_of_what_memory_does_not_know_is_unconditional(bench: &Bench) {
@@ -233,6 +259,7 @@ on_truths![
     what_is_written_during_a_flush_that_merges_is_merged_too,
     a_merge_that_panics_or_changes_the_key_loses_nothing,
     a_write_of_what_was_read_before_the_news_is_a_conflict_too,
+    a_write_of_what_memory_did_not_take_in_is_a_conflict_too,
     a_write_of_what_memory_does_not_know_is_unconditional,
     what_memory_knew_survives_a_kill,
     what_the_same_instance_wrote_meanwhile_is_no_conflict_after_a_kill,
