@@ -19,7 +19,7 @@ pub(crate) fn check(connection: &Connection, schema: &BoundSchema, remedy: impl 
             _ => error,
         })
     };
-    for plan in plans.iter().filter(|plan| !plan.is_reference && !sql.contains(&plain(&plan.definition))) {
+    if let Some(plan) = plans.iter().find(|plan| !plan.is_reference && !sql.contains(&plain(&plan.definition))) {
         return refuse(plan, format!("the table lacks the check `{}`, which SQLite cannot add to it", plan.definition));
     }
     let present = references(connection, schema)?;

@@ -318,7 +318,8 @@ const ONLY_THE_STORE: &str = "what is encrypted is bound to its column, so that 
 /// ```
 pub fn may_be_renamed(old: &str, new: &ColumnDefinition) -> bool {
     let is_sealed = new.encryption.is_some() || new.blind_of.is_some();
-    !is_sealed && !(new.column_type == ColumnType::Bytes && old.ends_with("_blind"))
+    let was_blind = new.column_type == ColumnType::Bytes && old.ends_with("_blind");
+    !is_sealed && !was_blind
 }
 
 /// Says of a column of bytes that is to have another type what becomes of its values, if they are ciphertexts: no cast opens them.
