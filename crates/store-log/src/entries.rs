@@ -76,6 +76,11 @@ impl Entries {
                 (self.sequence, self.place) = (after, None);
                 continue;
             }
+            if let Some((segment, _, offset)) = &mut self.place
+                && let Some(after) = segment.after_damage(*offset)
+            {
+                *offset = after;
+            }
             let Some((segment, window, offset)) = &mut self.place else {
                 match self.locate()? {
                     Some(place) => self.place = Some(place),

@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{LogError, LogErrorKind};
 use crate::files::{File, Files};
 use crate::format::Seed;
-use crate::scan::{Index, Scan};
+use crate::scan::{Gap, Index, Scan};
 
 /// A segment as readers see it.
 #[derive(Debug)]
@@ -20,14 +19,13 @@ pub(crate) struct Segment {
     next: AtomicU64,
     end: AtomicU64,
     index: Mutex<Index>,
-    /// Entries that were skipped when the log was opened.
-    gaps: Vec<Range<u64>>,
+    /// What was skipped when the log was opened.
+    gaps: Vec<Gap>,
 }
 
 impl Segment {
     pub(crate) fn new(path: PathBuf, seed: Seed, first: u64, scan: Scan) -> Self {
         let Scan { end, next, index, gaps, .. } = scan;
-        let gaps = gaps.into_iter().map(|gap| gap.lost).collect();
         Self { path, seed, first, next: AtomicU64::new(next), end: AtomicU64::new(end), index: Mutex::new(index), gaps }
     }
 
@@ -38,7 +36,12 @@ impl Segment {
 
     /// The sequence behind the damage that the entry of this one was skipped with, if it was.
     pub(crate) fn after_gap(&self, sequence: u64) -> Option<u64> {
-        self.gaps.iter().find(|gap| gap.contains(&sequence)).map(|gap| gap.end)
+        self.gaps.iter().find(|gap| gap.lost.contains(&sequence)).map(|gap| gap.lost.end)
+    }
+
+    /// Where the damage that begins at an offset ends, if it was skipped: no entry need be missing with it.
+    pub(crate) fn after_damage(&self, offset: u64) -> Option<u64> {
+        self.gaps.iter().find(|gap| gap.offset == offset).map(|gap| gap.offset + gap.bytes)
     }
 
     /// Where its entries end.

@@ -22,6 +22,16 @@ fn append(log: &Log, numbers: std::ops::RangeInclusive<u64>) {
     }
 }
 
+/// Appends without a pause in which the log could be idle, and say in the file that it is.
+fn append_together(disk: &Simulated, log: &Log, numbers: std::ops::RangeInclusive<u64>) {
+    let paused = disk.pause();
+    let commits: Vec<_> = numbers.map(|number| (number, log.append(text(number)))).collect();
+    drop(paused);
+    for (number, commit) in commits {
+        assert_eq!(commit.wait().expect("there is room"), number);
+    }
+}
+
 fn read_all(log: &Log) -> Vec<Entry> {
     log.entries(log.first_sequence()).collect::<Result<_, _>>().expect("all is well")
 }
@@ -30,7 +40,7 @@ fn read_all(log: &Log) -> Vec<Entry> {
 fn closed_log() -> (Simulated, Vec<String>) {
     let disk = Simulated::default();
     let log = open(&disk, &small()).expect("it opens");
-    append(&log, 1..=12);
+    append_together(&disk, &log, 1..=12);
     log.close().expect("nothing fails");
     let segments: Vec<_> = disk.names().into_iter().filter(|name| name.ends_with(".log")).collect();
     assert_eq!(segments.len(), 3);
@@ -81,10 +91,7 @@ fn a_flipped_bit_after_a_crash_loses_at_most_what_was_synced_last() {
 fn once_the_log_is_idle_a_flipped_bit_loses_nothing_in_silence() {
     let disk = Simulated::default();
     let log = open(&disk, &LogConfig::default()).expect("it opens");
-    let commits: Vec<_> = (1..=5).map(|number| log.append(text(number))).collect();
-    for commit in commits {
-        commit.wait().expect("there is room");
-    }
+    append_together(&disk, &log, 1..=5);
     let written = 48 + 5 * (24 + text(1).len());
     let begin = Instant::now();
     while log.used_bytes() <= written as u64 {
@@ -131,7 +138,7 @@ fn damage_is_told_with_a_way_on() {
 fn damage_is_found_by_readers_too() {
     let disk = Simulated::default();
     let log = open(&disk, &small()).expect("it opens");
-    append(&log, 1..=5);
+    append_together(&disk, &log, 1..=5);
     let segment = disk.names().into_iter().find(|name| name.ends_with(".log")).expect("there is a segment");
     // In the payload of the third entry.
     let at = 48 + 2 * (24 + text(1).len());
