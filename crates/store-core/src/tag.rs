@@ -140,7 +140,8 @@ impl<T: Schema> Collection<T> {
     ///
     /// A copy that lacks one of the tags answers no read of this collection: the record is brought anew, and the copies have the new tags beside those that they
     /// had. So [`invalidate_tag`](Self::invalidate_tag) drops what a read was answered from, and a later read shows nothing that was loaded before. Reads that give
-    /// no tags cost what they did.
+    /// no tags cost what they did. Where a record is answered in place of an error ([`stale_on_error`](crate::Settings::stale_on_error)), a copy may lack the tag, and is
+    /// left without it.
     ///
     /// The truth does not know these tags. A write leaves those of the collection that writes, and a copy that is made where there was none has those of the
     /// collection that reads. Where every reader should heed a tag, put [`#[schema(tag)]`](Tag) on a field. A search gives its tags to what it brings into
