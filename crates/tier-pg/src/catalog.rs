@@ -323,11 +323,34 @@ fn check_types(schema: &BoundSchema, present: &[Column]) -> Result<(), Error> {
             if found.as_str() == "bytea" {
                 return Err(mismatch(schema, explain_bytes_column(column.name, found, wanted)).with_column(column.name));
             }
-            let remedy = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING {name}::{wanted}");
-            return Err(mismatch(schema, format!("the column has the type {found}; run: {remedy}")).with_column(column.name));
+            let change = format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {wanted} USING");
+            let message = if is_castable(found, column.column_type) {
+                format!("the column has the type {found}; run: {change} {name}::{wanted}")
+            } else {
+                format!(
+                    "the column has the type {found}, of which no cast makes a {wanted}; run, with an expression over {name} for the dots: {change} (…)"
+                )
+            };
+            return Err(mismatch(schema, message).with_column(column.name));
         }
     }
     Ok(())
+}
+
+/// Whether PostgreSQL has a cast from a type, as it spells it, to a column's.
+fn is_castable(found: &str, wanted: ColumnType) -> bool {
+    let is_text = found == "text" || found.starts_with("character");
+    let is_number = ["smallint", "integer", "bigint", "real", "double precision"].contains(&found) || found.starts_with("numeric");
+    is_text
+        || match wanted {
+            ColumnType::Text => true,
+            ColumnType::Integer => is_number || ["boolean", "jsonb"].contains(&found),
+            ColumnType::SmallInt | ColumnType::BigInt | ColumnType::Double => is_number || found == "jsonb",
+            ColumnType::Bool => ["integer", "jsonb"].contains(&found),
+            ColumnType::Time => found == "date" || found.starts_with("timestamp"),
+            ColumnType::Json => found == "json",
+            ColumnType::Bytes | ColumnType::Uuid => false,
+        }
 }
 
 /// Whether a column is the model's or the version.

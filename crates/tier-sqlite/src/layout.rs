@@ -227,6 +227,10 @@ fn check_types(found: &[Found], schema: &BoundSchema) -> Result<()> {
             let reason = match wanted.encryption {
                 Some(_) => explain_plain_column(name, present),
                 None if present.eq_ignore_ascii_case("BLOB") => explain_bytes_column(name, present, type_name),
+                None if type_name == "BLOB" && !is_text(column) => format!(
+                    "the column `{name}` has the type {present} where the schema needs {type_name}, and no copy makes the one of the other; keep the field as it was, give \
+                     the new one another name and make it an `Option`, let the program set it from the old one, then drop this column"
+                ),
                 None => format!(
                     "the column `{name}` has the type {present} where the schema needs {type_name}, which SQLite cannot change in place; {}",
                     rebuilding(found, schema),
@@ -325,17 +329,39 @@ fn check_key(found: &[Found], schema: &BoundSchema) -> Result<()> {
 pub(crate) fn rebuilding(found: &[Found], schema: &BoundSchema) -> String {
     let (table, aside) = (quote(schema.table()), quote(&format!("{}_before", schema.table())));
     let is_there = |name: &str| found.iter().any(|column| column.name.eq_ignore_ascii_case(name));
-    let known = schema.definition().columns().iter().map(|column| column.name).chain([VERSION_COLUMN]);
-    let columns = known.filter(|name| is_there(name)).map(quote).collect::<Vec<_>>().join(", ");
+    let version = version_column();
+    let kept: Vec<_> = schema.definition().columns().iter().chain([&version]).filter(|column| is_there(column.name)).collect();
+    let columns = kept.iter().map(|column| quote(column.name)).collect::<Vec<_>>().join(", ");
+    let values = kept.iter().map(|column| copied(found, column)).collect::<Vec<_>>().join(", ");
     // Else the references of other tables would follow the one that is set aside.
     let keep = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON";
     let mut steps = vec![format!("{keep}; BEGIN IMMEDIATE; ALTER TABLE {table} RENAME TO {aside}")];
     // An index keeps its name and goes with the table that was set aside.
     steps.extend(index_plans(Dialect::Sqlite, schema).iter().map(|plan| format!("DROP INDEX IF EXISTS {}", quote(&plan.name))));
     steps.extend(create_statements(Dialect::Sqlite, schema));
-    steps.push(format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {aside}; COMMIT"));
+    steps.push(format!("INSERT INTO {table} ({columns}) SELECT {values} FROM {aside}; COMMIT"));
     format!(
         "make a backup, then run: {}; then build the store again, and once it shows the rows, run: DROP TABLE {aside}",
         steps.join("; ")
     )
+}
+
+/// What a table that is made anew gets of a column. What can be made nothing of stays as it was, so that the new column refuses it.
+fn copied(found: &[Found], wanted: &ColumnDefinition) -> String {
+    let name = quote(wanted.name);
+    if !found.iter().any(|column| column.name.eq_ignore_ascii_case(wanted.name) && is_text(column)) {
+        return name;
+    }
+    match wanted.column_type {
+        ColumnType::Uuid => {
+            let bytes = format!("unhex(replace({name}, '-', ''))");
+            format!("CASE WHEN length({bytes}) = 16 THEN {bytes} ELSE {name} END")
+        }
+        ColumnType::Bytes => format!("CAST({name} AS BLOB)"),
+        _ => name,
+    }
+}
+
+fn is_text(column: &Found) -> bool {
+    column.is_of_type("TEXT")
 }

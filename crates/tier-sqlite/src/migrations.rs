@@ -6,7 +6,9 @@ use std::time::Instant;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use store_core::facet::{Migrations, MissingIndex};
-use store_core::{BoundSchema, MigrationFile, MigrationPlan, MigrationRecord, MigrationReport, MigrationSettings, Resolution, Result};
+use store_core::{
+    BoundSchema, ErrorKind, MigrationFile, MigrationPlan, MigrationRecord, MigrationReport, MigrationSettings, Resolution, Result,
+};
 
 use crate::commit::{snapshot, transaction};
 use crate::error::{self, Origin};
@@ -29,8 +31,14 @@ impl Migrations for SqliteTier {
 
     async fn migrate(&self, schemas: &[Arc<BoundSchema>], _: &MigrationSettings) -> Result<MigrationReport> {
         let schemas = schemas.to_vec();
-        let run = move |worker: &mut Worker| transaction(worker, Origin::Own, |connection| migrate(connection, &schemas));
-        self.writer().run(told_to_caller(run)).await
+        let run = move |worker: &mut Worker| {
+            transaction(worker, Origin::Own, |connection| match migrate(connection, &schemas) {
+                // Rows that break an index can only be mended behind the steps in front of it, so those are committed.
+                Err(error) if error.kind() == ErrorKind::SchemaMismatch => Ok(Err(error)),
+                migrated => migrated.map(Ok),
+            })
+        };
+        self.writer().run(told_to_caller(run)).await?
     }
 
     /// Each file is a job of its own, so that writes of the program come between them.

@@ -170,23 +170,35 @@ impl<T: Schema> Pipeline<T> {
         self.update_cache(keys, &stored, tags, generation).await;
         let memory_is_truth = matches!(self.backing, Backing::Memory(_));
         let became = if memory_is_truth { Unreadable::Refused } else { Unreadable::Stored };
-        let mut read_back = Vec::with_capacity(keys.len());
+        let (mut read_back, mut failed) = (Vec::with_capacity(keys.len()), Ok(()));
         for (key, stored) in keys.iter().zip(stored) {
             // What memory is the truth of is no copy.
             let notes = if memory_is_truth { None } else { self.near_notes(&stored.row, None, &tagging) };
-            let records = self.records(stored, View::Truth);
-            let (near, answer) = records.map_err(|error| unreadable(error, became).with_key(Self::text(key)))?;
-            read_back.push((near.noted(notes), answer));
+            match self.records(stored, View::Truth) {
+                Ok((near, answer)) => read_back.push(Some((near.noted(notes), answer))),
+                Err(error) => {
+                    failed = failed.and(Err(unreadable(error, became).with_key(Self::text(key))));
+                    read_back.push(None);
+                }
+            }
+        }
+        if memory_is_truth && let Err(error) = failed {
+            return Err(error);
         }
         let mut records = Vec::with_capacity(keys.len());
-        for (near, answer) in read_back {
+        for read in read_back {
             let Some(key) = unpublished.keys.next() else { break };
-            self.publish(&mut snapshot, key, near, at);
-            records.push(answer);
+            match read {
+                Some((near, answer)) => {
+                    self.publish(&mut snapshot, key, near, at);
+                    records.push(answer);
+                }
+                None => self.forget_near(key),
+            }
         }
         drop((unpublished, turn));
         self.after_set(records.iter());
-        Ok(records)
+        failed.map(|()| records)
     }
 
     /// The positions of the keys that no later one is equal to.

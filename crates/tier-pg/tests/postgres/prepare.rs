@@ -6,7 +6,7 @@ use store_core::{ErrorKind, MigrationSettings, Tier, Timestamp, Value, sql::Dial
 use tier_pg::{PgConfig, PgTier};
 
 use crate::database::Database;
-use crate::table::{account, get, ids, key, put, row};
+use crate::table::{account, get, ids, key, put, row, specimen};
 
 /// The statement that a message tells to run.
 fn remedy(message: &str) -> &str {
@@ -45,6 +45,40 @@ async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
         put(&tier, row(1)).await.unwrap();
         assert_eq!(ids(&tier, "region = 'north' AND profile = '{}'", vec![]).await.unwrap(), [1]);
     }
+}
+
+/// An empty table takes every cast that there is, whatever its values would be.
+#[tokio::test]
+async fn every_cast_that_there_is_is_advised_and_no_other() {
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    let specimen = specimen();
+    tier.migrate(&[specimen.clone()], &MigrationSettings::default()).await.unwrap();
+    let client = database.client().await;
+    let types = ["BOOLEAN", "SMALLINT", "INTEGER", "BIGINT", "REAL", "DOUBLE PRECISION", "NUMERIC(9, 2)", "TEXT", "VARCHAR(9)"];
+    let types: Vec<&str> = types.into_iter().chain(["DATE", "TIMESTAMP", "TIMESTAMPTZ", "UUID", "JSON", "JSONB"]).collect();
+    let (mut advised, mut left) = (0, 0);
+    for column in specimen.definition().columns().iter().filter(|column| !column.is_key) {
+        let (name, wanted) = (column.name, Dialect::Postgres.type_name(column.column_type));
+        for found in types.iter().filter(|found| **found != wanted) {
+            let made_anew = |type_name: &str| format!("ALTER TABLE specimen DROP COLUMN \"{name}\", ADD COLUMN \"{name}\" {type_name}");
+            client.batch_execute(&made_anew(found)).await.unwrap();
+            let error = tier.migrate(&[specimen.clone()], &MigrationSettings::default()).await.unwrap_err();
+            assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some(name)), "{found}: {error}");
+            let told = error.to_string();
+            let cast = format!("ALTER TABLE \"specimen\" ALTER COLUMN \"{name}\" TYPE {wanted} USING \"{name}\"::{wanted}");
+            let done = client.batch_execute(&cast).await;
+            assert_eq!(done.is_ok(), told.ends_with(&format!("run: {cast}")), "{found}: {told}: {done:?}");
+            assert_eq!(done.is_err(), told.contains(&format!("no cast makes a {wanted}")), "{found}: {told}: {done:?}");
+            if done.is_ok() {
+                advised += 1;
+            } else {
+                left += 1;
+                client.batch_execute(&made_anew(wanted)).await.unwrap();
+            }
+        }
+    }
+    assert!(advised > 50 && left > 30, "{advised} and {left}");
 }
 
 #[tokio::test]

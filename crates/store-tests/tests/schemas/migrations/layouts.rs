@@ -149,6 +149,8 @@ async fn rows_that_break_a_unique_index_are_told_by_their_keys() {
         let error = migrator.migrate().await.unwrap_err();
         assert_eq!((error.kind(), error.column(), error.key()), (ErrorKind::SchemaMismatch, Some("name"), Some("2")), "{error}");
         assert!(error.to_string().contains("`2` and `9`") && !error.to_string().contains("hero 2"), "{error}");
+        let left: Vec<String> = migrator.plan().await.unwrap().steps.into_iter().map(|step| step.what).collect();
+        assert_eq!(left, ["make the unique index `hero_name_key`", "make the index `hero_region_level_idx`"], "the steps in front stay");
         database.run("DELETE FROM hero WHERE id = 9").await;
         migrator.migrate().await.unwrap();
         migrator.close().await.unwrap();

@@ -213,3 +213,44 @@ async fn a_column_that_the_database_computes_is_refused() {
         store.close().await.unwrap();
     }
 }
+
+mod converted {
+    #[derive(Debug, PartialEq, strata::Schema)]
+    pub(super) struct Piece {
+        #[schema(primary_key)]
+        pub(super) id: i64,
+        pub(super) owner: uuid::Uuid,
+        pub(super) note: Option<Vec<u8>>,
+    }
+}
+
+/// The statements that are advised make bytes of texts; of a number they would make nothing that the column takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_become_uuids_and_bytes_where_a_table_is_made_anew() {
+    const OWNER: uuid::Uuid = uuid::Uuid::from_u128(0x67e5_5044_10b1_426f_9247_bb68_0e5f_e0c8);
+    let database = Database::Sqlite(tempfile::tempdir().unwrap());
+    let refused = async || {
+        let migrator = database.migrator::<converted::Piece>().await;
+        let plan = migrator.plan().await.unwrap();
+        migrator.close().await.unwrap();
+        plan.drift.into_iter().find(|drift| drift.is_refused).map(|drift| drift.what)
+    };
+    let made =
+        |columns: &str| format!("CREATE TABLE piece (id INTEGER PRIMARY KEY, {columns}, _version INTEGER NOT NULL DEFAULT 0) STRICT");
+    database.run(&made("owner INTEGER NOT NULL, note BLOB")).await;
+    let told = refused().await.unwrap();
+    assert!(told.contains("has the type INTEGER") && told.contains("no copy makes the one of the other"), "{told}");
+
+    database.run("DROP TABLE piece").await;
+    database.run(&made("owner TEXT NOT NULL, note TEXT")).await;
+    database.run(&format!("INSERT INTO piece VALUES (1, '{OWNER}', 'seen', 1), (2, '{}', NULL, 2)", OWNER.simple())).await;
+    let told = refused().await.unwrap();
+    database.run(told.split_once("run: ").unwrap().1.split("; then build").next().unwrap()).await;
+    assert_eq!(refused().await, None);
+    let store = database.store::<converted::Piece>().await;
+    for (id, note) in [(1, Some(b"seen".to_vec())), (2, None)] {
+        let piece = store.collection::<converted::Piece>().unwrap().get(id).await.unwrap().unwrap();
+        assert_eq!(*piece, converted::Piece { id, owner: OWNER, note });
+    }
+    store.close().await.unwrap();
+}
