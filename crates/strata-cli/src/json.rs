@@ -1,22 +1,30 @@
 //! Records as JSON objects.
 
-use serde_json::{Map, Value as Json};
-use strata::{ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Row, SchemaDefinition, Stamp, Timestamp, Value};
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use serde_json::value::RawValue;
+use strata::{
+    ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Row, Schema, SchemaDefinition, Stamp, Timestamp, Value,
+};
 use uuid::Uuid;
 
-/// The fields of a record by name. Those that were not loaded are left out.
-pub(crate) fn object(definition: &SchemaDefinition, row: Row<'_>) -> Result<Json> {
-    let mut object = Map::new();
+use crate::layout;
+
+/// The fields of a record by name, in one line. Those that were not loaded are left out.
+pub(crate) fn object(definition: &SchemaDefinition, row: Row<'_>) -> Result<String> {
+    let mut fields = Vec::new();
     for (column, value) in definition.columns().iter().zip(row) {
         if value != Value::Unset && column.blind_of.is_none() {
-            object.insert(column.name.to_owned(), json(value).map_err(|error| of_column(error, definition, column))?);
+            let value = json(value).map_err(|error| of_column(error, definition, column))?;
+            fields.push(format!("{}:{value}", Json::from(column.name)));
         }
     }
-    Ok(Json::Object(object))
+    Ok(format!("{{{}}}", fields.join(",")))
 }
 
-fn json(value: Value<'_>) -> Result<Json> {
-    Ok(match value {
+fn json(value: Value<'_>) -> Result<String> {
+    let plain: Json = match value {
         Value::Unset | Value::Null => Json::Null,
         Value::Bool(value) => value.into(),
         Value::Integer(value) => value.into(),
@@ -27,21 +35,34 @@ fn json(value: Value<'_>) -> Result<Json> {
         Value::Bytes(bytes) => bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}")).into(),
         Value::Time(time) => time.to_string().into(),
         Value::Uuid(uuid) => uuid.to_string().into(),
-        Value::Json(text) => serde_json::from_str(&text)
-            .map_err(|_| Error::new(ErrorKind::DecodeFailed, "the column holds text that is no JSON; mend the row"))?,
-    })
+        Value::Json(text) => {
+            return match serde_json::from_str::<&RawValue>(&text) {
+                Ok(document) => Ok(layout::in_line(document.get())),
+                Err(_) => Err(Error::new(ErrorKind::DecodeFailed, "the column holds text that is no JSON; mend the row")),
+            };
+        }
+    };
+    Ok(plain.to_string())
 }
-
-/// Below it, floating-point numbers are exact whole numbers.
-const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The most characters of what was given that a message shows.
 const LONGEST_GIVEN: usize = 100;
 
-/// The row of an object: what it leaves out takes the column's default, or NULL, or is stamped.
-pub(crate) fn row(definition: &SchemaDefinition, object: &Json) -> Result<Row<'static>> {
+/// What was given for a record, by the columns' names. Documents stay text: in a value of serde's, integers beyond 64 bits lose digits.
+type Object = BTreeMap<String, Box<RawValue>>;
+
+/// The model of an object: what it leaves out takes the column's default, or NULL, or is stamped.
+pub(crate) fn model<T: Schema>(record: &RawValue) -> Result<T> {
+    let refuse = |message: String| Error::new(ErrorKind::InvalidValue, message).with_schema(T::definition().name());
+    if !record.get().starts_with('{') {
+        return Err(refuse("a record is a JSON object with the columns' names".to_owned()));
+    }
+    let object = serde_json::from_str(record.get()).map_err(|error| refuse(format!("the record is no JSON: {error}")))?;
+    T::from_row(row(T::definition(), &object)?).map_err(|error| unfit(error, T::definition(), &object))
+}
+
+fn row(definition: &SchemaDefinition, object: &Object) -> Result<Row<'static>> {
     let refuse = |message: String| Error::new(ErrorKind::InvalidValue, message).with_schema(definition.name());
-    let Json::Object(object) = object else { return Err(refuse("a record is a JSON object with the columns' names".to_owned())) };
     let fields = || definition.columns().iter().filter(|column| column.blind_of.is_none());
     if let Some(unknown) = object.keys().find(|name| fields().all(|column| column.name != name.as_str())) {
         let known: Vec<_> = fields().map(|column| column.name).collect();
@@ -52,7 +73,7 @@ pub(crate) fn row(definition: &SchemaDefinition, object: &Json) -> Result<Row<'s
         .map(|column| match object.get(column.name) {
             // The store fills it.
             None if column.blind_of.is_some() => Ok(Value::Unset),
-            Some(Json::Null) if column.nullable => Ok(Value::Null),
+            Some(value) if column.nullable && value.get() == "null" => Ok(Value::Null),
             Some(value) => read(column, value).map_err(|error| of_column(error, definition, column)),
             None => absent(column).ok_or_else(|| refuse(format!("the record lacks `{}`, which has no default", column.name))),
         })
@@ -60,11 +81,11 @@ pub(crate) fn row(definition: &SchemaDefinition, object: &Json) -> Result<Row<'s
 }
 
 /// The error of a model that cannot be made of an object: it is the object's fault, and not that of a row that was read.
-pub(crate) fn unfit(error: Error, definition: &SchemaDefinition, object: &Json) -> Error {
+fn unfit(error: Error, definition: &SchemaDefinition, object: &Object) -> Error {
     let column = error.column().and_then(|name| definition.columns().iter().find(|column| column.name == name));
     match column.filter(|_| error.kind() == ErrorKind::DecodeFailed) {
         Some(column) => {
-            let message = format!("{} is refused: {}", given(column, object.get(column.name)), what(&error));
+            let message = format!("{} is refused: {}", given(column, object.get(column.name).map(Box::as_ref)), what(&error));
             of_column(Error::new(ErrorKind::InvalidValue, message), definition, column)
         }
         None => error,
@@ -78,13 +99,9 @@ pub(crate) fn what(error: &Error) -> &str {
 }
 
 /// What was given for a column, as a message may show it.
-fn given(column: &ColumnDefinition, value: Option<&Json>) -> String {
+fn given(column: &ColumnDefinition, value: Option<&RawValue>) -> String {
     match value {
-        // What has more digits than a floating-point number would be told as another than was given.
-        Some(Json::Number(number)) if number.is_f64() && number.as_f64().is_none_or(|number| number.abs() >= EXACT) => {
-            "the number".to_owned()
-        }
-        Some(value) if column.encryption.is_none() => format!("`{}`", shortened(&value.to_string())),
+        Some(value) if column.encryption.is_none() => format!("`{}`", shortened(&layout::in_line(value.get()))),
         _ => "the value".to_owned(),
     }
 }
@@ -117,25 +134,27 @@ fn absent(column: &ColumnDefinition) -> Option<Value<'static>> {
 }
 
 /// A value as a column of the type holds it.
-fn read(column: &ColumnDefinition, value: &Json) -> Result<Value<'static>> {
-    let refuse = |wanted: &str| Error::new(ErrorKind::InvalidValue, format!("{} is not {wanted}", given(column, Some(value))));
-    Ok(match (plain_type(column), value) {
-        (ColumnType::Json, document) => Value::Json(document.to_string().into()),
-        (_, Json::Null) => Value::Null,
-        (ColumnType::Bool, value) => Value::Bool(value.as_bool().ok_or_else(|| refuse("true or false"))?),
-        (ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt, value) => {
+fn read(column: &ColumnDefinition, value: &RawValue) -> Result<Value<'static>> {
+    let refused = |why: String| Error::new(ErrorKind::InvalidValue, format!("{} {why}", given(column, Some(value))));
+    let refuse = |wanted: &str| refused(format!("is not {wanted}"));
+    Ok(match (plain_type(column), serde_json::from_str::<Json>(value.get())) {
+        (ColumnType::Json, _) => Value::Json(value.get().to_owned().into()),
+        (_, Err(error)) => return Err(refused(format!("cannot be read: {error}"))),
+        (_, Ok(Json::Null)) => Value::Null,
+        (ColumnType::Bool, Ok(value)) => Value::Bool(value.as_bool().ok_or_else(|| refuse("true or false"))?),
+        (ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt, Ok(value)) => {
             Value::Integer(value.as_i64().ok_or_else(|| refuse("a whole number of 64 bits"))?)
         }
-        (ColumnType::Double, Json::String(text)) => match text.as_str() {
+        (ColumnType::Double, Ok(Json::String(text))) => match text.as_str() {
             "NaN" | "inf" | "-inf" => Value::Double(text.parse().unwrap_or(f64::NAN)),
             _ => return Err(refuse("a number, \"NaN\", \"inf\" or \"-inf\"")),
         },
-        (ColumnType::Double, value) => Value::Double(value.as_f64().ok_or_else(|| refuse("a number"))?),
-        (ColumnType::Text, value) => Value::Text(value.as_str().ok_or_else(|| refuse("a text"))?.to_owned().into()),
-        (ColumnType::Bytes, value) => {
+        (ColumnType::Double, Ok(value)) => Value::Double(value.as_f64().ok_or_else(|| refuse("a number"))?),
+        (ColumnType::Text, Ok(value)) => Value::Text(value.as_str().ok_or_else(|| refuse("a text"))?.to_owned().into()),
+        (ColumnType::Bytes, Ok(value)) => {
             Value::Bytes(value.as_str().and_then(bytes).ok_or_else(|| refuse("`\\x` and pairs of hexadecimal digits"))?.into())
         }
-        (ColumnType::Time, value) => {
+        (ColumnType::Time, Ok(value)) => {
             let read = match value {
                 Json::String(text) => text.parse().ok(),
                 value => value.as_i64().and_then(|microseconds| Timestamp::from_microseconds(microseconds).ok()),
@@ -144,7 +163,7 @@ fn read(column: &ColumnDefinition, value: &Json) -> Result<Value<'static>> {
                 refuse("a time such as \"2026-11-22T10:30:00Z\" or \"+012000-01-01T00:00:00Z\", or the microseconds since 1970; 4714 BC to 294247")
             })?)
         }
-        (ColumnType::Uuid, value) => {
+        (ColumnType::Uuid, Ok(value)) => {
             let uuid = value.as_str().and_then(|text| text.parse::<Uuid>().ok());
             Value::Uuid(uuid.ok_or_else(|| refuse("a UUID"))?)
         }
@@ -207,10 +226,8 @@ fn of_column(error: Error, definition: &SchemaDefinition, column: &ColumnDefinit
 mod tests {
     use std::time::SystemTime;
 
-    use serde_json::json;
-    use strata::Schema;
-
     use super::*;
+    use serde_json::json;
 
     #[derive(Debug, PartialEq, Schema)]
     struct Thing {
@@ -224,24 +241,69 @@ mod tests {
         seen: SystemTime,
         labels: Vec<String>,
         is_new: bool,
+        single: f32,
+        wide: i128,
     }
 
     fn thing() -> Json {
         json!({
             "id": "67e55044-10b1-426f-9247-bb680e5fe0c8", "name": "a", "level": 3, "share": 0.5, "data": "\\x00ff",
-            "seen": "2026-11-22T10:30:00.000001Z", "labels": ["x", "y"], "is_new": true
+            "seen": "2026-11-22T10:30:00.000001Z", "labels": ["x", "y"], "is_new": true, "single": 0.5, "wide": 7
         })
     }
 
     fn read(object: &Json) -> Result<Thing> {
-        Thing::from_row(row(Thing::definition(), object)?).map_err(|error| unfit(error, Thing::definition(), object))
+        read_text(&object.to_string())
+    }
+
+    fn read_text(object: &str) -> Result<Thing> {
+        model(serde_json::from_str(object).unwrap())
+    }
+
+    fn shown(thing: &Thing) -> Json {
+        serde_json::from_str(&object(Thing::definition(), thing.to_row().unwrap()).unwrap()).unwrap()
     }
 
     #[test]
     fn a_record_comes_back_from_its_object() {
         let read_back = read(&thing()).unwrap();
         assert_eq!((read_back.level, read_back.data.as_slice(), read_back.labels.len()), (3, [0, 255].as_slice(), 2));
-        assert_eq!(object(Thing::definition(), read_back.to_row().unwrap()).unwrap(), thing());
+        assert_eq!(shown(&read_back), thing());
+    }
+
+    /// The object with another value, whose digits stay as they are.
+    fn with(column: &str, value: &str) -> String {
+        let object = thing().to_string();
+        let fields = object.strip_suffix('}').unwrap();
+        format!("{fields}, \"{column}\": {value}}}")
+    }
+
+    #[test]
+    fn an_integer_of_more_than_64_bits_comes_back() {
+        for number in [i128::MAX, i128::MIN, i128::from(u64::MAX) + 1] {
+            let read_back = read_text(&with("wide", &number.to_string())).unwrap();
+            assert_eq!(read_back.wide, number);
+            let object = object(Thing::definition(), read_back.to_row().unwrap()).unwrap();
+            assert!(object.ends_with(&format!(r#","wide":{number}}}"#)), "{object}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_refused_as_it_was_given() {
+        for (column, number, told) in [
+            ("level", "99999999999999999999", "`99999999999999999999` is not a whole number of 64 bits"),
+            ("share", "1e400", "`1e400` cannot be read: number out of range"),
+            ("single", "-1e39", "`-1e39` is refused: the number does not fit `f32` (-3.4028235e38 to 3.4028235e38)"),
+            (
+                "wide",
+                "170141183460469231731687303715884105728",
+                "`170141183460469231731687303715884105728` is refused: the JSON does not fit the field's type (number out of range",
+            ),
+        ] {
+            let error = read_text(&with(column, number)).unwrap_err();
+            assert_eq!((error.kind(), error.column()), (ErrorKind::InvalidValue, Some(column)), "{error}");
+            assert!(error.to_string().contains(told), "{error}");
+        }
     }
 
     #[test]
@@ -267,7 +329,7 @@ mod tests {
             let seen = Timestamp::from_system_time(read_back.seen).unwrap();
             assert_eq!(seen.as_microseconds(), microseconds);
             thing["seen"] = json!(seen.to_string());
-            assert_eq!(object(Thing::definition(), read_back.to_row().unwrap()).unwrap(), thing);
+            assert_eq!(shown(&read_back), thing);
         }
     }
 
@@ -277,7 +339,6 @@ mod tests {
             ("level", json!("3"), "`\"3\"` is not a whole number"),
             ("level", json!(1.5), "`1.5` is not a whole number"),
             ("level", json!(1_i64 << 31), "`2147483648` is refused: the number does not fit `i32` (-2147483648 to 2147483647)"),
-            ("level", serde_json::from_str("99999999999999999999").unwrap(), "the number is not a whole number of 64 bits"),
             ("level", json!(null), "`null` is refused: "),
             ("labels", json!([1]), "`[1]` is refused: the JSON does not fit the field's type"),
             ("share", json!("much"), "`\"much\"` is not a number"),

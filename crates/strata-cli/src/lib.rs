@@ -33,6 +33,7 @@ mod commands;
 mod environment;
 mod json;
 mod key;
+mod layout;
 mod model;
 mod output;
 mod progress;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
 #[cfg(feature = "encryption")]
 use strata::ReencryptProgress;
 use strata::mem::MemTier;
@@ -30,7 +30,8 @@ pub(crate) struct Search {
 /// A record as it is shown.
 #[derive(Debug)]
 pub(crate) struct Shown {
-    pub(crate) record: Json,
+    /// JSON in one line.
+    pub(crate) record: String,
     pub(crate) version: u64,
 }
 
@@ -43,10 +44,10 @@ pub(crate) trait Model: Send + Sync {
     fn bound(&self) -> Option<BoundSchema>;
     /// Reads past the caches unless a nearer tier is named.
     async fn get(&self, store: &Store, key: &str, role: Option<Role>) -> Result<Option<Shown>>;
-    async fn set(&self, store: &Store, records: &[Json]) -> Result<Vec<u64>>;
+    async fn set(&self, store: &Store, records: &[Box<RawValue>]) -> Result<Vec<u64>>;
     async fn delete(&self, store: &Store, keys: &[String]) -> Result<u64>;
-    /// Calls `show` for each record, until it answers `false`.
-    async fn search(&self, store: &Store, search: &Search, dialect: Dialect, show: &mut (dyn FnMut(Json) -> bool + Send)) -> Result<()>;
+    /// Calls `show` for each record, as JSON in one line, until it answers `false`.
+    async fn search(&self, store: &Store, search: &Search, dialect: Dialect, show: &mut (dyn FnMut(String) -> bool + Send)) -> Result<()>;
     async fn count(&self, store: &Store, search: &Search, dialect: Dialect) -> Result<u64>;
     async fn invalidate(&self, store: &Store, keys: &[String]) -> Result<()>;
     async fn invalidate_tag(&self, store: &Store, tag: &str) -> Result<()>;
@@ -94,7 +95,7 @@ impl<T: Schema> Typed<T> {
         texts.iter().map(|text| Self::key(text)).collect()
     }
 
-    fn object(model: &T) -> Result<Json> {
+    fn object(model: &T) -> Result<String> {
         json::object(T::definition(), model.to_row()?)
     }
 
@@ -169,9 +170,8 @@ impl<T: Schema> Model for Typed<T> {
         Ok(Some(Shown { record: Self::object(record.model())?, version: record.version().get() }))
     }
 
-    async fn set(&self, store: &Store, records: &[Json]) -> Result<Vec<u64>> {
-        let model = |record| T::from_row(json::row(T::definition(), record)?).map_err(|error| json::unfit(error, T::definition(), record));
-        let models = records.iter().map(model).collect::<Result<Vec<T>>>()?;
+    async fn set(&self, store: &Store, records: &[Box<RawValue>]) -> Result<Vec<u64>> {
+        let models = records.iter().map(|record| json::model(record)).collect::<Result<Vec<T>>>()?;
         let stored = Self::collection(store)?.set_many(models).await?;
         Ok(stored.iter().map(|record| record.version().get()).collect())
     }
@@ -180,7 +180,7 @@ impl<T: Schema> Model for Typed<T> {
         Self::collection(store)?.delete_many(Self::keys(keys)?.iter().map(ByKey)).await
     }
 
-    async fn search(&self, store: &Store, search: &Search, dialect: Dialect, show: &mut (dyn FnMut(Json) -> bool + Send)) -> Result<()> {
+    async fn search(&self, store: &Store, search: &Search, dialect: Dialect, show: &mut (dyn FnMut(String) -> bool + Send)) -> Result<()> {
         let mut found = Self::collection(store)?.stream(Self::query(search, dialect)?)?;
         while let Some(model) = found.next().await {
             if !show(Self::object(&*model?)?) {

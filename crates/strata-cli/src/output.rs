@@ -1,5 +1,6 @@
 //! What a command prints, for people or for scripts, and the exit codes.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -65,7 +66,7 @@ impl Output {
     }
 
     /// Prints a line for people, or an object for scripts. `false` if nobody reads any more.
-    pub(crate) fn show(&self, text: impl FnOnce() -> String, object: impl FnOnce() -> Json) -> bool {
+    pub(crate) fn show<O: Display>(&self, text: impl FnOnce() -> String, object: impl FnOnce() -> O) -> bool {
         let line = if self.is_json { object().to_string() } else { text() };
         self.answer(&line)
     }

@@ -1,6 +1,7 @@
 //! Types that are one SQL value.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -113,6 +114,12 @@ impl Scalar for bool {
     }
 }
 
+/// The stored number is outside the range of the field's type.
+fn out_of_range(type_name: &str, least: impl Debug, most: impl Debug) -> Error {
+    let message = format!("the number does not fit `{type_name}` ({least:?} to {most:?}); widen the field or mend the row");
+    Error::new(ErrorKind::DecodeFailed, message)
+}
+
 macro_rules! integer {
     ($($type:ty => $column:ident),* $(,)?) => {$(
         impl Scalar for $type {
@@ -129,17 +136,9 @@ macro_rules! integer {
 
             fn from_value(value: Value<'static>) -> Result<Self> {
                 match value {
-                    Value::Integer(number) => <$type>::try_from(number).map_err(|_| {
-                        Error::new(
-                            ErrorKind::DecodeFailed,
-                            format!(
-                                "the number does not fit `{}` ({} to {}); widen the field or mend the row",
-                                stringify!($type),
-                                <$type>::MIN,
-                                <$type>::MAX
-                            ),
-                        )
-                    }),
+                    Value::Integer(number) => {
+                        <$type>::try_from(number).map_err(|_| out_of_range(stringify!($type), <$type>::MIN, <$type>::MAX))
+                    }
                     other => Err(unexpected(&other, "an integer")),
                 }
             }
@@ -174,8 +173,13 @@ impl Scalar for f32 {
     }
 
     fn from_value(value: Value<'static>) -> Result<Self> {
+        let wide = <f64 as Scalar>::from_value(value)?;
         // The nearest `f32`: a double that another program wrote need not have come from one.
-        <f64 as Scalar>::from_value(value).map(|wide| wide as f32)
+        let nearest = wide as f32;
+        if nearest.is_infinite() && wide.is_finite() {
+            return Err(out_of_range("f32", f32::MIN, f32::MAX));
+        }
+        Ok(nearest)
     }
 }
 

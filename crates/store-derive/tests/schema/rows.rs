@@ -119,13 +119,32 @@ fn a_row_that_does_not_fit_is_an_error_with_the_place() {
     assert_eq!(error.kind(), ErrorKind::DecodeFailed);
     assert!(error.to_string().contains("22 columns, the model 23"), "{error}");
 
-    for (position, value) in [(2, Value::Integer(1_000)), (6, Value::Null), (13, Value::Bool(true)), (18, Value::Json("{".into()))] {
+    for (position, value) in [
+        (2, Value::Integer(1_000)),
+        (6, Value::Null),
+        (11, Value::Double(1e39)),
+        (11, Value::Double(-1e39)),
+        (13, Value::Bool(true)),
+        (18, Value::Json("{".into())),
+    ] {
         let mut row = owned(everything().to_row().unwrap());
         row[position] = value;
         let error = Everything::from_row(row).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DecodeFailed);
         let (message, column) = (error.to_string(), Everything::definition().columns()[position].name);
         assert!(message.contains("everything") && message.contains(column), "{message}");
+    }
+}
+
+#[test]
+fn a_double_is_read_as_the_nearest_f32_and_an_infinity_as_itself() {
+    let largest = f64::from(f32::MAX);
+    for (stored, read) in
+        [(0.1, 0.1), (largest.next_up(), f32::MAX), (f64::INFINITY, f32::INFINITY), (f64::NEG_INFINITY, f32::NEG_INFINITY)]
+    {
+        let mut row = owned(everything().to_row().unwrap());
+        row[11] = Value::Double(stored);
+        assert_eq!(Everything::from_row(row).unwrap().float, read, "{stored}");
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::io::Read;
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 use strata::sql::Dialect;
 use strata::{Role, Store};
 
 use crate::arguments::Invalidated;
+use crate::layout;
 use crate::model::{Model, Search};
 use crate::output::{Answer, Failure, Output};
 use crate::progress::Progress;
@@ -17,12 +19,13 @@ pub(super) async fn get(model: &dyn Model, store: &Store, key: &str, role: Optio
         output.script(|| json!({ "version": null, "record": null }));
         return Ok(Answer::No);
     };
-    output.show(|| format!("{:#}", found.record), || json!({ "version": found.version, "record": found.record }));
+    let object = || format!("{{\"version\":{},\"record\":{}}}", found.version, found.record);
+    output.show(|| layout::indented(&found.record), object);
     Ok(Answer::Yes)
 }
 
 /// The records of the argument, or of standard input: objects one after the other, or arrays of them.
-pub(super) fn records(argument: Option<&str>) -> Result<Vec<Json>, Failure> {
+pub(super) fn records(argument: Option<&str>) -> Result<Vec<Box<RawValue>>, Failure> {
     let mut input = String::new();
     let text = match argument {
         Some(argument) => argument,
@@ -32,10 +35,13 @@ pub(super) fn records(argument: Option<&str>) -> Result<Vec<Json>, Failure> {
         }
     };
     let mut records = Vec::new();
-    for value in serde_json::Deserializer::from_str(text).into_iter::<Json>() {
-        match value.map_err(|error| Failure::Usage(format!("the record is no JSON: {error}")))? {
-            Json::Array(several) => records.extend(several),
-            one => records.push(one),
+    let no_json = |error| Failure::Usage(format!("the record is no JSON: {error}"));
+    for value in serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>() {
+        let value = value.map_err(no_json)?;
+        if value.get().starts_with('[') {
+            records.extend(serde_json::from_str::<Vec<Box<RawValue>>>(value.get()).map_err(no_json)?);
+        } else {
+            records.push(value);
         }
     }
     if records.is_empty() {
@@ -44,7 +50,7 @@ pub(super) fn records(argument: Option<&str>) -> Result<Vec<Json>, Failure> {
     Ok(records)
 }
 
-pub(super) async fn set(model: &dyn Model, store: &Store, records: &[Json], output: &Output) -> Result<Answer, Failure> {
+pub(super) async fn set(model: &dyn Model, store: &Store, records: &[Box<RawValue>], output: &Output) -> Result<Answer, Failure> {
     let versions = model.set(store, records).await.map_err(Failure::of_input)?;
     output.show(|| format!("{} written", versions.len()), || json!({ "written": versions.len(), "versions": versions }));
     Ok(Answer::Yes)
@@ -63,7 +69,7 @@ pub(super) async fn search(
     dialect: Dialect,
     output: &Output,
 ) -> Result<Answer, Failure> {
-    let mut show = |record: Json| output.show(|| record.to_string(), || record.clone());
+    let mut show = |record: String| output.show(|| record.clone(), || &record);
     model.search(store, search, dialect, &mut show).await.map_err(Failure::of_input)?;
     Ok(Answer::Yes)
 }

@@ -18,6 +18,46 @@ struct Reading {
 
 const ID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 
+#[derive(Schema)]
+struct Sum {
+    #[schema(primary_key)]
+    id: i64,
+    total: i128,
+    parts: Vec<u128>,
+    share: f32,
+}
+
+#[tokio::test]
+async fn wide_integers_go_round_and_no_number_becomes_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("sums.db");
+    let url = format!("sqlite:{}", file.display());
+    let run = async |words: &[&str]| {
+        let words = ["manage", "--redis-url", "", "--database-url", &url].into_iter().chain(words.iter().copied()).map(OsString::from);
+        run(Registry::new().schema::<Sum>(), &arguments::read(words).unwrap()).await
+    };
+    assert_eq!(run(&["migrate"]).await.0, 0);
+    let sum = |id: &str| format!(r#"{{"id":{id},"total":{},"parts":[18446744073709551616,{}],"share":0.5}}"#, i128::MIN, u128::MAX);
+    let written = run(&["set", "sum", &format!(" [{},\n{}] {}", sum("1"), sum("2"), sum("3"))]).await;
+    assert_eq!(written, (0, "3 written\n".to_owned(), String::new()));
+    let (_, shown, errors) = run(&["get", "sum", "1"]).await;
+    assert!(shown.starts_with("{\n  \"id\": 1,\n  \"total\": -170141183460469231731687303715884105728,\n"), "{shown}{errors}");
+    assert_eq!(run(&["set", "sum", &shown]).await.0, 0, "what is shown is written again");
+    let (_, answer, errors) = run(&["get", "sum", "1", "--json"]).await;
+    assert!(answer.starts_with("{\"version\":") && answer.ends_with(&format!(",\"record\":{}}}\n", sum("1"))), "{answer}{errors}");
+    for is_json in [&[][..], &["--json"]] {
+        let (_, found, errors) = run(&[&["search", "sum", "id = 2"], is_json].concat()).await;
+        assert_eq!(found, sum("2") + "\n", "{errors}");
+    }
+
+    let (code, answers, errors) = run(&["set", "sum", &sum("4").replace("0.5", "1e39")]).await;
+    assert_eq!((code, answers.as_str()), (2, ""), "{errors}");
+    assert!(errors.contains("column `share`: `1e39` is refused: the number does not fit `f32`"), "{errors}");
+    rusqlite::Connection::open(&file).unwrap().execute_batch("UPDATE sum SET share = -1e39 WHERE id = 1").unwrap();
+    let (code, answers, errors) = run(&["get", "sum", "1"]).await;
+    assert!(code == 1 && answers.is_empty() && errors.contains("does not fit `f32`"), "{answers}{errors}");
+}
+
 #[tokio::test]
 async fn what_is_typed_is_read_or_refused_with_what_is_wanted() {
     let directory = tempfile::tempdir().unwrap();
