@@ -53,7 +53,7 @@ async fn every_cast_that_there_is_is_advised_and_no_other() {
     let database = Database::create().await;
     let tier = database.tier().await;
     let specimen = specimen();
-    tier.migrate(&[specimen.clone()], &MigrationSettings::default()).await.unwrap();
+    tier.migrate(std::slice::from_ref(&specimen), &MigrationSettings::default()).await.unwrap();
     let client = database.client().await;
     let types = ["BOOLEAN", "SMALLINT", "INTEGER", "BIGINT", "REAL", "DOUBLE PRECISION", "NUMERIC(9, 2)", "TEXT", "VARCHAR(9)"];
     let types: Vec<&str> = types.into_iter().chain(["DATE", "TIMESTAMP", "TIMESTAMPTZ", "UUID", "JSON", "JSONB"]).collect();
@@ -63,7 +63,7 @@ async fn every_cast_that_there_is_is_advised_and_no_other() {
         for found in types.iter().filter(|found| **found != wanted) {
             let made_anew = |type_name: &str| format!("ALTER TABLE specimen DROP COLUMN \"{name}\", ADD COLUMN \"{name}\" {type_name}");
             client.batch_execute(&made_anew(found)).await.unwrap();
-            let error = tier.migrate(&[specimen.clone()], &MigrationSettings::default()).await.unwrap_err();
+            let error = tier.migrate(std::slice::from_ref(&specimen), &MigrationSettings::default()).await.unwrap_err();
             assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, Some(name)), "{found}: {error}");
             let told = error.to_string();
             let cast = format!("ALTER TABLE \"specimen\" ALTER COLUMN \"{name}\" TYPE {wanted} USING \"{name}\"::{wanted}");
