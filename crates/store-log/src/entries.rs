@@ -76,11 +76,6 @@ impl Entries {
                 (self.sequence, self.place) = (after, None);
                 continue;
             }
-            if let Some((segment, _, offset)) = &mut self.place
-                && let Some(after) = segment.after_damage(*offset)
-            {
-                *offset = after;
-            }
             let Some((segment, window, offset)) = &mut self.place else {
                 match self.locate()? {
                     Some(place) => self.place = Some(place),
@@ -88,6 +83,9 @@ impl Entries {
                 }
                 continue;
             };
+            if let Some(after) = segment.after_damage(*offset) {
+                *offset = after;
+            }
             if segment.next() <= self.sequence {
                 // The next entry is in the next segment, or is not there yet.
                 let is_sealed = self.shared.segment_of(self.sequence).is_none_or(|other| other.first != segment.first);
