@@ -38,20 +38,24 @@ async fn read(players: &Collection<Player>, id: &str) -> Result<Option<(i64, boo
 async fn the_last_known_record_is_answered_and_what_was_taken_away_is_not() {
     let bench = open(|settings| settings.stale_on_error = Some(Duration::from_secs(60))).await;
     let players = bench.players();
-    players.set_many(["a", "deleted", "invalidated", "doubted"].map(|id| player(id, 1))).await.unwrap();
+    players.set_many(["a", "deleted", "invalidated", "doubted", "committed"].map(|id| player(id, 1))).await.unwrap();
     assert!(players.delete("deleted").await.unwrap());
     players.invalidate("invalidated").await.unwrap();
     bench.truth_faults.next(Operation::PutMany, Fault::FailAfter(ErrorKind::L3Unavailable));
     players.set(player("doubted", 2)).await.unwrap_err();
+    bench.truth_faults.next(Operation::Commit, Fault::FailAfter(ErrorKind::L3Unavailable));
+    bench.store.tx().delete::<Player>("committed").commit().await.unwrap_err();
     let token = bench.store.token().await.unwrap().unwrap();
     assert_eq!(read(&players, "a").await, Ok(Some((1, false))));
     // Which gives it a slot in Redis.
     players.from(Role::Shared).get("a").await.unwrap();
 
     fail(&bench);
+    // It ends before its commit, and so has deleted nothing.
+    bench.store.tx().delete::<Player>("a").commit().await.unwrap_err();
     let known = async |players: &Collection<Player>| {
         assert_eq!(read(players, "a").await, Ok(Some((1, true))));
-        for id in ["deleted", "invalidated", "doubted", "never there"] {
+        for id in ["deleted", "invalidated", "doubted", "committed", "never there"] {
             assert_eq!(read(players, id).await, Err(ErrorKind::L3Unavailable), "{id}");
         }
     };
@@ -73,6 +77,7 @@ async fn the_last_known_record_is_answered_and_what_was_taken_away_is_not() {
     bench.truth_faults.heal();
     assert_eq!(read(&players, "a").await, Ok(Some((1, false))));
     assert_eq!(read(&players, "deleted").await, Ok(None));
+    assert_eq!(read(&players, "committed").await, Ok(None));
     assert_eq!(read(&players, "doubted").await, Ok(Some((2, false))));
 }
 
