@@ -47,11 +47,12 @@ impl<T: Schema> Pipeline<T> {
         let sealed = self.sealed_query(query)?;
         let query = &*sealed;
         let shown = Shown::Records { with_omitted: view != View::Near && self.has_deferred(), with_versions };
+        // A replica may lack what was heard before, whether the answer is kept or not.
         let Some(key) = self.query_key(query, &shown, freshness, tags).filter(|_| view != View::Truth) else {
-            return self.search(query, view, freshness, tags).await;
+            return self.search(query, view, &Freshness::Strong, tags).await;
         };
         let found = self.through_cache(Cached { key, query, shown, tags }, freshness).await?;
-        let Found::Records { records, .. } = &*found else { return self.search(query, view, freshness, tags).await };
+        let Found::Records { records, .. } = &*found else { return self.search(query, view, &Freshness::Strong, tags).await };
         self.after_get_records(records);
         Ok(records.clone())
     }
@@ -72,10 +73,10 @@ impl<T: Schema> Pipeline<T> {
         let positions = self.positions(&names)?;
         let shown = Shown::Columns(positions.clone());
         let Some(key) = self.query_key(query, &shown, freshness, tags) else {
-            return self.project(query, freshness, names, decode).await;
+            return self.project(query, &Freshness::Strong, names, decode).await;
         };
         let found = self.through_cache(Cached { key, query, shown, tags }, freshness).await?;
-        let Found::Rows(rows) = &*found else { return self.project(query, freshness, names, decode).await };
+        let Found::Rows(rows) = &*found else { return self.project(query, &Freshness::Strong, names, decode).await };
         let values = |row: &Row<'static>| positions.iter().map(|&position| row[position].clone()).collect();
         rows.iter().map(values).map(|values| self.read_open(|| decode(values))).collect()
     }

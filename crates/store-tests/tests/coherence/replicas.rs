@@ -91,6 +91,11 @@ async fn a_search_answers_nothing_older_than_the_instance_was_told() {
             assert_eq!(asking.select(Query::new(), Player::level()).await.unwrap(), [level]);
         }
         assert_eq!(levels(&any).await, [0], "it asked for whatever a replica has");
+        // The answer of the second is not kept, as nobody knows what its condition reads.
+        for query in [Query::new(), Query::new().where_sql("id >= (SELECT '')", vec![])] {
+            assert_eq!(any.search_cached(&query).await.unwrap()[0].level, level, "cached searches ask the primary");
+            assert_eq!(any.select_cached(&query, Player::level()).await.unwrap(), [level]);
+        }
     }
     players.delete("a").await.unwrap();
     assert_eq!(levels(&players).await, Vec::<i64>::new());
