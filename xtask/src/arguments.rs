@@ -4,7 +4,7 @@ pub(crate) const HELP: &str = "\
 The chores of Strata's workspace.
 
 cargo xtask test [--quick] [-- FILTER...]
-    Checks everything: format, clippy, tidy, docs, each feature alone, all tests, doctests and the
+    Checks everything: format, clippy, tidy, docs, each tier alone, all tests, doctests and the
     quickstart. --quick leaves it at format, clippy and tests. What follows `--` goes to the test
     runner, to choose tests. PostgreSQL and Redis are those of DATABASE_URL and REDIS_URL if set,
     else throw-away ones.
@@ -27,6 +27,8 @@ cargo xtask prove journal
     Crashes the journal's disk, simulated, at every operation of two thousand random runs.
 cargo xtask prove nonces
     Writes a million encrypted fields through a store, and looks for a nonce that comes twice.
+cargo xtask prove features
+    Compiles the facade with each of its features alone, without a warning.
 cargo xtask prove queries [--operations N]
     Two instances write at random, on SQLite and on PostgreSQL; each cached search is compared with SQL.
     100,000 operations each unless told otherwise.
@@ -75,6 +77,8 @@ pub(crate) enum Proof {
     Journal,
     /// The nonces of a million encryptions.
     Nonces,
+    /// The features, each alone.
+    Features,
     /// Cached searches beside SQL, with so many operations.
     Queries(u64),
 }
@@ -149,6 +153,7 @@ fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
         Some("interleavings") => without_options(arguments, Proof::Interleavings),
         Some("journal") => without_options(arguments, Proof::Journal),
         Some("nonces") => without_options(arguments, Proof::Nonces),
+        Some("features") => without_options(arguments, Proof::Features),
         Some("queries") => parse_operations(arguments).map(|operations| Task::Prove(Proof::Queries(operations))),
         Some("--help" | "-h") => Ok(Task::Help),
         _ => bail!("`prove` needs to know what: `soak`, `kill`, `model`, `interleavings`, `journal`, `nonces` or `queries`\n\n{HELP}"),
@@ -252,6 +257,7 @@ mod tests {
         assert_eq!(parse_line("prove interleavings").unwrap(), Task::Prove(Proof::Interleavings));
         assert_eq!(parse_line("prove journal").unwrap(), Task::Prove(Proof::Journal));
         assert_eq!(parse_line("prove nonces").unwrap(), Task::Prove(Proof::Nonces));
+        assert_eq!(parse_line("prove features").unwrap(), Task::Prove(Proof::Features));
         let options = ["--runs", "10"].map(str::to_owned).to_vec();
         assert_eq!(parse_line("prove kill --runs 10").unwrap(), Task::Prove(Proof::Kill(options)));
         assert_eq!(parse_line("prove queries").unwrap(), Task::Prove(Proof::Queries(100_000)));

@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::arguments::Proof;
 use crate::cargo::cargo;
-use crate::compiler;
+use crate::runner::Runner;
 use crate::services::Services;
+use crate::{cargo, compiler, test};
 
 /// The flag that puts the explorer's locks and tasks in the place of the usual ones. A build with it has a directory of its own, so that neither build undoes the other.
 pub(crate) const EXPLORING: (&str, &str) = ("RUSTFLAGS", "--cfg shuttle");
@@ -63,6 +64,7 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
             command.args(["--", "--nocapture"]).env("STRATA_ENCRYPTED_WRITES", "1000000");
             command
         }
+        Proof::Features => return features(),
         Proof::Queries(operations) => return queries(*operations),
         Proof::Interleavings => {
             let arguments = [INTERLEAVINGS.as_slice(), &["--release"]].concat();
@@ -73,6 +75,15 @@ pub(crate) fn run(proof: &Proof) -> Result<()> {
         }
     };
     finish(command)
+}
+
+fn features() -> Result<()> {
+    let mut runner = Runner::new(Vec::new());
+    for step in test::features_alone(&cargo::metadata()?) {
+        runner.run(&step)?;
+    }
+    runner.finish();
+    Ok(())
 }
 
 /// Compares cached searches with SQL on both databases. The services end with it.

@@ -30,9 +30,6 @@ pub(crate) fn run(options: &TestOptions) -> Result<()> {
         let expect_tests = || prove::expect_tests(&prove::INTERLEAVINGS, &[prove::EXPLORING]);
         runner.check("interleavings to explore", "cargo xtask prove interleavings", expect_tests)?;
         runner.run(&Step::new("interleavings", &prove::INTERLEAVINGS).variable(prove::EXPLORING.0, prove::EXPLORING.1).shown())?;
-        // Both with the features of the whole workspace, so that what they depend on is compiled once.
-        runner.run(&Step::new("soak", &["run", "--all-features", "--bin", "soak", "--", "--seconds", "10"]).shown())?;
-        runner.run(&Step::new("kill", &["run", "--all-features", "--bin", "kill", "--", "--runs", "10"]).shown())?;
         let quickstart = ["run", "-p", "quickstart"];
         runner.run(&Step::new("quickstart", &quickstart).shown())?;
         let with_servers = ["run", "-p", "quickstart", "--", "--servers"];
@@ -47,22 +44,37 @@ fn docs() -> Step {
     Step::new("docs", &arguments).variable("RUSTDOCFLAGS", "-D warnings")
 }
 
-/// The facade without features, with each alone, with the default ones and with all.
+/// The features of the facade that bring tiers.
+const TIERS: [&str; 4] = ["mem", "pg", "redis", "sqlite"];
+
+/// The facade without features, with each tier alone, with all else and no tier, and with the default ones. With all of them the whole workspace is checked before;
+/// `cargo xtask prove features` takes the rest alone, too.
+fn features(metadata: &Value) -> Vec<Step> {
+    let features = cargo::features(metadata, "strata");
+    let (tiers, rest): (Vec<&str>, Vec<&str>) = features.iter().map(String::as_str).partition(|feature| TIERS.contains(feature));
+    let mut steps = vec![with_features("none", Some(""))];
+    steps.extend(tiers.into_iter().map(|tier| with_features(tier, Some(tier))));
+    steps.extend([with_features("no tier", Some(&rest.join(","))), with_features("default", None)]);
+    steps
+}
+
+/// The facade with each feature alone.
+pub(crate) fn features_alone(metadata: &Value) -> Vec<Step> {
+    cargo::features(metadata, "strata").iter().map(|feature| with_features(feature, Some(feature))).collect()
+}
+
+/// The facade with these features, or the default ones.
 ///
 /// Clippy is given the warnings to refuse, since the same in RUSTFLAGS would compile every
 /// dependency anew.
-fn features(metadata: &Value) -> Vec<Step> {
-    let features = cargo::features(metadata, "strata");
-    let alone = features.iter().map(|feature| (feature.as_str(), vec!["--no-default-features", "--features", feature]));
-    [("none", vec!["--no-default-features"])]
-        .into_iter()
-        .chain(alone)
-        .chain([("default", vec![]), ("all", vec!["--all-features"])])
-        .map(|(name, choice)| {
-            let arguments = [&["clippy", "-p", "strata"], choice.as_slice(), &["--", "-D", "warnings"]].concat();
-            Step::new(format!("features: {name}"), &arguments)
-        })
-        .collect()
+fn with_features(name: &str, features: Option<&str>) -> Step {
+    let choice = match features {
+        Some("") => vec!["--no-default-features"],
+        Some(features) => vec!["--no-default-features", "--features", features],
+        None => vec![],
+    };
+    let arguments = [&["clippy", "-p", "strata"], choice.as_slice(), &["--", "-D", "warnings"]].concat();
+    Step::new(format!("features: {name}"), &arguments)
 }
 
 /// What a build says of variables that name what it lacks.
@@ -103,19 +115,22 @@ fn tests(filters: &[String], with_nextest: bool) -> Step {
 mod tests {
     use super::*;
 
+    fn lines(steps: Vec<Step>) -> Vec<String> {
+        steps.iter().map(|step| step.arguments.join(" ")).collect()
+    }
+
     #[test]
-    fn each_feature_is_checked_alone() {
+    fn each_tier_is_checked_alone_and_each_feature_by_the_proof() {
         let metadata = serde_json::json!({ "packages": [
-            { "name": "strata", "features": { "default": ["mem"], "mem": [], "pg": [] } },
+            { "name": "strata", "features": { "default": ["mem"], "mem": [], "pg": [], "json": [], "time": [] } },
         ]});
-        let lines: Vec<String> = features(&metadata).iter().map(|step| step.arguments.join(" ")).collect();
-        let expected =
-            ["--no-default-features", "--no-default-features --features mem", "--no-default-features --features pg", "", "--all-features"];
-        assert_eq!(lines.len(), expected.len());
-        for (line, choice) in lines.iter().zip(expected) {
-            let expected = format!("clippy -p strata {choice} -- -D warnings").replace("  ", " ");
-            assert_eq!(*line, expected);
-        }
+        let clippy = |choice: &str| format!("clippy -p strata {choice} -- -D warnings").replace("  ", " ");
+        let choices =
+            ["", " --features mem", " --features pg", " --features json,time"].map(|choice| format!("--no-default-features{choice}"));
+        let expected: Vec<String> = choices.iter().map(String::as_str).chain([""]).map(clippy).collect();
+        assert_eq!(lines(features(&metadata)), expected);
+        let alone = ["json", "mem", "pg", "time"].map(|feature| clippy(&format!("--no-default-features --features {feature}")));
+        assert_eq!(lines(features_alone(&metadata)), alone);
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn small_runs() -> Vec<Rules> {
     let mut runs = vec![
         Rules { kinds: ALL_KINDS, polls: BOTH, ..few("a change of another instance") },
         Rules { changes: 2, ..few("two writes of another instance") },
-        Rules { writes: FIRST, changes: 2, kinds: ALL_KINDS, ..few("two changes of an instance by itself") },
+        Rules { writes: FIRST, changes: 2, ..few("two writes of an instance by itself") },
         Rules { writes: FIRST, kinds: ALL_KINDS, operations: 2, ..few("two operations at a time") },
         Rules { is_fine: true, ..few("fine steps") },
         Rules { ticks: 3, relayers: 0, ..few("time") },
@@ -158,6 +158,7 @@ fn large_runs() -> Vec<Rules> {
     let mut runs: Vec<Rules> = ONE_FAULT.into_iter().flat_map(with_fault).collect();
     runs.extend([
         many("one change"),
+        Rules { writes: FIRST, changes: 2, kinds: ALL_KINDS, ..few("two changes of an instance by itself") },
         Rules { changes: 2, ..many("two changes") },
         Rules { changes: 3, kinds: PUTS, ..many("three writes") },
         Rules { is_fine: true, kinds: PUTS, ..many("fine steps") },

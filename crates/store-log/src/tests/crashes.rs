@@ -53,6 +53,11 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    // Each case tries every fault at every operation.
+    #![proptest_config(cases(5))]
 
     #[test]
     fn a_failed_operation_leaves_what_was_answered(steps in steps(8), fill: bool, seed: u64) {

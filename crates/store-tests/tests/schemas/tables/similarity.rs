@@ -18,10 +18,12 @@ struct City {
     alias: Option<String>,
 }
 
+/// Every fourth city: each query compares all of them.
 fn cities() -> Vec<City> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/quickstart/data/cities15000.jsonl.gz");
     let lines = BufReader::new(GzDecoder::new(File::open(path).unwrap())).lines();
     lines
+        .step_by(4)
         .zip(1..)
         .map(|(line, id)| {
             let city: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -76,7 +78,7 @@ async fn both_databases_find_the_same_in_the_same_order() {
         answers.push(found);
         store.close().await.unwrap();
     }
-    assert!(answers[0].iter().flatten().count() > 1_000);
+    assert!(answers[0].iter().flatten().count() > 500);
     for (query, (postgres, sqlite)) in queries().iter().zip(answers[0].iter().zip(&answers[1])) {
         assert_eq!(postgres, sqlite, "{query:?}");
     }
