@@ -197,7 +197,8 @@ impl Transaction {
     /// As [`get`](Self::get), and [`InvalidQuery`](ErrorKind::InvalidQuery) for a query that cannot be run.
     pub async fn search<T: Schema>(&mut self, query: impl Into<Query<T>>) -> Result<Vec<T>> {
         let (pipeline, query) = (self.pipeline::<T>("search")?, query.into());
-        let found = pipeline.search_within(&mut *self.inner, &query).await;
+        let written = self.changes.iter_mut().find_map(|change| change.as_any().downcast_mut());
+        let found = pipeline.search_within(&mut *self.inner, written, &query).await;
         let found = self.told(&*pipeline, "search", found)?;
         pipeline.after_get(&found);
         Ok(found)

@@ -7,22 +7,37 @@
 use std::time::{Duration, SystemTime};
 
 use super::recent::Recent;
+use super::tags::Tagging;
 use super::{Backing, Borrowed, Pipeline};
 use crate::error::Result;
 use crate::fence::FenceToken;
 use crate::notes::{self, Notes};
 use crate::record::EncodedRecord;
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::version::Version;
 
 /// The keys of one schema that memory knows to be absent.
 pub(crate) type Absences<K> = Recent<K, Absence>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Absence {
-    fence: FenceToken,
+    pub(super) fence: FenceToken,
     /// On the clock's monotonic scale.
-    end: Duration,
+    pub(super) end: Duration,
+    /// Those that its loader gave it.
+    pub(super) tags: CallTags,
+    /// When it was found out, among the invalidations of tags.
+    pub(super) stamp: u64,
+}
+
+/// An absence that a load has found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FoundAbsence {
+    pub(super) fence: FenceToken,
+    /// How long it is remembered, if it is: on the clock's monotonic scale.
+    pub(super) end: Option<Duration>,
+    pub(super) stamp: u64,
 }
 
 impl<T: Schema> Pipeline<T> {
@@ -32,36 +47,52 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Whether memory knows that there is no record, as of when it was last in step with the log.
-    pub(super) fn is_known_absent(&self, key: &Borrowed<T>) -> bool {
-        self.negative_ttl().is_some() && self.remembers_absence(key)
+    pub(super) fn is_known_absent(&self, key: &Borrowed<T>, given: &CallTags) -> bool {
+        self.negative_ttl().is_some() && self.remembers_absence(key, given)
     }
 
     /// As [`is_known_absent`](Self::is_known_absent), of schemas without tables too, whose loaders tell of absences.
-    pub(super) fn remembers_absence(&self, key: &Borrowed<T>) -> bool {
+    ///
+    /// To a read that gives tags it counts if none of them was invalidated since it was found out, whoever asked then.
+    pub(super) fn remembers_absence(&self, key: &Borrowed<T>, given: &CallTags) -> bool {
         if self.near.is_none() {
             return false;
         }
         let Some(absence) = self.absences.get(key) else { return false };
-        let counts = self.shared.settings.clock.is_ahead(absence.end) && self.fences.is_untouched(absence.fence);
+        let holds = |tags: &CallTags| self.holds_since(tags, absence.stamp);
+        if !self.shared.settings.clock.is_ahead(absence.end) || !self.fences.is_untouched(absence.fence) || !holds(&absence.tags) {
+            self.absences.forget(key);
+            return false;
+        }
+        let counts = holds(given);
         if counts {
             self.counters().negative_hits.add(1);
-        } else {
-            self.absences.forget(key);
         }
         counts
     }
 
-    /// Until when an absence is remembered that a load found which began then, where it is: no longer than the shared tier says that it is known, if that does.
-    pub(super) fn absence_end(&self, began: Duration, known_until: Option<SystemTime>) -> Option<Duration> {
-        let (end, clock) = (began.saturating_add(self.negative_ttl()?), &self.shared.settings.clock);
+    /// An absence that a load found which began then: remembered, where it is, no longer than the shared tier says that it is known, if that does.
+    pub(super) fn found_absence(
+        &self,
+        fence: FenceToken,
+        tagging: &Tagging,
+        began: Duration,
+        known_until: Option<SystemTime>,
+    ) -> FoundAbsence {
+        let clock = &self.shared.settings.clock;
         let left = known_until.map(|until| until.duration_since(clock.now()).unwrap_or_default());
-        Some(left.map_or(end, |left| end.min(clock.monotonic().saturating_add(left))))
+        let end = self.negative_ttl().map(|ttl| {
+            let end = began.saturating_add(ttl);
+            left.map_or(end, |left| end.min(clock.monotonic().saturating_add(left)))
+        });
+        // What the shared tier knows may be older than any invalidation.
+        FoundAbsence { fence, end, stamp: if known_until.is_some() { 0 } else { tagging.stamp() } }
     }
 
-    /// Remembers an absence until a time on the clock's monotonic scale.
-    pub(super) fn remember_absence_until(&self, fence: FenceToken, key: T::Key, end: Duration) {
+    /// Remembers an absence.
+    pub(super) fn remember_absence(&self, key: T::Key, absence: Absence) {
         if self.near.is_some() {
-            self.absences.learn(key, Absence { fence, end });
+            self.absences.learn(key, absence);
         }
     }
 

@@ -151,7 +151,7 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Option<Loaded<T>>> {
         self.check_loadable()?;
         self.check(key.borrow())?;
-        if self.is_fresh(freshness) && self.remembers_absence(key.borrow()) {
+        if self.is_fresh(freshness) && self.remembers_absence(key.borrow(), &CallTags::default()) {
             return Ok(None);
         }
         let _waiting = self.check_waits_for_no_own(std::slice::from_ref(&key), freshness)?;
@@ -181,7 +181,7 @@ impl<T: Schema> Pipeline<T> {
         for key in &keys {
             if !found.contains_key::<Borrowed<T>>(key.borrow()) {
                 let record = self.peek_loaded(key.borrow(), freshness);
-                if record.is_none() && !(self.is_fresh(freshness) && self.remembers_absence(key.borrow())) {
+                if record.is_none() && !(self.is_fresh(freshness) && self.remembers_absence(key.borrow(), &CallTags::default())) {
                     missing.push(key.clone());
                 }
                 found.insert(key.clone(), record);
@@ -336,7 +336,7 @@ impl<T: Schema> Pipeline<T> {
                 wanted.land(Some(self.loaded_near(record)));
                 None
             }
-            None if self.remembers_absence(wanted.key.borrow()) => {
+            None if self.remembers_absence(wanted.key.borrow(), &CallTags::default()) => {
                 wanted.land(None);
                 None
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 
+use super::absent::{Absence, FoundAbsence};
 use super::read_many::Sought;
 use super::slots::Verdict;
 use super::{Backing, Borrowed, Pipeline};
@@ -111,7 +112,7 @@ impl<T: Schema> Pipeline<T> {
                 return Ok(Some(self.loaded_near(record)));
             }
         }
-        if self.is_known_absent(key.borrow()) {
+        if self.is_known_absent(key.borrow(), tags) {
             return Ok(None);
         }
         if matches!(freshness, Freshness::Bounded(bound) if *bound < self.shared.settings.freshness) {
@@ -125,7 +126,7 @@ impl<T: Schema> Pipeline<T> {
                 let near = pipeline.fresh_near(&freshness);
                 match near.and_then(|near| pipeline.live_with(&**near, key.borrow(), &tags)) {
                     Some(record) => Ok(Some(pipeline.loaded_near(record))),
-                    None if near.is_some() && pipeline.is_known_absent(key.borrow()) => Ok(None),
+                    None if near.is_some() && pipeline.is_known_absent(key.borrow(), &tags) => Ok(None),
                     None => pipeline.load(key, View::Near, Caches::Use, &tags).await,
                 }
             }
@@ -176,7 +177,7 @@ impl<T: Schema> Pipeline<T> {
         let found = match found {
             Sought::Found(found) => found,
             Sought::Absent(known_until) => {
-                self.learn_absence(&key, Some((token, self.absence_end(began, known_until))));
+                self.learn_absence(&key, Some(self.found_absence(token, &tagging, began, known_until)));
                 // Who read through the shared tier has found nothing there.
                 if caches == Caches::Fill && matches!(self.backing, Backing::Tables { .. }) {
                     self.remove_from_cache(vec![Self::text(&key)]).await;
@@ -386,7 +387,7 @@ impl<T: Schema> Pipeline<T> {
     /// Lets memory forget what the truth does not hold any more. A load that found that out and noted its fence remembers it until then, if at all.
     ///
     /// Memory may hold nothing of it yet: a load or a write that is under way must not bring back what was there before.
-    pub(super) fn learn_absence(&self, key: &T::Key, load: Option<(FenceToken, Option<Duration>)>) {
+    pub(super) fn learn_absence(&self, key: &T::Key, found: Option<FoundAbsence>) {
         if matches!(self.backing, Backing::Memory(_)) {
             return;
         }
@@ -394,13 +395,13 @@ impl<T: Schema> Pipeline<T> {
         self.shared.coherence.hear_news();
         self.tell_queries();
         let borrowed: &Borrowed<T> = key.borrow();
-        self.fences.find_absent(borrowed, load.map(|(fence, _)| fence), |is_newest| {
+        self.fences.find_absent(borrowed, found.map(|found| found.fence), |is_newest| {
             if let Some(near) = &self.near {
                 near.remove(borrowed);
             }
             self.forget_shown(borrowed);
-            if let Some((fence, Some(end))) = load.filter(|_| is_newest) {
-                self.remember_absence_until(fence, key.clone(), end);
+            if let Some(FoundAbsence { fence, end: Some(end), stamp }) = found.filter(|_| is_newest) {
+                self.remember_absence(key.clone(), Absence { fence, end, tags: CallTags::default(), stamp });
             }
         });
     }
@@ -440,7 +441,7 @@ impl<T: Schema> Pipeline<T> {
                 if self.near.as_ref().is_some_and(|near| self.live(&**near, key.borrow()).is_some()) {
                     return Ok(true);
                 }
-                if self.is_known_absent(key.borrow()) {
+                if self.is_known_absent(key.borrow(), &CallTags::default()) {
                     return Ok(false);
                 }
                 if self.is_in_cache(&Self::text(&key)).await {

@@ -50,7 +50,7 @@ impl<T: Schema> Pipeline<T> {
                     continue;
                 }
                 let record = self.peek(key.borrow(), near_freshness, tags);
-                let is_absent = || caches == Caches::Use && self.is_known_absent(key.borrow());
+                let is_absent = || caches == Caches::Use && self.is_known_absent(key.borrow(), tags);
                 if record.is_none() && !is_absent() {
                     missing.push(key.clone());
                 }
@@ -124,7 +124,7 @@ impl<T: Schema> Pipeline<T> {
             let found = match found {
                 Sought::Found(found) => found,
                 Sought::Absent(known_until) => {
-                    absent.push((key, self.absence_end(began, known_until)));
+                    absent.push((key, known_until));
                     records.push(None);
                     continue;
                 }
@@ -145,8 +145,9 @@ impl<T: Schema> Pipeline<T> {
             records.push(Some(answer));
         }
         // Only now: it voids installs of keys that share a fence, this batch's own among them.
-        for (key, end) in absent {
-            self.learn_absence(key, self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow()).map(|fence| (fence, end)));
+        for (key, known_until) in absent {
+            let fence = self.fences.token::<Borrowed<T>>(&mut snapshot, key.borrow());
+            self.learn_absence(key, fence.map(|fence| self.found_absence(fence, &tagging, began, known_until)));
         }
         if caches == Caches::Fill {
             self.drop_untagged(keys, tags).await;

@@ -21,7 +21,7 @@ struct Notes<K, V> {
     order: VecDeque<(K, V)>,
 }
 
-impl<K: Key, V: Copy + PartialEq> Recent<K, V> {
+impl<K: Key, V: Clone + PartialEq> Recent<K, V> {
     pub(crate) fn new() -> Self {
         Recent { notes: Mutex::new(Notes { keys: HashMap::new(), order: VecDeque::new() }) }
     }
@@ -40,13 +40,13 @@ impl<K: Key, V: Copy + PartialEq> Recent<K, V> {
                     notes.keys.remove::<K::Borrowed>(key.borrow());
                 }
             }
-            notes.order.push_back((key.clone(), note));
+            notes.order.push_back((key.clone(), note.clone()));
             notes.keys.insert(key, note);
         });
     }
 
     pub(super) fn get(&self, key: &K::Borrowed) -> Option<V> {
-        self.with(|notes| notes.keys.get(key).copied())
+        self.with(|notes| notes.keys.get(key).cloned())
     }
 
     pub(super) fn forget(&self, key: &K::Borrowed) {

@@ -173,17 +173,21 @@ impl<T: Schema> Pipeline<T> {
             }
         };
         let show = move |pipeline: &Self, row: Result<StoredRow>| {
-            let row = row.map_err(|error| pipeline.report("stream", error))?.row;
+            let StoredRow { row, version } = row.map_err(|error| pipeline.report("stream", error))?;
             let key = pipeline.key_values(&row);
             let model = pipeline.read_model(row, view).map(Arc::new);
-            model.inspect(|model| pipeline.after_get([&**model])).map_err(|error| pipeline.report("stream", named_by_values(error, &key)))
+            let learn = |model: &Arc<T>| {
+                pipeline.learn_version(&model.key(), version);
+                pipeline.after_get([&**model]);
+            };
+            model.inspect(learn).map_err(|error| pipeline.report("stream", named_by_values(error, &key)))
         };
         let (rows, mut has_learnt) = (stream::once(rows).try_flatten(), false);
         Ok(rows
             .map(Some)
             .chain(stream::iter([None]))
             .filter_map(move |row| {
-                // The rows are of one moment, before the first of them came, and too many to learn of each. Who was shown nothing has learnt nothing.
+                // The rows are of one moment, before the first of them came. Who was shown nothing has learnt nothing.
                 let has_failed = matches!(row, Some(Err(_)));
                 if !has_failed && !std::mem::replace(&mut has_learnt, true) {
                     pipeline.learn_of_any();

@@ -58,6 +58,8 @@ impl<T: Schema> Pipeline<T> {
         match coherence::verdict(fetched.slot, generation, |version| trust.admits(key, version)) {
             coherence::Verdict::Record(record, generation) => match self.decode_or_miss(key, &record) {
                 Some(Decoded::Record(row, notes)) => self.judge_tags(trust, found(row, notes, &record), record, era(generation), given),
+                // It has no tags, so that it may be older than an invalidation.
+                Some(Decoded::Absence) if !given.is_empty() => Verdict::Missed,
                 Some(Decoded::Absence) => Verdict::Absent(record.deadline),
                 None => Verdict::Dead(record, era(generation)),
             },

@@ -16,7 +16,7 @@ use crate::record::{EncodedRecord, Record};
 use crate::schema::{Schema, SchemaDefinition};
 use crate::tag::{self, CallTags};
 use crate::tier::Role;
-use crate::value::Value;
+use crate::value::{Row, Value};
 use crate::verification::KeyEvent;
 
 /// The generation of a slot that was loaded without knowing which is the present one. None is called so, as they are drawn at random, and 0 stands for what was
@@ -61,6 +61,11 @@ impl Tagging {
     /// With other tags, of a call that came later.
     pub(super) fn with(&self, given: &CallTags) -> Self {
         Tagging { given: given.clone(), ..*self }
+    }
+
+    /// When it began, among the invalidations of tags that the instance has heard of.
+    pub(super) fn stamp(&self) -> u64 {
+        self.stamp
     }
 }
 
@@ -111,6 +116,11 @@ impl<T: Schema> Pipeline<T> {
     /// Whether no tag of memory's entry was invalidated since its load or write began.
     pub(crate) fn holds(&self, record: &Record<T>) -> bool {
         record.notes().is_none_or(|notes| self.tags.epochs.holds(&notes.tags, notes.stamp))
+    }
+
+    /// Whether none of these tags was invalidated since what was stamped so.
+    pub(super) fn holds_since(&self, tags: &CallTags, stamp: u64) -> bool {
+        self.tags.epochs.holds(tags.as_slice(), stamp)
     }
 
     /// Whether memory's entry has the tags that a read gives. What memory is the truth of has none, and needs none.
@@ -257,9 +267,12 @@ impl<T: Schema> Pipeline<T> {
         })
     }
 
-    /// What is noted of a loaded record in its slot. Where the era before its load is not known, only the process that loaded it believes it.
-    pub(super) fn loaded_notes_of(&self, row: &[Value<'_>], notes: Arc<Notes>, era: Option<Era>) -> Arc<Notes> {
-        let Some(mut notes) = self.with_tags(row, Some(notes), &CallTags::default()) else { return Arc::default() };
+    /// What is noted of a loaded record, or of an absence, in its slot. Where the era before its load is not known, only the process that loaded it believes it.
+    pub(super) fn loaded_notes_of(&self, row: Option<&Row<'_>>, notes: Arc<Notes>, era: Option<Era>) -> Arc<Notes> {
+        let mut notes = match row {
+            Some(row) => self.with_tags(row, Some(notes), &CallTags::default()).unwrap_or_default(),
+            None => notes,
+        };
         if notes.tags.is_empty() {
             self.tags.loaded_without.store(true, Ordering::Relaxed);
         } else {

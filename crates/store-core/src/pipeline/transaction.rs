@@ -435,7 +435,12 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Runs a query within a transaction, past all caches, with every column.
-    pub(crate) async fn search_within(&self, transaction: &mut dyn Transaction, query: &Query<T>) -> Result<Vec<T>> {
+    pub(crate) async fn search_within(
+        &self,
+        transaction: &mut dyn Transaction,
+        mut changes: Option<&mut Changes<T>>,
+        query: &Query<T>,
+    ) -> Result<Vec<T>> {
         self.check_open()?;
         self.counters().searches.add(1);
         let query = self.sealed_query(query)?;
@@ -446,8 +451,12 @@ impl<T: Schema> Pipeline<T> {
             rows.retain(|stored| sealer.may_hold(filter, &stored.row));
         }
         let models = rows.into_iter().map(|stored| {
-            let key = self.key_values(&stored.row);
-            self.model(stored.row, View::Truth).map_err(|error| named_by_values(error, &key))
+            let (key, version) = (self.key_values(&stored.row), stored.version);
+            let model = self.model(stored.row, View::Truth).map_err(|error| named_by_values(error, &key))?;
+            if !changes.as_deref_mut().is_some_and(|changes| changes.has_written(model.key().borrow())) {
+                self.learn_version(&model.key(), version);
+            }
+            Ok(model)
         });
         models.collect()
     }

@@ -118,7 +118,7 @@ impl<T: Schema> Pipeline<T> {
                 if contradicts(record.version(), answered, truth, is_other) {
                     self.report_inconsistency(&text, Role::Near, Some(record.version()), truth);
                 }
-            } else if self.is_known_absent(key.borrow()) {
+            } else if self.is_known_absent(key.borrow(), &CallTags::default()) {
                 findings.add_checked();
                 if truth.is_some() && self.still_has(key, truth).await {
                     self.report_inconsistency(&text, Role::Near, None, truth);

@@ -117,6 +117,30 @@ async fn a_write_ends_an_absence_here_and_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalidated_tag_ends_an_absence_for_those_who_give_it() {
+    let bench = bench().await;
+    let other: Collection<Guest> = another(&bench).await.collection().unwrap();
+    let guests: Collection<Guest> = bench.of();
+    let front = guests.with_tags(["front"]);
+    // Whoever asked first: with the tag, without it, or on the other instance.
+    for (id, first) in [(1, &front), (2, &guests), (3, &other)] {
+        let asks = async |reader: &Collection<Guest>| {
+            let before = truth_reads(&bench);
+            assert!(reader.get(id).await.unwrap().is_none());
+            truth_reads(&bench) - before
+        };
+        assert!(first.get(id).await.unwrap().is_none());
+        asks(&front).await;
+        guests.invalidate_tag("back").await.unwrap();
+        asks(&front).await;
+        assert_eq!(asks(&front).await, 0, "it is remembered");
+        guests.invalidate_tag("front").await.unwrap();
+        assert_eq!(asks(&front).await, 1, "the tag was invalidated since");
+        assert_eq!((asks(&front).await, asks(&guests).await), (0, 0), "it is remembered anew");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_insert_that_overtakes_the_load_leaves_no_absence() {
     let bench = bench().await;
     let other: Collection<Guest> = another(&bench).await.collection().unwrap();

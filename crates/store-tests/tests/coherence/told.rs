@@ -58,6 +58,10 @@ impl Telling {
         Telling::TransactionCount,
     ];
 
+    fn shows_records(self) -> bool {
+        !matches!(self, Telling::Exists | Telling::Select | Telling::Count | Telling::TransactionCount)
+    }
+
     /// Those that show records without naming their keys, and that did not ask for the latest, say nothing of what they do not show.
     fn tells_of_absences(self) -> bool {
         !matches!(self, Telling::Search | Telling::Page | Telling::SearchShared)
@@ -115,6 +119,10 @@ async fn nothing_older_is_shown(mut bench: Bench) {
             other.set(player("a", round)).await.unwrap();
             if let Some(told) = telling.ask(store, &players).await {
                 assert_eq!(told, Some(round), "{telling:?} asks the truth");
+                if telling.shows_records() {
+                    let at_hand = players.with_freshness(Freshness::Any).get("a").await.unwrap();
+                    assert_eq!(at_hand.map(|player| player.level), told, "at hand, after {telling:?}");
+                }
                 assert_eq!(players.get("a").await.unwrap().map(|player| player.level), told, "after {telling:?}");
             }
             other.delete("a").await.unwrap();

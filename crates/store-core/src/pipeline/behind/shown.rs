@@ -8,6 +8,7 @@ use crate::behind::Base;
 use crate::facet::LogKind;
 use crate::pipeline::{Borrowed, Pipeline};
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::version::Version;
 
 impl<T: Schema> Pipeline<T> {
@@ -18,7 +19,7 @@ impl<T: Schema> Pipeline<T> {
         }
         match self.near.as_ref().and_then(|near| near.version(key)) {
             Some(version) => Base::put(version),
-            None if self.is_known_absent(key) => Base::Absent(0),
+            None if self.is_known_absent(key, &CallTags::default()) => Base::Absent(0),
             None => Base::Unknown,
         }
     }

@@ -13,11 +13,13 @@ use crate::facet::{PutOver, Records, Seen, Shelf};
 use crate::key::Key;
 use crate::load::{Content, Load};
 use crate::notes::{self, Notes};
+use crate::pipeline::absent::Absence;
 use crate::pipeline::read::Loaded;
 use crate::pipeline::read_many::CHUNK;
 use crate::pipeline::{Backing, Borrowed, View};
 use crate::record::{EncodedRecord, Record, StoredRow};
 use crate::schema::Schema;
+use crate::tag::CallTags;
 use crate::tier::Role;
 use crate::value::{Row, Value};
 use crate::version::Version;
@@ -138,10 +140,7 @@ impl<T: Schema> Pipeline<T> {
             life_time: fresh.map(|fresh| u64::try_from(fresh.as_millis()).unwrap_or(u64::MAX)),
             ..Notes::default()
         });
-        let shared = match &row {
-            Some(row) => self.loaded_notes_of(row, Arc::clone(&notes), wanted.era),
-            None => Arc::clone(&notes),
-        };
+        let shared = self.loaded_notes_of(row.as_ref(), Arc::clone(&notes), wanted.era);
         let notes = match &row {
             Some(row) => self.near_notes(row, Some(notes), &wanted.tagging).unwrap_or_default(),
             None => notes,
@@ -290,7 +289,8 @@ impl<T: Schema> Pipeline<T> {
         if matches!(self.backing, Backing::Records(_)) {
             end = end.min(began.saturating_add(self.shared.settings.freshness));
         }
-        self.remember_absence_until(wanted.fence, wanted.key.clone(), end);
+        let tags = CallTags::new(notes.tags.iter().cloned());
+        self.remember_absence(wanted.key.clone(), Absence { fence: wanted.fence, end, tags, stamp: wanted.tagging.stamp() });
     }
 
     /// Lets memory forget a key that somebody wrote or invalidated during a load.

@@ -66,8 +66,13 @@ impl<T: Schema> Pipeline<T> {
                         continue;
                     }
                     Slot::Record(record) => {
-                        if let Some(wanted) = self.land_from_slot(wanted, record, reason) {
-                            if wanted.seen.is_some() { over.push(wanted) } else { ready.push(wanted) }
+                        let is_leaving = record.deadline.is_some_and(|end| end <= self.shared.settings.clock.now());
+                        match self.land_from_slot(wanted, record, reason) {
+                            Some(wanted) if wanted.seen.is_none() => ready.push(wanted),
+                            // Whoever finds the slot empty in a moment has its lease.
+                            Some(wanted) if is_leaving => busy.push(wanted),
+                            Some(wanted) => over.push(wanted),
+                            None => {}
                         }
                         continue;
                     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use store_testkit::{Fault, Operation};
+use store_testkit::{Fault, ManualClock, Operation};
 use strata::facet::Slot;
-use strata::{ErrorKind, Load};
+use strata::{Collection, ErrorKind, Load};
 
-use super::{Bench, Kind, MINUTE, Source, held, kept, loaded, page};
+use super::{Bench, Kind, MINUTE, Page, Source, held, kept, loaded, page};
 use store_tests::waiting::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,6 +27,33 @@ async fn two_instances_load_once() {
         assert_eq!(waiting.await.unwrap(), Some(body));
         load.await.unwrap().unwrap();
         bench.clock.advance(MINUTE);
+    }
+    assert_eq!(source.asked(), 2);
+}
+
+/// The shared tier is a moment behind: the slot is still there when its content has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_instances_load_once_what_ends() {
+    let (bench, ahead, moment) = (Bench::open(Kind::Shared, |_| {}).await, ManualClock::new(), Duration::from_millis(5));
+    let another = async || Bench::store(Kind::Shared, &ahead, &bench.shared, |_| {}).await;
+    let ((one, faults), (other, _)) = (another().await, another().await);
+    let (one, other) = (one.collection().unwrap(), other.collection().unwrap());
+    let source = Source::new();
+    assert_eq!(loaded(&one, &source, Load::value(page("/", 1)).ttl(MINUTE)).await, Some(1));
+    ahead.advance(MINUTE);
+    bench.clock.advance(MINUTE - moment);
+    let fetched = faults.calls(Operation::Fetch);
+    let read = |pages: &Collection<Page>| {
+        let (pages, loader) = (pages.clone(), source.holds(Load::value(page("/", 2)).ttl(MINUTE)));
+        tokio::spawn(async move { pages.get_or_load("/", loader).await.unwrap().map(|page| page.body) })
+    };
+    let reads = [read(&one), read(&other)];
+    until("it looks for the slot again and again", async || faults.calls(Operation::Fetch) > fetched + 4).await;
+    bench.clock.advance(moment);
+    source.arrived().await;
+    source.release();
+    for read in reads {
+        assert_eq!(read.await.unwrap(), Some(2));
     }
     assert_eq!(source.asked(), 2);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strata::{Collection, Load};
 
-use super::{Bench, Kind, MINUTE, Page, Source, held, loaded, page};
+use super::{Bench, Kind, MINUTE, Page, Source, held, kept, loaded, page};
 use store_tests::waiting::until;
 
 /// A source whose pages are numbered by how often it was asked.
@@ -47,14 +47,33 @@ async fn an_invalidation_drops_what_has_the_tag_and_nothing_else(kind: Kind) {
     }
 }
 
+async fn an_invalidation_drops_absences_with_the_tag(kind: Kind) {
+    let bench = Bench::open(kind, |_| {}).await;
+    let (pages, source) = (&bench.pages, Source::new());
+    let others = if kind == Kind::Shared { vec![bench.another().await.0] } else { Vec::new() };
+    assert_eq!(loaded(pages, &source, Load::absent().ttl(MINUTE).tags(["front"])).await, None);
+    pages.invalidate_tag("back").await.unwrap();
+    for reader in others.iter().chain([pages]) {
+        assert_eq!(kept(reader).await, None, "it has another tag");
+    }
+    pages.invalidate_tag("front").await.unwrap();
+    assert_eq!(loaded(pages, &source, Load::value(page("/", 1)).ttl(MINUTE)).await, Some(1));
+    bench.pass_freshness();
+    for reader in &others {
+        assert_eq!(kept(reader).await, Some(1));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_memory_alone() {
     an_invalidation_drops_what_has_the_tag_and_nothing_else(Kind::Memory).await;
+    an_invalidation_drops_absences_with_the_tag(Kind::Memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_shared_tier() {
     an_invalidation_drops_what_has_the_tag_and_nothing_else(Kind::Shared).await;
+    an_invalidation_drops_absences_with_the_tag(Kind::Shared).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
