@@ -204,21 +204,58 @@ async fn fetch_leasing(batch: &Batch<'_>, keys: &[Bytes], length: Duration) -> R
     };
 
     let now = SystemTime::now();
-    let mut fetched = Vec::with_capacity(keys.len());
-    for (Answer { reply, mark }, lease) in answers.into_iter().zip(leases) {
+    let (mut fetched, mut ended) = (Vec::with_capacity(keys.len()), Vec::new());
+    for (index, (Answer { reply, mark }, lease)) in answers.into_iter().zip(&leases).enumerate() {
         let slot = match reply {
-            Ok(Value::Null) => Slot::Leased(lease),
+            Ok(Value::Null) => Slot::Leased(*lease),
             Err(error) if is_out_of_memory(&error) => Slot::Empty,
             // The batch was sent again.
-            Ok(value) if value.as_bytes().is_some_and(|bytes| *bytes == encode_lease(lease)) => Slot::Leased(lease),
-            reply => slot(reply, now)?,
+            Ok(value) if value.as_bytes().is_some_and(|bytes| *bytes == encode_lease(*lease)) => Slot::Leased(*lease),
+            reply => match found(reply, now)? {
+                Found::Slot(slot) => slot,
+                Found::Ended(record) => {
+                    ended.push((index, record));
+                    Slot::Busy
+                }
+            },
         };
         fetched.push(Fetched { slot, mark });
     }
     for (index, read) in full.into_iter().zip(read) {
         fetched[index] = read;
     }
+    lease_over(batch, keys, &leases, length, &ended, &mut fetched).await?;
     Ok(fetched)
+}
+
+/// Leases slots over records past their deadlines, which the server has not dropped yet. Where another reader was first, or the slot is empty by now, it is busy for a moment.
+async fn lease_over(
+    batch: &Batch<'_>,
+    keys: &[Bytes],
+    leases: &[FillLease],
+    length: Duration,
+    ended: &[(usize, EncodedRecord)],
+    fetched: &mut [Fetched],
+) -> Result<()> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let length = lifetime::lease_argument(length);
+    let call = |(index, record): &(usize, EncodedRecord)| ScriptCall {
+        key: keys[*index].clone(),
+        arguments: vec![encode_header(record), encode_lease(leases[*index]), length.clone()],
+    };
+    let calls: Vec<ScriptCall> = ended.iter().map(call).collect();
+    for ((index, _), Answer { reply, .. }) in ended.iter().zip(batch.run_script(&scripts::TAKE_OVER, &calls).await?) {
+        let slot = &mut fetched[*index].slot;
+        // A full server takes no lease.
+        if reply.as_ref().is_err_and(is_out_of_memory) {
+            *slot = Slot::Empty;
+        } else if is_one(&reply.map_err(Failure::from)?) {
+            *slot = Slot::Leased(leases[*index]);
+        }
+    }
+    Ok(())
 }
 
 /// Reads each slot, or puts the lease there: by one plain command where the server knows it, else by a script.
@@ -239,20 +276,35 @@ async fn lease(batch: &Batch<'_>, keys: &[Bytes], leases: &[FillLease], length: 
     batch.run_script(&scripts::LEASE, &calls).await
 }
 
+/// What a reader finds.
+enum Found {
+    Slot(Slot),
+    /// A record past its deadline.
+    Ended(EncodedRecord),
+}
+
 /// What the reply to a read says of a slot.
 fn slot(reply: Reply, now: SystemTime) -> Result<Slot> {
+    Ok(match found(reply, now)? {
+        Found::Slot(slot) => slot,
+        Found::Ended(_) => Slot::Empty,
+    })
+}
+
+fn found(reply: Reply, now: SystemTime) -> Result<Found> {
     let content = match reply {
-        Ok(Value::Null) => return Ok(Slot::Empty),
+        Ok(Value::Null) => return Ok(Found::Slot(Slot::Empty)),
         Ok(value) => value.into_bytes().map_or(Content::Foreign, |bytes| decode(&bytes)),
         Err(error) if is_wrong_type(&error) => Content::Foreign,
         Err(error) => return Err(Failure::from(error).into()),
     };
-    Ok(match content {
+    Ok(Found::Slot(match content {
         Content::Record(record) if record.deadline.is_none_or(|deadline| now < deadline) => Slot::Record(record),
-        Content::Record(_) | Content::OtherLayout => Slot::Empty,
+        Content::Record(record) => return Ok(Found::Ended(record)),
+        Content::OtherLayout => Slot::Empty,
         Content::Foreign => Slot::Foreign,
         Content::Lease(_) => Slot::Busy,
-    })
+    }))
 }
 
 /// The answer of the scripts that say yes or no.
