@@ -6,6 +6,7 @@ mod damage;
 mod full_disk;
 mod hooks;
 mod journals;
+mod keys;
 mod letters;
 mod levels;
 mod outages;
