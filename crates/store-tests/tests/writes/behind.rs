@@ -11,6 +11,7 @@ mod letters;
 mod levels;
 mod outages;
 mod reads;
+mod refused;
 mod storm;
 
 use std::sync::Arc;
