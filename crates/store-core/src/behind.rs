@@ -101,6 +101,8 @@ struct Order {
 struct Trouble {
     failures: u32,
     error: Option<String>,
+    /// The place up to which the users' hooks were told of what is pending.
+    told: u64,
 }
 
 impl Behind {
@@ -214,6 +216,9 @@ impl Behind {
             let message = format!("{left} writes could not be flushed ({}); {fate}", error.summary());
             Error::new(ErrorKind::WriteBehindMaxRetry, message).with_retryable(false).with_source(error)
         });
+        if let Err(error) = &flushed {
+            self.tell(error);
+        }
         let closed = match &self.journal {
             Some(journal) => journal.close(&self.runtime).await,
             None => Ok(()),

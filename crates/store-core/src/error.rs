@@ -48,7 +48,7 @@ pub enum ErrorKind {
     InvalidValue,
     /// A unique column or index already holds this value for another key.
     UniqueViolation,
-    /// A not-null, check or foreign-key rule of the database refused the write.
+    /// A not-null, check or foreign-key rule of the database refused the write, or a policy or trigger of it.
     ConstraintViolation,
     /// The record is not as a conditional write expects it: it is there or is not, or has another version.
     Conflict,

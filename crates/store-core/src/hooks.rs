@@ -160,7 +160,8 @@ pub trait Hooks<T: Schema>: Send + Sync + 'static {
 
     /// Is told of a pending write of write-behind that the truth did not take: for good, and then it is a [dead letter](crate::Store::dead_letters), or for the time being, as
     /// flushes have failed more than [`max_retries`](crate::WriteBehind::max_retries) times in a row. Then the error's kind is
-    /// [`WriteBehindMaxRetry`](crate::ErrorKind::WriteBehindMaxRetry), the write stays pending, and flushing goes on.
+    /// [`WriteBehindMaxRetry`](crate::ErrorKind::WriteBehindMaxRetry), the write stays pending, and flushing goes on; where [`Store::close`](crate::Store::close) gives up, the next store on the journal
+    /// flushes it.
     fn on_write_error(&self, key: &<T::Key as Key>::Borrowed, error: &crate::Error) {
         let _ = (key, error);
     }

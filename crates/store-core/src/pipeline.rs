@@ -239,6 +239,30 @@ impl<T: Schema> Pipeline<T> {
         }
     }
 
+    /// As [`check_all`](Self::check_all), of keys that are written. Refuses those too that no table can hold: a pending write of one would never come to the truth.
+    pub(crate) fn check_written(&self, keys: &[T::Key]) -> Result<()> {
+        self.check_all(keys)?;
+        match self.backing {
+            Backing::Tables { .. } => keys.iter().try_for_each(|key| self.check_storable(key)),
+            Backing::Records(_) | Backing::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Refuses a key that no table can hold.
+    pub(crate) fn check_storable(&self, key: &T::Key) -> Result<()> {
+        let definition = self.schema.definition();
+        let named = |error: Error| error.with_schema(self.schema.name()).with_key(Self::text(key));
+        let values = <T::Key as Key>::to_values(key.borrow()).map_err(named)?;
+        let mut parts = values.iter().zip(definition.key_positions());
+        match parts.find(|(value, _)| matches!(value, Value::Text(text) if text.contains('\0'))) {
+            Some((_, &position)) => {
+                let message = "a key's text cannot hold the character NUL; remove it, or store bytes in another column";
+                Err(named(Error::new(ErrorKind::InvalidValue, message).with_column(definition.columns()[position].name)))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn empty_key(&self, what: &str) -> Error {
         let message = format!("{what} (\"\", 0, the nil UUID, or a tuple that holds one); give the record a key");
         Error::new(ErrorKind::MissingPrimaryKey, message).with_schema(self.schema.name())

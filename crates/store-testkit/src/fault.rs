@@ -93,6 +93,8 @@ pub enum Operation {
     Count,
     /// [`Tables::begin`](store_core::facet::Tables::begin). Reads and writes within a transaction count as those of the tables.
     Begin,
+    /// [`Transaction::check_deferred`](store_core::facet::Transaction::check_deferred).
+    CheckDeferred,
     /// [`Transaction::savepoint`](store_core::facet::Transaction::savepoint) and its two ends.
     Savepoint,
     /// [`Transaction::commit`](store_core::facet::Transaction::commit).

@@ -239,6 +239,9 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
             new(ErrorKind::L3Unavailable, format!("{}; the server is a standby: connect to the primary", said()))
         }
         _ if is_void_statement(report) => new(ErrorKind::L3Unavailable, format!("{}; a table was altered meanwhile: try again", said())),
+        "42501" if denies_row(report) => {
+            new(ErrorKind::ConstraintViolation, format!("{}; change the record, or the policy or trigger that refuses it", said()))
+        }
         "42501" => new(ErrorKind::AccessDenied, format!("{}; grant the permission to the user of the URL", said())),
         "3D000" => new(ErrorKind::InvalidConfig, format!("{}; create the database, or name another in the URL", said())),
         "3F000" => new(ErrorKind::InvalidConfig, format!("{}; create the schema, or name another in the search path", said())),
@@ -280,9 +283,21 @@ fn reported(report: &DbError, attempt: Attempt<'_>) -> Error {
             "53" | "57" | "58" | "XX" => new(ErrorKind::L3Unavailable, said()),
             "40" => new(ErrorKind::TransactionFailed, format!("{}; try again", said())).with_retryable(true),
             _ if is_fatal(report) => new(ErrorKind::L3Unavailable, said()),
+            class if !OF_STATEMENTS.contains(&class) => new(ErrorKind::ConstraintViolation, said()),
             _ => new(ErrorKind::TransactionFailed, said()),
         },
     }
+}
+
+/// The classes of which PostgreSQL itself tells that a statement or a transaction is wrong, or the server not able. Of all others, those that a trigger makes up among them, the row is refused.
+const OF_STATEMENTS: [&str; 29] = [
+    "00", "01", "02", "03", "08", "0A", "0B", "0F", "0L", "0P", "0Z", "24", "25", "26", "28", "2B", "2D", "34", "3B", "3D", "3F", "40",
+    "42", "53", "54", "55", "72", "F0", "HV",
+];
+
+/// Whether not the table is denied but a row: by a policy, or by a trigger that says so.
+fn denies_row(report: &DbError) -> bool {
+    matches!(report.routine(), Some("ExecWithCheckOptions" | "exec_stmt_raise"))
 }
 
 /// A table or column that is not there: the table changed, or a condition of the program's names what never was.

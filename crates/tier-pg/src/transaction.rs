@@ -345,6 +345,11 @@ impl Transaction for PgTransaction {
         self.query(schema, statement, read).await
     }
 
+    async fn check_deferred(&mut self) -> Result<()> {
+        self.state.begin_call()?;
+        self.run("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED").await
+    }
+
     async fn savepoint(&mut self) -> Result<()> {
         self.state.begin_call()?;
         self.run(&format!("SAVEPOINT strata_{}", self.state.savepoint() + 1)).await?;

@@ -302,6 +302,13 @@ impl Transaction for SqliteTransaction {
         .await
     }
 
+    /// SQLite checks deferred foreign keys nowhere but in the commit.
+    async fn check_deferred(&mut self) -> Result<()> {
+        self.state.begin_call()?;
+        self.state.end_call();
+        Ok(())
+    }
+
     async fn savepoint(&mut self) -> Result<()> {
         self.state.begin_call()?;
         self.run(format!("SAVEPOINT strata_{}", self.state.savepoint() + 1)).await?;

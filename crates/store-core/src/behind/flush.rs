@@ -15,7 +15,7 @@ use crate::pipeline::may_have_taken_effect;
 use crate::sync::{sleep, spawn};
 use crate::timestamp::Timestamp;
 use crate::value::{Row, Value};
-use write::Stopped;
+use write::{Care, Stopped};
 
 /// How often a flush begins anew because of this instance's own writes.
 const MOST_CONTENTIONS: u32 = 100;
@@ -83,15 +83,18 @@ impl Behind {
 
     async fn flush_all(&self, flushes: &mut Flushes) -> Result<()> {
         self.resolve_doubt(flushes).await?;
+        let mut checks_deferred = false;
         for _ in 0..MOST_CONTENTIONS {
-            match self.flush_once(flushes).await {
+            match self.flush_once(flushes, checks_deferred).await {
                 Ok(()) => {
                     flushes.conflicts = 0;
                     return Ok(());
                 }
                 // The other write of this instance has to be heard of first.
                 Err(Stopped::Contended) => sleep(CONTENTION_PAUSE).await,
-                Err(Stopped::Failed(error)) => {
+                // What the commit refuses names no record. Checked sooner, it does.
+                Err(Stopped::AtCommit(_)) if !checks_deferred => checks_deferred = true,
+                Err(Stopped::AtCommit(error) | Stopped::Failed(error)) => {
                     flushes.conflicts += u32::from(is_conflict(&error));
                     return Err(error);
                 }
@@ -101,7 +104,7 @@ impl Behind {
         Err(Error::new(ErrorKind::Conflict, message).with_retryable(true))
     }
 
-    async fn flush_once(&self, flushes: &mut Flushes) -> Result<(), Stopped> {
+    async fn flush_once(&self, flushes: &mut Flushes, checks_deferred: bool) -> Result<(), Stopped> {
         let (mut taken, letters) = self.take()?;
         if taken.batches.is_empty() && letters.is_empty() {
             flushes.covered = taken.last.sequence;
@@ -115,7 +118,8 @@ impl Behind {
             tracing::error!(%error, "the journal cannot be made durable; what is pending is flushed all the same");
         }
         let mut transaction = self.begin().await?;
-        if let Err(stopped) = self.send(&mut *transaction, flushes, &mut taken, letters).await {
+        let care = Care { is_lenient: flushes.conflicts > self.settings.max_retries, checks_deferred };
+        if let Err(stopped) = self.send(&mut *transaction, flushes, &mut taken, letters, care).await {
             // It is dropped where that fails, which rolls back too.
             let _ = transaction.rollback().await;
             return Err(stopped);
@@ -129,7 +133,7 @@ impl Behind {
                 if may_have_taken_effect(&error) {
                     flushes.in_doubt = Some(taken);
                 }
-                Err(error.into())
+                Err(if write::is_of_a_record(&error) { Stopped::AtCommit(error) } else { Stopped::Failed(error) })
             }
         }
     }
@@ -155,9 +159,9 @@ impl Behind {
         flushes: &Flushes,
         taken: &mut Taken,
         letters: Vec<DeadLetter>,
+        care: Care,
     ) -> Result<(), Stopped> {
-        let is_lenient = flushes.conflicts > self.settings.max_retries;
-        write::write_all(transaction, &mut taken.batches, is_lenient).await?;
+        write::write_all(transaction, &mut taken.batches, care).await?;
         for batch in &taken.batches {
             self.put_letters(transaction, &**batch).await?;
         }

@@ -103,8 +103,15 @@ impl Behind {
             error.summary()
         );
         let told = Error::new(ErrorKind::WriteBehindMaxRetry, message).with_retryable(true).with_source(error.duplicate());
-        tracing::error!(error = %told);
-        self.overlays().for_each(|overlay| overlay.tell(&told));
+        self.tell(&told);
+    }
+
+    /// Tells the users' hooks of each pending key that flushes go on failing, if they were not told since that began.
+    pub(super) fn tell(&self, error: &Error) {
+        tracing::error!(%error);
+        let last = self.order().last.sequence;
+        let told = std::mem::replace(&mut self.trouble().told, last);
+        self.overlays().for_each(|overlay| overlay.tell(error, told));
     }
 }
 

@@ -87,8 +87,8 @@ pub(crate) trait Overlay: Send + Sync {
     /// Lets what a journal held of a key, by its text form, be based on nothing known.
     fn forget_base(&self, key: &str) -> Result<()>;
 
-    /// Tells the user's hook of every pending write that flushes go on failing.
-    fn tell(&self, error: &Error);
+    /// Tells the user's hook of every pending write behind a place that flushes go on failing.
+    fn tell(&self, error: &Error, behind: u64);
 
     /// Writes what a dead letter holds, and removes the letter.
     fn revive(self: Arc<Self>, letter: DeadLetter, over: Over) -> BoxFuture<'static, Result<()>>;

@@ -150,6 +150,10 @@ pub trait Transaction: Debug + Send {
     /// Counts rows.
     async fn count(&mut self, schema: &BoundSchema, count: &Count) -> Result<u64>;
 
+    /// Has the database check at once what it would else check at the commit alone, of all that was written so far: it fails as the commit would. From here on, whatever can be deferred
+    /// is checked by the next call, or by the commit. SQLite cannot: foreign keys that were declared `DEFERRABLE INITIALLY DEFERRED` by hand are checked by the commit all the same.
+    async fn check_deferred(&mut self) -> Result<()>;
+
     /// Sets a savepoint, within those that are set.
     async fn savepoint(&mut self) -> Result<()>;
 

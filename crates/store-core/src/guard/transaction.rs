@@ -55,6 +55,10 @@ impl Transaction for GuardedTransaction {
         self.guard.within(self.inner.remove_dead_letter(journal, sequence)).await
     }
 
+    async fn check_deferred(&mut self) -> Result<()> {
+        self.guard.within(self.inner.check_deferred()).await
+    }
+
     async fn select(&mut self, schema: &BoundSchema, select: &Select) -> Result<Vec<StoredRow>> {
         self.guard.within(self.inner.select(schema, select)).await
     }

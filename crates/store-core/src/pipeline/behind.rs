@@ -415,10 +415,11 @@ impl<T: Schema> Overlay for Pipeline<T> {
         Ok(())
     }
 
-    fn tell(&self, error: &Error) {
+    fn tell(&self, error: &Error, behind: u64) {
         let Some(pending) = &self.behind else { return };
         let taken = pending.lock().take();
-        taken.iter().for_each(|taken| self.on_write_error(taken.key.borrow(), error));
+        let untold = taken.iter().filter(|taken| taken.sequence > behind);
+        untold.for_each(|taken| self.on_write_error(taken.key.borrow(), error));
     }
 
     fn revive(self: Arc<Self>, letter: DeadLetter, over: Over) -> BoxFuture<'static, Result<()>> {

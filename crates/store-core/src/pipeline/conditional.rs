@@ -84,7 +84,7 @@ impl<T: Schema> Pipeline<T> {
         mut change: impl FnMut(&mut T) -> Result<()>,
     ) -> Result<Option<Record<T>>> {
         tags.check()?;
-        self.check(key.borrow())?;
+        self.check_written(std::slice::from_ref(&key))?;
         self.counters().sets.add(1);
         let retries = self.shared.settings.update_retries;
         for retry in 0..=retries {
@@ -117,7 +117,7 @@ impl<T: Schema> Pipeline<T> {
 
     /// Writes a row if the condition holds, and treats the caches as any write does; `None` if it does not hold.
     async fn put_if(self: &Arc<Self>, key: T::Key, row: Row<'static>, condition: Condition, tags: &CallTags) -> Result<Option<Record<T>>> {
-        self.check(key.borrow())?;
+        self.check_written(std::slice::from_ref(&key))?;
         let (pipeline, tags) = (Arc::clone(self), tags.clone());
         self.in_task(vec![key.clone()], async move { pipeline.write_if(key, row, condition, &tags).await }).await
     }

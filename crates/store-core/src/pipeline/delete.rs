@@ -17,7 +17,7 @@ use crate::version::Version;
 impl<T: Schema> Pipeline<T> {
     /// Deletes keys from every tier and answers how many held a record. What is missing is no error. In write-behind `room` is told of a wait for room.
     pub(crate) async fn delete_many(self: &Arc<Self>, keys: Vec<T::Key>, room: &RoomWait) -> Result<u64> {
-        self.check_all(&keys)?;
+        self.check_written(&keys)?;
         let mut seen = HashSet::with_capacity(keys.len());
         let distinct: Vec<T::Key> = keys.into_iter().filter(|key| seen.insert(key.clone())).collect();
         if distinct.is_empty() {

@@ -390,7 +390,7 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Vec<Record<T>>> {
         tags.check()?;
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
-        self.check_all(&keys)?;
+        self.check_written(&keys)?;
         self.counters().sets.add(models.len() as u64);
         let written = Self::last_of_each(&keys);
         let distinct: Vec<T::Key> = written.iter().map(|&position| keys[position].clone()).collect();
@@ -420,7 +420,7 @@ impl<T: Schema> Pipeline<T> {
         changes: &mut Changes<T>,
         keys: Vec<T::Key>,
     ) -> Result<u64> {
-        self.check_all(&keys)?;
+        self.check_written(&keys)?;
         let mut seen = HashSet::with_capacity(keys.len());
         let distinct: Vec<T::Key> = keys.into_iter().filter(|key| seen.insert(key.clone())).collect();
         self.before_delete(&distinct)?;

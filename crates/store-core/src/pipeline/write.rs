@@ -32,7 +32,7 @@ impl<T: Schema> Pipeline<T> {
     pub(crate) async fn set_many(self: &Arc<Self>, models: Vec<T>, tags: &CallTags, room: &RoomWait) -> Result<Vec<Record<T>>> {
         tags.check()?;
         let keys: Vec<T::Key> = models.iter().map(Schema::key).collect();
-        self.check_all(&keys)?;
+        self.check_written(&keys)?;
         if models.is_empty() {
             return Ok(Vec::new());
         }

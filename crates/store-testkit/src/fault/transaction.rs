@@ -58,6 +58,10 @@ impl Transaction for FaultyTransaction {
         self.faults.run(Operation::Count, self.inner.count(schema, count)).await
     }
 
+    async fn check_deferred(&mut self) -> Result<()> {
+        self.faults.run(Operation::CheckDeferred, self.inner.check_deferred()).await
+    }
+
     async fn savepoint(&mut self) -> Result<()> {
         self.faults.run(Operation::Savepoint, self.inner.savepoint()).await
     }

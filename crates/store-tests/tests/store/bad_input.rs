@@ -7,7 +7,7 @@ use strata::mem::MemTier;
 use strata::sqlite::SqliteTier;
 use strata::{
     Codec, ColumnType, Comparison, Cursor, Error, ErrorKind, Filter, Key, PostcardCodec, Query, Role, Setup, Store, Timestamp, Value,
-    key_text, params,
+    Version, key_text, params,
 };
 use uuid::Uuid;
 
@@ -15,7 +15,37 @@ use store_tests::models::{City, Player, player};
 use store_tests::on_stacks;
 use store_tests::stacks::Bench;
 
-on_stacks!(with_tables: [malformed_queries_are_refused_and_say_why, calls_that_give_what_is_no_tag_are_refused]);
+on_stacks!(with_tables: [
+    malformed_queries_are_refused_and_say_why,
+    calls_that_give_what_is_no_tag_are_refused,
+    writes_of_a_key_that_no_table_holds_are_refused,
+]);
+
+async fn writes_of_a_key_that_no_table_holds_are_refused(bench: &Bench) {
+    let (store, players) = (&bench.store, bench.players());
+    let bad = || player("a\0", 1);
+    let errors = [
+        players.set(bad()).await.unwrap_err(),
+        players.set_many([player("b", 1), bad()]).await.unwrap_err(),
+        players.import([player("b", 1), bad()]).run().await.unwrap_err().into(),
+        players.insert_only(bad()).await.unwrap_err(),
+        players.set_if_version(bad(), Version::default()).await.unwrap_err(),
+        players.patch("a\0", Player::level().set(2)).await.unwrap_err(),
+        players.update("a\0", |player| player.level = 2).await.unwrap_err(),
+        players.delete("a\0").await.unwrap_err(),
+        players.delete_many(["b", "a\0"]).await.unwrap_err(),
+        store.transaction(async |tx| tx.set(bad()).await.map(drop)).await.unwrap_err(),
+        store.transaction(async |tx| tx.insert_only(bad()).await.map(drop)).await.unwrap_err(),
+        store.transaction(async |tx| tx.update::<Player, _>("a\0", |player| player.level = 2).await.map(drop)).await.unwrap_err(),
+        store.transaction(async |tx| tx.delete::<Player>("a\0").await.map(drop)).await.unwrap_err(),
+        store.tx().set(player("b", 1)).set(bad()).commit().await.unwrap_err(),
+    ];
+    for error in errors {
+        let told = (error.kind(), error.schema(), error.column(), error.key());
+        assert_eq!(told, (ErrorKind::InvalidValue, Some("player"), Some("id"), Some("a%00")), "{error}");
+    }
+    assert_eq!(players.count(Query::new()).await.unwrap(), 0);
+}
 
 async fn calls_that_give_what_is_no_tag_are_refused(bench: &Bench) {
     bench.players().set(player("a", 1)).await.unwrap();

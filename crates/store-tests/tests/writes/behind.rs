@@ -6,10 +6,12 @@ mod damage;
 mod full_disk;
 mod hooks;
 mod journals;
+mod keys;
 mod letters;
 mod levels;
 mod outages;
 mod reads;
+mod refused;
 mod storm;
 
 use std::sync::Arc;

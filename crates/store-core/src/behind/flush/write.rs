@@ -10,7 +10,18 @@ use crate::value::{Row, Value};
 pub(super) enum Stopped {
     /// This instance writes one of the keys by another way just now.
     Contended,
+    /// The commit told of a record that the truth refuses, and nobody knows which.
+    AtCommit(Error),
     Failed(Error),
+}
+
+/// How a flush treats what the truth refuses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Care {
+    /// A write that others were in the way of counts as refused too.
+    pub(super) is_lenient: bool,
+    /// What the truth would check at the commit is checked as the records are written.
+    pub(super) checks_deferred: bool,
 }
 
 impl From<Error> for Stopped {
@@ -24,9 +35,7 @@ type Place = (usize, usize);
 type Batches = [Box<dyn Batch>];
 
 /// Writes all. What the truth refuses for its own sake is narrowed down by halves, and tried again once the others are written, which may have been in its way.
-///
-/// With `is_lenient`, a write that others were in the way of counts as refused too.
-pub(super) async fn write_all(transaction: &mut dyn Transaction, batches: &mut Batches, is_lenient: bool) -> Result<(), Stopped> {
+pub(super) async fn write_all(transaction: &mut dyn Transaction, batches: &mut Batches, care: Care) -> Result<(), Stopped> {
     let mut left: Vec<Place> =
         batches.iter().enumerate().flat_map(|(batch, taken)| (0..taken.items().len()).map(move |index| (batch, index))).collect();
     left.sort_by_key(|&place| item(batches, place).order());
@@ -35,14 +44,14 @@ pub(super) async fn write_all(transaction: &mut dyn Transaction, batches: &mut B
         let mut chunks: Vec<Vec<Place>> = left.chunks(BULK_LOG_LIMIT).rev().map(<[Place]>::to_vec).collect();
         while let Some(mut chunk) = chunks.pop() {
             transaction.savepoint().await?;
-            match write_chunk(transaction, batches, &chunk).await {
+            match write_checked(transaction, batches, &chunk, care).await {
                 Ok(outcomes) => {
                     transaction.release().await?;
                     for ((batch, index), outcome) in outcomes {
                         batches[batch].decide(index, outcome);
                     }
                 }
-                Err(Stopped::Failed(error)) if is_of_the_record(&error, is_lenient) => {
+                Err(Stopped::Failed(error)) if is_refused(&error, care) => {
                     transaction.roll_back_to_savepoint().await?;
                     if let [only] = chunk[..] {
                         refused.push((only, error));
@@ -65,16 +74,30 @@ pub(super) async fn write_all(transaction: &mut dyn Transaction, batches: &mut B
 }
 
 /// Whether a failure tells of what was written, and not of the truth.
-fn is_of_the_record(error: &Error, is_lenient: bool) -> bool {
-    match error.kind() {
-        ErrorKind::UniqueViolation | ErrorKind::ConstraintViolation | ErrorKind::InvalidValue | ErrorKind::EncodeFailed => true,
-        ErrorKind::TransactionFailed => is_lenient && error.is_retryable(),
-        _ => false,
-    }
+pub(super) fn is_of_a_record(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::UniqueViolation | ErrorKind::ConstraintViolation | ErrorKind::InvalidValue | ErrorKind::EncodeFailed)
+}
+
+fn is_refused(error: &Error, care: Care) -> bool {
+    is_of_a_record(error) || (care.is_lenient && error.kind() == ErrorKind::TransactionFailed && error.is_retryable())
 }
 
 fn item(batches: &Batches, (batch, index): Place) -> &Item {
     &batches[batch].items()[index]
+}
+
+/// As [`write_chunk`], with all checks that `care` asks for.
+async fn write_checked(
+    transaction: &mut dyn Transaction,
+    batches: &Batches,
+    chunk: &[Place],
+    care: Care,
+) -> Result<Vec<(Place, Outcome)>, Stopped> {
+    let outcomes = write_chunk(transaction, batches, chunk).await?;
+    if care.checks_deferred {
+        transaction.check_deferred().await?;
+    }
+    Ok(outcomes)
 }
 
 /// Writes some, with few calls for each schema: deletions first, since they make room.

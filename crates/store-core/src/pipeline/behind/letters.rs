@@ -21,6 +21,7 @@ impl<T: Schema> Pipeline<T> {
     /// What an entry of a journal holds.
     pub(super) fn read_entry(&self, entry: Entry<'_>) -> Result<(T::Key, Write<T>, Base)> {
         let key = T::Key::from_text(&entry.key)?;
+        self.check_storable(&key)?;
         let (base, tags) = (entry.base, CallTags::new(entry.tags.iter().map(|tag| tag.clone().into_owned())));
         let Some(row) = self.row_of_entry(entry)? else { return Ok((key, Write::Delete, base)) };
         // Also what is not shown, so that nothing goes to the truth that cannot be read there.

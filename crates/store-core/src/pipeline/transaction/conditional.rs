@@ -63,7 +63,7 @@ impl<T: Schema> Pipeline<T> {
         change: impl FnOnce(&mut T) -> Result<()>,
     ) -> Result<Option<Record<T>>> {
         tags.check()?;
-        self.check(key.borrow())?;
+        self.check_written(std::slice::from_ref(&key))?;
         let Some(StoredRow { row, version }) = self.row_within(transaction, changes, &key, RowLock::ForUpdate).await? else {
             return Ok(None);
         };
@@ -94,7 +94,7 @@ impl<T: Schema> Pipeline<T> {
         tags: &CallTags,
     ) -> Result<Option<Record<T>>> {
         tags.check()?;
-        self.check(key.borrow())?;
+        self.check_written(std::slice::from_ref(&key))?;
         self.counters().sets.add(1);
         changes.note(std::slice::from_ref(&key));
         self.stamp(&mut row, Timestamp::from_system_time(self.shared.settings.clock.now())?);

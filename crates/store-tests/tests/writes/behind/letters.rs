@@ -8,7 +8,7 @@ use super::{Bench, acknowledged_by, level, on_truths, players, truth};
 use store_tests::models::{Player, player};
 
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<(String, ErrorKind)>>>);
+pub(super) struct Told(pub(super) Arc<Mutex<Vec<(String, ErrorKind)>>>);
 
 impl Hooks<Player> for Told {
     fn on_write_error(&self, key: &str, error: &Error) {

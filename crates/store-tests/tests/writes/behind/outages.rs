@@ -173,11 +173,16 @@ async fn closing_flushes(bench: &Bench) {
     store.close().await.unwrap();
 
     // Where that fails, it says what becomes of the rest, and the next store has it.
-    let hasty = WriteBehind { flush_interval: Duration::from_millis(1), max_retries: 1, ..unhurried() };
-    let (store, faults) = bench.open_with("c", |builder| builder.write_behind(hasty)).await;
+    let told = Told::default();
+    let hooks = told.clone();
+    let hasty = WriteBehind { flush_interval: Duration::from_millis(100), max_retries: 1, ..unhurried() };
+    let (store, faults) =
+        bench.try_open("c", |builder| builder.write_behind(hasty).schema_with::<Player>(|options| _ = options.hooks(hooks))).await;
+    let store = store.unwrap();
     faults.always(Operation::Begin, AWAY);
     players(&store).set(player("a", 3)).await.unwrap();
     let error = store.close().await.unwrap_err();
+    assert_eq!(*told.0.lock().unwrap(), [ErrorKind::WriteBehindMaxRetry], "once");
     assert_eq!((error.kind(), error.operation()), (ErrorKind::WriteBehindMaxRetry, Some("close")));
     assert!(error.to_string().contains("1 writes could not be flushed") && error.to_string().contains("in the journal"), "{error}");
     let next = bench.open("c").await;

@@ -172,6 +172,10 @@ impl Transaction for PlainTransaction {
         unreachable!("nobody counts")
     }
 
+    async fn check_deferred(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     async fn savepoint(&mut self) -> Result<()> {
         self.savepoints.push(self.changes.len());
         Ok(())
