@@ -18,6 +18,8 @@ mod constraints;
 mod partitions;
 mod requirements;
 
+pub(crate) use partitions::moves_rows;
+
 const DIALECT: Dialect = Dialect::Postgres;
 
 /// Strata's own sequence and tables, each with the statements that make it.

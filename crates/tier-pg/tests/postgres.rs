@@ -12,6 +12,8 @@ mod faults;
 mod leader;
 #[path = "postgres/log.rs"]
 mod log;
+#[path = "postgres/partitions.rs"]
+mod partitions;
 #[path = "postgres/pool.rs"]
 mod pool;
 #[path = "postgres/prepare.rs"]
