@@ -373,7 +373,7 @@ fn dividing_anew(schema: &BoundSchema, partition: &str) -> String {
 }
 
 /// How a table becomes one that is divided as its model says.
-fn making_anew(schema: &BoundSchema) -> String {
+pub(super) fn making_anew(schema: &BoundSchema) -> String {
     let table = schema.table();
     let aside = format!("{}_before", DIALECT.split_table(table).1);
     format!(
