@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::pending::{PendingFile, beginning};
 use super::record::MigrationRecord;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::{Dialect, script_statements, statement_words, unclosed};
+use crate::sql::{Dialect, leading_comments, script_statements, statement_words, unclosed};
 
 /// What begins the line of instructions.
 const INSTRUCTION: &str = "-- strata:";
@@ -57,8 +57,7 @@ impl MigrationFile {
             )));
         };
         let sql = content.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-        let comments = sql.lines().take_while(|line| line.trim().is_empty() || line.trim_start().starts_with("--"));
-        let mut asked = comments.filter_map(instruction).peekable();
+        let mut asked = leading_comments(&sql).into_iter().filter_map(instruction).peekable();
         let in_transaction = asked.peek().is_none();
         if let Some(unknown) = asked.find(|asked| !asked.eq_ignore_ascii_case("no transaction")) {
             return Err(invalid(format!("`{name}` asks for `{unknown}`; write `{INSTRUCTION} no transaction`, or leave it out")));
@@ -283,6 +282,22 @@ mod tests {
 
     fn pending(content: &str) -> Result<Vec<PendingFile>> {
         MigrationFile::pending(&[MigrationFile::new("1_a.sql", content).unwrap()], &[], Dialect::Postgres)
+    }
+
+    #[test]
+    fn an_instruction_stands_among_the_comments_at_the_beginning() {
+        let asks = |content: &str| !MigrationFile::new("1_a.sql", content).unwrap().in_transaction();
+        for head in
+            ["/* header */\n", "/* header */ ", "\u{feff}-- a\n\n/*\n * b /* c */\n */\n", "/* not /* nested */\n", "/* a */ -- b\n\t"]
+        {
+            assert!(asks(&format!("{head}-- Strata: no transaction\nSELECT 1;")), "{head}");
+            assert!(asks(&format!("{head}--strata:no transaction")), "{head}");
+        }
+        for other in ["/*\n-- strata: no transaction\n*/ SELECT 1", "SELECT 1;\n-- strata: no transaction", "/* -- strata: no transaction"]
+        {
+            assert!(!asks(other), "{other}");
+        }
+        assert!(MigrationFile::new("1_a.sql", "/* header */\n-- strata: nothing\nSELECT 1").is_err());
     }
 
     #[test]
