@@ -8,6 +8,8 @@ mod database;
 mod diagnosis;
 #[path = "postgres/faults.rs"]
 mod faults;
+#[path = "postgres/files.rs"]
+mod files;
 #[path = "postgres/leader.rs"]
 mod leader;
 #[path = "postgres/log.rs"]
