@@ -160,6 +160,7 @@ pub(super) async fn of_old_table(
             if present.iter().any(|partition| modulus(&partition.bound) != modulus(&plan.bound)) {
                 return Err(divided_otherwise(schema, definition, "is divided into another number of partitions"));
             }
+            check_name(lease, schema, &plan).await?;
             let message = format!("the table lacks the partition `{}`, and has others; run: {}", plan.table, plan.create_statement(schema));
             return Err(mismatch(schema, message).into());
         }

@@ -110,3 +110,26 @@ async fn rows_that_something_refers_to_stay() {
         assert_eq!(client.query_one("SELECT count(*) FROM child", &[]).await.unwrap().get::<_, i64>(0), 1);
     }
 }
+
+/// A partition of a hash that was detached still has its name.
+#[tokio::test]
+async fn a_partition_whose_name_is_taken_is_not_advised() {
+    static DEFINITION: LazyLock<SchemaDefinition> = LazyLock::new(|| {
+        let id = ColumnDefinition { is_key: true, ..ColumnDefinition::new("id", ColumnType::BigInt) };
+        SchemaDefinition::new("ha", vec![id], vec![], Policies::default())
+            .with_partition(PartitionDefinition { column: "id", partitioning: Partitioning::Hash { partitions: 2 } })
+    });
+    let schema = Arc::new(BoundSchema::standalone(&DEFINITION));
+    let database = Database::create().await;
+    let tier = database.tier().await;
+    let settings = MigrationSettings::default();
+    tier.migrate(std::slice::from_ref(&schema), &settings).await.unwrap();
+    let client = database.client().await;
+    client.batch_execute("ALTER TABLE ha DETACH PARTITION ha_hash0").await.unwrap();
+    let error = tier.migrate(std::slice::from_ref(&schema), &settings).await.unwrap_err();
+    assert!(error.to_string().contains("something else has the name `ha_hash0`; give that another name"), "{error}");
+    client.batch_execute("ALTER TABLE ha_hash0 RENAME TO ha_before").await.unwrap();
+    let told = tier.migrate(std::slice::from_ref(&schema), &settings).await.unwrap_err().to_string();
+    client.batch_execute(told.split_once("run: ").unwrap().1).await.unwrap();
+    assert!(tier.migrate(&[schema], &settings).await.unwrap().applied.is_empty());
+}
