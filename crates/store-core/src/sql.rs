@@ -28,6 +28,6 @@ pub use partition::{PartitionPlan, partition_plans};
 pub use refused::explain_refused_condition;
 pub use requirement::{Requirement, requirements};
 pub use script::script_statements;
-pub(crate) use script::{statement_words, unclosed};
+pub(crate) use script::{leading_comments, statement_words, unclosed};
 pub use select::{Statement, count, select};
 pub use similarity::similarity;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use strata::mem::MemTier;
 use strata::sql::Dialect;
-use strata::{Acknowledge, Setup, Store, StoreBuilder};
+use strata::{Acknowledge, Error, Setup, Store, StoreBuilder};
 
 use crate::arguments::Servers;
 use crate::output::Failure;
@@ -42,12 +42,26 @@ pub(crate) async fn builder(registry: &Registry, servers: &Servers) -> Result<St
     let mut variables = variables(servers)?;
     // A service may be running on its journal; `flush` alone asks for it.
     variables.remove(JOURNAL);
-    let builder = registry.add_to(Store::from_variables(variables).await?);
+    let builder = Store::from_variables(variables).await.map_err(|error| blamed(error, servers))?;
+    let builder = registry.add_to(builder);
     Ok(builder.configure(|settings| {
         settings.create_tables = false;
         settings.journal = None;
         settings.write_behind.acknowledge = Acknowledge::Truth;
     }))
+}
+
+/// The failure for variables that are refused. What the command line gives in the place of one is its own fault.
+pub(crate) fn blamed(error: Error, servers: &Servers) -> Failure {
+    for (name, option, given) in
+        [("DATABASE_URL", "--database-url", &servers.database_url), ("REDIS_URL", "--redis-url", &servers.redis_url)]
+    {
+        let problem = error.message().strip_prefix("the environment variable ").and_then(|rest| rest.strip_prefix(name));
+        if let (Some(problem), Some(_)) = (problem.filter(|rest| rest.starts_with(' ')), given) {
+            return Failure::Usage(format!("the option {option}{problem}"));
+        }
+    }
+    Failure::Store(error)
 }
 
 /// The journal's directory, if the environment names one.

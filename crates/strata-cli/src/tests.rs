@@ -288,10 +288,18 @@ async fn a_dump_makes_all_that_the_program_needs() {
         guild: i64,
     }
 
+    #[derive(Schema)]
+    #[schema(write_mode = "write_behind")]
+    struct Score {
+        #[schema(primary_key)]
+        id: i64,
+    }
+
     let directory = tempfile::tempdir().unwrap();
     let registry = || {
         let registry = Registry::new().schema_with::<Guild>(|options| options.policies.truth.table = Some("guilds".to_owned()));
-        registry.schema::<Member>().builder(|builder| builder.configure(|settings| settings.create_tables = true))
+        let registry = registry.schema::<Member>().schema::<Score>();
+        registry.builder(|builder| builder.configure(|settings| settings.create_tables = true))
     };
     let file = directory.path().join("game.db");
     let url = format!("sqlite:{}", file.display());

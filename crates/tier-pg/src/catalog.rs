@@ -32,7 +32,7 @@ impl Relation {
 pub(crate) struct Index {
     pub(crate) name: String,
     columns: Vec<String>,
-    is_unique: bool,
+    pub(crate) is_unique: bool,
     /// Whether it is a B-tree of all rows, by columns alone, and in force.
     is_plain: bool,
     /// Whether it is in force, and not what is left of a making that failed.
@@ -48,11 +48,16 @@ pub(crate) struct Index {
     /// Columns that it holds beside those that it finds by.
     include: Vec<String>,
     is_partial: bool,
+    /// Whether it takes texts for different that differ.
+    pub(crate) is_deterministic: bool,
 }
 
 impl Index {
     /// Whether it does what a planned one is for.
     pub(crate) fn serves(&self, plan: &IndexPlan) -> bool {
+        if plan.unique && !self.is_deterministic {
+            return false;
+        }
         if plan.is_plain() {
             return self.is_plain && plan.is_served_by(&self.columns, self.is_unique);
         }
@@ -71,6 +76,11 @@ impl Index {
 }
 
 impl Index {
+    /// Whether it finds by these columns and no others, in whatever order.
+    pub(crate) fn is_over(&self, columns: &[&str]) -> bool {
+        self.columns.len() == columns.len() && columns.iter().all(|name| self.columns.iter().any(|column| column == name))
+    }
+
     /// Whether it is unique, has a name that Strata makes up, and the model has none like it any more.
     pub(crate) fn is_left(&self, schema: &BoundSchema, plans: &[IndexPlan]) -> bool {
         let (_, table) = DIALECT.split_table(schema.table());
@@ -115,7 +125,8 @@ pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Fai
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number \
             WHERE k.position > i.indnkeyatts ORDER BY k.position), \
         EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid), \
-        EXISTS (SELECT FROM pg_catalog.pg_constraint AS o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x')), i.indisprimary, NOT i.indimmediate \
+        EXISTS (SELECT FROM pg_catalog.pg_constraint AS o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x')), i.indisprimary, NOT i.indimmediate, \
+        NOT EXISTS (SELECT FROM pg_catalog.pg_collation AS l WHERE l.oid = ANY (i.indcollation::OID[]) AND NOT l.collisdeterministic) \
         FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid \
         JOIN pg_catalog.pg_am AS m ON m.oid = c.relam WHERE i.indrelid = $1::OID";
     let rows = lease.query(TEXT, &[&table]).await?;
@@ -138,6 +149,7 @@ pub(crate) async fn indexes(lease: &Lease, table: u32) -> Result<Vec<Index>, Fai
                 method,
                 include,
                 is_partial,
+                is_deterministic: row.try_get(12)?,
             })
         })
         .collect()
@@ -217,10 +229,7 @@ pub(crate) async fn check_table(
 /// of, counts as none.
 fn check_key(schema: &BoundSchema, indexes: &[Index]) -> Result<(), Failure> {
     let key: Vec<&str> = schema.definition().key_columns().map(|column| column.name).collect();
-    let serves = |index: &&Index| {
-        let is_alike = index.columns.len() == key.len() && key.iter().all(|name| index.columns.iter().any(|column| column == name));
-        index.is_unique && index.is_plain && is_alike
-    };
+    let serves = |index: &&Index| index.is_unique && index.is_plain && index.is_over(&key);
     let is_known = |column: &String| schema.definition().position(column).is_some();
     let primary = indexes.iter().find(|index| index.is_primary && index.columns.iter().any(is_known));
     // A primary key of other columns would refuse rows that the model takes for different ones, whatever else is unique.

@@ -20,6 +20,9 @@ use crate::survey::Wanted;
 use crate::turn::Turn;
 use crate::write::end;
 
+/// Has the session act for the user of the URL, who need be the only one with rights on Strata's own tables.
+const OWN_ROLE: &str = "RESET SESSION AUTHORIZATION; RESET ROLE";
+
 /// Who runs files, and for whom.
 struct Runner<'a> {
     pool: &'a Pool,
@@ -90,7 +93,7 @@ async fn run_pending(
 impl Runner<'_> {
     /// Sets the session up as it was before a file. What `DISCARD ALL` does beside would give the turn up, and end statements that Strata has prepared.
     async fn reset(&self) -> Result<()> {
-        let reset = format!("CLOSE ALL; DISCARD TEMP; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {SESSION}");
+        let reset = format!("CLOSE ALL; DISCARD TEMP; {OWN_ROLE}; RESET ALL; {SESSION}");
         let done = within(self.pool.limits().statement, async { Ok(self.lease().batch_execute(&reset).await?) });
         done.await.map_err(of_log)
     }
@@ -135,6 +138,7 @@ impl Runner<'_> {
             }
             *at = next.last() + 1;
         }
+        lease.batch_execute(OWN_ROLE).await?;
         self.restore_search_path(false).await?;
         if !next.is_done {
             void(lease, self.schemas).await?;
@@ -151,7 +155,9 @@ impl Runner<'_> {
         let session = steps::session(self.settings.lock_timeout);
         self.lease().batch_execute(&session).await.map_err(|error| of_log(error.into()))?;
         for (number, statement) in next.left() {
+            let role = self.role().await.map_err(of_log)?;
             self.write(next.mark(number, PendingFile::CUT_OFF)?, false).await?;
+            self.take_role(&role).await.map_err(of_log)?;
             tracing::info!(file = next.file.name(), statement = number, of = next.statements.len(), "running a statement");
             if let Err(failure) = self.run_statement(next, statement).await {
                 let usable = failure.leaves_connection_usable();
@@ -195,10 +201,11 @@ impl Runner<'_> {
         Ok(self.lease().batch_execute(&text).await?)
     }
 
-    /// Writes a record, and has copies dropped if the file may have written.
+    /// Writes a record, and has copies dropped if the file may have written. The role is that of the URL from here on.
     async fn write(&self, record: MigrationRecord, has_written: bool) -> Result<MigrationRecord> {
         let limit = self.pool.limits().prepare;
         let outcome = within(limit, async {
+            self.lease().batch_execute(OWN_ROLE).await?;
             self.lease().batch_execute(&begin(limit)).await?;
             self.restore_search_path(true).await?;
             if has_written {
@@ -209,6 +216,24 @@ impl Runner<'_> {
             Ok(record)
         });
         end(self.pool, self.lease(), outcome.await).await.map_err(of_log)
+    }
+
+    /// Whom the session acts for: the user that it is of, and that one's role.
+    async fn role(&self) -> Result<[String; 2], Failure> {
+        const TEXT: &str = "SELECT current_setting('session_authorization'), current_setting('role')";
+        let row = within(self.pool.limits().statement, async { Ok(self.lease().query_one(TEXT, &[]).await?) }).await?;
+        Ok([row.try_get(0)?, row.try_get(1)?])
+    }
+
+    /// Has the session act for somebody again. The role comes last, as another user has none.
+    async fn take_role(&self, [user, role]: &[String; 2]) -> Result<(), Failure> {
+        within(self.pool.limits().statement, async {
+            for (name, value) in [("session_authorization", user), ("role", role)] {
+                self.lease().query_one("SELECT set_config($1::TEXT, $2::TEXT, false)", &[&name, value]).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// For this transaction, or from here on.

@@ -12,7 +12,7 @@ use crate::catalog;
 use crate::error::{Attempt, Failure};
 use crate::pool::{Lease, Pool, begin, milliseconds, within};
 use crate::records;
-use crate::survey::{Survey, Task, Wanted, survey};
+use crate::survey::{Survey, Task, Wanted, moves_rows, survey};
 use crate::turn::Turn;
 use crate::write::end;
 
@@ -244,10 +244,13 @@ async fn failed(lease: &Lease, failure: Failure, task: &Task, settings: &Migrati
             }
         }
         (Some("23514"), Some(schema), _) if step.sql.contains("ATTACH PARTITION") => {
-            let message = format!(
-                "could not {}: rows that belong there were written to the default partition meanwhile; migrate again, which moves them",
-                step.what
-            );
+            let reason = match moves_rows(&step.sql) {
+                true => {
+                    "rows that belong there stay in the default partition; look for rules or row-level security of it that keep them, end those, and migrate again"
+                }
+                false => "rows that belong there were written to the default partition meanwhile; migrate again, which moves them",
+            };
+            let message = format!("could not {}: {reason}", step.what);
             catalog::mismatch(schema, message).with_source(failure.into_error(Attempt::Table(schema)))
         }
         (Some("23503" | "23514"), Some(schema), _) => {

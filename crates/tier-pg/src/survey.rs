@@ -14,9 +14,12 @@ use crate::error::Failure;
 use crate::pool::Lease;
 use crate::triggers;
 
+mod collations;
 mod constraints;
 mod partitions;
 mod requirements;
+
+pub(crate) use partitions::moves_rows;
 
 const DIALECT: Dialect = Dialect::Postgres;
 
@@ -253,6 +256,7 @@ async fn old_table(lease: &Lease, schema: &Arc<BoundSchema>, relation: &Relation
     };
     catalog::check_table(lease, schema, relation, &present, |column| is_empty || !is_needed(column)).await?;
     let mut part = Part::default();
+    collations::check(lease, schema, relation, &mut part).await?;
     for column in &missing {
         let sql = format!("ALTER TABLE {table} ADD COLUMN {}", column_definition(DIALECT, column));
         let (what, why) = (format!("add the column `{}`", column.name), "the model has it and the table does not");

@@ -8,10 +8,14 @@ mod database;
 mod diagnosis;
 #[path = "postgres/faults.rs"]
 mod faults;
+#[path = "postgres/files.rs"]
+mod files;
 #[path = "postgres/leader.rs"]
 mod leader;
 #[path = "postgres/log.rs"]
 mod log;
+#[path = "postgres/partitions.rs"]
+mod partitions;
 #[path = "postgres/pool.rs"]
 mod pool;
 #[path = "postgres/prepare.rs"]

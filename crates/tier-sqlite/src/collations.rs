@@ -13,7 +13,7 @@ pub(crate) fn check(
     connection: &Connection,
     schema: &BoundSchema,
     missing: &[ColumnDefinition],
-    remedy: impl Fn() -> String,
+    remedy: impl Fn() -> Result<String>,
 ) -> Result<()> {
     let plans = index_plans(Dialect::Sqlite, schema);
     for name in lax_columns(connection, schema, missing)? {
@@ -23,7 +23,7 @@ pub(crate) fn check(
             let part = if is_key { "the primary key" } else { "a unique index" };
             let reason = format!(
                 "the column `{name}` is part of {part} and has another collation than BINARY, so that texts which differ are one; SQLite cannot change that in place; {}",
-                remedy()
+                remedy()?
             );
             return Err(mismatch(schema, reason).with_column(name));
         }
@@ -35,7 +35,7 @@ pub(crate) fn check(
     collation.map_or(Ok(()), |collation| {
         let reason = format!(
             "the primary key has the collation {collation} where the model's is BINARY, so that texts which differ are one key; {}",
-            remedy()
+            remedy()?
         );
         Err(mismatch(schema, reason))
     })

@@ -10,10 +10,10 @@ use crate::plan::quote;
 
 /// Refuses a table that lacks a reference or a check, or has a reference that does something else: SQLite changes neither of a table that is there. `remedy` makes
 /// the table anew.
-pub(crate) fn check(connection: &Connection, schema: &BoundSchema, remedy: impl Fn() -> String) -> Result<()> {
+pub(crate) fn check(connection: &Connection, schema: &BoundSchema, remedy: impl Fn() -> Result<String>) -> Result<()> {
     let (sql, plans) = (plain(&sql_of(connection, schema)?), constraint_plans(Dialect::Sqlite, schema));
     let refuse = |plan: &ConstraintPlan, reason: String| {
-        let error = mismatch(schema, format!("{reason}; {}", remedy()));
+        let error = mismatch(schema, format!("{reason}; {}", remedy()?));
         Err(match plan.columns.as_slice() {
             [column] => error.with_column(*column),
             _ => error,
@@ -102,14 +102,14 @@ pub(crate) fn left(connection: &Connection, schema: &BoundSchema) -> Result<Vec<
 }
 
 /// The statement that made a table.
-fn sql_of(connection: &Connection, schema: &BoundSchema) -> Result<String> {
+pub(crate) fn sql_of(connection: &Connection, schema: &BoundSchema) -> Result<String> {
     const TEXT: &str = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
     let sql = connection.query_row(TEXT, [schema.table()], |row| row.get(0)).optional();
     sql.map(Option::unwrap_or_default).map_err(|error| error::from_sqlite(error, Origin::Own).with_schema(schema.name()))
 }
 
 /// SQL without quotes around names and without space: a column that was renamed stands in quotes.
-fn plain(sql: &str) -> String {
+pub(crate) fn plain(sql: &str) -> String {
     let mut is_text = false;
     let counts = |character: &char| {
         is_text ^= *character == '\'';

@@ -211,6 +211,12 @@ pub(crate) fn lost() -> Error {
     Error::new(ErrorKind::Internal, "a worker of the SQLite tier gave no answer; please report this").with_tier(Role::Truth)
 }
 
+/// The error of a row that something of the table's own kept from it.
+pub(crate) fn suppressed() -> Error {
+    let message = "the table took a row without keeping it; look for triggers or `ON CONFLICT` clauses that suppress writes";
+    Error::new(ErrorKind::ConstraintViolation, message).with_tier(Role::Truth)
+}
+
 /// The error where no thread can be started for a worker.
 pub(crate) fn no_thread(error: io::Error) -> Error {
     Error::new(ErrorKind::L3Unavailable, "no thread can be started for the SQLite tier; raise the system's limit")

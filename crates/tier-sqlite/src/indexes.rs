@@ -122,6 +122,17 @@ fn indexes(connection: &Connection, schema: &BoundSchema) -> rusqlite::Result<Ve
 /// The indexes to drop before a column can be: those over it, and those whose expression or condition names it. `None` where a constraint made one of them, which
 /// goes with its table alone.
 pub(crate) fn over_column(connection: &Connection, schema: &BoundSchema, column: &str) -> rusqlite::Result<Option<Vec<String>>> {
+    let found = of_column(connection, schema, column)?;
+    Ok(found.iter().all(|(_, can_go)| *can_go).then(|| found.into_iter().map(|(name, _)| name).collect()))
+}
+
+/// The indexes over a column, and those whose expression or condition names it.
+pub(crate) fn naming_column(connection: &Connection, schema: &BoundSchema, column: &str) -> rusqlite::Result<Vec<String>> {
+    Ok(of_column(connection, schema, column)?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The indexes that need a column, and whether each can be dropped by itself.
+fn of_column(connection: &Connection, schema: &BoundSchema, column: &str) -> rusqlite::Result<Vec<(String, bool)>> {
     let mut statement = connection.prepare(
         "SELECT listed.name, listed.origin = 'c' FROM pragma_index_list(?1) AS listed LEFT JOIN sqlite_schema AS made ON made.type = 'index' AND made.name = listed.name
          WHERE EXISTS (SELECT 1 FROM pragma_index_info(listed.name) AS part WHERE part.name = ?2 COLLATE NOCASE)
@@ -130,6 +141,5 @@ pub(crate) fn over_column(connection: &Connection, schema: &BoundSchema, column:
          ORDER BY listed.name",
     )?;
     let found = statement.query_map([schema.table(), column], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let found = found.collect::<rusqlite::Result<Vec<(String, bool)>>>()?;
-    Ok(found.iter().all(|(_, can_go)| *can_go).then(|| found.into_iter().map(|(name, _)| name).collect()))
+    found.collect()
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use store_core::facet::MissingIndex;
 use store_core::sql::{
-    Dialect, VERSION_COLUMN, create_statements, explain_bytes_column, explain_missing_column, explain_needed_value, explain_old_name,
-    explain_plain_column, explain_view_column, index_plans, may_be_renamed,
+    Dialect, VERSION_COLUMN, explain_bytes_column, explain_missing_column, explain_needed_value, explain_old_name, explain_plain_column,
+    explain_view_column, may_be_renamed,
 };
 use store_core::{BoundSchema, ColumnDefinition, ColumnType, DefaultValue, Error, ErrorKind, Result, Role};
 
@@ -16,6 +16,7 @@ use crate::constraints;
 use crate::error::{self, Origin};
 use crate::indexes;
 use crate::plan::quote;
+use crate::rebuilding::{rebuilding, rebuilding_without};
 use crate::workers::Worker;
 
 /// What no table of a schema may begin with: SQLite's own names and Strata's.
@@ -59,7 +60,7 @@ pub(crate) fn check_columns(worker: &Worker, schemas: &[Arc<BoundSchema>]) -> Re
         let Some(kind) = kind(&worker.connection, schema.table()).map_err(from_sqlite)? else { continue };
         let found = columns(&worker.connection, schema).map_err(from_sqlite)?;
         check_missing(&found, schema, kind == "view")?;
-        check_generated(&found, schema)?;
+        check_generated(&worker.connection, &found, schema)?;
     }
     Ok(())
 }
@@ -127,17 +128,21 @@ pub(crate) struct Found {
     pub(crate) name: String,
     type_name: String,
     /// The place in the primary key, counted from 1; 0 for none.
-    key_place: i64,
+    pub(crate) key_place: i64,
     is_nullable: bool,
     has_default: bool,
     /// Whether the database computes it, and no write can give it a value.
-    is_generated: bool,
+    pub(crate) is_generated: bool,
 }
 
 impl Found {
     /// Whether an insert must give a value.
     pub(crate) fn is_required(&self) -> bool {
         !self.is_nullable && !self.has_default
+    }
+
+    pub(crate) fn is_text(&self) -> bool {
+        self.is_of_type("TEXT")
     }
 
     pub(crate) fn is_of_type(&self, type_name: &str) -> bool {
@@ -159,11 +164,11 @@ pub(crate) fn check_table(
         let (alike, others) = look_alikes(found, schema, wanted);
         return Err(mismatch(schema, explain_needed_value(Dialect::Sqlite, schema, wanted, &alike, &others)).with_column(wanted.name));
     }
-    check_types(found, schema)?;
-    check_generated(found, schema)?;
+    check_types(connection, found, schema)?;
+    check_generated(connection, found, schema)?;
     check_left_over(connection, found, schema)?;
-    check_nullable(found, schema)?;
-    check_key(found, schema)
+    check_nullable(connection, found, schema)?;
+    check_key(connection, found, schema)
 }
 
 /// Those of the table's columns that the model lacks: of the wanted one's type, and of others.
@@ -218,7 +223,7 @@ fn check_missing(found: &[Found], schema: &BoundSchema, is_view: bool) -> Result
     Err(mismatch(schema, reason).with_column(wanted.name))
 }
 
-fn check_types(found: &[Found], schema: &BoundSchema) -> Result<()> {
+fn check_types(connection: &Connection, found: &[Found], schema: &BoundSchema) -> Result<()> {
     let version = version_column();
     for wanted in schema.definition().columns().iter().chain([&version]) {
         let (name, type_name) = (wanted.name, Dialect::Sqlite.type_name(wanted.column_type));
@@ -227,13 +232,13 @@ fn check_types(found: &[Found], schema: &BoundSchema) -> Result<()> {
             let reason = match wanted.encryption {
                 Some(_) => explain_plain_column(name, present),
                 None if present.eq_ignore_ascii_case("BLOB") => explain_bytes_column(name, present, type_name),
-                None if type_name == "BLOB" && !is_text(column) => format!(
+                None if type_name == "BLOB" && !column.is_text() => format!(
                     "the column `{name}` has the type {present} where the schema needs {type_name}, and no copy makes the one of the other; keep the field as it was, give \
                      the new one another name and make it an `Option`, let the program set it from the old one, then drop this column"
                 ),
                 None => format!(
                     "the column `{name}` has the type {present} where the schema needs {type_name}, which SQLite cannot change in place; {}",
-                    rebuilding(found, schema),
+                    rebuilding(connection, found, schema)?,
                 ),
             };
             return Err(mismatch(schema, reason).with_column(name));
@@ -243,13 +248,13 @@ fn check_types(found: &[Found], schema: &BoundSchema) -> Result<()> {
 }
 
 /// Refuses a table that computes a column itself, for which a write gives a value.
-fn check_generated(found: &[Found], schema: &BoundSchema) -> Result<()> {
+fn check_generated(connection: &Connection, found: &[Found], schema: &BoundSchema) -> Result<()> {
     let is_known = |column: &&Found| !left_over(found, schema).any(|left| left.name == column.name);
     let Some(generated) = found.iter().filter(|column| column.is_generated).find(is_known) else { return Ok(()) };
     let reason = format!(
         "the column `{}` is GENERATED ALWAYS, so that every write would fail, and SQLite cannot change that in place; leave the field out of the model, or {}",
         generated.name,
-        rebuilding(found, schema),
+        rebuilding(connection, found, schema)?,
     );
     Err(mismatch(schema, reason).with_column(generated.name.clone()))
 }
@@ -266,7 +271,7 @@ fn check_left_over(connection: &Connection, found: &[Found], schema: &BoundSchem
             format!("run: {indexes}ALTER TABLE {table} DROP COLUMN {name}")
         }
         // Neither a key nor a constraint can be dropped.
-        None => rebuilding(found, schema),
+        None => rebuilding_without(connection, found, schema, &left.name)?,
     };
     let is_there = |name: &str| found.iter().any(|column| column.name.eq_ignore_ascii_case(name));
     let new_names: Vec<&str> = schema
@@ -286,7 +291,7 @@ fn check_left_over(connection: &Connection, found: &[Found], schema: &BoundSchem
 }
 
 /// Refuses a table whose column would refuse a field's `None`.
-fn check_nullable(found: &[Found], schema: &BoundSchema) -> Result<()> {
+fn check_nullable(connection: &Connection, found: &[Found], schema: &BoundSchema) -> Result<()> {
     let refuses_null = |wanted: &&ColumnDefinition| {
         let column = found.iter().find(|column| column.name.eq_ignore_ascii_case(wanted.name));
         wanted.nullable && column.is_some_and(|column| !column.is_nullable)
@@ -295,7 +300,7 @@ fn check_nullable(found: &[Found], schema: &BoundSchema) -> Result<()> {
     let reason = format!(
         "the column `{}` is NOT NULL where the model's may be NULL, which SQLite cannot change in place; make the field of a type that is never NULL, or {}",
         wanted.name,
-        rebuilding(found, schema),
+        rebuilding(connection, found, schema)?,
     );
     Err(mismatch(schema, reason).with_column(wanted.name))
 }
@@ -305,7 +310,7 @@ pub(crate) fn may_be_null(found: &[Found], wanted: &ColumnDefinition) -> bool {
     found.iter().any(|column| column.name.eq_ignore_ascii_case(wanted.name) && column.is_nullable)
 }
 
-fn check_key(found: &[Found], schema: &BoundSchema) -> Result<()> {
+fn check_key(connection: &Connection, found: &[Found], schema: &BoundSchema) -> Result<()> {
     let definition = schema.definition();
     let mut key: Vec<&Found> = found.iter().filter(|column| column.key_place > 0).collect();
     key.sort_by_key(|column| column.key_place);
@@ -318,50 +323,9 @@ fn check_key(found: &[Found], schema: &BoundSchema) -> Result<()> {
                 "the table's primary key is ({}) where the schema's is ({}), which SQLite cannot change in place; {}",
                 present.join(", "),
                 definition.key_columns().map(|column| column.name).collect::<Vec<_>>().join(", "),
-                rebuilding(found, schema),
+                rebuilding(connection, found, schema)?,
             ),
         ));
     }
     Ok(())
-}
-
-/// How to make a table anew around its rows. No step loses a row, even where the one before it failed.
-pub(crate) fn rebuilding(found: &[Found], schema: &BoundSchema) -> String {
-    let (table, aside) = (quote(schema.table()), quote(&format!("{}_before", schema.table())));
-    let is_there = |name: &str| found.iter().any(|column| column.name.eq_ignore_ascii_case(name));
-    let version = version_column();
-    let kept: Vec<_> = schema.definition().columns().iter().chain([&version]).filter(|column| is_there(column.name)).collect();
-    let columns = kept.iter().map(|column| quote(column.name)).collect::<Vec<_>>().join(", ");
-    let values = kept.iter().map(|column| copied(found, column)).collect::<Vec<_>>().join(", ");
-    // Else the references of other tables would follow the one that is set aside.
-    let keep = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON";
-    let mut steps = vec![format!("{keep}; BEGIN IMMEDIATE; ALTER TABLE {table} RENAME TO {aside}")];
-    // An index keeps its name and goes with the table that was set aside.
-    steps.extend(index_plans(Dialect::Sqlite, schema).iter().map(|plan| format!("DROP INDEX IF EXISTS {}", quote(&plan.name))));
-    steps.extend(create_statements(Dialect::Sqlite, schema));
-    steps.push(format!("INSERT INTO {table} ({columns}) SELECT {values} FROM {aside}; COMMIT"));
-    format!(
-        "make a backup, then run: {}; then build the store again, and once it shows the rows, run: DROP TABLE {aside}",
-        steps.join("; ")
-    )
-}
-
-/// What a table that is made anew gets of a column. What can be made nothing of stays as it was, so that the new column refuses it.
-fn copied(found: &[Found], wanted: &ColumnDefinition) -> String {
-    let name = quote(wanted.name);
-    if !found.iter().any(|column| column.name.eq_ignore_ascii_case(wanted.name) && is_text(column)) {
-        return name;
-    }
-    match wanted.column_type {
-        ColumnType::Uuid => {
-            let bytes = format!("unhex(replace({name}, '-', ''))");
-            format!("CASE WHEN length({bytes}) = 16 THEN {bytes} ELSE {name} END")
-        }
-        ColumnType::Bytes => format!("CAST({name} AS BLOB)"),
-        _ => name,
-    }
-}
-
-fn is_text(column: &Found) -> bool {
-    column.is_of_type("TEXT")
 }

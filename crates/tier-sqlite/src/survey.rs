@@ -16,6 +16,7 @@ use crate::error::{self, Origin};
 use crate::indexes;
 use crate::layout::{self, Found, mismatch};
 use crate::plan::quote;
+use crate::rebuilding::rebuilding;
 
 /// The steps, and the first reason to take none of them.
 #[derive(Default)]
@@ -120,8 +121,8 @@ fn old_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationP
         connection.query_row(&any, [], |_| Ok(())).optional().map_err(from_sqlite)?.is_none()
     };
     layout::check_table(connection, schema, &found, |column| is_empty || !is_needed(column))?;
-    constraints::check(connection, schema, || layout::rebuilding(&found, schema))?;
-    collations::check(connection, schema, &missing, || layout::rebuilding(&found, schema))?;
+    constraints::check(connection, schema, || rebuilding(connection, &found, schema))?;
+    collations::check(connection, schema, &missing, || rebuilding(connection, &found, schema))?;
     let mut plan = MigrationPlan::default();
     for column in &missing {
         let definition = column_definition(Dialect::Sqlite, column);
@@ -141,7 +142,7 @@ fn old_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationP
     }
     for column in schema.definition().columns().iter().filter(|column| !column.nullable && !column.is_key) {
         if layout::may_be_null(&found, column) {
-            let remedy = layout::rebuilding(&found, schema);
+            let remedy = rebuilding(connection, &found, schema)?;
             plan.drift.push(drift(schema, column.name, explain_nullable_column(column.name, &remedy)));
         }
     }
@@ -150,12 +151,12 @@ fn old_table(connection: &Connection, schema: &BoundSchema) -> Result<MigrationP
         plan.drift.push(of_schema_drift(schema, what));
     }
     for rule in constraints::left(connection, schema)? {
-        plan.drift.push(of_schema_drift(schema, explain_left_rule(&rule, &layout::rebuilding(&found, schema))));
+        plan.drift.push(of_schema_drift(schema, explain_left_rule(&rule, &rebuilding(connection, &found, schema)?)));
     }
     for column in collations::lax_columns(connection, schema, &missing)? {
         let what = format!(
             "the column `{column}` has another collation than BINARY: conditions take texts for equal that the model takes for different ones; to change that, {}",
-            layout::rebuilding(&found, schema)
+            rebuilding(connection, &found, schema)?
         );
         plan.drift.push(drift(schema, column, what));
     }

@@ -8,6 +8,7 @@ use store_core::{Error, ErrorKind, Result, Row, StoredRow, Version, key_text};
 use crate::commit::{PUT_COLUMNS, draw_versions, kind_name, microseconds_before_now, to_version, transaction, write_entry};
 use crate::error::{self, Origin};
 use crate::plan::Plan;
+use crate::tables::of_schema;
 use crate::value::{self, NewRow};
 use crate::workers::Worker;
 
@@ -120,7 +121,7 @@ pub(crate) fn with_key(error: Error, row: &NewRow, plan: &Plan) -> Error {
 
 fn put_row(connection: &Connection, plan: &Plan, row: &NewRow, statements: &mut Statements) -> Result<StoredRow> {
     let Some(given) = &row.given else {
-        return write_and_read(connection, plan, &plan.put, &row.values)?.ok_or_else(error::lost);
+        return write_and_read(connection, plan, &plan.put, &row.values)?.ok_or_else(|| of_schema(error::suppressed(), plan));
     };
     statements.for_columns(given, plan);
     if let Some(update) = &statements.update
@@ -128,7 +129,7 @@ fn put_row(connection: &Connection, plan: &Plan, row: &NewRow, statements: &mut 
     {
         return Ok(stored);
     }
-    write_and_read(connection, plan, &statements.upsert, &row.values)?.ok_or_else(error::lost)
+    write_and_read(connection, plan, &statements.upsert, &row.values)?.ok_or_else(|| of_schema(error::suppressed(), plan))
 }
 
 /// Runs a statement that returns the row it wrote, if it wrote one.

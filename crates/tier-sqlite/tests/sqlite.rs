@@ -10,6 +10,8 @@ mod life;
 mod outside;
 #[path = "sqlite/processes.rs"]
 mod processes;
+#[path = "sqlite/rebuilding.rs"]
+mod rebuilding;
 #[path = "sqlite/streams.rs"]
 mod streams;
 #[path = "sqlite/support.rs"]

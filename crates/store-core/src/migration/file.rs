@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::pending::{PendingFile, beginning};
 use super::record::MigrationRecord;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::{Dialect, script_statements, statement_words, unclosed};
+use crate::sql::{Dialect, leading_comments, script_statements, statement_words, unclosed};
 
 /// What begins the line of instructions.
 const INSTRUCTION: &str = "-- strata:";
@@ -57,8 +57,7 @@ impl MigrationFile {
             )));
         };
         let sql = content.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-        let comments = sql.lines().take_while(|line| line.trim().is_empty() || line.trim_start().starts_with("--"));
-        let mut asked = comments.filter_map(instruction).peekable();
+        let mut asked = leading_comments(&sql).into_iter().filter_map(instruction).peekable();
         let in_transaction = asked.peek().is_none();
         if let Some(unknown) = asked.find(|asked| !asked.eq_ignore_ascii_case("no transaction")) {
             return Err(invalid(format!("`{name}` asks for `{unknown}`; write `{INSTRUCTION} no transaction`, or leave it out")));
@@ -175,7 +174,7 @@ impl MigrationFile {
                 )));
             }
             let statements: Vec<String> = script_statements(dialect, &file.sql).into_iter().map(str::to_owned).collect();
-            if let Some(word) = statements.iter().find_map(|statement| transaction_word(statement)) {
+            if let Some(word) = statements.iter().find(|statement| is_of_transaction(dialect, statement)) {
                 return Err(invalid(format!(
                     "`{}` has the statement `{word}`; a file is one transaction by itself, and with the line `{INSTRUCTION} no transaction` at its beginning each statement is: \
                      leave it out",
@@ -252,12 +251,17 @@ fn copies_through_client(dialect: Dialect, statement: &str) -> bool {
         && words.windows(2).any(|pair| matches!([pair[0].as_str(), pair[1].as_str()], ["FROM", "STDIN"] | ["TO", "STDOUT"]))
 }
 
-/// The statement that begins or ends a transaction, if it is one.
-fn transaction_word(statement: &str) -> Option<&str> {
-    let word = statement.split(|character: char| !character.is_ascii_alphabetic()).next()?;
-    let is_one = ["begin", "start", "commit", "end", "rollback", "abort"].iter().any(|ends| word.eq_ignore_ascii_case(ends));
-    let is_savepoint = word.eq_ignore_ascii_case("rollback") && statement.split_whitespace().any(|part| part.eq_ignore_ascii_case("to"));
-    (is_one && !is_savepoint).then_some(statement)
+/// Whether a statement begins or ends a transaction, or puts its end off.
+fn is_of_transaction(dialect: Dialect, statement: &str) -> bool {
+    let words = statement_words(dialect, statement);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["ROLLBACK", rest @ ..] => !rest.contains(&"TO"),
+        ["BEGIN" | "START" | "COMMIT" | "END" | "ABORT", ..] => true,
+        // A prepared statement may have the name, and a query behind it.
+        ["PREPARE", "TRANSACTION", rest @ ..] => !rest.contains(&"AS"),
+        _ => false,
+    }
 }
 
 pub(super) fn checksum(text: &str) -> String {
@@ -270,4 +274,44 @@ fn invalid(message: String) -> Error {
 
 fn mismatch(message: String) -> Error {
     Error::new(ErrorKind::SchemaMismatch, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(content: &str) -> Result<Vec<PendingFile>> {
+        MigrationFile::pending(&[MigrationFile::new("1_a.sql", content).unwrap()], &[], Dialect::Postgres)
+    }
+
+    #[test]
+    fn an_instruction_stands_among_the_comments_at_the_beginning() {
+        let asks = |content: &str| !MigrationFile::new("1_a.sql", content).unwrap().in_transaction();
+        for head in
+            ["/* header */\n", "/* header */ ", "\u{feff}-- a\n\n/*\n * b /* c */\n */\n", "/* not /* nested */\n", "/* a */ -- b\n\t"]
+        {
+            assert!(asks(&format!("{head}-- Strata: no transaction\nSELECT 1;")), "{head}");
+            assert!(asks(&format!("{head}--strata:no transaction")), "{head}");
+        }
+        for other in ["/*\n-- strata: no transaction\n*/ SELECT 1", "SELECT 1;\n-- strata: no transaction", "/* -- strata: no transaction"]
+        {
+            assert!(!asks(other), "{other}");
+        }
+        assert!(MigrationFile::new("1_a.sql", "/* header */\n-- strata: nothing\nSELECT 1").is_err());
+    }
+
+    #[test]
+    fn statements_of_transactions_are_refused() {
+        for statement in ["PREPARE TRANSACTION 'x'", "prepare/* it */transaction $$x$$", "commit", "ROLLBACK PREPARED 'x'", "Begin"] {
+            let error = pending(&format!("CREATE TABLE a (id INT);\n{statement};")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(
+                error.to_string().contains(&format!("`1_a.sql` has the statement `{statement}`; a file is one transaction by itself")),
+                "{error}"
+            );
+        }
+        let allowed =
+            ["PREPARE transaction AS SELECT 1", "PREPARE transaction (INT) AS SELECT $1", "ROLLBACK TO a", "PREPARE a AS SELECT 1"];
+        assert_eq!(pending(&allowed.join(";")).unwrap()[0].statements, allowed);
+    }
 }

@@ -35,6 +35,32 @@ pub fn script_statements(dialect: Dialect, script: &str) -> Vec<&str> {
     statements
 }
 
+/// The lines of comments in front of a script's first statement, without what stands between `/*` and `*/`.
+pub(crate) fn leading_comments(script: &str) -> Vec<&str> {
+    let (mut lines, mut dialect, mut at) = (Vec::new(), Dialect::Postgres, 0);
+    loop {
+        let rest = &script[at..];
+        let Some(first) = rest.chars().next() else { return lines };
+        if first.is_whitespace() || first == '\u{feff}' {
+            at += first.len_utf8();
+        } else if rest.starts_with("--") {
+            let line = rest.lines().next().unwrap_or(rest);
+            lines.push(line);
+            at += line.len();
+        } else if rest.starts_with("/*") {
+            let mut scanner = Scanner { at, ..Scanner::new(dialect, script) };
+            scanner.skip_comment();
+            match scanner.unclosed {
+                // SQLite's comments do not nest, and nobody says here which database it is for.
+                Some(_) if dialect == Dialect::Postgres => dialect = Dialect::Sqlite,
+                _ => at = scanner.at,
+            }
+        } else {
+            return lines;
+        }
+    }
+}
+
 /// What a script opens and never closes, in words, and the line in which it begins: whatever stands behind it is none of its statements.
 pub(crate) fn unclosed(dialect: Dialect, script: &str) -> Option<(&'static str, usize)> {
     let mut scanner = Scanner::new(dialect, script);

@@ -37,6 +37,10 @@ pub(super) async fn examine(registry: &Registry, servers: &Servers, output: &Out
                 found
             }
             Err(error) => {
+                let error = match environment::blamed(error, servers) {
+                    Failure::Store(error) => error,
+                    wrong => return Err(wrong),
+                };
                 is_configured = false;
                 Some(Diagnosis { role, name: wanted[0].to_owned(), findings: vec![unreachable(&error)] })
             }

@@ -17,7 +17,8 @@ const PORTION: u64 = 100;
 
 pub(super) async fn flush(registry: &Registry, servers: &Servers, output: &Output) -> Result<Answer, Failure> {
     check_journal(environment::journal(servers)?.as_deref())?;
-    let builder = registry.add_to(Store::from_variables(environment::variables(servers)?).await?);
+    let builder = Store::from_variables(environment::variables(servers)?).await;
+    let builder = registry.add_to(builder.map_err(|error| environment::blamed(error, servers))?);
     let store = migrate::build(builder.configure(|settings| settings.create_tables = false), registry, servers).await?;
     let left = store.stats().dirty_entries;
     let flushed = store.flush().await;

@@ -61,8 +61,10 @@ type Statements = Vec<(Option<String>, String)>;
 #[cfg(feature = "sqlite")]
 async fn of_sqlite(registry: &Registry) -> Result<Statements, Failure> {
     let unmade = std::env::temp_dir().join(format!("{}.db", uuid::Uuid::new_v4().simple()));
-    let tier = strata::sqlite::SqliteTier::open(unmade).await?;
+    let tier = strata::sqlite::SqliteTier::open(&unmade).await?;
     let builder = registry.add_to(Store::builder().near(MemTier::new()).tier(tier));
+    // A migration opens no journal, but is refused to models that want one where there is none.
+    let builder = builder.configure(|settings| settings.journal = Some(unmade));
     let migrator = builder.migrator()?;
     let plan = migrator.plan().await;
     migrator.close().await?;

@@ -100,3 +100,23 @@ async fn what_is_typed_is_read_or_refused_with_what_is_wanted() {
         assert_eq!(answers, "1\n", "{condition} {parameter}: {errors}");
     }
 }
+
+/// What the command line gives is not blamed on the environment.
+#[tokio::test]
+async fn a_server_that_the_command_line_names_wrongly_is_its_own_fault() {
+    for (database, redis, told) in [
+        ("mysql://x", "", "the option --database-url begins neither with `postgres://` nor with `sqlite:`"),
+        ("localhost", "", "the option --database-url has no scheme"),
+        ("sqlite:/nowhere/x.db", "localhost", "the option --redis-url has no scheme"),
+    ] {
+        let id = [ID];
+        for task in [&["get", "reading"][..], &["doctor"], &["migrate"]] {
+            let key: &[&str] = if task[0] == "get" { &id } else { &[] };
+            let words = [&["manage", "--redis-url", redis, "--database-url", database], task, key].concat();
+            let (code, answers, errors) =
+                run(Registry::new().schema::<Reading>(), &arguments::read(words.into_iter().map(OsString::from)).unwrap()).await;
+            assert_eq!((code, answers.as_str()), (2, ""), "{task:?}: {errors}");
+            assert!(errors.contains(told), "{task:?}: {errors}");
+        }
+    }
+}

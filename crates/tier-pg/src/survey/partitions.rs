@@ -160,6 +160,7 @@ pub(super) async fn of_old_table(
             if present.iter().any(|partition| modulus(&partition.bound) != modulus(&plan.bound)) {
                 return Err(divided_otherwise(schema, definition, "is divided into another number of partitions"));
             }
+            check_name(lease, schema, &plan).await?;
             let message = format!("the table lacks the partition `{}`, and has others; run: {}", plan.table, plan.create_statement(schema));
             return Err(mismatch(schema, message).into());
         }
@@ -168,13 +169,16 @@ pub(super) async fn of_old_table(
             part.changes.push(partition(schema, &plan, attach_statements(&plan, schema).join("; "), Blocking::Briefly));
             continue;
         };
-        let referring = reference_from_elsewhere(lease, relation.oid).await?;
+        let referring = reference_from_elsewhere(lease, relation.oid, default.oid).await?;
         // PostgreSQL reads the default partition to its end before it lets another one be.
         let is_large = catalog::estimated_rows(lease, default.oid).await? >= large_table;
         let waiting = if is_large { MOST_MOVED + 1 } else { waiting(lease, &plan, &default.name).await? };
         let statements = match &referring {
-            None => move_statements(&plan, schema, &default.name, &columns(lease, relation.oid).await?),
-            Some(_) => attach_statements(&plan, schema),
+            None => {
+                let (columns, triggers) = (columns(lease, relation.oid).await?, deletion_triggers(lease, default.oid).await?);
+                move_statements(&plan, schema, &default.name, &columns, &triggers)
+            }
+            Some(_) => attach_statements(&plan, schema).to_vec(),
         };
         match (waiting, referring) {
             // Rows may have come since they were counted. So they are moved whether there were any or not.
@@ -233,11 +237,11 @@ pub(super) async fn tell_of_others(lease: &Lease, schema: &BoundSchema, relation
     Ok(())
 }
 
-/// A reference to the table, which no model can have: somebody made it by hand.
-async fn reference_from_elsewhere(lease: &Lease, table: u32) -> Result<Option<String>, Failure> {
+/// A reference to the table or to its default partition, which no model can have: somebody made it by hand.
+async fn reference_from_elsewhere(lease: &Lease, table: u32, default: u32) -> Result<Option<String>, Failure> {
     const TEXT: &str = "SELECT format('`%s` of `%s`', conname, conrelid::REGCLASS) FROM pg_catalog.pg_constraint \
-        WHERE contype = 'f' AND confrelid = $1::OID AND conparentid = 0 ORDER BY oid LIMIT 1";
-    Ok(lease.query_opt(TEXT, &[&table]).await?.map(|row| row.try_get(0)).transpose()?)
+        WHERE contype = 'f' AND confrelid IN ($1::OID, $2::OID) AND conparentid = 0 ORDER BY oid LIMIT 1";
+    Ok(lease.query_opt(TEXT, &[&table, &default]).await?.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// How many rows of a partition that is to be made lie in the default one, up to one more than are moved.
@@ -255,27 +259,73 @@ fn partition(schema: &Arc<BoundSchema>, plan: &PartitionPlan, sql: String, block
 }
 
 /// The statements that make a partition, empty, beside readers and writers of the other partitions: run as one transaction.
-fn attach_statements(plan: &PartitionPlan, schema: &BoundSchema) -> Vec<String> {
+fn attach_statements(plan: &PartitionPlan, schema: &BoundSchema) -> [String; 2] {
     let (table, parent) = (DIALECT.quote_table(&plan.table), DIALECT.quote_table(schema.table()));
-    vec![
+    [
         format!("CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)"),
         format!("ALTER TABLE {parent} ATTACH PARTITION {table} {}", plan.bound),
     ]
 }
 
 /// The statements that make a partition of rows that lie in the default one, by all columns of the table: run as one transaction, which keeps others from both
-/// partitions meanwhile.
-fn move_statements(plan: &PartitionPlan, schema: &BoundSchema, default: &str, columns: &[String]) -> Vec<String> {
+/// partitions meanwhile. A row that is moved is not deleted, so no trigger hears of it: the new partition gets those of the table once the rows are there.
+fn move_statements(
+    plan: &PartitionPlan,
+    schema: &BoundSchema,
+    default: &str,
+    columns: &[String],
+    triggers: &[DeletionTrigger],
+) -> Vec<String> {
     let (table, default) = (DIALECT.quote_table(&plan.table), DIALECT.quote_table(default));
     let condition = plan.condition.as_deref().unwrap_or("FALSE");
     let columns = columns.iter().map(|name| DIALECT.quote(name)).collect::<Vec<_>>().join(", ");
-    let mut statements = attach_statements(plan, schema);
-    statements.insert(0, format!("LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE"));
-    statements.insert(
-        2,
-        format!("WITH moved AS (DELETE FROM ONLY {default} WHERE {condition} RETURNING *) INSERT INTO {table} ({columns}) SELECT {columns} FROM moved"),
-    );
+    let of_triggers = |change: &dyn Fn(&DeletionTrigger) -> &'static str| {
+        let actions = triggers.iter().map(|trigger| format!("{} {}", change(trigger), DIALECT.quote(&trigger.name)));
+        let actions = actions.collect::<Vec<_>>().join(", ");
+        (!actions.is_empty()).then(|| format!("ALTER TABLE {default} {actions}"))
+    };
+    let [create, attach] = attach_statements(plan, schema);
+    let mut statements = vec![format!("{LOCK} {default} IN ACCESS EXCLUSIVE MODE"), create];
+    statements.extend(of_triggers(&|_| "DISABLE TRIGGER"));
+    statements.push(format!(
+        "WITH moved AS (DELETE FROM ONLY {default} WHERE {condition} RETURNING *) INSERT INTO {table} ({columns}) SELECT {columns} FROM moved"
+    ));
+    statements.extend(of_triggers(&|trigger| trigger.enable));
+    statements.push(attach);
     statements
+}
+
+/// What the statements begin with that move rows.
+const LOCK: &str = "LOCK TABLE";
+
+/// Whether a step moves rows out of the default partition, which nobody writes to meanwhile.
+pub(crate) fn moves_rows(statements: &str) -> bool {
+    statements.starts_with(LOCK)
+}
+
+/// A trigger that a deletion fires, and what enables it as it is now.
+struct DeletionTrigger {
+    name: String,
+    enable: &'static str,
+}
+
+/// The triggers that are in force for deletions from a partition, but for those of references. Those that it has of its table count as internal up to PostgreSQL 14.
+async fn deletion_triggers(lease: &Lease, partition: u32) -> Result<Vec<DeletionTrigger>, Failure> {
+    const TEXT: &str = "SELECT t.tgname::TEXT, t.tgenabled::TEXT FROM pg_catalog.pg_trigger AS t \
+        LEFT JOIN pg_catalog.pg_constraint AS c ON c.oid = t.tgconstraint \
+        WHERE t.tgrelid = $1::OID AND t.tgtype & 8 <> 0 AND t.tgenabled <> 'D' AND (NOT t.tgisinternal OR t.tgparentid <> 0) \
+        AND c.contype IS DISTINCT FROM 'f' ORDER BY t.tgname";
+    let rows = lease.query(TEXT, &[&partition]).await?;
+    rows.iter()
+        .map(|row| {
+            let enable = match row.try_get::<_, &str>(1)? {
+                "A" => "ENABLE ALWAYS TRIGGER",
+                "R" => "ENABLE REPLICA TRIGGER",
+                _ => "ENABLE TRIGGER",
+            };
+            Ok(DeletionTrigger { name: row.try_get(0)?, enable })
+        })
+        .collect()
 }
 
 async fn check_name(lease: &Lease, schema: &BoundSchema, plan: &PartitionPlan) -> Result<(), Failure> {
@@ -324,7 +374,7 @@ fn dividing_anew(schema: &BoundSchema, partition: &str) -> String {
 }
 
 /// How a table becomes one that is divided as its model says.
-fn making_anew(schema: &BoundSchema) -> String {
+pub(super) fn making_anew(schema: &BoundSchema) -> String {
     let table = schema.table();
     let aside = format!("{}_before", DIALECT.split_table(table).1);
     format!(

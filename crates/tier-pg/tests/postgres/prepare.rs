@@ -1,8 +1,13 @@
 //! Making tables, and what is refused of tables that others made.
 
+use std::sync::{Arc, LazyLock};
 use store_core::facet::{Log, Migrations, Tables};
 use store_core::sql::create_statements;
-use store_core::{ErrorKind, MigrationSettings, Tier, Timestamp, Value, sql::Dialect};
+
+use store_core::{
+    BoundSchema, ColumnDefinition, ColumnType, ErrorKind, MigrationSettings, Policies, SchemaDefinition, Tier, Timestamp, Value,
+    sql::Dialect,
+};
 use tier_pg::{PgConfig, PgTier};
 
 use crate::database::Database;
@@ -44,6 +49,63 @@ async fn a_table_that_does_not_fit_is_refused_with_what_mends_it() {
         tier.migrate(&[account()], &MigrationSettings::default()).await.unwrap();
         put(&tier, row(1)).await.unwrap();
         assert_eq!(ids(&tier, "region = 'north' AND profile = '{}'", vec![]).await.unwrap(), [1]);
+    }
+}
+
+/// Texts that differ are two keys, whatever the table takes for equal.
+#[tokio::test]
+async fn texts_that_differ_are_kept_apart_or_refused() {
+    static DEFINITION: LazyLock<SchemaDefinition> = LazyLock::new(|| {
+        let column = |name| ColumnDefinition::new(name, ColumnType::Text);
+        let columns = vec![
+            ColumnDefinition { is_key: true, ..column("id") },
+            ColumnDefinition { unique: true, ..column("email") },
+            ColumnDefinition { ..column("note") },
+        ];
+        SchemaDefinition::new("person", columns, vec![], Policies::default())
+    });
+    let schema = [Arc::new(BoundSchema::standalone(&DEFINITION))];
+    let lax = "COLLATE lax";
+    for (id, email, note, index, column) in [
+        (lax, "", "", "", Some("id")),
+        ("", lax, "", "", Some("email")),
+        ("", "", "", "CREATE UNIQUE INDEX by_id ON person (id COLLATE lax)", None),
+        ("", "", lax, "", Some("note")),
+        ("", "", "", "DROP INDEX person_email_key; CREATE UNIQUE INDEX own ON person (email COLLATE lax)", None),
+    ] {
+        let database = Database::create().await;
+        let tier = database.tier().await;
+        let client = database.client().await;
+        client
+            .batch_execute(&format!(
+                "CREATE COLLATION lax (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+                 CREATE TABLE person (id TEXT {id} PRIMARY KEY, email TEXT {email} NOT NULL, note TEXT {note} NOT NULL, _version BIGINT NOT NULL DEFAULT 0);
+                 CREATE UNIQUE INDEX person_email_key ON person (email); {index}"
+            ))
+            .await
+            .unwrap();
+        let migrate = async || tier.migrate(&schema, &MigrationSettings::default()).await;
+        let told = if note.is_empty() && !index.contains("own") {
+            let error = migrate().await.unwrap_err();
+            assert_eq!((error.kind(), error.column()), (ErrorKind::SchemaMismatch, column));
+            assert!(error.to_string().contains("so that texts which differ are one"), "{error}");
+            let plan = tier.plan(&schema, &MigrationSettings::default()).await.unwrap();
+            assert!(plan.is_refused(), "{plan:?}");
+            remedy(&error.to_string()).to_owned()
+        } else if column.is_some() {
+            let drift = migrate().await.unwrap().drift.remove(0);
+            assert_eq!(drift.column.as_deref(), column);
+            remedy(&drift.what).to_owned()
+        } else {
+            let made = migrate().await.unwrap().applied;
+            assert!(made.iter().any(|made| made.what == "make the unique index `person_email_key`"), "{made:?}");
+            "DROP INDEX own".to_owned()
+        };
+        client.batch_execute(&told).await.unwrap();
+        let report = migrate().await.unwrap();
+        assert!(report.drift.is_empty(), "{report:?}");
+        let written = client.batch_execute("INSERT INTO person VALUES ('a', 'a', 'a'), ('A', 'A', 'A')").await;
+        written.unwrap_or_else(|error| panic!("{told}: {error:?}"));
     }
 }
 

@@ -197,6 +197,25 @@ async fn a_row_that_does_not_fit_the_new_table_loses_none() {
 }
 
 #[tokio::test]
+async fn a_row_that_the_table_does_not_keep_is_told() {
+    for (rule, trigger) in [
+        ("", "CREATE TRIGGER ut BEFORE INSERT ON mark WHEN NEW.place = 18 BEGIN SELECT RAISE(IGNORE); END"),
+        (" UNIQUE ON CONFLICT IGNORE", "INSERT INTO mark (id, place, note) VALUES (9, 90, 'twice')"),
+    ] {
+        let database = Database::new();
+        database.outside(&format!("CREATE TABLE mark (id INTEGER PRIMARY KEY, place INTEGER NOT NULL, note TEXT{rule}); {trigger}"));
+        let schema = Arc::new(BoundSchema::standalone(Mark::definition()));
+        let tier = SqliteTier::open(database.config()).await.unwrap();
+        tier.migrate(&[Arc::clone(&schema)], &MigrationSettings::default()).await.unwrap();
+        let rows = vec![vec![1.into(), 17.into(), "x".into()], vec![2.into(), 18.into(), "twice".into()]];
+        let error = assert_kind(tier.put_many(&schema, &rows).await, ErrorKind::ConstraintViolation);
+        assert_eq!((error.schema(), error.key()), (Some("mark"), Some("2")));
+        assert!(error.to_string().contains("the table took a row without keeping it; look for triggers"), "{error}");
+        assert_eq!(tier.get_many(&schema, &[vec![1.into()]]).await.unwrap(), [None], "all or nothing");
+    }
+}
+
+#[tokio::test]
 async fn names_that_sqlite_cannot_tell_apart_are_refused() {
     let database = Database::new();
     let tier = SqliteTier::open(database.config()).await.unwrap();
