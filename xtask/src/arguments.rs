@@ -156,7 +156,9 @@ fn parse_proof(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
         Some("features") => without_options(arguments, Proof::Features),
         Some("queries") => parse_operations(arguments).map(|operations| Task::Prove(Proof::Queries(operations))),
         Some("--help" | "-h") => Ok(Task::Help),
-        _ => bail!("`prove` needs to know what: `soak`, `kill`, `model`, `interleavings`, `journal`, `nonces` or `queries`\n\n{HELP}"),
+        _ => bail!(
+            "`prove` needs to know what: `soak`, `kill`, `model`, `interleavings`, `journal`, `nonces`, `features` or `queries`\n\n{HELP}"
+        ),
     }
 }
 

@@ -274,7 +274,10 @@ impl<T: Schema> Pipeline<T> {
             None => notes,
         };
         if notes.tags.is_empty() {
-            self.tags.loaded_without.store(true, Ordering::Relaxed);
+            // That there is nothing says nothing of what tags there are.
+            if row.is_some() {
+                self.tags.loaded_without.store(true, Ordering::Relaxed);
+            }
         } else {
             self.tags.loaded_with.store(true, Ordering::Relaxed);
             let era = era.unwrap_or(Era { generation: NO_GENERATION, number: 0 });

@@ -365,7 +365,9 @@ impl<T: Schema> Pipeline<T> {
             let places: HashMap<&T::Key, usize> = distinct.iter().enumerate().map(|(place, &position)| (&keys[position], place)).collect();
             found = keys.iter().map(|key| places.get(key).and_then(|&place| found[place].clone())).collect();
         }
-        keys.iter().zip(&found).for_each(|(key, stored)| self.learn_within(changes.as_deref_mut(), key, stored.as_ref()));
+        for (key, stored) in keys.iter().zip(&found) {
+            self.learn_within(changes.as_deref_mut(), key, stored.as_ref().map(|stored| stored.version));
+        }
         let models = found.into_iter().zip(keys).map(|(stored, key)| {
             let model = stored.map(|stored| self.model(stored.row, View::Truth)).transpose();
             model.map_err(|error| error.with_key(Self::text(key)))
@@ -374,9 +376,9 @@ impl<T: Schema> Pipeline<T> {
     }
 
     /// Learns of what a transaction has read, unless it has written that itself.
-    fn learn_within(&self, changes: Option<&mut Changes<T>>, key: &T::Key, found: Option<&StoredRow>) {
+    fn learn_within(&self, changes: Option<&mut Changes<T>>, key: &T::Key, found: Option<Version>) {
         if !changes.is_some_and(|changes| changes.has_written(key.borrow())) {
-            self.learn(key, found.map(|found| found.version));
+            self.learn(key, found);
         }
     }
 
@@ -453,9 +455,7 @@ impl<T: Schema> Pipeline<T> {
         let models = rows.into_iter().map(|stored| {
             let (key, version) = (self.key_values(&stored.row), stored.version);
             let model = self.model(stored.row, View::Truth).map_err(|error| named_by_values(error, &key))?;
-            if !changes.as_deref_mut().is_some_and(|changes| changes.has_written(model.key().borrow())) {
-                self.learn_version(&model.key(), version);
-            }
+            self.learn_within(changes.as_deref_mut(), &model.key(), Some(version));
             Ok(model)
         });
         models.collect()

@@ -80,7 +80,7 @@ impl<T: Schema> Pipeline<T> {
     ) -> Result<Option<StoredRow>> {
         let values = <T::Key as Key>::to_values(key.borrow())?;
         let found = transaction.get_many(&self.schema, &[values], lock).await?.pop().flatten();
-        self.learn_within(Some(changes), key, found.as_ref());
+        self.learn_within(Some(changes), key, found.as_ref().map(|found| found.version));
         Ok(found)
     }
 

@@ -81,6 +81,8 @@ async fn the_other_instance_believes_a_tagged_slot_until_its_tag_is_invalidated(
     let bench = Bench::open(Kind::Shared, |_| {}).await;
     let (other, _) = bench.another().await;
     let source = Numbered::default();
+    // That there is no page does not say that pages have no tags.
+    assert_eq!(loaded(&bench.pages, &Source::new(), Load::absent().ttl(MINUTE)).await, None);
     let body = source.read(&bench.pages, "/a", &["front", "x"]).await;
     assert_eq!(source.read(&other, "/a", &["front", "x"]).await, body, "from the slot");
 
